@@ -1,0 +1,67 @@
+"""The nouns of a corpus: an utterance, and a named collection of them with what was wrong on disk."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mer.corpus.alignment import AlignmentSource
+
+
+class CorpusError(ValueError):
+    """A corpus that cannot be read at all: wrong folder, duplicate ids, a session that is not there."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Utterance:
+    """One spoken turn, before any model runs. Nothing is opened here: paths are read when needed."""
+
+    id: str
+    """Unique in its corpus."""
+    wav: Path
+    """Audio file. May be missing on disk: extraction then records the utterance as failed."""
+    text: str | None
+    """Transcript as written, tags included; None when the corpus has none for this utterance."""
+    label: str
+    """The corpus' own label, unmapped (`ang`, `exc`, ...); classes are made of these by the protocol."""
+    speaker: str
+    """Who speaks. For IEMOCAP session digit + LAST letter of the id (`1F`), never the prefix letter."""
+    session: str
+    """Fold unit: `1` to `5` for IEMOCAP."""
+    dialogue: str = ""
+    """Recording that the utterance was cut from."""
+    style: str = ""
+    """`improvised`, `scripted`, or empty where a corpus does not say."""
+    alignment: AlignmentSource | None = None
+    """Where the phone, syllable and word times are; None when there are none."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Problem:
+    """Something on disk that does not fit, reported and counted but no reason to stop."""
+
+    kind: str
+    """Short, stable, for counting: `label without wav`, `transcript without label`, ..."""
+    where: str
+    """Utterance id or file."""
+    message: str
+    """What was found and what was expected."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Corpus:
+    """Utterances in a fixed order (sorted by session, then id), and the problems met while reading."""
+
+    name: str
+    """Names the folder in the feature cache: lower case, digits, `-`."""
+    kind: str
+    """`iemocap` or `manifest`."""
+    synthetic: bool
+    """True for speech that `mer synth` made; printed beside every result."""
+    utterances: tuple[Utterance, ...]
+    problems: tuple[Problem, ...] = field(default=())
+
+    def __iter__(self) -> Iterator[Utterance]:
+        return iter(self.utterances)
+
+    def __len__(self) -> int:
+        return len(self.utterances)
