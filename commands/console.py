@@ -1,0 +1,52 @@
+"""Results to standard output, messages to standard error, refusals to exit code 2."""
+
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from mer.report import Bar
+
+
+def print_result(data: Mapping[str, Any], shown: "RenderableType", as_json: bool) -> None:
+    """Results to standard output: tables for people, or one JSON object."""
+    if as_json:
+        print(json.dumps(data, indent=1, default=str))
+        return
+    from rich.console import Console
+
+    Console(highlight=False).print(shown)
+
+
+def say(message: str, quiet: bool) -> None:
+    """A message to standard error."""
+    if not quiet:
+        print(message, file=sys.stderr)
+
+
+def progress_bar(title: str, quiet: bool) -> "Bar":
+    """A progress bar on standard error."""
+    from mer.report import Bar
+
+    return Bar(title, quiet=quiet)
+
+
+@contextmanager
+def clear_errors() -> Iterator[None]:
+    """Turn what mer refuses into one message and exit code 2; anything else is a bug and keeps its traceback."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        print("interrupted; what is finished is kept, and the same command goes on from there", file=sys.stderr)
+        raise typer.Exit(130) from None
+    except Exception as problem:
+        if not (isinstance(problem, OSError) or type(problem).__module__.startswith("mer.")):
+            raise
+        print(f"error: {problem}", file=sys.stderr)
+        raise typer.Exit(2) from None

@@ -1,0 +1,50 @@
+"""`mer doctor`."""
+
+import dataclasses
+from pathlib import Path
+
+import typer
+
+from mer.commands.console import clear_errors, print_result
+from mer.commands.defaults import settings_in_force
+from mer.commands.options import (
+    DEFAULT_CORPUS,
+    SPEECH_MODEL,
+    TEXT_MODEL,
+    CacheOption,
+    CorpusOption,
+    JsonOption,
+    SpeechModelOption,
+    TextModelOption,
+)
+
+
+def doctor(
+    context: typer.Context,
+    corpus: CorpusOption = None,
+    cache: CacheOption = Path("features"),
+    speech_model: SpeechModelOption = SPEECH_MODEL,
+    text_model: TextModelOption = TEXT_MODEL,
+    as_json: JsonOption = False,
+) -> None:
+    """Say what is missing before a long run: machine, packages, encoders, corpus, cache, settings.
+
+    A copy of IEMOCAP is counted against the full release, per session and class, with the ids that are missing or extra.
+    """
+    with clear_errors():
+        from mer.doctor import cache_checks, corpus_checks, encoder_check, machine_checks
+
+        checks = machine_checks(cache)
+        checks += [encoder_check("--speech-model", speech_model), encoder_check("--text-model", text_model)]
+        found, census = corpus_checks(corpus or DEFAULT_CORPUS, given=corpus is not None)
+        checks += [*found, *cache_checks(cache)]
+    from mer.report import doctor_report
+
+    data = {
+        "checks": [dataclasses.asdict(check) for check in checks],
+        "census": dataclasses.asdict(census) if census else None,
+        "settings": settings_in_force(context),
+    }
+    print_result(data, doctor_report(data), as_json)
+    if any(check.status == "problem" for check in checks):
+        raise typer.Exit(1)

@@ -1,0 +1,151 @@
+"""`mer extract`."""
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mer.commands.console import clear_errors, print_result, progress_bar, say
+from mer.commands.corpus_choice import find_corpus, revisions_by_encoder
+from mer.commands.options import (
+    HOW,
+    SPEECH_MODEL,
+    TEXT_MODEL,
+    WHAT,
+    CacheOption,
+    CorpusOption,
+    DeviceOption,
+    JsonOption,
+    QuietOption,
+    SpeechModelOption,
+    TextModelOption,
+)
+
+if TYPE_CHECKING:
+    from mer.corpus import Corpus
+    from mer.extract import ExtractConfig, Extraction, Resources
+
+
+def extract(
+    corpus: CorpusOption = None,
+    cache: CacheOption = Path("features"),
+    session: Annotated[
+        str | None, typer.Option(rich_help_panel=WHAT, help="Sessions, such as 1-5 or 1,3. Default: all.")
+    ] = None,
+    granularity: Annotated[
+        str,
+        typer.Option(rich_help_panel=WHAT, help="Some of F(rames) P(hones) S(yllables) W(ords) T(ext wordpieces)."),
+    ] = "F+P+S+W+T",
+    classes: Annotated[
+        str | None,
+        typer.Option(
+            rich_help_panel=WHAT,
+            help="Utterances of which classes: 4 (hap and exc merged), 4-noexc, 6, or as-is for every label. Default: 4 for "
+            "IEMOCAP, as-is for a manifest. Labels are stored unmerged.",
+        ),
+    ] = None,
+    layers: Annotated[
+        str | None,
+        typer.Option(rich_help_panel=WHAT, help="Such as 1-12; 0 is the first layer's input. Default: 1 to last."),
+    ] = None,
+    speech_model: SpeechModelOption = SPEECH_MODEL,
+    text_model: TextModelOption = TEXT_MODEL,
+    revision: Annotated[
+        list[str] | None,
+        typer.Option(rich_help_panel=WHAT, help="Branch, tag or commit on the hub: speech=REV and/or text=REV."),
+    ] = None,
+    text_tags: Annotated[
+        str,
+        typer.Option(rich_help_panel=WHAT, help="drop or keep [LAUGHTER]-style tags before the text encoder."),
+    ] = "drop",
+    drop_fillers: Annotated[
+        bool,
+        typer.Option("--drop-fillers", rich_help_panel=WHAT, help="Laughter and breaths are no units of P, S, W."),
+    ] = False,
+    alignment_offset: Annotated[
+        int,
+        typer.Option(rich_help_panel=WHAT, help="Milliseconds added to IEMOCAP's alignments; some readers add 20."),
+    ] = 0,
+    dtype: Annotated[
+        str,
+        typer.Option(
+            rich_help_panel=HOW,
+            help="Of the forward pass: float32 (exact), bfloat16 (fast, 1 % off), float64.",
+        ),
+    ] = "float32",
+    storage: Annotated[
+        str, typer.Option(rich_help_panel=HOW, help="On disk: float16, or float32 for huge activations.")
+    ] = "float16",
+    device: DeviceOption = "auto",
+    workers: Annotated[
+        int | None,
+        typer.Option(min=1, rich_help_panel=HOW, help="Processes of one thread each. Default: one per core; GPU: 1."),
+    ] = None,
+    batch_seconds: Annotated[
+        float | None,
+        typer.Option(
+            rich_help_panel=HOW,
+            help="Padded audio in a batch. Default: one utterance on a CPU, 300 s on a GPU.",
+        ),
+    ] = None,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Stage 1: run frozen encoders over a corpus once and cache every layer's activations.
+
+    Resumable: the same command goes on where the last one was stopped. An utterance that cannot be extracted is listed with
+    its reason, and the exit code is 1.
+    """
+    with clear_errors():
+        from mer.cache import parse_granularities
+        from mer.extract import ExtractConfig, Resources, parse_layers
+
+        found = find_corpus(corpus, session, classes, alignment_offset)
+        revisions = revisions_by_encoder(revision or [])
+        config = ExtractConfig(
+            speech_model=speech_model,
+            text_model=text_model,
+            speech_revision=revisions.get("speech"),
+            text_revision=revisions.get("text"),
+            granularities=parse_granularities(granularity),
+            layers=parse_layers(layers) if layers else None,
+            dtype=dtype,
+            storage=storage,
+            text_tags=text_tags,
+            fillers="drop" if drop_fillers else "keep",
+        )
+        result = extract_with_bar(
+            found,
+            config,
+            cache,
+            Resources(device=device, workers=workers, batch_seconds=batch_seconds),
+            quiet,
+        )
+    from mer.report import extraction_lines
+
+    data = dataclasses.asdict(result) | {"problems": [dataclasses.asdict(p) for p in found.problems]}
+    print_result(data, extraction_lines(data), as_json)
+    if found.problems:
+        say(
+            f"{len(found.problems)} things in the corpus do not fit: `mer doctor --corpus ...` lists them",
+            quiet,
+        )
+    if result.failed:
+        raise typer.Exit(1)
+
+
+def extract_with_bar(
+    corpus: "Corpus", config: "ExtractConfig", cache: Path, resources: "Resources", quiet: bool
+) -> "Extraction":
+    """Extract a corpus under a progress bar."""
+    from mer.extract import Progress, extract
+
+    with progress_bar("extract", quiet) as bar:
+
+        def show(progress: Progress) -> None:
+            rate = f", {progress.seconds / bar.elapsed:.0f} x real time" if bar.elapsed else ""
+            detail = f"{progress.utterances:,}/{progress.utterances_total:,} utterances, {progress.bytes / 1e6:,.0f} MB{rate}"
+            bar.update(progress.seconds, progress.seconds_total, detail)
+
+        return extract(corpus, config, cache, resources=resources, on_progress=show)

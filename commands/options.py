@@ -1,0 +1,46 @@
+"""Options that mean the same in every command, and their defaults."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+WHERE, WHAT, HOW = "Where things are", "What is done", "How it is done"
+
+CorpusOption = Annotated[
+    Path | None,
+    typer.Option(
+        envvar="MER_CORPUS",
+        rich_help_panel=WHERE,
+        help="IEMOCAP_full_release folder, or a .jsonl / .csv manifest. Default: ./IEMOCAP_full_release.",
+    ),
+]
+CacheOption = Annotated[
+    Path,
+    typer.Option(envvar="MER_CACHE", rich_help_panel=WHERE, help="Folder of the feature caches, or one cache."),
+]
+RunsOption = Annotated[
+    Path, typer.Option(envvar="MER_RUNS", rich_help_panel=WHERE, help="Folder of the run directories.")
+]
+SpeechModelOption = Annotated[
+    str,
+    typer.Option(
+        envvar="MER_SPEECH_MODEL",
+        rich_help_panel=WHAT,
+        help="wav2vec2, HuBERT, WavLM or data2vec-audio encoder: hub id or folder.",
+    ),
+]
+TextModelOption = Annotated[
+    str,
+    typer.Option(envvar="MER_TEXT_MODEL", rich_help_panel=WHAT, help="BERT-like encoder: hub id or folder."),
+]
+DeviceOption = Annotated[
+    str,
+    typer.Option(envvar="MER_DEVICE", rich_help_panel=HOW, help="auto (CUDA if there is one), cpu, cuda, cuda:1."),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no messages.")]
+SeedsOption = Annotated[int, typer.Option(min=1, rich_help_panel=HOW, help="Random seeds: runs per fold.")]
+
+DEFAULT_CORPUS = Path("IEMOCAP_full_release")
+SPEECH_MODEL, TEXT_MODEL = "facebook/wav2vec2-base", "google-bert/bert-base-uncased"

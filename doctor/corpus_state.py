@@ -1,0 +1,97 @@
+"""A corpus and a cache on disk: what is there, what is missing, what to do."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from mer.cache import CacheError, CacheFolder, cache_info
+from mer.corpus import Census, CorpusError, open_corpus, take_census
+from mer.doctor.check import Check
+
+NAMED = 8
+"""How many ids a line names before it counts the rest; `--json` has them all."""
+
+
+def corpus_checks(root: Path, *, given: bool) -> tuple[list[Check], Census | None]:
+    """Count a copy of IEMOCAP against the full release, and name what is missing or extra.
+
+    Args:
+        root: Corpus folder, or a manifest (which is only read).
+        given: Whether somebody asked for this folder; a default that is not there is no problem.
+    """
+    if not given and not root.exists():
+        advice = "--corpus DIR or MER_CORPUS; `mer demo` needs none"
+        return [Check(name="corpus", status="note", found=f"none given, and no ./{root}", advice=advice)], None
+    if root.is_file():
+        return [_manifest_check(root)], None
+    try:
+        census = take_census(root)
+    except CorpusError as problem:
+        return [Check(name="corpus", status="problem", found=str(problem))], None
+    kind = "synthetic corpus" if census.synthetic else "IEMOCAP"
+    total = sum(session.utterances for session in census.sessions)
+    whole = Check(
+        name="corpus",
+        status="ok" if census.complete else "problem",
+        found=f"{kind} in {root}: {total:,} utterances, {'complete' if census.complete else 'not complete'}",
+        advice="" if census.complete else "the lines below name what differs; copy what is missing again",
+    )
+    lists = (
+        ("dialogues missing", census.missing_dialogues),
+        ("dialogues that the release has not", census.extra_dialogues),
+        ("utterances missing", census.missing_ids),
+        ("labels without wav", census.labels_without_wav),
+        ("wavs without label", census.wavs_without_label),
+        ("labels without transcript", census.labels_without_transcript),
+        ("without alignment", census.without_alignment),
+    )
+    # Synthetic speech has each of IEMOCAP's quirks on purpose.
+    status = "note" if census.synthetic else "problem"
+    checks = [
+        Check(name=name, status=status if name != "without alignment" else "note", found=_named(ids))
+        for name, ids in lists
+        if ids
+    ]
+    checks += [
+        Check(name=problem.kind, status="note", found=f"{problem.where}: {problem.message}")
+        for problem in census.problems[:NAMED]
+    ]
+    return [whole, *checks], census
+
+
+def _manifest_check(path: Path) -> Check:
+    try:
+        corpus = open_corpus(path)
+    except CorpusError as problem:
+        return Check(name="corpus", status="problem", found=str(problem))
+    absent = sum(not utterance.wav.is_file() for utterance in corpus)
+    found = f"manifest {path}: {len(corpus):,} utterances, {len(corpus.problems)} things that do not fit"
+    if absent:
+        return Check(name="corpus", status="problem", found=f"{found}, {absent:,} without their audio file")
+    return Check(name="corpus", status="note" if corpus.problems else "ok", found=found)
+
+
+def cache_checks(root: Path) -> list[Check]:
+    """Every cache under a root, or the one that is given."""
+    if not root.is_dir():
+        return [Check(name="cache", status="note", found=f"{root} does not exist yet", advice="mer extract makes it")]
+    folders = sorted(spec.parent for spec in root.glob("**/spec.json"))
+    return [_cache_check(folder) for folder in folders] or [
+        Check(name="cache", status="note", found=f"no cache in {root} yet", advice="mer extract makes one")
+    ]
+
+
+def _cache_check(path: Path) -> Check:
+    try:
+        info = cache_info(CacheFolder.find(path))
+    except CacheError as problem:
+        return Check(name="cache", status="problem", found=str(problem))
+    found = f"{path}: {info['utterances']:,} utterances, {info['bytes'] / 1e9:.2f} GB"
+    if info["failed"]:
+        advice = "mer extract lists why; it tries them again when their files have changed"
+        return Check(name="cache", status="note", found=f"{found}, {len(info['failed'])} failed", advice=advice)
+    return Check(name="cache", status="ok", found=found)
+
+
+def _named(ids: Sequence[str]) -> str:
+    rest = f" and {len(ids) - NAMED:,} more" if len(ids) > NAMED else ""
+    return f"{len(ids):,}: {', '.join(ids[:NAMED])}{rest}"

@@ -1,0 +1,118 @@
+"""Python, packages, device, memory, disk, encoders: is this machine ready?"""
+
+import importlib.util
+import os
+import platform
+import shutil
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import psutil
+
+from mer.doctor.check import Check
+
+PACKAGES = (
+    "torch",
+    "transformers",
+    "h5py",
+    "numpy",
+    "soundfile",
+    "soxr",
+    "textgrid",
+    "scikit-learn",
+    "safetensors",
+)
+EXTRAS = {"demo": ("espeakng_loader", "the synthetic corpus of `mer demo` and `mer synth`")}
+LEAST_DISK = 35e9
+"""Bytes of a full IEMOCAP cache with frames (4 classes, base encoders)."""
+
+
+def machine_checks(cache: Path) -> list[Check]:
+    """Python, packages, extras, device, cores, memory, and the disk under the cache."""
+    return [_python(), *_packages(), *_extras(), _device(), _cores_and_memory(), _disk(cache)]
+
+
+def encoder_check(option: str, name: str) -> Check:
+    """Whether an encoder can be loaded without network."""
+    from huggingface_hub import try_to_load_from_cache
+
+    if Path(name).is_dir():
+        if (Path(name) / "config.json").is_file():
+            return Check(name=option, status="ok", found=f"folder {name}")
+        return Check(
+            name=option,
+            status="problem",
+            found=f"{name} has no config.json",
+            advice="give a Hugging Face model folder",
+        )
+    if isinstance(try_to_load_from_cache(name, "config.json"), str):
+        return Check(name=option, status="ok", found=f"{name}, in the local Hugging Face cache")
+    return Check(
+        name=option,
+        status="note",
+        found=f"{name}, not on this machine",
+        advice=f"downloaded when first needed; without network give {option} DIR",
+    )
+
+
+def _python() -> Check:
+    return Check(name="python", status="ok", found=f"{platform.python_version()} on {platform.platform(terse=True)}")
+
+
+def _packages() -> list[Check]:
+    checks = []
+    for name in PACKAGES:
+        try:
+            checks.append(Check(name=name, status="ok", found=version(name)))
+        except PackageNotFoundError:
+            advice = 'python -m pip install -c constraints.txt -e ".[demo]"'
+            checks.append(Check(name=name, status="problem", found="not installed", advice=advice))
+    return checks
+
+
+def _extras() -> list[Check]:
+    return [
+        Check(name=f"extra {extra}", status="ok", found=purpose)
+        if importlib.util.find_spec(module)
+        else Check(
+            name=f"extra {extra}",
+            status="note",
+            found=f"not installed: needed for {purpose}",
+            advice=f'python -m pip install "mer-fusion[{extra}]"',
+        )
+        for extra, (module, purpose) in EXTRAS.items()
+    ]
+
+
+def _device() -> Check:
+    import torch
+
+    if torch.cuda.is_available():
+        free, total = torch.cuda.mem_get_info()
+        name = torch.cuda.get_device_name()
+        return Check(name="device", status="ok", found=f"{name}, {free / 1e9:.0f} of {total / 1e9:.0f} GB free")
+    return Check(
+        name="device",
+        status="note",
+        found="CPU only",
+        advice="IEMOCAP with base encoders takes about an hour of one core per 7 h of speech",
+    )
+
+
+def _cores_and_memory() -> Check:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    memory = psutil.virtual_memory()
+    found = f"{cores} cores, {memory.available / 1e9:.0f} of {memory.total / 1e9:.0f} GB memory available"
+    if memory.available < 2e9:
+        return Check(name="memory", status="problem", found=found, advice="each extraction worker needs about 1.5 GB")
+    return Check(name="memory", status="ok", found=found)
+
+
+def _disk(cache: Path) -> Check:
+    place = next(p for p in (cache.absolute(), *cache.absolute().parents) if p.exists())
+    free = shutil.disk_usage(place).free
+    found = f"{free / 1e9:.0f} GB free for {cache}"
+    if free < LEAST_DISK:
+        advice = "IEMOCAP needs 33 GB, or 10 GB with --granularity P+S+W+T; give --cache on a larger disk"
+        return Check(name="disk", status="note", found=found, advice=advice)
+    return Check(name="disk", status="ok", found=found)

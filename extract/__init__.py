@@ -1,0 +1,19 @@
+"""From a corpus to a feature cache: frozen encoders, exact padded batches, segment averages, resumable."""
+
+from mer.extract.audio import AudioError as AudioError
+from mer.extract.audio import AudioHeader as AudioHeader
+from mer.extract.audio import Wave as Wave
+from mer.extract.audio import read_header as read_header
+from mer.extract.audio import read_wave as read_wave
+from mer.extract.config import ExtractConfig as ExtractConfig
+from mer.extract.config import ExtractError as ExtractError
+from mer.extract.config import Resources as Resources
+from mer.extract.config import parse_layers as parse_layers
+from mer.extract.pretrained import EncoderError as EncoderError
+from mer.extract.run import Extraction as Extraction
+from mer.extract.run import Progress as Progress
+from mer.extract.run import extract as extract
+from mer.extract.segments import frame_ranges as frame_ranges
+from mer.extract.segments import segment_means as segment_means
+from mer.extract.speech_encoder import SpeechEncoder as SpeechEncoder
+from mer.extract.text_encoder import TextEncoder as TextEncoder

@@ -1,0 +1,169 @@
+"""One utterance made ready for the encoders, or the reason why it cannot be."""
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mer.cache import CacheError, FailedUtterance, UtteranceRecord
+from mer.corpus import Alignment, AlignmentError, Segment, Utterance, remove_tags
+from mer.extract.audio import AudioError, read_header, read_wave
+from mer.extract.config import ExtractConfig
+from mer.extract.speech_encoder import SpeechEncoder
+from mer.extract.text_encoder import TextEncoder
+
+OVERHANG_MS = 100
+"""How far an alignment may end after the audio: rounding to frames, and the 2-frame offset of some releases."""
+
+
+class UtteranceError(ValueError):
+    """An utterance that cannot be extracted; recorded with its reason while the run goes on."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Prepared:
+    """One utterance, decoded, normalised, tokenised, with its segments in milliseconds."""
+
+    record: UtteranceRecord
+    """What the cache keeps beside the features."""
+    wave: NDArray[np.float32] | None
+    """Prepared waveform at the encoder's rate; None when no speech granularity is wanted."""
+    tokens: list[int] | None
+    """Wordpiece ids; None when T is not wanted."""
+    segments: Mapping[str, tuple[Segment, ...]]
+    """Segments of each wanted tier among P S W, at least one each."""
+    conversions: tuple[str, ...]
+    """What was done to the audio file, in words that can be counted."""
+
+
+class Fingerprints(Mapping[str, str]):
+    """Sha256 of each utterance's inputs by id, computed when first asked for (reading every wav takes time)."""
+
+    def __init__(self, utterances: Mapping[str, Utterance]) -> None:
+        self._utterances = utterances
+        self._known: dict[str, str] = {}
+
+    def __getitem__(self, utterance_id: str) -> str:
+        if utterance_id not in self._known:
+            self._known[utterance_id] = fingerprint(self._utterances[utterance_id])
+        return self._known[utterance_id]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._utterances)
+
+    def __len__(self) -> int:
+        return len(self._utterances)
+
+
+def fingerprint(utterance: Utterance) -> str:
+    """Sha256 over everything on disk that decides an utterance's features and labels: changed input, stale shard."""
+    digest = hashlib.sha256()
+    fields = (
+        utterance.id,
+        utterance.text,
+        utterance.label,
+        utterance.speaker,
+        utterance.session,
+        utterance.style,
+    )
+    digest.update(repr(fields).encode())
+    paths = [utterance.wav, *(utterance.alignment.paths if utterance.alignment else ())]
+    for path in paths:
+        try:
+            digest.update(hashlib.sha256(path.read_bytes()).digest())
+        except OSError as problem:
+            digest.update(f"unreadable: {type(problem).__name__}".encode())
+    return digest.hexdigest()
+
+
+def prepare(
+    utterance: Utterance, config: ExtractConfig, speech: SpeechEncoder | None, text: TextEncoder | None
+) -> Prepared | FailedUtterance:
+    """Read and check everything that one utterance needs."""
+    mark = fingerprint(utterance)
+    try:
+        return _prepare(utterance, mark, config, speech, text)
+    except (UtteranceError, AudioError, AlignmentError, CacheError) as problem:
+        return FailedUtterance(id=utterance.id, reason=str(problem), fingerprint=mark)
+
+
+def _prepare(
+    utterance: Utterance,
+    mark: str,
+    config: ExtractConfig,
+    speech: SpeechEncoder | None,
+    text: TextEncoder | None,
+) -> Prepared:
+    wave, conversions, seconds = None, (), 0.0
+    segments: dict[str, tuple[Segment, ...]] = {}
+    aligned = "none"
+    if speech is not None:
+        decoded = read_wave(utterance.wav, speech.sample_rate)
+        seconds = len(decoded.samples) / speech.sample_rate
+        if len(decoded.samples) < speech.frame_length:
+            raise UtteranceError(
+                f"{utterance.wav}: {len(decoded.samples)} samples at {speech.sample_rate} Hz; the encoder needs at least "
+                f"{speech.frame_length} for one frame"
+            )
+        wave, conversions = speech.prepare(decoded.samples), decoded.conversions()
+        if config.needs_alignment:
+            aligned, segments = _segments(utterance, config, round(seconds * 1000))
+    else:
+        seconds = read_header(utterance.wav).seconds if utterance.wav.is_file() else 0.0
+    record = UtteranceRecord(
+        id=utterance.id,
+        label=utterance.label,
+        speaker=utterance.speaker,
+        session=utterance.session,
+        dialogue=utterance.dialogue,
+        style=utterance.style,
+        text=utterance.text or "",
+        seconds=seconds,
+        alignment=aligned,
+        fingerprint=mark,
+    )
+    tokens = None if text is None else _tokens(utterance, config, text)
+    return Prepared(record=record, wave=wave, tokens=tokens, segments=segments, conversions=conversions)
+
+
+def _tokens(utterance: Utterance, config: ExtractConfig, text: TextEncoder) -> list[int]:
+    if utterance.text is None:
+        raise UtteranceError(f"{utterance.id}: no transcript, and the text encoder needs one (or leave T out)")
+    spoken = remove_tags(utterance.text) if config.text_tags == "drop" else utterance.text
+    tokens = text.tokenize([spoken])[0]
+    if len(tokens) > text.max_tokens:
+        raise UtteranceError(
+            f"{utterance.id}: the transcript has {len(tokens)} wordpieces, the text encoder takes {text.max_tokens}; "
+            f"split the utterance"
+        )
+    return tokens
+
+
+def _segments(
+    utterance: Utterance, config: ExtractConfig, duration_ms: int
+) -> tuple[str, dict[str, tuple[Segment, ...]]]:
+    """The wanted tiers and where they come from; a tier without units is one segment over the whole utterance."""
+    whole = (Segment("", 0, duration_ms),)
+    wanted = [g for g in config.granularities if g in "PSW"]
+    if utterance.alignment is None:
+        return "none", dict.fromkeys(wanted, whole)
+    alignment = utterance.alignment.read()
+    if config.fillers == "drop":
+        alignment = alignment.without_fillers()
+    tiers = {g: tier for g, tier in _tiers(alignment) if g in wanted}
+    last = max((segment.end_ms for tier in tiers.values() for segment in tier), default=0)
+    if last > duration_ms + OVERHANG_MS:
+        raise AlignmentError(
+            f"{utterance.id}: its alignment ends at {last} ms, its audio at {duration_ms} ms "
+            f"({utterance.alignment.paths[0]}): they do not belong together"
+        )
+    kind = utterance.alignment.kind if any(tiers.values()) else "none"
+    return kind, {g: tier or whole for g, tier in tiers.items()}
+
+
+def _tiers(alignment: Alignment) -> Iterator[tuple[str, tuple[Segment, ...]]]:
+    yield "P", alignment.phones
+    yield "S", alignment.syllables
+    yield "W", alignment.words

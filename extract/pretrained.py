@@ -1,0 +1,142 @@
+"""Loading a frozen encoder from a Hugging Face hub id or a folder, with errors that say what to do."""
+
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from huggingface_hub.utils import enable_progress_bars
+from torch import nn
+from transformers import AutoConfig, AutoModel
+from transformers.utils import logging as hf_logging
+
+from mer.extract.config import ExtractError
+
+# Weights that a checkpoint may lack because frozen feature extraction never uses them:
+# BERT's pooler, and the vector that SpecAugment puts in place of masked frames in training.
+UNUSED_WEIGHTS = ("pooler.", "masked_spec_embed")
+
+# transformers would otherwise ask the hub, in a background thread, for a converted copy of a `.bin` checkpoint.
+os.environ.setdefault("DISABLE_SAFETENSORS_CONVERSION", "1")
+
+
+class EncoderError(ExtractError):
+    """An encoder that cannot be had, is of the wrong kind, or whose checkpoint is incomplete."""
+
+
+def load_config(name: str, revision: str | None, option: str) -> Any:
+    """Read `config.json` of a hub id or folder.
+
+    Args:
+        name: Hub id or folder.
+        revision: Branch, tag or commit; ignored for a folder.
+        option: The command-line option to name in errors, `--speech-model` or `--text-model`.
+
+    Raises:
+        EncoderError: when it is not there, or no network reaches the hub.
+    """
+    try:
+        return AutoConfig.from_pretrained(name, revision=revision, trust_remote_code=False)
+    except (OSError, ValueError, KeyError) as problem:
+        raise EncoderError(_unavailable(name, revision, option, problem)) from problem
+
+
+def load_frozen(name: str, revision: str | None, option: str, config: Any) -> nn.Module:
+    """Load weights in float32, in evaluation mode, without gradients.
+
+    Raises:
+        EncoderError: when weights are missing from the checkpoint (they would be random) or cannot be read.
+    """
+    try:
+        with _quiet_loading():
+            model, report = AutoModel.from_pretrained(
+                name,
+                revision=revision,
+                config=config,
+                dtype=torch.float32,  # transformers 5 would take the checkpoint's own, be it float16
+                trust_remote_code=False,
+                output_loading_info=True,
+            )
+    except (OSError, ValueError, KeyError, RuntimeError) as problem:
+        raise EncoderError(_unavailable(name, revision, option, problem)) from problem
+    missing = sorted(key for key in report["missing_keys"] if not key.startswith(UNUSED_WEIGHTS))
+    if missing:
+        raise EncoderError(
+            f"{option} {name}: the checkpoint lacks {len(missing)} weights of a {config.model_type} encoder, first "
+            f"{missing[0]!r}; they would be random. Give the folder or id of a complete pretrained encoder."
+        )
+    assert isinstance(model, nn.Module)
+    return model.eval().requires_grad_(False)
+
+
+def weights_fingerprint(model: nn.Module) -> str:
+    """Sha256 over names and float32 bytes of all weights that reach the hidden states.
+
+    Hashes what was loaded rather than a file, so that `.bin` and `.safetensors` of one checkpoint are one identity.
+    """
+    digest = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        if not name.startswith(UNUSED_WEIGHTS):
+            digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}\n".encode())
+            digest.update(tensor.detach().cpu().contiguous().numpy().data)
+    return digest.hexdigest()
+
+
+def model_label(name: str) -> str:
+    """How a model is called in a cache's identity: the hub id, or a folder's own name (never a machine's path)."""
+    return Path(name).resolve().name if Path(name).is_dir() else name
+
+
+def resolve_device(device: str) -> torch.device:
+    """Turn `auto`, `cpu`, `cuda`, `cuda:1` into a device.
+
+    Raises:
+        ExtractError: when the device is not there.
+    """
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        found = torch.device(device)
+    except RuntimeError:
+        raise ExtractError(f"device {device!r}: expected auto, cpu, cuda or cuda:N") from None
+    if found.type not in ("cpu", "cuda"):
+        raise ExtractError(f"device {device!r}: expected auto, cpu, cuda or cuda:N")
+    if found.type == "cuda" and (found.index or 0) >= torch.cuda.device_count():
+        raise ExtractError(f"device {device!r}: this machine shows {torch.cuda.device_count()} CUDA devices")
+    return found
+
+
+@contextmanager
+def _quiet_loading() -> Iterator[None]:
+    """No table of unused weights and no bar while weights are read; downloads keep theirs."""
+    verbosity = hf_logging.get_verbosity()
+    hf_logging.set_verbosity_error()
+    hf_logging.disable_progress_bar()
+    enable_progress_bars()
+    try:
+        yield
+    finally:
+        hf_logging.set_verbosity(verbosity)
+        hf_logging.enable_progress_bar()
+
+
+def _unavailable(name: str, revision: str | None, option: str, problem: Exception) -> str:
+    if Path(name).is_dir():
+        files = sorted(entry.name for entry in Path(name).iterdir())[:8]
+        return (
+            f"{option} {name}: this folder holds no loadable encoder (found {', '.join(files) or 'nothing'}; expected "
+            f"config.json, model.safetensors and the preprocessor or tokenizer files): {_first_line(problem)}"
+        )
+    at = f" at revision {revision!r}" if revision else ""
+    return (
+        f"{option} {name}{at}: not a folder here, and the Hugging Face hub did not give it (no network, no such id, or "
+        f"a gated model): {_first_line(problem)} On a machine with network, `hf download {name} --local-dir DIR`; then "
+        f"give `{option} DIR`."
+    )
+
+
+def _first_line(problem: Exception) -> str:
+    return str(problem).strip().split("\n")[0]

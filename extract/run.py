@@ -1,0 +1,232 @@
+"""`mer extract`: from a corpus to a feature cache, resumable at any moment."""
+
+import os
+import shutil
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from mer.cache import CacheFolder, FailedUtterance, Sidecar, pending, plan_shards
+from mer.corpus import Corpus, Utterance
+from mer.extract.audio import AudioError, read_header
+from mer.extract.config import ExtractConfig, ExtractError, Resources
+from mer.extract.encode import STORAGE, Encoders
+from mer.extract.identity import make_spec
+from mer.extract.inputs import Fingerprints
+from mer.extract.pretrained import resolve_device
+from mer.extract.workers import Committed, Encoded, Event, Unit, load_encoders, run_here, run_in_processes
+
+# Units per second of English speech, for planning only (measured on IEMOCAP: docs/cache-format.md).
+UNITS_PER_SECOND = {"P": 11.0, "S": 4.5, "W": 3.0, "T": 4.5}
+DISK_MARGIN = 1.05
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Progress:
+    """How far an extraction is."""
+
+    utterances: int
+    """Through the encoders, in this run."""
+    utterances_total: int
+    """To do in this run."""
+    seconds: float
+    """Of audio through the encoders."""
+    seconds_total: float
+    """Of audio to do in this run."""
+    bytes: int
+    """Committed to disk in this run."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Extraction:
+    """What a run of `extract` left behind."""
+
+    folder: Path
+    """The cache, `<root>/<corpus>/<key12>`."""
+    key: str
+    """Sha256 of the cache's spec."""
+    synthetic: bool
+    """Whether the speech is synthetic."""
+    utterances: int
+    """Asked for and now in the cache."""
+    failed: tuple[FailedUtterance, ...]
+    """Asked for and not in the cache, with the reasons."""
+    shards: int
+    """Shards that hold them."""
+    shards_made: int
+    """Shards made in this run; the others were there."""
+    audio_seconds: float
+    """Seconds of audio extracted in this run."""
+    bytes_written: int
+    """Bytes committed in this run."""
+    wall_seconds: float
+    """Time from the first forward pass to the last commit."""
+    conversions: Mapping[str, int]
+    """Files that were resampled or downmixed, counted by what was done."""
+    alignments: Mapping[str, int]
+    """Utterances by where their segments come from; `none` = one segment over the whole utterance."""
+
+
+def extract(
+    corpus: Corpus,
+    config: ExtractConfig,
+    cache: Path,
+    *,
+    resources: Resources | None = None,
+    on_progress: Callable[[Progress], None] = lambda progress: None,
+) -> Extraction:
+    """Extract a corpus into a cache; what an earlier run committed is kept, bytes do not depend on interruptions.
+
+    Args:
+        corpus: Utterances to extract.
+        config: What to extract; with the encoders' weights it names the cache.
+        cache: Root of the caches; the features go to `<cache>/<corpus>/<key12>/`.
+        resources: Device, processes, batch sizes.
+        on_progress: Called after each batch.
+
+    Raises:
+        ExtractError: nothing to extract, an encoder that cannot be had, a disk too small, a worker that died.
+        CacheError: a cache folder that holds something else.
+    """
+    resources = resources or Resources()
+    if not len(corpus):
+        raise ExtractError(f"corpus {corpus.name!r} has no utterances with these labels and sessions")
+    encoders = load_encoders(config, resources)
+    folder = CacheFolder.create(cache, make_spec(corpus, config, encoders))
+    folder.sweep_temporaries()
+    utterances = {u.id: u for u in corpus}
+    seconds = {u.id: _seconds(u) for u in corpus}
+    sizes = {u.id: _expected_bytes(u, seconds[u.id], config, encoders) for u in corpus}
+    fingerprints = Fingerprints(utterances)
+    wanted = [(u.id, u.session, sizes[u.id]) for u in corpus]
+    plan = plan_shards(folder, wanted, target_bytes=resources.shard_bytes, fingerprints=fingerprints)
+    todo = pending(folder, plan, fingerprints)
+    units = [Unit(name=name, utterances=tuple(utterances[i] for i in plan[name])) for name in todo]
+    waiting = [u.id for unit in units for u in unit.utterances]
+    _check_disk(folder.path, sum(sizes[i] for i in waiting))
+    counter = _Counter(len(waiting), sum(seconds[i] for i in waiting), on_progress)
+    started = time.monotonic()
+    if units:
+        _run(units, encoders, folder, config, resources, counter)
+    sidecars = {name: sidecar for name, sidecar in folder.sidecars().items() if name in plan}
+    return _summary(corpus, folder, sidecars, counter, len(units), time.monotonic() - started)
+
+
+def default_workers(device: torch.device, units: int) -> int:
+    """One process per core on a CPU, never more than there are shards; one on a GPU."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return 1 if device.type == "cuda" else max(1, min(cores, units))
+
+
+def _run(
+    units: Sequence[Unit],
+    encoders: Encoders,
+    folder: CacheFolder,
+    config: ExtractConfig,
+    resources: Resources,
+    on_event: Callable[[Event], None],
+) -> None:
+    device = resolve_device(resources.device)
+    workers = resources.workers or default_workers(device, len(units))
+    if workers > 1:
+        run_in_processes(units, folder.path, config, resources, min(workers, len(units)), on_event)
+        return
+    threads = torch.get_num_threads()
+    if device.type == "cpu":
+        torch.set_num_threads(1)  # so that one worker and many give the same bytes
+    try:
+        run_here(units, encoders, folder, config, resources, on_event)
+    finally:
+        torch.set_num_threads(threads)
+
+
+class _Counter:
+    """Adds up the events of all workers and reports them."""
+
+    def __init__(self, utterances: int, seconds: float, on_progress: Callable[[Progress], None]) -> None:
+        self.utterances_total, self.seconds_total = utterances, seconds
+        self.utterances, self.seconds, self.bytes = 0, 0.0, 0
+        self._on_progress = on_progress
+
+    def __call__(self, event: Event) -> None:
+        match event:
+            case Encoded(utterances, seconds):
+                self.utterances += utterances
+                self.seconds += seconds
+            case Committed(_, size):
+                self.bytes += size
+        self._on_progress(
+            Progress(
+                utterances=self.utterances,
+                utterances_total=self.utterances_total,
+                seconds=self.seconds,
+                seconds_total=self.seconds_total,
+                bytes=self.bytes,
+            )
+        )
+
+
+def _seconds(utterance: Utterance) -> float:
+    """Duration from the header; 0 for what cannot be read (it fails with its reason when its turn comes)."""
+    try:
+        return read_header(utterance.wav).seconds
+    except AudioError:
+        return 0.0
+
+
+def _expected_bytes(utterance: Utterance, seconds: float, config: ExtractConfig, encoders: Encoders) -> int:
+    """Size of an utterance's features, from its duration alone: exact for frames, typical for the rest."""
+    value = STORAGE[config.storage].itemsize
+    total = 0.0
+    for granularity in config.granularities:
+        encoder = encoders.text if granularity == "T" else encoders.speech
+        assert encoder is not None
+        if granularity == "F":
+            assert encoders.speech is not None
+            units: float = encoders.speech.frame_count(int(seconds * encoders.speech.sample_rate))
+        else:
+            units = max(1.0, seconds * UNITS_PER_SECOND[granularity])
+        total += units * len(encoder.layers) * encoder.dim * value
+    return int(total)
+
+
+def _check_disk(folder: Path, planned: int) -> None:
+    free = shutil.disk_usage(folder).free
+    if planned * DISK_MARGIN > free:
+        raise ExtractError(
+            f"{folder}: {planned * DISK_MARGIN / 1e9:.1f} GB will be written, the disk has {free / 1e9:.1f} GB free. Give "
+            f"--cache on a larger disk, or leave the frames out: --granularity P+S+W+T needs about a third"
+        )
+
+
+def _summary(
+    corpus: Corpus,
+    folder: CacheFolder,
+    sidecars: Mapping[str, Sidecar],
+    counter: _Counter,
+    made: int,
+    wall_seconds: float,
+) -> Extraction:
+    asked = {u.id for u in corpus}
+    held = [record for sidecar in sidecars.values() for record in sidecar.utterances if record.id in asked]
+    conversions: Counter[str] = Counter()
+    for sidecar in sidecars.values():
+        conversions.update(sidecar.provenance["conversions"])
+    return Extraction(
+        folder=folder.path,
+        key=folder.key,
+        synthetic=corpus.synthetic,
+        utterances=len(held),
+        failed=tuple(f for sidecar in sidecars.values() for f in sidecar.failed if f.id in asked),
+        shards=len(sidecars),
+        shards_made=made,
+        audio_seconds=counter.seconds,
+        bytes_written=counter.bytes,
+        wall_seconds=wall_seconds,
+        conversions=dict(conversions),
+        alignments=dict(Counter(record.alignment for record in held)),
+    )

@@ -1,0 +1,216 @@
+"""Results as terminal tables, from the same plain data that `--json` prints."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+DEFINITIONS = (
+    "UA = mean of the class recalls (unweighted accuracy); WA = share of utterances that are right (weighted accuracy). "
+    "folds = mean over test sessions and seeds; merged = all test sessions scored together, mean over seeds. "
+    "± is a standard deviation: over test sessions, and over seeds."
+)
+MARKS = {"ok": "[green]ok[/green]", "note": "[yellow]note[/yellow]", "problem": "[red]problem[/red]"}
+
+
+def results_report(rows: Sequence[Mapping[str, Any]]) -> RenderableType:
+    """One row a result (`result.json`): UA and WA both ways with both spreads; for a single result its parts too."""
+    parts: list[RenderableType] = [results_table(rows)]
+    if len(rows) == 1:
+        parts.append(parts_table(rows[0]))
+    for row in rows:
+        parts += [Text(f"{row['config']['fusion']} {_branches(row)}: {_notes(row)}", style="dim")]
+        parts += [
+            Text(f"  failed run: fold {f['fold']} seed {f['seed']}: {f['reason']}", style="red")
+            for f in row["failed_runs"]
+        ]
+    return Group(*parts, Text(DEFINITIONS, style="dim"))
+
+
+def results_table(rows: Sequence[Mapping[str, Any]]) -> Table:
+    """UA and WA of each result in percent."""
+    synthetic = any(row["synthetic"] for row in rows)
+    table = Table(title="synthetic speech: not comparable with any corpus" if synthetic else None, title_style="yellow")
+    for name in (
+        "head",
+        "branches",
+        "n",
+        "UA folds",
+        "± folds",
+        "± seeds",
+        "UA merged",
+        "WA folds",
+        "WA merged",
+    ):
+        table.add_column(name, justify="left" if name in ("head", "branches") else "right", no_wrap=True)
+    for row in rows:
+        scores = row["summary"]["all"]
+        ua, wa = scores["ua"], scores["wa"]
+        table.add_row(
+            row["config"]["fusion"],
+            _branches(row),
+            f"{scores['utterances']:,}",
+            percent(ua["mean_of_folds"]),
+            percent(ua["std_folds"]),
+            percent(ua["std_seeds"]),
+            percent(ua["merged"]),
+            percent(wa["mean_of_folds"]),
+            percent(wa["merged"]),
+        )
+    return table
+
+
+def parts_table(row: Mapping[str, Any]) -> Table:
+    """UA and WA of improvised and scripted speech on their own, and the recall of each class."""
+    summary = row["summary"]
+    table = Table()
+    for name in ("part", "n", "UA folds", "WA folds", "recall"):
+        table.add_column(name, justify="left" if name == "part" else "right")
+    for style, scores in summary["styles"].items():
+        ua, wa = scores["ua"]["mean_of_folds"], scores["wa"]["mean_of_folds"]
+        table.add_row(escape(style), f"{scores['utterances']:,}", percent(ua), percent(wa), "")
+    seeds = len(summary["seeds"])
+    for name, line in zip(summary["classes"], summary["confusion"], strict=True):
+        table.add_row(escape(name), f"{sum(line) // seeds:,}", "", "", percent(summary["recall"][name]))
+    return table
+
+
+def _branches(row: Mapping[str, Any]) -> str:
+    return "+".join(row["branches"])
+
+
+def _notes(row: Mapping[str, Any]) -> str:
+    used = row["utterances"]
+    out = [f"{used['other_labels']:,} of other classes" if used["other_labels"] else ""]
+    out += [f"{used['failed_extraction']:,} that failed in extraction" if used["failed_extraction"] else ""]
+    left = " and ".join(filter(None, out))
+    summary = row["summary"]
+    runs = f"{summary['runs']} runs ({len(summary['folds'])} folds x {len(summary['seeds'])} seeds)"
+    return f"{runs}, {used['used']:,} utterances" + (f", without {left}" if left else "") + f"; {row['directory']}"
+
+
+def extraction_lines(data: Mapping[str, Any]) -> RenderableType:
+    """What an extraction left behind, and every utterance that failed with its reason."""
+    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+    table.add_column(style="bold")
+    table.add_column(overflow="fold")
+    speed = data["audio_seconds"] / data["wall_seconds"] if data["wall_seconds"] else 0.0
+    made = f"{data['shards_made']} made now" if data["shards_made"] else "all there already"
+    table.add_row(
+        "cache",
+        escape(str(data["folder"])) + ("  [yellow](synthetic speech)[/yellow]" if data["synthetic"] else ""),
+    )
+    table.add_row("utterances", f"{data['utterances']:,} in {data['shards']} shards ({made})")
+    if data["shards_made"]:
+        table.add_row(
+            "this run",
+            f"{data['audio_seconds']:,.0f} s of audio in {data['wall_seconds']:,.0f} s ({speed:.0f} x real time), "
+            f"{size(data['bytes_written'])}",
+        )
+    aligned = {kind: n for kind, n in data["alignments"].items() if kind != "none"}
+    whole = data["alignments"].get("none", 0)
+    if aligned:
+        kinds = ", ".join(f"{n:,} from {kind}" for kind, n in sorted(aligned.items()))
+        rest = f"; {whole:,} have none: one segment over the whole utterance" if whole else ""
+        table.add_row("alignments", kinds + rest)
+    for done, count in sorted(data["conversions"].items()):
+        table.add_row("audio", f"{count:,} files {done}")
+    parts: list[RenderableType] = [table]
+    if data["failed"]:
+        parts.append(Text(f"{len(data['failed'])} utterances failed and are not in the cache:", style="red"))
+        parts += [Text(f"  {failed['id']}: {failed['reason']}") for failed in data["failed"]]
+    return Group(*parts)
+
+
+def cache_table(info: Mapping[str, Any]) -> RenderableType:
+    """What a cache holds: units and bytes per granularity."""
+    table = Table(title=f"{info['corpus']['name']}  {info['key'][:12]}", title_justify="left")
+    for name in ("granularity", "units", "layers", "dim", "size"):
+        table.add_column(name, justify="left" if name == "granularity" else "right")
+    for granularity, row in info["granularities"].items():
+        table.add_row(granularity, f"{row['units']:,}", str(len(row["layers"])), str(row["dim"]), size(row["bytes"]))
+    note = f"{info['utterances']:,} utterances, {info['seconds'] / 3600:.2f} h, {info['shards']} shards, {size(info['bytes'])}"
+    failed = [Text(f"  failed: {f['id']}: {f['reason']}", style="red") for f in info["failed"]]
+    unfinished = info["unfinished"]["utterances"]
+    if unfinished:
+        failed.append(Text(f"{unfinished:,} utterances are planned and not extracted yet: run `mer extract` again"))
+    return Group(table, Text(note), *failed)
+
+
+def verify_lines(report: Mapping[str, Any]) -> RenderableType:
+    """Each finding with what to do, or one line that all is well."""
+    how = f"every byte of {size(report['bytes'])} read" if report["full"] else "sizes only; --full reads every byte"
+    if not report["findings"]:
+        return Text(f"{report['shards']} shards, {report['utterances']:,} utterances: whole ({how})", style="green")
+    lines = [Text(f"{f['shard']}: {f['problem']}\n    {f['action']}", style="red") for f in report["findings"]]
+    return Group(*lines, Text(f"{len(report['findings'])} problems in {report['shards']} shards ({how})"))
+
+
+def doctor_report(data: Mapping[str, Any]) -> RenderableType:
+    """All findings, the census of the corpus, and the settings that are not built in."""
+    parts: list[RenderableType] = [checks_table(data["checks"])]
+    if data["census"]:
+        parts.append(census_table(data["census"]))
+    if data["settings"]:
+        table = Table(title="settings in force (an option on the command line goes before them)")
+        for name in ("command", "option", "value", "from"):
+            table.add_column(name, overflow="fold")
+        for row in data["settings"]:
+            table.add_row(*(escape(row[key]) for key in ("command", "option", "value", "source")))
+        parts.append(table)
+    return Group(*parts)
+
+
+def census_table(census: Mapping[str, Any]) -> Table:
+    """Counts per session and label beside those of a full release."""
+    labels = [label for label, count in sorted(census["labels"].items(), key=lambda item: -item[1]) if count]
+    table = Table(title="labels found" + (" / in the full release" if census["expected_labels"] else ""))
+    table.add_column("session")
+    for label in labels:
+        table.add_column(label, justify="right")
+    table.add_column("all", justify="right")
+    table.add_column("dialogues", justify="right")
+    for row in census["sessions"]:
+        expected = row["expected_labels"] or {}
+        table.add_row(
+            row["session"],
+            *(_beside(row["labels"].get(label, 0), expected.get(label)) for label in labels),
+            _beside(row["utterances"], row["expected_utterances"]),
+            _beside(row["dialogues"], row["expected_dialogues"]),
+        )
+    return table
+
+
+def checks_table(checks: Sequence[Mapping[str, Any]]) -> Table:
+    """Findings of the doctor."""
+    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+    table.add_column(no_wrap=True)
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for check in checks:
+        advice = f"  [dim]→ {escape(check['advice'])}[/dim]" if check["advice"] else ""
+        table.add_row(MARKS[check["status"]], escape(check["name"]), escape(check["found"]) + advice)
+    return table
+
+
+def percent(share: float | None) -> str:
+    """A share of 1 in percent, a dash where there is none."""
+    return "-" if share is None else f"{100 * share:.2f}"
+
+
+def size(count: float) -> str:
+    """Bytes for people: 1.23 GB."""
+    for unit in ("B", "kB", "MB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.2f} GB"
+
+
+def _beside(found: int, expected: int | None) -> str:
+    if expected is None or found == expected:
+        return f"{found:,}"
+    return f"[red]{found:,}[/red] / {expected:,}"

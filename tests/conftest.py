@@ -1,0 +1,38 @@
+"""What several rooms' tests share: small encoders in Hugging Face format, made once per test run."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+TEXTS = [
+    "i am so happy that you came to see us",
+    "leave me alone, i will not say it again",
+    "we lost it all and nothing will bring it back",
+    "the bus leaves at noon from the old station",
+]
+
+
+@pytest.fixture(scope="session")
+def text_encoder_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from mer.demo.small_encoders import write_small_text_encoder
+
+    folder = tmp_path_factory.mktemp("text") / "small-bert"
+    write_small_text_encoder(folder, TEXTS, seed=3)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def speech_encoder_folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Folder of a small speech encoder of one kind, written when first asked for."""
+    from mer.demo.small_encoders import write_small_speech_encoder
+
+    made: dict[str, Path] = {}
+
+    def folder(kind: str) -> Path:
+        if kind not in made:
+            made[kind] = tmp_path_factory.mktemp("speech") / f"small-{kind}"
+            write_small_speech_encoder(made[kind], seed=1, kind=kind)  # type: ignore[arg-type]
+        return made[kind]
+
+    return folder
