@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 
 class AlignmentError(ValueError):
@@ -41,6 +41,7 @@ class Alignment:
         )
 
 
+@runtime_checkable  # beartype checks arguments by isinstance
 class AlignmentSource(Protocol):
     """Where an alignment comes from: hashable, picklable, and read only when asked."""
 
@@ -73,7 +74,7 @@ def is_silence(label: str) -> bool:
 
 
 def is_filler(label: str) -> bool:
-    """Whether a label is non-speech that may carry emotion: `++LAUGHTER++`, `+BREATHING+`, `[NOISE]`, `spn`."""
+    """Whether a label is non-speech that may carry emotion: `++LAUGHTER++`, `+BREATH+`, `[NOISE]`, `spn`."""
     label = label.strip()
     if label.lower() in {"spn", "<unk>", "<breath>"}:
         return True

@@ -31,6 +31,8 @@ class Utterance:
     """Recording that the utterance was cut from."""
     style: str = ""
     """`improvised`, `scripted`, or empty where a corpus does not say."""
+    attributes: tuple[float, float, float] | None = None
+    """Valence, activation and dominance, 1 to 5; None where a corpus has not all three."""
     alignment: AlignmentSource | None = None
     """Where the phone, syllable and word times are; None when there are none."""
 
