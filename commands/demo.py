@@ -30,7 +30,7 @@ def demo(
         from mer.cache import open_cache
         from mer.corpus import open_corpus
         from mer.corpus.synthetic import ensure_synthetic_corpus
-        from mer.demo import demo_encoders
+        from mer.demo import ensure_small_encoders
         from mer.extract import ExtractConfig, Resources
         from mer.heads import HeadConfig
 
@@ -39,7 +39,7 @@ def demo(
             ensure_synthetic_corpus(root, utterances=utterances, progress=bar.update)
         corpus = open_corpus(root, labels=raw_labels("4"))
         say(f"corpus    {root}: {len(corpus):,} utterances of synthetic speech, 4 classes, 5 sessions", quiet)
-        speech, text = demo_encoders(to / "encoders", corpus)
+        speech, text = ensure_small_encoders(to / "encoders", [utterance.text or "" for utterance in corpus])
         config = ExtractConfig(speech_model=str(speech), text_model=str(text))
         extraction = extract_with_bar(corpus, config, to / "features", Resources(), quiet)
         features = open_cache(extraction.folder)

@@ -1,0 +1,188 @@
+"""Files that appear whole or not at all."""
+
+import errno
+import hashlib
+import os
+import platform
+import re
+import time
+import uuid
+from collections.abc import Iterable
+from pathlib import Path
+
+from mer.cache.cache_error import CacheError
+
+_STALE_SECONDS = 24 * 3600
+_BLOCK = 8 << 20
+
+
+class Disk:
+    """Every change that this package makes to a file system goes through one of these.
+
+    A test puts a disk in its place that stops or fails at a chosen call.
+    """
+
+    def open_new(self, path: Path) -> int:
+        """Create a file that must not exist yet, for writing."""
+        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
+
+    def write(self, descriptor: int, block: memoryview) -> int:
+        """Write the start of a block; the number of bytes that were taken."""
+        return os.write(descriptor, block)
+
+    def fsync(self, descriptor: int) -> None:
+        """Wait until the content is on the device."""
+        os.fsync(descriptor)
+
+    def close(self, descriptor: int) -> None:
+        """Close a file."""
+        os.close(descriptor)
+
+    def replace(self, source: Path, target: Path) -> None:
+        """Rename, over an older file if there is one."""
+        source.replace(target)
+
+    def link(self, source: Path, target: Path) -> None:
+        """Give a file a second name, which must not exist yet."""
+        target.hardlink_to(source)
+
+    def unlink(self, path: Path) -> None:
+        """Remove a file if it is there."""
+        path.unlink(missing_ok=True)
+
+    def fsync_folder(self, folder: Path) -> None:
+        """Wait until renames and removals in a folder are on the device."""
+        if os.name == "nt":  # folders cannot be opened there
+            return
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def write_atomically(
+    path: Path, blocks: Iterable[memoryview], *, temporaries: Path, disk: Disk, exclusive: bool = False
+) -> tuple[int, str]:
+    """Put content at a path so that every reader sees all of it or none, even after a power cut.
+
+    Args:
+        path: final name.
+        blocks: content in order.
+        temporaries: folder on the same file system for the unfinished file.
+        disk: what to write with.
+        exclusive: refuse to replace an existing file.
+
+    Returns:
+        Size and hex sha256 of what was written.
+
+    Raises:
+        FileExistsError: if `exclusive` and the file exists.
+        CacheError: if the file system refuses (full, read-only, quota); the unfinished file is removed.
+    """
+    temporary = temporaries / _temporary_name(path.name)
+    digest = hashlib.sha256()
+    size = 0
+    try:
+        descriptor = disk.open_new(temporary)
+        try:
+            for block in blocks:
+                digest.update(block)
+                size += len(block)
+                _write_all(descriptor, block, disk)
+            disk.fsync(descriptor)
+        finally:
+            disk.close(descriptor)
+        if exclusive:
+            _link_or_replace(temporary, path, disk)
+        else:
+            disk.replace(temporary, path)
+        disk.fsync_folder(path.parent)
+    except FileExistsError:
+        _discard(temporary, disk)
+        raise
+    except OSError as error:
+        _discard(temporary, disk)
+        raise CacheError(
+            f"{path}: could not be written ({error.strerror or error}); nothing half-written was left. "
+            "Free space or correct the folder's permissions, then repeat the command: it continues "
+            "where it stopped"
+        ) from error
+    except BaseException:  # Ctrl-C, too, should not leave a quarter of a gigabyte behind
+        _discard(temporary, disk)
+        raise
+    return size, digest.hexdigest()
+
+
+def sweep_temporaries(folder: Path, disk: Disk) -> int:
+    """Remove unfinished files that no running process will finish.
+
+    A file goes when it is older than 24 hours, or when the process that began it on this host has ended.
+
+    Returns:
+        How many were removed.
+    """
+    removed = 0
+    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+        parts = path.name.split("~")
+        if len(parts) != 4 or not parts[2].isdigit():
+            continue
+        try:
+            stale = time.time() - path.stat().st_mtime > _STALE_SECONDS
+            if stale or (parts[1] == _host() and not _is_running(int(parts[2]))):
+                disk.unlink(path)
+                removed += 1
+        except OSError:
+            continue  # somebody else swept it, or may not: it is in nobody's way
+    return removed
+
+
+def _temporary_name(name: str) -> str:
+    return f"{name}~{_host()}~{os.getpid()}~{uuid.uuid4().hex[:12]}"
+
+
+def _host() -> str:
+    return re.sub(r"[^A-Za-z0-9.-]", "_", platform.node())[:64] or "host"
+
+
+def _is_running(process: int) -> bool:
+    if os.name == "nt":  # signal 0 would end the process there
+        return True
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        return True
+    return True
+
+
+def _write_all(descriptor: int, block: memoryview, disk: Disk) -> None:
+    rest = block.cast("B")
+    while len(rest):
+        taken = disk.write(descriptor, rest[:_BLOCK])
+        if taken <= 0:
+            raise OSError(errno.EIO, "the file system took no bytes")
+        rest = rest[taken:]
+
+
+def _link_or_replace(temporary: Path, path: Path, disk: Disk) -> None:
+    try:
+        disk.link(temporary, path)
+    except FileExistsError:
+        raise
+    except OSError:
+        # No hard links here (exFAT, some network shares): the check below leaves a short race, which only
+        # two runs with different specs and the same 48-bit key could lose.
+        if path.exists():
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path)) from None
+        disk.replace(temporary, path)
+    else:
+        disk.unlink(temporary)
+
+
+def _discard(temporary: Path, disk: Disk) -> None:
+    try:
+        disk.unlink(temporary)
+    except OSError:
+        pass  # the first error is the one to report; sweeping finds the file later

@@ -1,0 +1,13 @@
+"""What can be wrong with a cache."""
+
+
+class CacheError(ValueError):
+    """A cache that cannot be made, read or trusted; the text says what to do."""
+
+
+class UnknownUtteranceError(CacheError, KeyError):
+    """An utterance id that the cache does not hold."""
+
+    def __str__(self) -> str:
+        # KeyError would print the sentence as a quoted string.
+        return str(self.args[0]) if self.args else ""

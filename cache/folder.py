@@ -1,0 +1,236 @@
+"""The folder of one cache: identity, committed shards, commits."""
+
+import json
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mer.cache.atomic_write import Disk, sweep_temporaries, write_atomically
+from mer.cache.cache_error import CacheError
+from mer.cache.shard_image import BuiltShard
+from mer.cache.sidecar import SHARD_NAME, Sidecar, parse_sidecar
+from mer.cache.spec import Spec, cache_key, checked_spec
+
+_KEY_FOLDER = re.compile(r"[0-9a-f]{12}")
+
+
+class CacheFolder:
+    """`<root>/<corpus>/<key12>/`, which holds one cache and is named by it."""
+
+    def __init__(self, path: Path, spec: Spec, *, disk: Disk | None = None) -> None:
+        """Use `create` or `find`, which check that folder and spec belong together."""
+        self.path = path
+        self.spec: dict[str, Any] = dict(spec)
+        self.key = cache_key(spec)
+        self.disk = disk or Disk()
+        self.torn: dict[str, str] = {}
+        """Sidecars that the last `sidecars()` could not accept, by shard name, with the reason."""
+
+    @classmethod
+    def create(cls, root: Path, spec: Spec, *, disk: Disk | None = None) -> "CacheFolder":
+        """Make the folder of a spec, or open it when it is there already.
+
+        Raises:
+            CacheError: if the spec is malformed, the folder holds another spec, or it cannot be written.
+        """
+        spec = checked_spec(spec)
+        path = root / spec["corpus"]["name"] / cache_key(spec)[:12]
+        folder = cls(path, spec, disk=disk)
+        try:
+            for name in ("shards", "tmp"):
+                (path / name).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise CacheError(
+                f"{path}: cannot make this folder ({error.strerror}); give another with `--cache`"
+            ) from error
+        text = json.dumps(spec, sort_keys=True, indent=1, allow_nan=False) + "\n"
+        if not (path / "spec.json").exists():
+            try:
+                folder._write(path / "spec.json", text.encode("ascii"), exclusive=True)
+            except FileExistsError:
+                pass  # another run was first; whether it wrote the same is checked below
+        found = _read_spec(path)
+        if found != spec:
+            raise CacheError(
+                f"{path}/spec.json does not describe what this run would extract, though its folder's "
+                "name says so; "
+                "it was edited, or two specs share 12 digits: move the folder away, or give another "
+                "with `--cache`"
+            )
+        return folder
+
+    @classmethod
+    def find(cls, path: Path, *, corpus: str | None = None) -> "CacheFolder":
+        """Open a cache folder, or the only cache under a root.
+
+        Args:
+            path: `<root>/<corpus>/<key12>`, `<root>/<corpus>` or `<root>`.
+            corpus: consider only caches of this corpus.
+
+        Raises:
+            CacheError: if there is none, or several to choose from.
+        """
+        found = _candidates(path)
+        caches = [folder for folder in found if corpus is None or folder.resolve().parent.name == corpus]
+        if not caches:
+            of = f" of corpus {corpus!r}" if corpus else ""
+            there = f"; there is {', '.join(str(folder) for folder in found)}" if found else ""
+            raise CacheError(f"{path}: no feature cache{of} here{there}; `mer extract` makes one")
+        if len(caches) > 1:
+            lines = "\n".join(f"  {folder}  {_summary(folder)}" for folder in caches)
+            raise CacheError(f"{path} holds {len(caches)} caches; pass the folder of the one to use:\n{lines}")
+        return cls(caches[0], _read_spec(caches[0]))
+
+    @property
+    def corpus(self) -> str:
+        """Name of the corpus."""
+        name: str = self.spec["corpus"]["name"]
+        return name
+
+    def shard_path(self, name: str) -> Path:
+        """File of a shard."""
+        return self.path / "shards" / f"{name}.h5"
+
+    def sidecar_path(self, name: str) -> Path:
+        """Sidecar of a shard."""
+        return self.path / "shards" / f"{name}.json"
+
+    def shard_files(self) -> list[str]:
+        """Names of all shards that have a file, committed or not, sorted."""
+        return self._names(".h5")
+
+    def sidecars(self) -> dict[str, Sidecar]:
+        """The committed shards by name, sorted; what cannot be accepted goes to `torn`."""
+        found: dict[str, Sidecar] = {}
+        self.torn = {}
+        for name in self._names(".json"):
+            path = self.sidecar_path(name)
+            try:
+                sidecar = parse_sidecar(path.read_text("utf-8"), where=str(path))
+                self._check_belongs(sidecar, name)
+                found[name] = sidecar
+            except FileNotFoundError:
+                continue  # a writer is replacing this shard right now: not committed
+            except (CacheError, OSError, UnicodeDecodeError) as error:
+                self.torn[name] = str(error)
+        return found
+
+    def commit(self, name: str, shard: BuiltShard, provenance: Mapping[str, Any]) -> Sidecar:
+        """Write a shard and, last, its sidecar; until that is in place the shard does not count.
+
+        Args:
+            name: from the plan.
+            shard: built for this cache.
+            provenance: JSON object to keep with it: versions, host, times.
+
+        Raises:
+            CacheError: if the shard was built for another cache, or the file system refuses.
+        """
+        if not SHARD_NAME.fullmatch(name):
+            raise CacheError(f"{name!r} is no shard name; take it from the plan (session1-000)")
+        if shard.key != self.key:
+            raise CacheError(f"shard {name} was built for cache {shard.key[:12]}, not for {self.path}")
+        path = self.shard_path(name)
+        self._remove(self.sidecar_path(name))
+        size, sha256 = write_atomically(path, shard.blocks(), temporaries=self.path / "tmp", disk=self.disk)
+        sidecar = Sidecar(
+            key=self.key,
+            shard=name,
+            bytes=size,
+            sha256=sha256,
+            utterances=shard.utterances,
+            units=shard.units,
+            failed=shard.failed,
+            datasets=shard.datasets,
+            provenance=provenance,
+        )
+        self._write(self.sidecar_path(name), sidecar.to_json().encode("ascii"))
+        return sidecar
+
+    def sweep_temporaries(self) -> int:
+        """Remove unfinished files of ended processes; how many there were."""
+        return sweep_temporaries(self.path / "tmp", self.disk)
+
+    def write_text(self, name: str, text: str) -> None:
+        """Replace one of the folder's own small files, such as `plan.json`, atomically."""
+        self._write(self.path / name, text.encode("utf-8"))
+
+    def _write(self, path: Path, content: bytes, *, exclusive: bool = False) -> None:
+        blocks = [memoryview(content)]
+        write_atomically(path, blocks, temporaries=self.path / "tmp", disk=self.disk, exclusive=exclusive)
+
+    def _remove(self, path: Path) -> None:
+        if not path.exists():
+            return
+        try:
+            self.disk.unlink(path)
+            self.disk.fsync_folder(path.parent)
+        except OSError as error:
+            raise CacheError(
+                f"{path}: cannot be replaced ({error.strerror}); check the folder's permissions"
+            ) from error
+
+    def _names(self, suffix: str) -> list[str]:
+        folder = self.path / "shards"
+        if not folder.is_dir():
+            return []
+        names = (entry.name.removesuffix(suffix) for entry in os.scandir(folder) if entry.name.endswith(suffix))
+        return sorted(name for name in names if SHARD_NAME.fullmatch(name))
+
+    def _check_belongs(self, sidecar: Sidecar, name: str) -> None:
+        path = self.sidecar_path(name)
+        if sidecar.key != self.key:
+            raise CacheError(
+                f"{path}: this shard belongs to cache {sidecar.key[:12]}, not to {self.key[:12]}; "
+                "move it back, then `mer extract` makes the right one"
+            )
+        if sidecar.shard != name:
+            raise CacheError(
+                f"{path}: this shard was committed as {sidecar.shard}; rename it back, or delete it "
+                "and re-run `mer extract`"
+            )
+        if list(sidecar.units) != self.spec["granularities"]:
+            raise CacheError(f"{path}: granularities are not those of spec.json; delete it and re-run `mer extract`")
+
+
+def _candidates(path: Path) -> list[Path]:
+    if (path / "spec.json").exists():
+        return [path]
+    if not path.is_dir():
+        return []
+    below = sorted(child for child in path.iterdir() if child.is_dir())
+    folders = [*below, *(grandchild for child in below for grandchild in sorted(child.iterdir()))]
+    return [folder for folder in folders if _KEY_FOLDER.fullmatch(folder.name) and (folder / "spec.json").exists()]
+
+
+def _read_spec(folder: Path) -> dict[str, Any]:
+    path = folder / "spec.json"
+    try:
+        document = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise CacheError(
+            f"{path}: cannot be read as JSON ({error}); restore it, or `mer extract` into a new `--cache`"
+        ) from error
+    if not isinstance(document, dict):
+        raise CacheError(f"{path}: not a JSON object; restore it, or `mer extract` into a new `--cache`")
+    spec = checked_spec(document, where=str(path))
+    if cache_key(spec)[:12] != folder.resolve().name:
+        raise CacheError(
+            f"{path}: its key is {cache_key(spec)[:12]} but the folder is named {folder.resolve().name}; "
+            "the spec was edited or the folder renamed: undo that, or `mer extract` into a new `--cache`"
+        )
+    return spec
+
+
+def _summary(folder: Path) -> str:
+    try:
+        spec = _read_spec(folder)
+    except CacheError as error:
+        return f"(unusable: {error})"
+    models = [spec[name].get("model", name) for name in ("speech", "text") if isinstance(spec.get(name), dict)]
+    return (
+        f"corpus {spec['corpus']['name']}, models {' + '.join(map(str, models)) or '-'}, "
+        f"{'+'.join(spec['granularities'])}"
+    )

@@ -1,0 +1,96 @@
+"""Many utterances of one granularity, without a copy."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from jaxtyping import Int
+
+from mer.cache.cache_error import CacheError
+from mer.cache.shard_file import ShardFile
+
+Rows = Sequence[int] | Int[np.ndarray, " rows"]
+"""Which utterances, by number."""
+
+Place = tuple[int, int, int]
+"""Number of the shard, first unit and one past the last unit of an utterance in it."""
+
+
+class PackedUnits:
+    """The units of a list of utterances; a row is an utterance, in the order in which they were asked for."""
+
+    def __init__(
+        self,
+        granularity: str,
+        places: Sequence[Place],
+        shard: Callable[[int], ShardFile],
+        shape: tuple[int, int],
+        dtype: np.dtype,
+    ) -> None:
+        """Made by `FeatureCache.packed`."""
+        self.granularity = granularity
+        self.layers, self.dim = shape
+        self.dtype = dtype
+        self.lengths: Int[np.ndarray, " utterances"] = np.array([b - a for _, a, b in places], dtype=np.int64)
+        """Units of each utterance."""
+        self._places = list(places)
+        self._shard = shard
+        self._name = f"{granularity}/data"
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all units together."""
+        return int(self.lengths.sum()) * self.layers * self.dim * self.dtype.itemsize
+
+    def views(self, rows: Rows) -> list[np.ndarray]:
+        """One read-only array (units, layers, dim) per row, mapped from the shards.
+
+        Raises:
+            CacheError: if a shard that is used for the first time is missing or altered.
+        """
+        shard, name, places = self._shard, self._name, self._places
+        found = []
+        for row in rows:
+            number, start, stop = places[row]
+            found.append(shard(number).array(name)[start:stop])
+        return found
+
+    def gather(self, rows: Rows, out: np.ndarray | None = None) -> np.ndarray:
+        """A copy of rows one after the other: (sum of their units, layers, dim).
+
+        Args:
+            rows: in the order of the result.
+            out: filled and returned when given; must have exactly this shape and the stored type.
+
+        Raises:
+            CacheError: if `out` does not fit, or a shard is missing or altered.
+        """
+        views = self.views(rows)
+        shape = (sum(len(view) for view in views), self.layers, self.dim)
+        if out is None:
+            out = np.empty(shape, self.dtype)
+        elif out.shape != shape or out.dtype != self.dtype:
+            raise CacheError(f"out is {out.dtype} {out.shape}, expected {self.dtype} {shape}")
+        position = 0
+        for view in views:
+            out[position : position + len(view)] = view
+            position += len(view)
+        return out
+
+    def release(self, rows: Rows) -> None:
+        """Give the memory of rows back to the system; they stay valid and are read from disk when used again.
+
+        For caches larger than the memory: without it the pages of every utterance that was read count as
+        this process's memory until the system is short of it.
+        """
+        ranges = sorted(self._places[row] for row in rows)
+        merged: list[list[int]] = []
+        for number, start, stop in ranges:
+            if merged and merged[-1][0] == number and merged[-1][2] == start:
+                merged[-1][2] = stop
+            else:
+                merged.append([number, start, stop])
+        for number, start, stop in merged:
+            self._shard(number).release(self._name, start, stop)

@@ -1,0 +1,84 @@
+"""What a long training reports while it goes on; printing is the caller's."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingStarted:
+    """Sent once, before the first run."""
+
+    runs: int
+    """Runs of the whole result, those that are already finished included."""
+    finished: int
+    """Runs that an earlier command finished and that are kept."""
+    device: str
+    """Where the runs are trained."""
+    features: str
+    """Where the features live and how large they are, as a sentence."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StatisticsProgress:
+    """Normalisation statistics are being read."""
+
+    granularity: str
+    """Which features."""
+    done: int
+    """Utterances read."""
+    total: int
+    """Utterances to read."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EpochDone:
+    """One epoch of one run is over."""
+
+    run: int
+    """Number of the run, from 1, in the order of folds and seeds."""
+    runs: int
+    """Runs of the whole result."""
+    fold: str
+    """Test session of the run."""
+    seed: int
+    """Seed of the run."""
+    epoch: int
+    """Epoch from 1."""
+    max_epochs: int
+    """Training ends here at the latest."""
+    train_loss: float
+    """Mean cross-entropy of the epoch's steps, with dropout."""
+    validation_loss: float
+    """Mean cross-entropy of the validation part."""
+    validation_ua: float
+    """UA of the validation part."""
+    seconds_left: float | None
+    """Estimate for all remaining runs; None before the first run of this command is finished."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunDone:
+    """One run is over and on disk, or has failed."""
+
+    run: int
+    """Number of the run, from 1."""
+    runs: int
+    """Runs of the whole result."""
+    fold: str
+    """Test session of the run."""
+    seed: int
+    """Seed of the run."""
+    best_epoch: int | None
+    """Epoch whose weights were kept; None when the run failed."""
+    ua: float | None
+    """UA of the test fold; None when the run failed."""
+    failure: str | None
+    """Why the run failed."""
+
+
+Event = TrainingStarted | StatisticsProgress | EpochDone | RunDone
+Progress = Callable[[Event], None]
+
+
+def ignore(event: Event) -> None:
+    """Progress for callers who want none."""

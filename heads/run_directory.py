@@ -1,0 +1,223 @@
+"""The folder of one result: what is written when, so that an interrupted command loses one run at most.
+
+config.json       what was asked for, written first; a folder with another one is refused
+provenance.json   versions and command of each start
+metrics.jsonl     one line per epoch, appended while training
+finished/         one JSON per finished run: its commit marker, removed once result.json is there
+weights/          fold1-seed0.safetensors: best parameters and normalisation statistics
+predictions.csv   test utterances of every run
+result.json       written last
+"""
+
+import csv
+import io
+import json
+import os
+import re
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import torch
+from safetensors.torch import save
+from torch import Tensor
+
+from mer.heads.errors import HeadError
+from mer.heads.trainer import Epoch
+
+if sys.platform != "win32":
+    import fcntl
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinishedRun:
+    """What a result needs of one finished run, as it stands in `finished/`."""
+
+    fold: str
+    """Test session."""
+    seed: int
+    """Seed of the run."""
+    best_epoch: int
+    """Epoch whose weights were kept."""
+    epochs: tuple[Epoch, ...]
+    """Every epoch."""
+    ids: tuple[str, ...]
+    """Test utterances."""
+    truth: tuple[int, ...]
+    """Class numbers of the test utterances."""
+    probabilities: tuple[tuple[float, ...], ...]
+    """One row per test utterance, one value per class."""
+    layer_shares: dict[str, list[float]]
+    """Granularity to the learned share of each layer."""
+    seconds: float
+    """Wall time of the run."""
+
+    @property
+    def predictions(self) -> list[int]:
+        """Class number with the highest probability, the first of equals."""
+        return [max(range(len(row)), key=row.__getitem__) for row in self.probabilities]
+
+
+class RunDirectory:
+    """One result on disk."""
+
+    def __init__(self, path: Path, config: Mapping[str, Any]) -> None:
+        """Open the folder of `config`, or make it.
+
+        Raises:
+            HeadError: the folder holds the result of another config.
+        """
+        self.path = path
+        (path / "finished").mkdir(parents=True, exist_ok=True)
+        (path / "weights").mkdir(exist_ok=True)
+        text = json.dumps(config, indent=2, sort_keys=True, allow_nan=False) + "\n"
+        file = path / "config.json"
+        if not file.exists():
+            write_atomically(file, text.encode())
+        elif file.read_text(encoding="utf-8") != text:
+            raise HeadError(f"{file} is not the config of this command; move the folder away or use another --runs")
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other commands out of the folder for as long as this one lives.
+
+        Raises:
+            HeadError: another command trains here.
+        """
+        with (self.path / ".lock").open("w") as file:
+            if sys.platform != "win32":
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except OSError:
+                    raise HeadError(f"{self.path}: another command is training this; wait for it") from None
+            yield
+
+    def result(self) -> dict[str, Any] | None:
+        """The finished result, if there is one."""
+        file = self.path / "result.json"
+        if not file.exists():
+            return None
+        values: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        return values
+
+    def finished(self) -> list[FinishedRun]:
+        """Runs that were committed whole. One whose weights are missing counts as unfinished."""
+        found = []
+        for file in sorted((self.path / "finished").glob("*.json")):
+            values = json.loads(file.read_text(encoding="utf-8"))
+            if self.weights(values["fold"], values["seed"]).exists():
+                found.append(_parse(values))
+        return found
+
+    def weights(self, fold: str, seed: int) -> Path:
+        """Where the weights of a run are."""
+        return self.path / "weights" / f"{_stem(fold, seed)}.safetensors"
+
+    def commit(self, run: FinishedRun, tensors: Mapping[str, Tensor]) -> None:
+        """Put a finished run on disk: its weights first, then the file that makes it count."""
+        image = save({name: value.contiguous() for name, value in tensors.items()}, {"format": "mer-head-1"})
+        write_atomically(self.weights(run.fold, run.seed), image)
+        text = json.dumps(asdict(run), allow_nan=False)
+        write_atomically(self.path / "finished" / f"{_stem(run.fold, run.seed)}.json", text.encode())
+
+    def append_epoch(self, fold: str, seed: int, epoch: Epoch) -> None:
+        """Add one line to `metrics.jsonl`."""
+        with (self.path / "metrics.jsonl").open("a", encoding="utf-8") as file:
+            file.write(_line(fold, seed, epoch))
+
+    def rewrite_metrics(self, runs: Sequence[FinishedRun]) -> None:
+        """Make `metrics.jsonl` hold exactly the epochs of these runs: drops what a killed run left."""
+        lines = [_line(run.fold, run.seed, epoch) for run in runs for epoch in run.epochs]
+        write_atomically(self.path / "metrics.jsonl", "".join(lines).encode())
+
+    def append_provenance(self, start: Mapping[str, Any]) -> None:
+        """Add the versions and the command of one start."""
+        file = self.path / "provenance.json"
+        starts = json.loads(file.read_text(encoding="utf-8")) if file.exists() else []
+        write_atomically(file, (json.dumps([*starts, start], indent=2) + "\n").encode())
+
+    def finish(self, runs: Sequence[FinishedRun], classes: Sequence[str], result: Mapping[str, Any]) -> dict[str, Any]:
+        """Write metrics and predictions in the order of `runs`, then the result, as it will be read back."""
+        self.rewrite_metrics(runs)
+        write_atomically(self.path / "predictions.csv", _predictions(runs, classes).encode())
+        text = json.dumps(result, indent=2, allow_nan=False) + "\n"
+        write_atomically(self.path / "result.json", text.encode())
+        self.tidy()
+        values: dict[str, Any] = json.loads(text)
+        return values
+
+    def tidy(self) -> None:
+        """Remove what only unfinished results need."""
+        for file in (self.path / "finished").glob("*"):
+            file.unlink(missing_ok=True)
+        if (self.path / "finished").exists():
+            (self.path / "finished").rmdir()
+
+
+def write_atomically(path: Path, image: bytes) -> None:
+    """Put `image` at `path`, whole or not at all, and on disk before returning."""
+    temporary = path.with_name(f".{path.name}.{uuid4().hex}")
+    try:
+        with temporary.open("xb") as file:
+            file.write(image)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    if sys.platform != "win32":
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+def _stem(fold: str, seed: int) -> str:
+    safe = re.sub(r"[^\w.-]", lambda match: f"%{ord(match[0]):02x}", fold)
+    return f"fold{safe}-seed{seed}"
+
+
+def _line(fold: str, seed: int, epoch: Epoch) -> str:
+    return json.dumps({"fold": fold, "seed": seed, **asdict(epoch)}, allow_nan=False) + "\n"
+
+
+def _parse(values: dict[str, Any]) -> FinishedRun:
+    return FinishedRun(
+        **{
+            **values,
+            "epochs": tuple(Epoch(**epoch) for epoch in values["epochs"]),
+            "ids": tuple(values["ids"]),
+            "truth": tuple(values["truth"]),
+            "probabilities": tuple(tuple(row) for row in values["probabilities"]),
+        }
+    )
+
+
+def _predictions(runs: Sequence[FinishedRun], classes: Sequence[str]) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["fold", "seed", "id", "label", "prediction", *classes])
+    for run in runs:
+        for name, truth, chosen, row in zip(run.ids, run.truth, run.predictions, run.probabilities, strict=True):
+            shown = [f"{value:.6f}" for value in row]
+            writer.writerow([run.fold, run.seed, name, classes[truth], classes[chosen], *shown])
+    return text.getvalue()
+
+
+def versions() -> dict[str, str]:
+    """Versions that can change a number in its last digits."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    found = {"python": sys.version.split()[0], "torch": str(torch.__version__)}
+    for name in ("mer-fusion", "numpy"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "not installed"
+    return found

@@ -1,0 +1,205 @@
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from mer.heads import DivergedError, Epoch, FeatureSource, HeadConfig, TrainedRun, train_run
+from mer.heads.statistics import membership_of, training_statistics
+from mer.heads.trainer import EarlyStopping, build_head
+from mer.protocol import Fold, make_fold
+
+CPU = torch.device("cpu")
+CONFIG = HeadConfig(granularities=("F",), modality="both", hidden=8, max_epochs=6, learning_rate=0.01, batch=8)
+CacheMaker = Callable[..., Any]
+
+
+def fold_of(cache: Any, seed: int = 0, session: str = "2") -> tuple[Fold, np.ndarray]:
+    targets = np.array([("ang", "hap", "sad", "neu").index(label) for label in cache.utterances.labels])
+    fold = make_fold(
+        sessions=cache.utterances.sessions,
+        speakers=cache.utterances.speakers,
+        targets=targets,
+        classes=["angry", "happy", "sad", "neutral"],
+        test_session=session,
+        seed=seed,
+    )
+    return fold, targets
+
+
+def train(
+    cache: Any, config: HeadConfig = CONFIG, *, seed: int = 0, packed: dict[str, Any] | None = None, **other: Any
+) -> TrainedRun:
+    fold, targets = fold_of(cache, seed)
+    units = packed or {name: cache.packed(name) for name in config.branches}
+    members = membership_of([fold.train], len(targets))
+    return train_run(
+        sources={name: FeatureSource(each, device=CPU) for name, each in units.items()},
+        targets=other.pop("targets", targets),
+        classes=4,
+        fold=fold,
+        seed=seed,
+        config=config,
+        statistics={name: training_statistics(each, members)[0] for name, each in units.items()},
+        device=CPU,
+        **other,
+    )
+
+
+def test_a_planted_signal_is_learned_and_found_in_its_layer(make_cache: CacheMaker) -> None:
+    cache = make_cache(signal=3.0, each=40)
+    config = HeadConfig(granularities=("F",), hidden=16, max_epochs=15, learning_rate=0.05, batch=8)
+    run = train(cache, config)
+    fold, targets = fold_of(cache)
+    assert (run.probabilities.argmax(1) == targets[fold.test]).mean() > 0.75
+    assert int(np.argmax(run.layer_shares["F"])) == 1
+    np.testing.assert_allclose(run.probabilities.sum(1), 1, rtol=1e-12)
+
+
+def test_the_same_seed_gives_the_same_bits_and_another_seed_others(make_cache: CacheMaker) -> None:
+    cache = make_cache()
+    first, second, third = train(cache), train(cache), train(cache, seed=1)
+    assert first.epochs == second.epochs
+    for name, value in first.weights.items():
+        assert torch.equal(value, second.weights[name])
+    np.testing.assert_array_equal(first.probabilities, second.probabilities)
+    assert first.epochs != third.epochs
+
+
+def test_the_global_generators_are_left_alone(make_cache: CacheMaker) -> None:
+    cache = make_cache()
+    before = torch.get_rng_state()
+    first = train(cache)
+    assert torch.equal(before, torch.get_rng_state())
+    torch.manual_seed(99)
+    assert train(cache).epochs == first.epochs
+
+
+class LateTest:
+    """Features that raise when a test row is read while training goes on."""
+
+    def __init__(self, packed: Any, test: Sequence[int]) -> None:
+        self.inner, self.test, self.allowed = packed, set(test), False
+        self.lengths, self.nbytes, self.layers, self.dim = packed.lengths, packed.nbytes, packed.layers, packed.dim
+
+    def views(self, rows: Sequence[int]) -> Any:
+        if not self.allowed and self.test & set(rows):
+            raise AssertionError("a test utterance was read while training")
+        return self.inner.views(rows)
+
+    def release(self, rows: Sequence[int]) -> None:
+        self.inner.release(rows)
+
+
+def test_no_test_utterance_is_read_before_the_last_epoch_is_over(make_cache: CacheMaker) -> None:
+    cache = make_cache()
+    fold, _ = fold_of(cache)
+    guarded = {name: LateTest(cache.packed(name), fold.test.tolist()) for name in CONFIG.branches}
+
+    def on_epoch(epoch: Epoch) -> None:
+        for each in guarded.values():
+            each.allowed = epoch.epoch == CONFIG.max_epochs
+
+    config = HeadConfig(granularities=("F",), hidden=8, max_epochs=6, patience=6, learning_rate=0.01, batch=8)
+    run = train(cache, config, packed=guarded, on_epoch=on_epoch)
+    assert len(run.epochs) == 6
+    guarded["F"].allowed = False
+    with pytest.raises(AssertionError, match="was read while training"):
+        guarded["F"].views(fold.test.tolist())
+
+
+def test_what_the_test_labels_are_changes_no_weight(make_cache: CacheMaker) -> None:
+    cache = make_cache()
+    fold, targets = fold_of(cache)
+    others = targets.copy()
+    others[fold.test] = (others[fold.test] + 1) % 4
+    first, second = train(cache), train(cache, targets=others)
+    assert first.epochs == second.epochs
+    assert all(torch.equal(value, second.weights[name]) for name, value in first.weights.items())
+
+
+def test_every_training_utterance_is_visited_once_an_epoch(make_cache: CacheMaker) -> None:
+    cache = make_cache()
+    fold, _ = fold_of(cache)
+    packed = {name: cache.packed(name) for name in CONFIG.branches}
+    seen: list[list[int]] = []
+
+    def on_epoch(epoch: Epoch) -> None:
+        seen.append(list(packed["T"].viewed))
+        packed["T"].viewed.clear()
+
+    config = HeadConfig(granularities=("F",), hidden=4, max_epochs=2, batch=8)
+    fold, targets = fold_of(cache)
+    train_run(
+        sources={name: FeatureSource(each, device=CPU) for name, each in packed.items()},
+        targets=targets,
+        classes=4,
+        fold=fold,
+        seed=0,
+        config=config,
+        statistics={},
+        device=CPU,
+        on_epoch=on_epoch,
+    )
+    for rows in seen:
+        assert sorted(rows[: len(fold.train)]) == fold.train.tolist()
+        assert rows[len(fold.train) :] == fold.validation.tolist()
+    assert seen[0] != seen[1]
+
+
+def test_stopping_waits_for_patience_and_the_lowest_loss_is_kept() -> None:
+    head = build_head(CONFIG, {"F": (2, 3)}, 4, 0, "1")
+    stopping = EarlyStopping(2)
+    said = []
+    for epoch, loss in enumerate([1.0, 0.5, 0.7, 0.4, 0.4, 0.6], start=1):
+        with torch.no_grad():
+            for parameter in head.parameters():
+                parameter.fill_(epoch)
+        said.append(stopping.should_stop(epoch, loss, head))
+    assert said == [False, False, False, False, False, True]
+    assert stopping.best_epoch == 4
+    assert all((value == 4).all() for value in stopping.weights.values())
+
+
+def test_training_stops_early_and_predicts_with_the_best_epoch(make_cache: CacheMaker) -> None:
+    """Labels are noise and steps are large, so that the validation loss soon rises."""
+    cache = make_cache(signal=0.0)
+    wild = HeadConfig(granularities=("F",), hidden=16, max_epochs=60, patience=3, learning_rate=0.05, batch=8)
+    run = train(cache, wild)
+    losses = [epoch.validation_loss for epoch in run.epochs]
+    assert len(losses) == run.best_epoch + 3 < 60
+    assert run.best_epoch == int(np.argmin(losses)) + 1
+    shorter = train(cache, HeadConfig(**{**wild_fields(wild), "max_epochs": run.best_epoch}))
+    np.testing.assert_array_equal(shorter.probabilities, run.probabilities)
+    for name, value in run.weights.items():
+        assert torch.equal(value, shorter.weights[name])
+
+
+def wild_fields(config: HeadConfig) -> dict[str, Any]:
+    return {name: getattr(config, name) for name in ("granularities", "hidden", "patience", "learning_rate", "batch")}
+
+
+def test_a_loss_that_is_no_number_ends_the_run_with_epoch_and_step(make_cache: CacheMaker) -> None:
+    cache = make_cache()
+    fold, _ = fold_of(cache)
+    row = int(fold.train[0])
+    poisoned = cache.units["F"][row].copy()
+    poisoned[0, 0, 0] = np.nan
+    packed = {name: cache.packed(name) for name in CONFIG.branches}
+
+    def poison(epoch: Epoch) -> None:
+        if epoch.epoch == 2:
+            packed["F"].arrays[row] = poisoned
+
+    with pytest.raises(DivergedError, match=r"fold 2, seed 0, epoch 3, step \d: the loss is nan"):
+        train(cache, packed=packed, on_epoch=poison)
+
+
+def test_weights_start_from_the_seed_and_the_fold() -> None:
+    shapes = {"F": (2, 3)}
+    first = build_head(CONFIG, shapes, 4, 0, "1").state_dict()["branches.F.w1"]
+    assert torch.equal(first, build_head(CONFIG, shapes, 4, 0, "1").state_dict()["branches.F.w1"])
+    assert not torch.equal(first, build_head(CONFIG, shapes, 4, 1, "1").state_dict()["branches.F.w1"])
+    assert not torch.equal(first, build_head(CONFIG, shapes, 4, 0, "2").state_dict()["branches.F.w1"])
+    assert float(first.abs().max()) <= 1 / np.sqrt(3)

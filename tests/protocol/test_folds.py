@@ -1,0 +1,125 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mer.protocol import Fold, ProtocolError, make_fold, session_names
+from mer.protocol.folds import Validation
+
+
+def split(
+    sessions: list[str],
+    *,
+    test: str = "1",
+    seed: int = 0,
+    validation: Validation = "random",
+    share: float = 0.1,
+) -> Fold:
+    return make_fold(
+        sessions=sessions,
+        speakers=[session + "FM"[row % 2] for row, session in enumerate(sessions)],
+        targets=np.arange(len(sessions), dtype=np.int64) % 2,
+        classes=["angry", "sad"],
+        test_session=test,
+        seed=seed,
+        validation=validation,
+        share=share,
+    )
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    sizes=st.lists(st.integers(8, 30), min_size=3, max_size=6),
+    seed=st.integers(0, 2**40),
+    rule=st.sampled_from(["random", "session"]),
+    data=st.data(),
+)
+def test_parts_are_disjoint_and_complete_and_the_test_part_is_the_session(
+    sizes: list[int], seed: int, rule: Validation, data: st.DataObject
+) -> None:
+    sessions = [str(number) for number, size in enumerate(sizes) for _ in range(size)]
+    test = data.draw(st.sampled_from(sorted(set(sessions))))
+    order = data.draw(st.permutations(range(len(sessions))))
+    sessions = [sessions[row] for row in order]
+    fold = split(sessions, test=test, seed=seed, validation=rule)
+    together = np.concatenate([fold.train, fold.validation, fold.test])
+    np.testing.assert_array_equal(np.sort(together), np.arange(len(sessions)))
+    assert all(np.all(np.diff(part) > 0) for part in (fold.train, fold.validation, fold.test))
+    assert {sessions[row] for row in fold.test} == {test}
+    assert test not in {sessions[row] for row in np.concatenate([fold.train, fold.validation])}
+    if rule == "session":
+        held_out = {sessions[row] for row in fold.validation}
+        assert len(held_out) == 1
+        assert not held_out & {sessions[row] for row in fold.train}
+    else:
+        assert len(fold.validation) == round(0.1 * (len(sessions) - len(fold.test)))
+
+
+def test_the_validation_part_changes_with_the_seed_and_the_fold_and_with_nothing_else() -> None:
+    sessions = [str(row % 5) for row in range(200)]
+    first = split(sessions, seed=1).validation.tolist()
+    assert split(sessions, seed=1).validation.tolist() == first
+    assert split(sessions, seed=2).validation.tolist() != first
+    other = split(sessions, seed=1, test="2")
+    assert other.validation.tolist() != first
+    fold = split(sessions, seed=1)
+    places = [
+        np.searchsorted(np.sort(np.concatenate([each.train, each.validation])), each.validation)
+        for each in (fold, other)
+    ]
+    assert places[0].tolist() != places[1].tolist()
+
+
+def test_sessions_take_turns_as_validation_with_the_seed() -> None:
+    sessions = [str(1 + row % 5) for row in range(100)]
+    held_out = [sessions[split(sessions, test="3", seed=seed, validation="session").validation[0]] for seed in range(5)]
+    assert held_out == ["1", "2", "4", "5", "1"]
+
+
+def test_at_least_one_utterance_validates() -> None:
+    assert len(split(["1", "1", "2", "2", "2", "2"]).validation) == 1
+
+
+def test_sessions_are_sorted_by_number() -> None:
+    assert session_names(["10", "b", "2", "a", "2"]) == ("2", "10", "a", "b")
+
+
+def test_two_sessions_are_needed_and_three_to_hold_one_out() -> None:
+    with pytest.raises(ProtocolError, match=r"needs at least 2 sessions, found 1 \(1\)"):
+        split(["1", "1"])
+    with pytest.raises(ProtocolError, match=r"'session' needs at least 3 sessions, found 2 \(1, 2\)"):
+        split(["1", "1", "2", "2"], validation="session")
+
+
+def test_an_unknown_session_lists_the_known() -> None:
+    with pytest.raises(ProtocolError, match="no session '9' to test on, expected one of 1, 2"):
+        split(["1", "2"], test="9")
+
+
+def test_an_unknown_rule_and_a_share_outside_are_refused() -> None:
+    with pytest.raises(ProtocolError, match="share must lie between 0 and 1, got 1"):
+        split(["1", "2"], share=1.0)
+
+
+def test_a_speaker_on_both_sides_is_named() -> None:
+    with pytest.raises(ProtocolError, match="speaker ann speaks in session 1 and in another one"):
+        make_fold(
+            sessions=["1", "2", "2"],
+            speakers=["ann", "bob", "ann"],
+            targets=np.array([0, 0, 0]),
+            classes=["angry"],
+            test_session="1",
+            seed=0,
+        )
+
+
+def test_a_class_without_training_utterances_is_named() -> None:
+    with pytest.raises(ProtocolError, match=r"fold 1 \(seed 0\): no training utterance of class sad among 3"):
+        make_fold(
+            sessions=["1", "2", "2", "2", "2"],
+            speakers=list("abbbb"),
+            targets=np.array([1, 0, 0, 0, 0]),
+            classes=["angry", "sad"],
+            test_session="1",
+            seed=0,
+        )

@@ -1,0 +1,253 @@
+"""The commands as a person meets them: help, documentation, errors, exit codes."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mer.cli import app
+from mer.commands.defaults import command_options
+from typer.main import get_command
+from typer.testing import CliRunner
+
+ROOT = Path(__file__).parent.parent
+GROUP: Any = get_command(app)
+COMMANDS = sorted(command_options(GROUP))
+
+run = CliRunner().invoke
+
+
+def command_called(name: str) -> Any:
+    found = GROUP
+    for part in name.split():
+        found = found.commands[part]
+    return found
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_and_option_has_help_and_is_in_the_docs(name: str) -> None:
+    command = command_called(name)
+    assert command.help
+    assert [p.name for p in command.params if not getattr(p, "help", None)] == []
+    assert f"## `mer {name}`" in (ROOT / "docs" / "cli.md").read_text()
+    assert f"`mer {name}" in (ROOT / "README.md").read_text()
+
+
+def test_the_command_reference_is_what_the_commands_say() -> None:
+    """Made by: python -m typer mer.cli utils docs --name mer --output docs/cli.md."""
+    made = subprocess.run(
+        [sys.executable, "-m", "typer", "mer.cli", "utils", "docs", "--name", "mer"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert made.stdout.strip() == (ROOT / "docs" / "cli.md").read_text().strip()
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["extract", "--help"], ["train-head", "--help"]])
+def test_help_does_not_wait_for_torch(arguments: list[str]) -> None:
+    code = f"import sys; from typer.testing import CliRunner; from mer.cli import app; r = CliRunner().invoke(app, {arguments}); "
+    code += "assert r.exit_code == 0, r.output; print(sorted({'torch', 'transformers', 'h5py', 'numpy'} & set(sys.modules)))"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"
+
+
+def test_without_a_corpus_the_error_says_what_to_give(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = run(app, ["extract"])
+    assert result.exit_code == 2
+    for needed in ("IEMOCAP_full_release", "Session1", "mer demo", "manifest"):
+        assert needed in result.stderr
+    assert result.stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["extract", "--granularity", "F+X"], "X"),
+        (["extract", "--layers", "12-1"], "must not run backwards"),
+        (["extract", "--dtype", "int8"], "dtype 'int8': expected one of float32, float64, bfloat16"),
+        (["extract", "--classes", "5"], "4, 4-noexc, 6, as-is"),
+        (["extract", "--revision", "v1"], "expected speech=REV and/or text=REV"),
+        (["extract", "--device", "tpu"], "expected auto, cpu, cuda or cuda:N"),
+        (["extract", "--session", "9"], "9"),
+        (["extract", "--speech-model", "nowhere/nothing"], "--speech-model DIR"),
+    ],
+)
+def test_what_cannot_be_extracted_is_refused_with_exit_2(
+    arguments: list[str], message: str, iemocap: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    arguments = [*arguments, "--corpus", str(iemocap), "--cache", str(tmp_path / "features")]
+    result = run(app, arguments)
+    assert result.exit_code == 2, result.output
+    assert message in result.stderr
+
+
+@pytest.fixture(scope="session")
+def iemocap(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from mer.corpus.synthetic import write_synthetic_corpus
+
+    folder = tmp_path_factory.mktemp("corpora") / "IEMOCAP_synthetic"
+    write_synthetic_corpus(folder, utterances=120, seed=5)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def features(
+    iemocap: Path,
+    speech_encoder_folder: Callable[[str], Path],
+    text_encoder_folder: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Path:
+    folder = tmp_path_factory.mktemp("commands") / "features"
+    encoders = ["--speech-model", str(speech_encoder_folder("wav2vec2")), "--text-model", str(text_encoder_folder)]
+    arguments = ["extract", "--corpus", str(iemocap), "--session", "1-5", "--cache", str(folder), *encoders]
+    result = run(app, [*arguments, "--workers", "1", "--json", "--quiet"])
+    data = json.loads(result.stdout)
+    assert result.exit_code == (1 if data["failed"] else 0), result.output
+    assert data["utterances"] > 80
+    assert data["synthetic"] is True
+    return folder
+
+
+def test_cache_info_gives_units_and_bytes_per_granularity(features: Path) -> None:
+    result = run(app, ["cache", "info", str(features), "--json"])
+    info = json.loads(result.stdout)
+    assert result.exit_code == 0
+    assert list(info["granularities"]) == ["F", "P", "S", "W", "T"]
+    rows = info["granularities"]
+    assert rows["F"]["units"] > rows["P"]["units"] > rows["S"]["units"] > rows["W"]["units"] > 0
+    assert all(row["bytes"] == row["units"] * len(row["layers"]) * row["dim"] * 2 for row in rows.values())
+    shown = run(app, ["cache", "info", str(features)])
+    assert f"{rows['S']['units']:,}" in shown.stdout
+
+
+def test_cache_verify_names_the_shard_with_one_flipped_byte(features: Path, tmp_path: Path) -> None:
+    import shutil
+
+    copy = tmp_path / "features"
+    shutil.copytree(features, copy)
+    assert run(app, ["cache", "verify", str(copy), "--full"]).exit_code == 0
+    shard = sorted(copy.glob("**/*.h5"))[2]
+    content = bytearray(shard.read_bytes())
+    content[len(content) // 2] ^= 1
+    shard.write_bytes(content)
+    result = run(app, ["cache", "verify", str(copy), "--full"])
+    assert result.exit_code == 1
+    assert shard.stem in result.stdout
+    trained = run(app, ["train-head", "--cache", str(copy), "--runs", str(tmp_path / "runs"), "--seeds", "1"])
+    assert trained.exit_code == 2
+    assert shard.stem in trained.stderr
+
+
+def test_train_head_prints_both_averages_and_writes_its_run(features: Path, tmp_path: Path) -> None:
+    arguments = [
+        "train-head",
+        "--cache",
+        str(features),
+        "--runs",
+        str(tmp_path / "runs"),
+        "--folds",
+        "1-2",
+        "--seeds",
+        "1",
+    ]
+    result = run(app, [*arguments, "--granularity", "F+S", "--max-epochs", "2", "--json", "--quiet"])
+    assert result.exit_code == 0, result.output
+    values = json.loads(result.stdout)["results"][0]
+    assert values["branches"] == ["F", "S", "T"]
+    assert values["summary"]["runs"] == 2
+    written = json.loads((Path(values["directory"]) / "result.json").read_text())
+    assert written == {key: value for key, value in values.items() if key != "directory"}
+    shown = run(app, [*arguments, "--granularity", "F+S", "--max-epochs", "2"])
+    assert "synthetic" in shown.stdout
+    assert "mean of the class recalls" in shown.stdout
+    assert "already trained" in shown.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--granularity", "F+Q"], "F+P+S+W"),
+        (["--fusion", "linear"], "one branch"),
+        (["--fusion", "magic"], "late, linear"),
+        (["--modality", "smell"], "both, speech, text"),
+        (["--folds", "7"], "no session 7"),
+        (["--device", "abacus"], "auto, cpu or cuda"),
+    ],
+)
+def test_what_cannot_be_trained_is_refused_with_exit_2(
+    arguments: list[str], message: str, features: Path, tmp_path: Path
+) -> None:
+    result = run(app, ["train-head", "--cache", str(features), "--runs", str(tmp_path), *arguments])
+    assert result.exit_code == 2
+    assert message in result.stderr
+
+
+def test_no_cache_says_how_to_make_one(tmp_path: Path) -> None:
+    result = run(app, ["train-head", "--cache", str(tmp_path)])
+    assert result.exit_code == 2
+    assert "mer extract" in result.stderr
+
+
+def test_the_doctor_counts_the_corpus_and_names_where_settings_come_from(
+    iemocap: Path, features: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MER_DEVICE", "cpu")
+    (tmp_path / "mer.toml").write_text(f'cache = "{features}"\n[train-head]\nseeds = 2\n')
+    result = run(app, ["doctor", "--corpus", str(iemocap), "--json"])
+    assert result.exit_code == 0, result.output
+    data = json.loads(result.stdout)
+    assert data["census"]["synthetic"] is True
+    sources = {(row["command"], row["option"]): row["source"] for row in data["settings"]}
+    assert sources["train-head", "seeds"] == "mer.toml"
+    assert sources["extract", "device"] == "environment MER_DEVICE"
+    assert sources["extract", "cache"] == "mer.toml"
+    assert "synthetic corpus" in run(app, ["doctor", "--corpus", str(iemocap)]).stdout
+
+
+def test_the_doctor_names_what_a_copy_of_the_release_lacks(iemocap: Path, tmp_path: Path) -> None:
+    import shutil
+
+    copy = tmp_path / "release"
+    shutil.copytree(iemocap, copy)
+    (copy / "SYNTHETIC.json").unlink()
+    lost = sorted(copy.glob("Session2/sentences/wav/*/*.wav"))[3]
+    lost.unlink()
+    result = run(app, ["doctor", "--corpus", str(copy)])
+    assert result.exit_code == 1
+    assert lost.stem in result.stdout
+    assert "not complete" in result.stdout
+
+
+def test_options_go_before_the_environment_and_that_before_the_file(
+    features: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mer.toml").write_text('cache = "from-file"\n')
+    assert "from-file" in run(app, ["train-head"]).stderr
+    monkeypatch.setenv("MER_CACHE", "from-environment")
+    assert "from-environment" in run(app, ["train-head"]).stderr
+    assert "from-option" in run(app, ["train-head", "--cache", "from-option"]).stderr
+
+
+def test_a_settings_file_with_unknown_keys_names_them_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mer.toml").write_text('cash = "x"\n[train-haed]\nseeds = 1\n[extract]\nlayer = "1"\n')
+    result = run(app, ["cache", "info"])
+    assert result.exit_code == 2
+    for part in ("'cash' (did you mean 'cache'?)", "'train-haed' (did you mean 'train-head'?)", "'layer' in [extract]"):
+        assert part in result.stderr
+
+
+@pytest.mark.parametrize("content", ["cache = ", "\xff"])
+def test_a_settings_file_that_is_no_toml_is_refused(content: str, tmp_path: Path) -> None:
+    (tmp_path / "own.toml").write_text(content, encoding="latin-1")
+    result = run(app, ["--config", str(tmp_path / "own.toml"), "cache", "info"])
+    assert result.exit_code == 2
+    assert "no valid TOML" in result.stderr
