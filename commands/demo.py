@@ -17,7 +17,7 @@ def demo(
         "demo-output"
     ),
     utterances: Annotated[int, typer.Option(min=100, rich_help_panel=HOW, help="Synthetic utterances to speak.")] = 600,
-    seeds: SeedsOption = 3,
+    seeds: SeedsOption = 2,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:

@@ -9,9 +9,9 @@ from rich.table import Table
 from rich.text import Text
 
 DEFINITIONS = (
-    "UA = mean of the class recalls (unweighted accuracy); WA = share of utterances that are right (weighted accuracy). "
-    "folds = mean over test sessions and seeds; merged = all test sessions scored together, mean over seeds. "
-    "± is a standard deviation: over test sessions, and over seeds."
+    "In percent. UA = mean of the class recalls (unweighted accuracy); WA = share of utterances that are right (weighted "
+    "accuracy). folds = mean over test sessions and seeds; merged = all test sessions scored together, mean over seeds. "
+    "± = standard deviation of UA over test sessions, and over seeds."
 )
 MARKS = {"ok": "[green]ok[/green]", "note": "[yellow]note[/yellow]", "problem": "[red]problem[/red]"}
 
@@ -34,24 +34,13 @@ def results_table(rows: Sequence[Mapping[str, Any]]) -> Table:
     """UA and WA of each result in percent."""
     synthetic = any(row["synthetic"] for row in rows)
     table = Table(title="synthetic speech: not comparable with any corpus" if synthetic else None, title_style="yellow")
-    for name in (
-        "head",
-        "branches",
-        "n",
-        "UA folds",
-        "± folds",
-        "± seeds",
-        "UA merged",
-        "WA folds",
-        "WA merged",
-    ):
-        table.add_column(name, justify="left" if name in ("head", "branches") else "right", no_wrap=True)
+    for name in ("head", "n", "UA\nfolds", "±\nfolds", "±\nseeds", "UA\nmerged", "WA\nfolds", "WA\nmerged"):
+        table.add_column(name, justify="left" if name == "head" else "right", no_wrap=True)
     for row in rows:
         scores = row["summary"]["all"]
         ua, wa = scores["ua"], scores["wa"]
         table.add_row(
-            row["config"]["fusion"],
-            _branches(row),
+            f"{row['config']['fusion']} {_branches(row)}",
             f"{scores['utterances']:,}",
             percent(ua["mean_of_folds"]),
             percent(ua["std_folds"]),

@@ -17,7 +17,8 @@ ALLOWED: dict[str, set[str]] = {
     "heads": {"cache", "protocol"},
     "doctor": {"corpus", "cache"},
     "demo": {"corpus"},
-    "cli": {"corpus", "cache", "protocol", "settings", "report", "extract", "heads", "doctor", "demo"},
+    "commands": {"corpus", "cache", "protocol", "settings", "report", "extract", "heads", "doctor", "demo"},
+    "cli": {"commands"},
 }
 
 
