@@ -12,6 +12,7 @@ from mer.commands.defaults import read_defaults
 from mer.commands.demo import demo
 from mer.commands.doctor import doctor
 from mer.commands.extract import extract
+from mer.commands.options import Context
 from mer.commands.synth import synth
 from mer.commands.train_head import train_head
 
@@ -33,7 +34,7 @@ app.add_typer(cache_app, name="cache")
 
 @app.callback()
 def settings(
-    context: typer.Context,
+    context: Context,
     config: Annotated[
         Path | None,
         typer.Option(envvar="MER_CONFIG", help="Settings file; ./mer.toml is read if it is there."),

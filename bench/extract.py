@@ -17,13 +17,14 @@ from pathlib import Path
 import numpy as np
 import soundfile
 import torch
-from mer.cache import open_cache
-from mer.corpus import open_corpus
-from mer.extract import ExtractConfig, Resources, extract
 from rich.console import Console
 from rich.table import Table
 from textgrid import IntervalTier, TextGrid
 from transformers import AutoFeatureExtractor, AutoModel, Wav2Vec2Config, Wav2Vec2FeatureExtractor, Wav2Vec2Model
+
+from mer.cache import open_cache
+from mer.corpus import open_corpus
+from mer.extract import ExtractConfig, Resources, extract
 
 BATCH = 8
 
@@ -65,7 +66,8 @@ def write_corpus(folder: Path, seconds: float) -> tuple[Path, float]:
     """Noise with IEMOCAP's durations (lognormal, mean 4.5 s, sd 3.2 s) and alignments at its usual density."""
     folder.mkdir()
     random = np.random.default_rng(0)
-    rows, total = [], 0.0
+    rows: list[dict[str, str]] = []
+    total = 0.0
     while total < seconds:
         length = float(np.clip(random.lognormal(1.30, 0.64), 0.6, 15.0))
         name = f"utt{len(rows):04d}"
@@ -138,17 +140,13 @@ def bfloat16_error(cache: Path) -> float:
     caches = [open_cache(spec.parent) for spec in cache.glob("*/*/spec.json")]
     exact = next(c for c in caches if c.spec["compute"]["dtype"] == "float32")
     rough = next(c for c in caches if c.spec["compute"]["dtype"] == "bfloat16")
-    pairs = [
-        (exact.read(i, "F").astype(np.float32), rough.read(i, "F").astype(np.float32)) for i in exact.utterances.ids
-    ]
+    pairs = [(exact.read(i, "F").astype(np.float32), rough.read(i, "F").astype(np.float32)) for i in exact.utterances.ids]
     return float(np.sqrt(sum(((a - b) ** 2).sum() for a, b in pairs) / sum((a**2).sum() for a, _ in pairs)))
 
 
 def show(spent: dict[str, list[float]], seconds: float, error: float, threads: int) -> None:
     """A row a way: medians over the rounds, and ratios of rows that ran in the same round."""
-    table = Table(
-        title=f"{seconds:.0f} s of audio, {threads} thread, medians of {len(next(iter(spent.values())))} rounds"
-    )
+    table = Table(title=f"{seconds:.0f} s of audio, {threads} thread, medians of {len(next(iter(spent.values())))} rounds")
     for column in ("", "CPU s", "audio s / CPU s", "mer is x", "relative error"):
         table.add_column(column, justify="right" if column else "left")
     for name, times in spent.items():

@@ -47,9 +47,7 @@ def main() -> None:
             extraction = peak("extract", folder)
             cache = sum(path.stat().st_size for path in folder.glob("features/**/*.h5")) / 1e6
             table.add_row("extract", str(count), f"{cache:.0f}", f"{extraction:.0f}")
-            table.add_row(
-                f"train, --ram {RAM_GIB}", str(count), f"{cache:.0f}", f"{peak('train', folder, RAM_GIB):.0f}"
-            )
+            table.add_row(f"train, --ram {RAM_GIB}", str(count), f"{cache:.0f}", f"{peak('train', folder, RAM_GIB):.0f}")
             table.add_row("train, all in memory", str(count), f"{cache:.0f}", f"{peak('train', folder, 64.0):.0f}")
     Console().print(table)
 
@@ -74,9 +72,7 @@ def write_corpus(folder: Path, count: int) -> None:
         soundfile.write(folder / "corpus" / f"{name}.wav", samples, 16_000, subtype="PCM_16")
         label = ["a", "b"][number % 2]
         session = str(1 + number % 5)
-        rows.append(
-            {"id": name, "wav": f"{name}.wav", "text": "", "label": label, "speaker": session, "session": session}
-        )
+        rows.append({"id": name, "wav": f"{name}.wav", "text": "", "label": label, "speaker": session, "session": session})
     (folder / "corpus" / "noise.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     write_small_speech_encoder(folder / "speech")
 

@@ -175,8 +175,7 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     granularities = options.granularity.split("+")
     features = {
-        name: RandomUnits(lengths_like_iemocap(options.utterances, name), seed)
-        for seed, name in enumerate(granularities)
+        name: RandomUnits(lengths_like_iemocap(options.utterances, name), seed) for seed, name in enumerate(granularities)
     }
     random = np.random.default_rng(1)
     labels = torch.from_numpy(random.integers(0, CLASSES, options.utterances))

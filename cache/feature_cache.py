@@ -46,9 +46,7 @@ class FeatureCache:
         if folder.torn:
             raise CacheError(next(iter(folder.torn.values())))
         if not sidecars:
-            raise CacheError(
-                f"{folder.path}: no shard is committed yet; run `mer extract`, which continues where it stopped"
-            )
+            raise CacheError(f"{folder.path}: no shard is committed yet; run `mer extract`, which continues where it stopped")
         self._verified = VerifiedShards(folder.path)
         self._shards = [
             ShardFile(folder.shard_path(name), sidecar, self.spec, self._verified) for name, sidecar in sidecars.items()
@@ -167,9 +165,7 @@ class FeatureCache:
         shard = self._shard(number)
         name = f"{granularity}/{noun}"
         if name not in shard.sidecar.datasets:
-            raise CacheError(
-                f"{self.folder.path}: granularity {granularity} has no {noun}; only P, S and W always have one"
-            )
+            raise CacheError(f"{self.folder.path}: granularity {granularity} has no {noun}; only P, S and W always have one")
         try:
             return shard.array(name)[start:stop]
         except CacheError as error:

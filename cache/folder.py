@@ -42,9 +42,7 @@ class CacheFolder:
             for name in ("shards", "tmp"):
                 (path / name).mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise CacheError(
-                f"{path}: cannot make this folder ({error.strerror}); give another with `--cache`"
-            ) from error
+            raise CacheError(f"{path}: cannot make this folder ({error.strerror}); give another with `--cache`") from error
         text = json.dumps(spec, sort_keys=True, indent=1, allow_nan=False) + "\n"
         if not (path / "spec.json").exists():
             try:
@@ -168,9 +166,7 @@ class CacheFolder:
             self.disk.unlink(path)
             self.disk.fsync_folder(path.parent)
         except OSError as error:
-            raise CacheError(
-                f"{path}: cannot be replaced ({error.strerror}); check the folder's permissions"
-            ) from error
+            raise CacheError(f"{path}: cannot be replaced ({error.strerror}); check the folder's permissions") from error
 
     def _names(self, suffix: str) -> list[str]:
         folder = self.path / "shards"
@@ -188,8 +184,7 @@ class CacheFolder:
             )
         if sidecar.shard != name:
             raise CacheError(
-                f"{path}: this shard was committed as {sidecar.shard}; rename it back, or delete it "
-                "and re-run `mer extract`"
+                f"{path}: this shard was committed as {sidecar.shard}; rename it back, or delete it and re-run `mer extract`"
             )
         if list(sidecar.units) != self.spec["granularities"]:
             raise CacheError(f"{path}: granularities are not those of spec.json; delete it and re-run `mer extract`")
@@ -230,7 +225,4 @@ def _summary(folder: Path) -> str:
     except CacheError as error:
         return f"(unusable: {error})"
     models = [spec[name].get("model", name) for name in ("speech", "text") if isinstance(spec.get(name), dict)]
-    return (
-        f"corpus {spec['corpus']['name']}, models {' + '.join(map(str, models)) or '-'}, "
-        f"{'+'.join(spec['granularities'])}"
-    )
+    return f"corpus {spec['corpus']['name']}, models {' + '.join(map(str, models)) or '-'}, {'+'.join(spec['granularities'])}"

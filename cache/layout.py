@@ -48,9 +48,7 @@ class Expected:
         return typed and dataset.shape == self.shape
 
 
-def expected_datasets(
-    spec: Spec, units: Mapping[str, Sequence[int]], utterances: int, failed: int
-) -> dict[str, Expected]:
+def expected_datasets(spec: Spec, units: Mapping[str, Sequence[int]], utterances: int, failed: int) -> dict[str, Expected]:
     """Every dataset that a shard may hold.
 
     Args:

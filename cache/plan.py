@@ -134,9 +134,7 @@ def read_plan(folder: CacheFolder) -> dict[str, list[str]]:
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise CacheError(
-            f"{path}: malformed ({error}); delete it: the plan of committed shards is in their sidecars"
-        ) from error
+        raise CacheError(f"{path}: malformed ({error}); delete it: the plan of committed shards is in their sidecars") from error
     return plan
 
 

@@ -54,8 +54,7 @@ class ShardFile:
             offsets = self._read(f"{granularity}/offsets")
             if not np.array_equal(offsets, np.cumsum([0, *counts])):
                 raise CacheError(
-                    f"{self.path}: /{granularity}/offsets disagrees with the sidecar; "
-                    "delete the sidecar and re-run `mer extract`"
+                    f"{self.path}: /{granularity}/offsets disagrees with the sidecar; delete the sidecar and re-run `mer extract`"
                 )
         self._checked = True
 
@@ -105,9 +104,7 @@ class ShardFile:
             with self.path.open("rb") as file:
                 return mmap.mmap(file.fileno(), self.sidecar.bytes, access=mmap.ACCESS_READ)
         except (OSError, ValueError) as error:
-            raise CacheError(
-                f"{self.path}: cannot be mapped ({error}); `mer extract` makes a missing shard anew"
-            ) from error
+            raise CacheError(f"{self.path}: cannot be mapped ({error}); `mer extract` makes a missing shard anew") from error
 
 
 _FAULT_AROUND = max(1 << 16, mmap.ALLOCATIONGRANULARITY)
@@ -131,9 +128,7 @@ def check_structure(path: Path, sidecar: Sidecar, spec: Spec) -> None:
     except (OSError, RuntimeError, KeyError, TypeError, ValueError) as error:
         if isinstance(error, CacheError):
             raise
-        raise CacheError(
-            f"{path}: HDF5 cannot read its structure ({error}); delete it and re-run `mer extract`"
-        ) from error
+        raise CacheError(f"{path}: HDF5 cannot read its structure ({error}); delete it and re-run `mer extract`") from error
     if version != 1 or key != sidecar.key.encode("ascii"):
         raise CacheError(
             f"{path}: format version {version!r} and key {key!r} in the file, expected 1 and "
@@ -144,15 +139,11 @@ def check_structure(path: Path, sidecar: Sidecar, spec: Spec) -> None:
     check_datasets(found, expected, str(path))
     for name, dataset in found.items():
         if dataset != sidecar.datasets.get(name):
-            raise CacheError(
-                f"{path}: dataset /{name} is not as its sidecar says; delete both and re-run `mer extract`"
-            )
+            raise CacheError(f"{path}: dataset /{name} is not as its sidecar says; delete both and re-run `mer extract`")
         if dataset.offset is not None and dataset.offset + dataset.nbytes > sidecar.bytes:
             raise CacheError(f"{path}: dataset /{name} ends after the file; delete it and re-run `mer extract`")
     if set(found) != set(sidecar.datasets):
-        raise CacheError(
-            f"{path}: the sidecar names datasets that the file lacks; delete both and re-run `mer extract`"
-        )
+        raise CacheError(f"{path}: the sidecar names datasets that the file lacks; delete both and re-run `mer extract`")
 
 
 def _children(file: h5py.File, path: Path) -> dict[str, h5py.Group]:

@@ -72,9 +72,7 @@ class BuiltShard:
         return digest.hexdigest()
 
 
-def to_storage(
-    array: Float[np.ndarray, "units layers dim"], dtype: str
-) -> tuple[Float[np.ndarray, "units layers dim"], int]:
+def to_storage(array: Float[np.ndarray, "units layers dim"], dtype: str) -> tuple[Float[np.ndarray, "units layers dim"], int]:
     """Convert activations to the type that a cache stores, and count what does not survive.
 
     Args:
@@ -190,9 +188,7 @@ def _granularity_datasets(
     return found
 
 
-def _checked_data(
-    utterance_id: str, granularity: str, one: Units, shape: tuple[int, int], spec: Mapping[str, Any]
-) -> np.ndarray:
+def _checked_data(utterance_id: str, granularity: str, one: Units, shape: tuple[int, int], spec: Mapping[str, Any]) -> np.ndarray:
     if one.data.ndim != 3 or one.data.shape[1:] != shape or not len(one.data):
         raise CacheError(
             f"utterance {utterance_id!r}: granularity {granularity} has shape {one.data.shape}, expected "

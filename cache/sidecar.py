@@ -64,9 +64,7 @@ class Sidecar:
             {**asdict(record), "units": {g: counts[row] for g, counts in self.units.items()}}
             for row, record in enumerate(self.utterances)
         ]
-        datasets = {
-            name: {"shape": list(d.shape), "dtype": d.dtype, "offset": d.offset} for name, d in self.datasets.items()
-        }
+        datasets = {name: {"shape": list(d.shape), "dtype": d.dtype, "offset": d.offset} for name, d in self.datasets.items()}
         return {
             "format_version": FORMAT_VERSION,
             "key": self.key,
@@ -100,9 +98,7 @@ def parse_sidecar(text: str, *, where: str) -> Sidecar:
     except (ValueError, TypeError, RecursionError) as error:
         raise CacheError(f"{where}: not the sidecar of a shard ({error}); re-run `mer extract`") from error
     if version != FORMAT_VERSION:
-        raise CacheError(
-            f"{where}: shard of format version {version!r}, this mer reads {FORMAT_VERSION}; re-run `mer extract`"
-        )
+        raise CacheError(f"{where}: shard of format version {version!r}, this mer reads {FORMAT_VERSION}; re-run `mer extract`")
     if stated != _digest(document):
         raise CacheError(f"{where}: the sidecar was altered or cut short; delete it and re-run `mer extract`")
     try:

@@ -27,9 +27,7 @@ def canonical_json(document: Mapping[str, Any]) -> str:
     try:
         return json.dumps(document, sort_keys=True, separators=(",", ":"), allow_nan=False)
     except (TypeError, ValueError) as error:
-        raise CacheError(
-            f"not a JSON object: {error}; use text, finite numbers, booleans, lists and objects"
-        ) from error
+        raise CacheError(f"not a JSON object: {error}; use text, finite numbers, booleans, lists and objects") from error
 
 
 def cache_key(spec: Spec) -> str:
@@ -58,14 +56,10 @@ def checked_spec(spec: Spec, *, where: str = "spec") -> dict[str, Any]:
     if not isinstance(corpus, dict) or not isinstance(corpus.get("name"), str):
         raise CacheError(f'{where}: expected "corpus" with a "name", found {corpus!r}')
     if not _is_folder_name(corpus["name"]):
-        raise CacheError(
-            f"{where}: corpus name {corpus['name']!r} cannot name a folder; use letters, digits, `-`, `_` and `.`"
-        )
+        raise CacheError(f"{where}: corpus name {corpus['name']!r} cannot name a folder; use letters, digits, `-`, `_` and `.`")
     granularities = plain.get("granularities")
     if not isinstance(granularities, list) or granularities != [g for g in GRANULARITIES if g in granularities]:
-        raise CacheError(
-            f'{where}: expected "granularities" out of {list(GRANULARITIES)} in this order, found {granularities!r}'
-        )
+        raise CacheError(f'{where}: expected "granularities" out of {list(GRANULARITIES)} in this order, found {granularities!r}')
     if not granularities:
         raise CacheError(f'{where}: "granularities" is empty; a cache holds at least one')
     storage = plain.get("storage")

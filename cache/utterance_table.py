@@ -67,7 +67,5 @@ class UtteranceTable:
         if row is None:
             close = difflib.get_close_matches(utterance_id, self.ids, n=3, cutoff=0.5)
             hint = f"; closest: {', '.join(close)}" if close else ""
-            raise UnknownUtteranceError(
-                f"utterance {utterance_id!r} is not among the {len(self)} utterances of this cache{hint}"
-            )
+            raise UnknownUtteranceError(f"utterance {utterance_id!r} is not among the {len(self)} utterances of this cache{hint}")
         return row

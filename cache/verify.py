@@ -90,15 +90,11 @@ def verify(folder: CacheFolder, *, full: bool, progress: Callable[[int, int], No
 
 
 def _redo(folder: CacheFolder, name: str) -> str:
-    return (
-        f"delete {folder.sidecar_path(name)} and re-run `mer extract` with the same options: it makes this shard anew"
-    )
+    return f"delete {folder.sidecar_path(name)} and re-run `mer extract` with the same options: it makes this shard anew"
 
 
 def _uncommitted(folder: CacheFolder, sidecars: dict[str, Sidecar]) -> list[Finding]:
-    findings = [
-        Finding(shard=name, problem=problem, action=_redo(folder, name)) for name, problem in folder.torn.items()
-    ]
+    findings = [Finding(shard=name, problem=problem, action=_redo(folder, name)) for name, problem in folder.torn.items()]
     resume = "re-run `mer extract` with the same options: it continues where it stopped"
     try:
         planned = read_plan(folder)

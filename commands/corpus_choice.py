@@ -36,15 +36,13 @@ def raw_labels(classes: str) -> frozenset[str] | None:
     from mer.protocol import AS_IS, CLASS_MAPS
 
     if classes != AS_IS and classes not in CLASS_MAPS:
-        raise typer.BadParameter(
-            f"{classes!r}: expected one of {', '.join([*CLASS_MAPS, AS_IS])}", param_hint="--classes"
-        )
+        raise typer.BadParameter(f"{classes!r}: expected one of {', '.join([*CLASS_MAPS, AS_IS])}", param_hint="--classes")
     return None if classes == AS_IS else frozenset(CLASS_MAPS[classes])
 
 
 def revisions_by_encoder(given: Sequence[str]) -> dict[str, str]:
     """`speech=REV` and `text=REV` by encoder."""
-    pairs = dict(item.partition("=")[::2] for item in given)
+    pairs = {name: value for name, _, value in (item.partition("=") for item in given)}
     if not all(pairs.values()) or set(pairs) - {"speech", "text"}:
         raise typer.BadParameter(f"{' '.join(given)}: expected speech=REV and/or text=REV", param_hint="--revision")
     return pairs

@@ -4,12 +4,12 @@ import os
 from pathlib import Path
 from typing import Any
 
-import typer
+from mer.commands.options import Context
 
 SETTINGS = "mer.settings"
 
 
-def read_defaults(context: typer.Context, config: Path | None) -> None:
+def read_defaults(context: Context, config: Path | None) -> None:
     """Take defaults from a settings file, `./mer.toml` if there is one and none is given."""
     from mer.settings import FILE_NAME, default_map, read_settings
 
@@ -31,7 +31,7 @@ def command_options(group: Any, prefix: str = "") -> dict[str, frozenset[str]]:
     return found
 
 
-def settings_in_force(context: typer.Context) -> list[dict[str, str]]:
+def settings_in_force(context: Context) -> list[dict[str, str]]:
     """Every default that an environment variable or the settings file replaces, and where it came from."""
     root = context.find_root()
     rows = []

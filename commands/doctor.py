@@ -12,6 +12,7 @@ from mer.commands.options import (
     SPEECH_MODEL,
     TEXT_MODEL,
     CacheOption,
+    Context,
     CorpusOption,
     JsonOption,
     SpeechModelOption,
@@ -20,7 +21,7 @@ from mer.commands.options import (
 
 
 def doctor(
-    context: typer.Context,
+    context: Context,
     corpus: CorpusOption = None,
     cache: CacheOption = Path("features"),
     speech_model: SpeechModelOption = SPEECH_MODEL,

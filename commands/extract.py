@@ -31,9 +31,7 @@ if TYPE_CHECKING:
 def extract(
     corpus: CorpusOption = None,
     cache: CacheOption = Path("features"),
-    session: Annotated[
-        str | None, typer.Option(rich_help_panel=WHAT, help="Sessions, such as 1-5 or 1,3. Default: all.")
-    ] = None,
+    session: Annotated[str | None, typer.Option(rich_help_panel=WHAT, help="Sessions, such as 1-5 or 1,3. Default: all.")] = None,
     granularity: Annotated[
         str,
         typer.Option(rich_help_panel=WHAT, help="Some of F(rames) P(hones) S(yllables) W(ords) T(ext wordpieces)."),
@@ -138,9 +136,7 @@ def extract(
         raise typer.Exit(1)
 
 
-def extract_with_bar(
-    corpus: "Corpus", config: "ExtractConfig", cache: Path, resources: "Resources", quiet: bool
-) -> "Extraction":
+def extract_with_bar(corpus: "Corpus", config: "ExtractConfig", cache: Path, resources: "Resources", quiet: bool) -> "Extraction":
     """Extract a corpus under a progress bar."""
     from mer.extract import Progress, extract
 

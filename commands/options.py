@@ -1,9 +1,15 @@
 """Options that mean the same in every command, and their defaults."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from typer import Context as Context
+else:
+    # What typer hands to a command is click's context, of which its own public class is only a subclass.
+    Context = typer.Context.__base__
 
 WHERE, WHAT, HOW = "Where things are", "What is done", "How it is done"
 
@@ -19,9 +25,7 @@ CacheOption = Annotated[
     Path,
     typer.Option(envvar="MER_CACHE", rich_help_panel=WHERE, help="Folder of the feature caches, or one cache."),
 ]
-RunsOption = Annotated[
-    Path, typer.Option(envvar="MER_RUNS", rich_help_panel=WHERE, help="Folder of the run directories.")
-]
+RunsOption = Annotated[Path, typer.Option(envvar="MER_RUNS", rich_help_panel=WHERE, help="Folder of the run directories.")]
 SpeechModelOption = Annotated[
     str,
     typer.Option(

@@ -41,9 +41,7 @@ def train_head(
         str | None,
         typer.Option(rich_help_panel=WHAT, help="4 (hap and exc merged), 4-noexc, 6, as-is. Default: 4 for IEMOCAP."),
     ] = None,
-    folds: Annotated[
-        str | None, typer.Option(rich_help_panel=HOW, help="Test sessions, such as 1-5. Default: all.")
-    ] = None,
+    folds: Annotated[str | None, typer.Option(rich_help_panel=HOW, help="Test sessions, such as 1-5. Default: all.")] = None,
     seeds: SeedsOption = 5,
     validation: Annotated[
         str,
@@ -58,9 +56,7 @@ def train_head(
     hidden: Annotated[int, typer.Option(rich_help_panel=HOW, help="Width of the two hidden layers of a branch.")] = 128,
     learning_rate: Annotated[float, typer.Option(rich_help_panel=HOW, help="Of Adam.")] = 1e-3,
     batch: Annotated[int, typer.Option(rich_help_panel=HOW, help="Utterances per step.")] = 32,
-    max_epochs: Annotated[
-        int, typer.Option(rich_help_panel=HOW, help="Upper limit; early stopping usually ends before.")
-    ] = 100,
+    max_epochs: Annotated[int, typer.Option(rich_help_panel=HOW, help="Upper limit; early stopping usually ends before.")] = 100,
     patience: Annotated[int, typer.Option(rich_help_panel=HOW, help="Epochs without a lower validation loss.")] = 4,
     device: DeviceOption = "auto",
     ram: Annotated[
@@ -82,13 +78,13 @@ def train_head(
         features = open_cache(cache)
         config = HeadConfig(
             granularities=tuple(granularity.upper().split("+")),
-            modality=modality,  # type: ignore[arg-type]  # HeadConfig says what is valid
-            fusion=fusion or ("linear" if modality == "text" else "late"),  # type: ignore[arg-type]
+            modality=modality,
+            fusion=fusion or ("linear" if modality == "text" else "late"),
             classes=classes or default_classes(features.spec["corpus"]["kind"]),
             folds=parse_sessions(folds) if folds else None,
             seeds=tuple(range(seeds)),
-            validation=validation,  # type: ignore[arg-type]
-            normalize=normalize,  # type: ignore[arg-type]
+            validation=validation,
+            normalize=normalize,
             hidden=hidden,
             learning_rate=learning_rate,
             batch=batch,

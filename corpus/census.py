@@ -94,9 +94,7 @@ class Census:
                 tuple(set(self.without_alignment) - set(self.expected_without_alignment)),
             )
         return (
-            not any(faults)
-            and all(session.complete for session in self.sessions)
-            and self.expected_labels in (None, self.labels)
+            not any(faults) and all(session.complete for session in self.sessions) and self.expected_labels in (None, self.labels)
         )
 
 

@@ -41,9 +41,7 @@ def read_iemocap(
     wanted = tuple(folders) if sessions is None else tuple(dict.fromkeys(sessions))
     missing = [session for session in wanted if session not in folders]
     if missing or not wanted:
-        raise CorpusError(
-            f"{root}: no session {', '.join(missing) or '(none asked for)'}; there are {', '.join(folders)}"
-        )
+        raise CorpusError(f"{root}: no session {', '.join(missing) or '(none asked for)'}; there are {', '.join(folders)}")
     synthetic = is_synthetic(root)
     problems = [] if synthetic or sessions is not None else _missing_sessions(root, folders)
     utterances: list[Utterance] = []

@@ -187,9 +187,7 @@ def _select(
     there = sorted({utterance.session for utterance in utterances})
     missing = [session for session in sessions or () if session not in there]
     if missing or (sessions is not None and not sessions):
-        raise CorpusError(
-            f"{path}: no session {', '.join(missing) or '(none asked for)'}; there are {', '.join(there)}"
-        )
+        raise CorpusError(f"{path}: no session {', '.join(missing) or '(none asked for)'}; there are {', '.join(there)}")
     kept = [
         utterance
         for utterance in utterances

@@ -99,7 +99,12 @@ def make_utterance(row: Mapping[str, object], folder: ManifestFolder) -> Utteran
         raise RowError("; ".join(faults))
     speaker = columns["speaker"]
     return Utterance(
-        **columns,
+        id=columns["id"],
+        label=columns["label"],
+        speaker=speaker,
+        session=columns["session"],
+        dialogue=columns.get("dialogue", ""),
+        style=columns.get("style", ""),
         wav=wav,
         text=text if isinstance(text, str) else None,
         alignment=None if textgrid is None else TextGridAlignment(path=textgrid, speaker=speaker),

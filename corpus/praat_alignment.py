@@ -64,8 +64,7 @@ class TextGridAlignment:
         tiers = self._choose(_parse(self.path))
         words = _segments(self.path, tiers.get("words"))
         phones = tuple(
-            Segment(to_arpabet(phone.label), phone.start_ms, phone.end_ms)
-            for phone in _segments(self.path, tiers.get("phones"))
+            Segment(to_arpabet(phone.label), phone.start_ms, phone.end_ms) for phone in _segments(self.path, tiers.get("phones"))
         )
         if "syllables" in tiers:
             syllables = _segments(self.path, tiers["syllables"])
@@ -125,9 +124,7 @@ def _parse(path: Path) -> list[IntervalTier]:
 
 def _unreadable(path: Path, error: Exception) -> AlignmentError:
     reason = f"{type(error).__name__}: {error}"[:120]
-    return AlignmentError(
-        f"{path}: not a TextGrid that can be read ({reason}); open it in Praat and save it again as text"
-    )
+    return AlignmentError(f"{path}: not a TextGrid that can be read ({reason}); open it in Praat and save it again as text")
 
 
 def _encoding(path: Path) -> str:

@@ -30,7 +30,6 @@ def parse_sessions(text: str) -> tuple[str, ...]:
             sessions[item] = None
         else:
             raise CorpusError(
-                f"sessions {text!r}: {item!r} is neither a number, a range nor a name; "
-                "expected something like 1-5 or 1,3-5"
+                f"sessions {text!r}: {item!r} is neither a number, a range nor a name; expected something like 1-5 or 1,3-5"
             )
     return tuple(sessions)

@@ -134,8 +134,7 @@ def _rows(path: Path, pattern: re.Pattern[str]) -> list[_Row]:
             raise AlignmentError(f"{path}:{number}: ends before it starts (frames {first} to {last})")
         if first < previous_end:
             raise AlignmentError(
-                f"{path}:{number}: frames {first} to {last} overlap the row before, which ends with frame "
-                f"{previous_end - 1}"
+                f"{path}:{number}: frames {first} to {last} overlap the row before, which ends with frame {previous_end - 1}"
             )
         previous_end = last + 1  # EFrm is the last frame, not the one after
         if not is_silence(match[3]):

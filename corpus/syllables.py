@@ -90,6 +90,5 @@ def syllable_segments(phones: Iterable[Segment], words: Iterable[Segment]) -> tu
 def _syllables_of(group: Sequence[Segment]) -> list[Segment]:
     labels = [phone.label for phone in group]
     return [
-        Segment("_".join(labels[start:end]), group[start].start_ms, group[end - 1].end_ms)
-        for start, end in syllabify(labels)
+        Segment("_".join(labels[start:end]), group[start].start_ms, group[end - 1].end_ms) for start, end in syllabify(labels)
     ]

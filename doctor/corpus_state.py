@@ -5,7 +5,7 @@ from pathlib import Path
 
 from mer.cache import CacheError, CacheFolder, cache_info
 from mer.corpus import Census, CorpusError, open_corpus, take_census
-from mer.doctor.check import Check
+from mer.doctor.check import Check, Status
 
 NAMED = 8
 """How many ids a line names before it counts the rest; `--json` has them all."""
@@ -45,7 +45,7 @@ def corpus_checks(root: Path, *, given: bool) -> tuple[list[Check], Census | Non
         ("without alignment", census.without_alignment),
     )
     # Synthetic speech has each of IEMOCAP's quirks on purpose.
-    status = "note" if census.synthetic else "problem"
+    status: Status = "note" if census.synthetic else "problem"
     checks = [
         Check(name=name, status=status if name != "without alignment" else "note", found=_named(ids))
         for name, ids in lists

@@ -121,9 +121,7 @@ def _seconds(utterance: Utterance) -> float:
         return 0.0
 
 
-def _speech_features(
-    prepared: Sequence[Prepared], speech: SpeechEncoder | None, config: ExtractConfig
-) -> list[dict[str, Units]]:
+def _speech_features(prepared: Sequence[Prepared], speech: SpeechEncoder | None, config: ExtractConfig) -> list[dict[str, Units]]:
     """F, P, S and W of a batch: one forward pass, one averaging call over all segments of all utterances."""
     if speech is None or not prepared:
         return [{} for _ in prepared]

@@ -31,7 +31,8 @@ class PerUtteranceGroupNorm(nn.Module):
     def forward(self, states: Float[Tensor, "batch channels time"]) -> Float[Tensor, "batch channels time"]:
         """Normalise each row over the positions that its own samples reach; padding becomes 0."""
         if self.samples is None:
-            return self.norm(states)
+            unbatched: Tensor = self.norm(states)
+            return unbatched
         # A loop over the stock kernel: a vectorised masked mean and variance costs 15 % of the whole encoder.
         normal = torch.zeros_like(states)
         for row, samples in enumerate(self.samples):

@@ -96,7 +96,8 @@ def _prepare(
     speech: SpeechEncoder | None,
     text: TextEncoder | None,
 ) -> Prepared:
-    wave, conversions, seconds = None, (), 0.0
+    wave, seconds = None, 0.0
+    conversions: tuple[str, ...] = ()
     segments: dict[str, tuple[Segment, ...]] = {}
     aligned = "none"
     if speech is not None:
@@ -141,9 +142,7 @@ def _tokens(utterance: Utterance, config: ExtractConfig, text: TextEncoder) -> l
     return tokens
 
 
-def _segments(
-    utterance: Utterance, config: ExtractConfig, duration_ms: int
-) -> tuple[str, dict[str, tuple[Segment, ...]]]:
+def _segments(utterance: Utterance, config: ExtractConfig, duration_ms: int) -> tuple[str, dict[str, tuple[Segment, ...]]]:
     """The wanted tiers and where they come from; a tier without units is one segment over the whole utterance."""
     whole = (Segment("", 0, duration_ms),)
     wanted = [g for g in config.granularities if g in "PSW"]

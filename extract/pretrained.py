@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from huggingface_hub.utils import enable_progress_bars
+from huggingface_hub.utils import enable_progress_bars  # type: ignore[attr-defined]
 from torch import nn
 from transformers import AutoConfig, AutoModel
 from transformers.utils import logging as hf_logging

@@ -69,7 +69,7 @@ def segment_means(
         torch.from_numpy(offsets).to(states.device),
         mode="mean",
     )
-    return means.unflatten(1, states.shape[1:])
+    return means.reshape(-1, *states.shape[1:])
 
 
 def joined_ranges(ranges: Sequence[Int64[np.ndarray, "_ 2"]], starts: Sequence[int]) -> Int64[np.ndarray, "all 2"]:

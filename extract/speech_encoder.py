@@ -109,7 +109,8 @@ class SpeechEncoder:
         """
         if not self.normalize:
             return wave
-        return ((wave - wave.mean()) / np.sqrt(wave.var() + 1e-7)).astype(np.float32)
+        normal: NDArray[np.float32] = ((wave - wave.mean()) / np.sqrt(wave.var() + 1e-7)).astype(np.float32)
+        return normal
 
     @torch.inference_mode()
     def __call__(self, waves: Sequence[NDArray[np.float32]]) -> list[Float[Tensor, "frames layers dim"]]:
@@ -128,10 +129,7 @@ class SpeechEncoder:
             return [self([wave])[0] for wave in waves]
         frames = [self.frame_count(count) for count in samples]
         hidden = self._forward(waves, samples, torch.tensor(frames, device=self.device))
-        return [
-            torch.stack([hidden[layer][row, :count] for layer in self.layers], dim=1)
-            for row, count in enumerate(frames)
-        ]
+        return [torch.stack([hidden[layer][row, :count] for layer in self.layers], dim=1) for row, count in enumerate(frames)]
 
     def _forward(self, waves: Sequence[NDArray[np.float32]], samples: list[int], frames: Tensor) -> tuple[Tensor, ...]:
         """`transformers`' hidden states, each (batch, frames, dim)."""
@@ -176,9 +174,7 @@ def _load_preprocessor(name: str, revision: str | None) -> Any:
             f"normalisation the encoder was trained); copy it from where the checkpoint comes from"
         ) from problem
     if getattr(found, "feature_size", 1) != 1 or not hasattr(found, "do_normalize"):
-        raise EncoderError(
-            f"--speech-model {name}: its preprocessor {type(found).__name__} does not take raw waveforms"
-        )
+        raise EncoderError(f"--speech-model {name}: its preprocessor {type(found).__name__} does not take raw waveforms")
     return found
 
 

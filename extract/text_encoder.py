@@ -92,10 +92,7 @@ class TextEncoder:
         hidden = self.model(
             input_ids=ids.to(self.device), attention_mask=mask.to(self.device), output_hidden_states=True
         ).hidden_states
-        return [
-            torch.stack([hidden[layer][row, :count] for layer in self.layers], dim=1)
-            for row, count in enumerate(lengths)
-        ]
+        return [torch.stack([hidden[layer][row, :count] for layer in self.layers], dim=1) for row, count in enumerate(lengths)]
 
 
 def tokenizer_fingerprint(tokenizer: Any) -> str:

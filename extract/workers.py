@@ -73,9 +73,7 @@ def load_encoders(config: ExtractConfig, resources: Resources) -> Encoders:
             device=device,
         )
     if config.needs_text:
-        text = TextEncoder(
-            config.text_model, revision=config.text_revision, layers=config.layers, dtype=dtype, device=device
-        )
+        text = TextEncoder(config.text_model, revision=config.text_revision, layers=config.layers, dtype=dtype, device=device)
     return Encoders(speech=speech, text=text)
 
 

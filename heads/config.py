@@ -24,9 +24,9 @@ class HeadConfig:
 
     granularities: tuple[str, ...] = ("F", "S")
     """Speech granularities out of F, P, S, W. Ignored when `modality` is `text`."""
-    modality: Modality = "both"
+    modality: str = "both"
     """`both`, `speech` or `text`."""
-    fusion: Fusion = "late"
+    fusion: str = "late"
     """`late` adds the logits of two or more branches; `linear` is one branch."""
     hidden: int = 128
     """Width of the two hidden layers of each branch."""
@@ -40,11 +40,11 @@ class HeadConfig:
     """Training ends here at the latest."""
     patience: int = 4
     """Training ends after this many epochs in a row without a lower validation loss."""
-    validation: Validation = "random"
+    validation: str = "random"
     """What chooses the epoch: a `random` share of the training utterances, or one training `session`."""
     validation_share: float = 0.1
     """Share of the training utterances, for `random`."""
-    normalize: Normalize = "global"
+    normalize: str = "global"
     """`global`: mean and deviation of the training units per layer and dimension; `none`: features as
     stored."""
     classes: str = "4"
@@ -79,9 +79,7 @@ class HeadConfig:
 
     def as_dict(self) -> dict[str, object]:
         """The fields as JSON knows them."""
-        return {
-            name: list(value) if isinstance(value, tuple) else value for name, value in dataclasses.asdict(self).items()
-        }
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in dataclasses.asdict(self).items()}
 
     def identity(self) -> dict[str, object]:
         """All fields that can change a number; text-only heads have no speech granularities."""

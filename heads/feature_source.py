@@ -32,9 +32,7 @@ class FeatureSource:
     once where they fit, else each batch is.
     """
 
-    def __init__(
-        self, packed: PackedFeatures, *, device: torch.device, resident: bool = False, stream: bool = False
-    ) -> None:
+    def __init__(self, packed: PackedFeatures, *, device: torch.device, resident: bool = False, stream: bool = False) -> None:
         """Prepare the features.
 
         Args:
@@ -112,9 +110,7 @@ def open_sources(
     total = sum(each.nbytes for each in packed.values())
     stream = ram_gib is not None and total > ram_gib * 2**30
     resident = device.type == "cuda" and total <= GPU_SHARE * torch.cuda.mem_get_info(device)[0]
-    sources = {
-        name: FeatureSource(each, device=device, resident=resident, stream=stream) for name, each in packed.items()
-    }
+    sources = {name: FeatureSource(each, device=device, resident=resident, stream=stream) for name, each in packed.items()}
     return sources, packed, _sentence(packed, resident=resident, stream=stream)
 
 

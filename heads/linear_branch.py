@@ -20,9 +20,7 @@ class LinearBranch(nn.Module):
     layers.
     """
 
-    def __init__(
-        self, *, layers: int, dim: int, hidden: int, classes: int, dropout: float, generator: torch.Generator
-    ) -> None:
+    def __init__(self, *, layers: int, dim: int, hidden: int, classes: int, dropout: float, generator: torch.Generator) -> None:
         """Make the parameters.
 
         Args:

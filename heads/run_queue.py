@@ -75,9 +75,7 @@ class RunQueue:
         done = {(run.fold, run.seed): run for run in self._directory.finished()}
         pending = [(f, s) for f, s in self._plan if (f.test_session, s) not in done]
         self._directory.rewrite_metrics([done[key] for key in self._keys() if key in done])
-        self._progress(
-            TrainingStarted(runs=len(self._plan), finished=len(done), device=str(self.device), features=self._place)
-        )
+        self._progress(TrainingStarted(runs=len(self._plan), finished=len(done), device=str(self.device), features=self._place))
         statistics = self._statistics([fold for fold, _ in pending])
         failed: list[dict[str, Any]] = []
         durations: list[float] = []
@@ -169,9 +167,7 @@ class RunQueue:
     def _report(self, fold: Fold, seed: int, run: FinishedRun | None, failure: str | None) -> None:
         ua = None
         if run is not None:
-            ua = unweighted_accuracy(
-                confusion(np.array(run.truth), np.array(run.predictions), len(self._classes.classes))
-            )
+            ua = unweighted_accuracy(confusion(np.array(run.truth), np.array(run.predictions), len(self._classes.classes)))
         self._progress(
             RunDone(
                 run=self._keys().index((fold.test_session, seed)) + 1,

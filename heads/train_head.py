@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -22,6 +22,7 @@ from mer.protocol import (
     ClassMap,
     Fold,
     RunPredictions,
+    Validation,
     confusion,
     make_fold,
     session_names,
@@ -87,9 +88,7 @@ def train_head(
             directory.tidy()
             return Result(directory=directory.path, values=existing, reused=True)
         queue = RunQueue(cache, config, selection, classes, plan, directory, device, progress or ignore)
-        directory.append_provenance(
-            {"versions": versions(), "command": command, "device": str(device), "started": time.time()}
-        )
+        directory.append_provenance({"versions": versions(), "command": command, "device": str(device), "started": time.time()})
         finished, failed = queue.train()
         if not finished:
             raise HeadError(f"no run ended with a number; first: {failed[0]['reason']}")
@@ -116,7 +115,7 @@ def _plan(selection: Selection, classes: ClassMap, config: HeadConfig) -> list[t
                 classes=classes.classes,
                 test_session=name,
                 seed=seed,
-                validation=config.validation,
+                validation=cast(Validation, config.validation),
                 share=config.validation_share,
             ),
             seed,

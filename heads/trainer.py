@@ -84,9 +84,7 @@ class EarlyStopping:
         return self._waited >= self._patience
 
 
-def build_head(
-    config: HeadConfig, shapes: Mapping[str, tuple[int, int]], classes: int, seed: int, fold: str
-) -> LateFusion:
+def build_head(config: HeadConfig, shapes: Mapping[str, tuple[int, int]], classes: int, seed: int, fold: str) -> LateFusion:
     """An untrained head whose weights depend on the seed and the fold only.
 
     Args:

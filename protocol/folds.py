@@ -31,9 +31,7 @@ class Fold:
 
 def session_names(sessions: Sequence[str]) -> tuple[str, ...]:
     """The sessions of a corpus in fold order: numbers by value, then other names by spelling."""
-    return tuple(
-        sorted(set(sessions), key=lambda name: (not name.isdecimal(), int(name) if name.isdecimal() else 0, name))
-    )
+    return tuple(sorted(set(sessions), key=lambda name: (not name.isdecimal(), int(name) if name.isdecimal() else 0, name)))
 
 
 def make_fold(

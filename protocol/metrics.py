@@ -20,11 +20,7 @@ def confusion(truth: Labels, prediction: Labels, classes: int) -> Int64[np.ndarr
     for name, values in (("label", truth), ("prediction", prediction)):
         if len(values) and (values.min() < 0 or values.max() >= classes):
             raise ProtocolError(f"a {name} lies outside 0..{classes - 1}: {values.min()}..{values.max()}")
-    return (
-        np.bincount(truth * classes + prediction, minlength=classes * classes)
-        .astype(np.int64)
-        .reshape(classes, classes)
-    )
+    return np.bincount(truth * classes + prediction, minlength=classes * classes).astype(np.int64).reshape(classes, classes)
 
 
 def recalls(matrix: Int64[np.ndarray, "classes classes"]) -> Float64[np.ndarray, " classes"]:

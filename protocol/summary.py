@@ -108,12 +108,8 @@ def summarise(runs: Sequence[RunPredictions], classes: Sequence[str]) -> Summary
         seeds=tuple(sorted({seed for _, seed in keys})),
         runs=len(runs),
         all=_scores(keys, matrices, classes),
-        styles={
-            style: _scores(keys, [_of_style(run, style, len(classes)) for run in runs], classes) for style in styles
-        },
-        recall={
-            name: None if np.isnan(value) else float(value) for name, value in zip(classes, recalls(total), strict=True)
-        },
+        styles={style: _scores(keys, [_of_style(run, style, len(classes)) for run in runs], classes) for style in styles},
+        recall={name: None if np.isnan(value) else float(value) for name, value in zip(classes, recalls(total), strict=True)},
         confusion=tuple(tuple(row) for row in total.tolist()),
     )
 

@@ -24,8 +24,7 @@ def results_report(rows: Sequence[Mapping[str, Any]]) -> RenderableType:
     for row in rows:
         parts += [Text(f"{row['config']['fusion']} {_branches(row)}: {_notes(row)}", style="dim")]
         parts += [
-            Text(f"  failed run: fold {f['fold']} seed {f['seed']}: {f['reason']}", style="red")
-            for f in row["failed_runs"]
+            Text(f"  failed run: fold {f['fold']} seed {f['seed']}: {f['reason']}", style="red") for f in row["failed_runs"]
         ]
     return Group(*parts, Text(DEFINITIONS, style="dim"))
 

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mer.cli import app
-from mer.commands.defaults import command_options
 from typer.main import get_command
 from typer.testing import CliRunner
+
+from mer.cli import app
+from mer.commands.defaults import command_options
 
 ROOT = Path(__file__).parent.parent
 GROUP: Any = get_command(app)

@@ -14,7 +14,14 @@ ROOT = Path(__file__).parent.parent
 
 @pytest.mark.slow
 def test_the_demo_shows_that_fusion_gains_on_both_modalities(tmp_path: Path) -> None:
-    command = [str(Path(sysconfig.get_path("scripts")) / "mer"), "demo", "--to", str(tmp_path / "demo"), "--json", "--quiet"]
+    command = [
+        str(Path(sysconfig.get_path("scripts")) / "mer"),
+        "demo",
+        "--to",
+        str(tmp_path / "demo"),
+        "--json",
+        "--quiet",
+    ]
     environment = os.environ | {"HF_HUB_OFFLINE": "1"}
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
     assert done.stderr == ""

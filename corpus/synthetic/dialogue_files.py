@@ -60,8 +60,7 @@ def emo_evaluation(turns: Sequence[TimedTurn], seed: str) -> str:
         dimensional, affect = _dimensional_raters(turn, dice)
         valence, activation, dominance = affect
         blocks.append(
-            f"[{turn.start:.4f} - {turn.end:.4f}]\t{turn.id}\t{turn.label}\t"
-            f"[{valence:.4f}, {activation:.4f}, {dominance:.4f}]\n"
+            f"[{turn.start:.4f} - {turn.end:.4f}]\t{turn.id}\t{turn.label}\t[{valence:.4f}, {activation:.4f}, {dominance:.4f}]\n"
         )
         blocks += [*_categorical_raters(turn, dice), *dimensional, "\n"]
     return "".join(blocks)
@@ -79,9 +78,7 @@ def _categorical_raters(turn: TimedTurn, dice: random.Random) -> list[str]:
         dice.shuffle(votes)
     own = turn.label if turn.label in CATEGORIES and dice.random() < 0.8 else dice.choice(names)
     raters = zip(dice.sample(("E1", "E2", "E3", "E4"), 3), votes, strict=True)
-    lines = [
-        f"C-{rater}:\t{' '.join(f'{CATEGORIES[name]};' for name in chosen)}\t()\n" for rater, chosen in sorted(raters)
-    ]
+    lines = [f"C-{rater}:\t{' '.join(f'{CATEGORIES[name]};' for name in chosen)}\t()\n" for rater, chosen in sorted(raters)]
     return [
         *lines,
         f"C-{_self(turn)}:\t{CATEGORIES[own]};\t({'(acting) :)' if dice.random() < 0.1 else ''})\n",

@@ -121,9 +121,7 @@ class Synthesizer:
         """
         if voice != self._voice:
             if self.library.espeak_SetVoiceByName(voice.encode()) != 0:
-                raise CorpusError(
-                    f"espeak-ng has no voice {voice!r}; give one such as en-us, or en-us+f2 with a variant"
-                )
+                raise CorpusError(f"espeak-ng has no voice {voice!r}; give one such as en-us, or en-us+f2 with a variant")
             self._voice = voice
         settings = {
             _RATE: delivery.rate,
@@ -169,8 +167,7 @@ def _phonemes(events: list[tuple[int, int, int, str]], samples: int) -> tuple[Ph
             starts.append((name.lstrip("',%=|"), word, sample))
     ends = [start for _, _, start in starts[1:]] + [samples]
     return tuple(
-        Phoneme(name=name, word=word, start=start, end=end)
-        for (name, word, start), end in zip(starts, ends, strict=True)
+        Phoneme(name=name, word=word, start=start, end=end) for (name, word, start), end in zip(starts, ends, strict=True)
     )
 
 

@@ -94,14 +94,12 @@ def _speak(
     for index, name in enumerate(names):
         own = [phoneme for phoneme in speech.phonemes if phoneme.word == index]
         phones = tuple(
-            replace(phone, start=phone.start + offset, end=phone.end + offset)
-            for phone in spoken_phones(own, speech.sample_rate)
+            replace(phone, start=phone.start + offset, end=phone.end + offset) for phone in spoken_phones(own, speech.sample_rate)
         )
         words.append(SpokenWord(text=name, phones=phones))
     if len(speech.word_positions) != len(names) or not all(word.phones for word in words):
         raise CorpusError(
-            f"espeak-ng reported {len(speech.word_positions)} words for {text!r}, expected {len(names)}; "
-            "rephrase the sentence"
+            f"espeak-ng reported {len(speech.word_positions)} words for {text!r}, expected {len(names)}; rephrase the sentence"
         )
     return words, 0.6 * tilted_spectrum(_at_16_khz(speech), delivery.tilt)
 

@@ -57,9 +57,7 @@ class Turn:
 
 def dialogues(session: str) -> tuple[str, ...]:
     """Recordings of a session, irregular names included, as in the real corpus."""
-    names = [
-        f"Ses0{session}{who}_{what}" for what in ("impro01", "impro05", "script01_1", "script02_2") for who in "FM"
-    ]
+    names = [f"Ses0{session}{who}_{what}" for what in ("impro01", "impro05", "script01_1", "script02_2") for who in "FM"]
     if session == "3":
         names[names.index("Ses03M_impro05")] = "Ses03M_impro05a"
         names.append("Ses03M_impro05b")

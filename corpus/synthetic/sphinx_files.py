@@ -105,8 +105,7 @@ def _frame_grid(recording: Recording) -> list[_Row]:
     for index in range(len(ends) - 2, -1, -1):
         ends[index] = min(ends[index], ends[index + 1] - shortest)
     return [
-        _Row(symbol, word, first, end - 1)
-        for (symbol, word, _), first, end in zip(pieces, [0, *ends[:-1]], ends, strict=True)
+        _Row(symbol, word, first, end - 1) for (symbol, word, _), first, end in zip(pieces, [0, *ends[:-1]], ends, strict=True)
     ]
 
 
@@ -169,9 +168,7 @@ def exact_times(recording: Recording) -> Mapping[str, object]:
     """Words and phones (39 ARPAbet) as `[label, start, end]` in seconds, before any rounding to frames."""
     return {
         "seconds": len(recording.samples) / SAMPLE_RATE,
-        "words": [
-            [word.text, round(word.phones[0].start, 6), round(word.phones[-1].end, 6)] for word in recording.words
-        ],
+        "words": [[word.text, round(word.phones[0].start, 6), round(word.phones[-1].end, 6)] for word in recording.words],
         "phones": [
             [to_arpabet(phone.symbol), round(phone.start, 6), round(phone.end, 6)]
             for word in recording.words

@@ -217,9 +217,7 @@ class _Writer:
             numbers[gender] += 1
             seconds = self._write_turn(session / "sentences", name, turn)
             start = round(max(clock, 0.0), 4)
-            timed.append(
-                TimedTurn(id=name, label=turn.label, text=turn.text, start=start, end=round(start + seconds, 4))
-            )
+            timed.append(TimedTurn(id=name, label=turn.label, text=turn.text, start=start, end=round(start + seconds, 4)))
             clock = start + seconds + dice.uniform(-0.6, 0.8)
             self.seconds += seconds
             self._progress(len(self.times), self._total)
@@ -229,9 +227,7 @@ class _Writer:
         """Speak one turn, write its sound and alignment, and return its seconds."""
         dialogue, seed = turn.dialogue, f"{self._seed}/{name}"
         voice = VOICES[turn.speaker].name
-        recording = record(
-            turn.text, self._synthesizer, voice, turn.delivery, padding=turn.padding, seed=f"{seed}/room"
-        )
+        recording = record(turn.text, self._synthesizer, voice, turn.delivery, padding=turn.padding, seed=f"{seed}/room")
         sound = io.BytesIO()
         soundfile.write(sound, recording.samples, SAMPLE_RATE, subtype="PCM_16", format="WAV")
         _write(sentences / "wav" / dialogue / f"{name}.wav", sound.getvalue())

@@ -72,9 +72,7 @@ def make_utterance(
     return record, found
 
 
-def commit(
-    folder: CacheFolder, name: str, utterances: Sequence[Utterance], failed: Sequence[FailedUtterance] = ()
-) -> None:
+def commit(folder: CacheFolder, name: str, utterances: Sequence[Utterance], failed: Sequence[FailedUtterance] = ()) -> None:
     folder.commit(name, build_shard(folder.spec, utterances, failed), {"host": "test"})
 
 
@@ -91,9 +89,7 @@ def utterance() -> Callable[..., Utterance]:
 @pytest.fixture
 def empty_cache(tmp_path: Path) -> Callable[..., CacheFolder]:
     def make(granularities: str = "FST", root: Path | None = None, **options: str) -> CacheFolder:
-        return CacheFolder.create(
-            root or tmp_path / "features", make_spec(granularities, **options), disk=UnsyncedDisk()
-        )
+        return CacheFolder.create(root or tmp_path / "features", make_spec(granularities, **options), disk=UnsyncedDisk())
 
     return make
 

@@ -226,9 +226,7 @@ def test_a_full_disk_at_sixty_sizes_is_an_error_and_nothing_more(tmp_path: Path)
         """
     )
     pytest.importorskip("resource")
-    done = subprocess.run(
-        [sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, timeout=60, check=False
-    )
+    done = subprocess.run([sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "60 True\n", "")
 
 

@@ -36,9 +36,7 @@ def test_what_is_written_reads_back_exactly(
     written = {}
     for row, utterance_id in enumerate(ids):
         record, units = utterance(utterance_id, sizes[row], session=words[row] or "1", seed=row)
-        fields: dict[str, Any] = {
-            name: words[(row + n) % 5] for n, name in enumerate(("label", "text", "style", "dialogue"))
-        }
+        fields: dict[str, Any] = {name: words[(row + n) % 5] for n, name in enumerate(("label", "text", "style", "dialogue"))}
         plain = {name: getattr(record, name) for name in record.__dataclass_fields__}
         written[utterance_id] = (UtteranceRecord(**plain | fields), units)
     both = list(written.values())
@@ -94,9 +92,7 @@ def test_columns_are_sorted_by_session_then_id(small_cache: CacheFolder) -> None
     assert cache.key == small_cache.key
 
 
-def test_an_id_in_two_shards_is_read_from_the_first(
-    small_cache: CacheFolder, utterance: MakeUtterance, commit: Commit
-) -> None:
+def test_an_id_in_two_shards_is_read_from_the_first(small_cache: CacheFolder, utterance: MakeUtterance, commit: Commit) -> None:
     commit(small_cache, "session3-000", [utterance("c", {"F": 1, "S": 1, "T": 1}, session="3", seed=9)])
     cache = open_cache(small_cache.path)
     assert cache.utterances.ids == ("a", "b", "c")
@@ -195,9 +191,7 @@ def settle(path: Path) -> None:
     os.utime(path, (long_ago, long_ago))
 
 
-def test_a_shard_is_hashed_once_and_again_after_any_change(
-    small_cache: CacheFolder, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_shard_is_hashed_once_and_again_after_any_change(small_cache: CacheFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mer.cache.verified._SETTLED_NS", -1)
     hashed: list[str] = []
 

@@ -81,18 +81,14 @@ def test_a_root_that_cannot_be_made_is_an_error_of_the_cache(tmp_path: Path, spe
         CacheFolder.create(tmp_path / "file", spec())
 
 
-def test_a_shard_of_another_cache_is_not_committed(
-    empty_cache: MakeCache, spec: MakeSpec, utterance: MakeUtterance
-) -> None:
+def test_a_shard_of_another_cache_is_not_committed(empty_cache: MakeCache, spec: MakeSpec, utterance: MakeUtterance) -> None:
     shard = build_shard(spec("F"), [utterance("a", {"F": 1})], [])
     with pytest.raises(CacheError, match=r"session1-000 was built for cache [0-9a-f]{12}, not for"):
         empty_cache("FS").commit("session1-000", shard, {})
 
 
 @pytest.mark.parametrize("name", ["../x", "session1", "session1-00", "Session1-000", "session1-000.h5", ""])
-def test_only_names_of_the_plan_become_files(
-    empty_cache: MakeCache, spec: MakeSpec, utterance: MakeUtterance, name: str
-) -> None:
+def test_only_names_of_the_plan_become_files(empty_cache: MakeCache, spec: MakeSpec, utterance: MakeUtterance, name: str) -> None:
     with pytest.raises(CacheError, match="is no shard name"):
         empty_cache("F").commit(name, build_shard(spec("F"), [utterance("a", {"F": 1})], []), {})
 

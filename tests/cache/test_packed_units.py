@@ -57,9 +57,7 @@ def test_gather_is_the_rows_one_after_the_other(cache: FeatureCache) -> None:
 
 
 @pytest.mark.parametrize(("shape", "dtype"), [((12, 2, 4), np.float16), ((13, 2, 4), np.float32)])
-def test_gather_refuses_an_array_that_does_not_fit(
-    cache: FeatureCache, shape: tuple[int, ...], dtype: type[np.generic]
-) -> None:
+def test_gather_refuses_an_array_that_does_not_fit(cache: FeatureCache, shape: tuple[int, ...], dtype: type[np.generic]) -> None:
     with pytest.raises(CacheError, match=r"expected float16 \(13, 2, 4\)"):
         cache.packed("F").gather([5, 0, 3], np.zeros(shape, dtype))
 
@@ -147,9 +145,7 @@ print(round(packed.nbytes / 1e6), round(released), round(resident() - start), ca
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads Linux's process statistics")
 def test_memory_and_descriptors_stay_bounded_over_150_shards(tmp_path: Path) -> None:
     script = textwrap.dedent(SCRIPT)
-    done = subprocess.run(
-        [sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, timeout=120, check=False
-    )
+    done = subprocess.run([sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, timeout=120, check=False)
     assert done.stderr == ""
     stored, released, kept, _ = done.stdout.split()
     assert int(stored) == 123

@@ -178,9 +178,9 @@ def test_a_shard_that_was_touched_after_its_commit_is_hashed(small_cache: CacheF
     assert pending(small_cache, plan, {}) == ["session1-000"]
 
 
-wanted_lists = st.lists(
-    st.tuples(st.integers(0, 30), st.sampled_from("123"), st.integers(1, 60)), min_size=1, max_size=20
-).map(lambda rows: [(f"u{n:02}", s, size) for n, (s, size) in {n: (s, b) for n, s, b in rows}.items()])
+wanted_lists = st.lists(st.tuples(st.integers(0, 30), st.sampled_from("123"), st.integers(1, 60)), min_size=1, max_size=20).map(
+    lambda rows: [(f"u{n:02}", s, size) for n, (s, size) in {n: (s, b) for n, s, b in rows}.items()]
+)
 
 
 @given(wanted=wanted_lists, data=st.data())

@@ -189,9 +189,7 @@ def test_an_id_twice_in_one_shard_is_refused(spec: MakeSpec, utterance: MakeUtte
         ("seconds", -1.0, "finite and not negative"),
     ],
 )
-def test_a_record_that_cannot_be_stored_is_refused(
-    utterance: MakeUtterance, field: str, value: Any, message: str
-) -> None:
+def test_a_record_that_cannot_be_stored_is_refused(utterance: MakeUtterance, field: str, value: Any, message: str) -> None:
     record, _ = utterance("a", {})
     with pytest.raises(CacheError, match=message):
         replace(record, **{field: value})

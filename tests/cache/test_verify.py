@@ -65,9 +65,7 @@ def test_every_truncation_is_found(small_cache: CacheFolder, full: bool, share: 
     assert finding.message == f"{finding.problem}; {finding.action}"
 
 
-def test_a_flip_is_found_even_if_reading_remembered_the_shard(
-    small_cache: CacheFolder, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_flip_is_found_even_if_reading_remembered_the_shard(small_cache: CacheFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mer.cache.verified._SETTLED_NS", -1)
     open_cache(small_cache.path).check()
     path = small_cache.shard_path("session1-000")

@@ -217,9 +217,7 @@ def test_an_id_labelled_twice_names_both_places(make_release: MakeRelease) -> No
         ("empty", r"has no folder .* manifest \(a \.jsonl or \.csv file\); `mer demo` needs no corpus"),
     ],
 )
-def test_a_wrong_folder_says_which_is_right(
-    make_release: MakeRelease, tmp_path: Path, given_path: str, message: str
-) -> None:
+def test_a_wrong_folder_says_which_is_right(make_release: MakeRelease, tmp_path: Path, given_path: str, message: str) -> None:
     root = make_release({"Ses01F_impro01": TURNS})
     (root / "README.txt").touch()
     (tmp_path / "empty").mkdir()

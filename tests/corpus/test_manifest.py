@@ -42,9 +42,7 @@ Write = Callable[..., Path]
 @pytest.mark.parametrize("name", ["My corpus.jsonl", "my_corpus.csv", "MY--CORPUS.CSV".lower()])
 def test_a_manifest_is_read(write: Write, tmp_path: Path, name: str) -> None:
     extra = {"dialogue": "d1", "style": "scripted", "textgrid": "grids/u0.TextGrid"}
-    corpus = read_manifest(
-        write(ROW | {"textgrid": "", "style": "", "dialogue": ""}, ROW | {"id": "u0"} | extra, name=name)
-    )
+    corpus = read_manifest(write(ROW | {"textgrid": "", "style": "", "dialogue": ""}, ROW | {"id": "u0"} | extra, name=name))
     assert (corpus.name, corpus.kind, corpus.synthetic, corpus.problems) == (
         "my-corpus",
         "manifest",
@@ -222,9 +220,7 @@ def test_byte_order_marks_crlf_and_blank_lines_are_tolerated(tmp_path: Path) -> 
     path.write_bytes(("\ufeff" + "\r\n".join([header, "", row, ""])).encode())
     assert [u.text for u in read_manifest(path)] == ["Hi, you"]
     path = tmp_path / "m.jsonl"
-    path.write_bytes(
-        b"\xef\xbb\xbf" + json.dumps(ROW | {"text": "a\u2028b"}, ensure_ascii=False).encode() + b"\r\n\r\n"
-    )
+    path.write_bytes(b"\xef\xbb\xbf" + json.dumps(ROW | {"text": "a\u2028b"}, ensure_ascii=False).encode() + b"\r\n\r\n")
     assert [u.text for u in read_manifest(path)] == ["a\u2028b"]
 
 

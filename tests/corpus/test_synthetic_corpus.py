@@ -32,9 +32,7 @@ def root(summary: SyntheticSummary) -> Path:
 
 def digests(root: Path) -> dict[str, str]:
     return {
-        str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in root.rglob("*")
-        if path.is_file()
+        str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest() for path in root.rglob("*") if path.is_file()
     }
 
 
@@ -168,10 +166,7 @@ def test_labels_agree_with_the_raters(root: Path) -> None:
         if not match:
             continue
         votes = Counter(
-            names[word]
-            for line in lines
-            if line.startswith("C-E")
-            for word in line.split("\t")[1].strip(";").split("; ")
+            names[word] for line in lines if line.startswith("C-E") for word in line.split("\t")[1].strip(";").split("; ")
         )
         (winner, most), *others = votes.most_common()
         if match[4] == "xxx":
@@ -281,9 +276,7 @@ def test_ensure_keeps_what_is_there(root: Path, summary: SyntheticSummary) -> No
     assert {path: path.stat().st_mtime_ns for path in root.rglob("*")} == before
 
 
-def test_ensure_finishes_an_interrupted_corpus_with_the_same_bytes(
-    root: Path, summary: SyntheticSummary, tmp_path: Path
-) -> None:
+def test_ensure_finishes_an_interrupted_corpus_with_the_same_bytes(root: Path, summary: SyntheticSummary, tmp_path: Path) -> None:
     def interrupt(done: int, total: int) -> None:
         if done == total // 2:
             raise KeyboardInterrupt

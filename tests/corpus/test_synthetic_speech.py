@@ -87,9 +87,7 @@ def test_phones_share_the_time_of_their_phoneme() -> None:
 def test_phonemes_are_contiguous_to_the_last_sample() -> None:
     with open_synthesizer() as synthesizer:
         speech = synthesizer.speak("We saw Anna, and I am out of the house.", "en-us+f2", Delivery())
-    assert speech.word_positions == tuple(
-        m.start() for m in re.finditer(r"\S+", "We saw Anna, and I am out of the house.")
-    )
+    assert speech.word_positions == tuple(m.start() for m in re.finditer(r"\S+", "We saw Anna, and I am out of the house."))
     assert [p.end for p in speech.phonemes] == [p.start for p in speech.phonemes[1:]] + [len(speech.samples)]
 
 

@@ -37,9 +37,7 @@ def test_speech_encoders_load_offline_with_twelve_layers(tmp_path: Path, kind: S
     assert all(torch.isfinite(state).all() for state in states)
 
 
-@pytest.mark.parametrize(
-    ("kind", "norm"), [("wav2vec2", "group"), ("wav2vec2-layer-norm", "layer"), ("hubert", "group")]
-)
+@pytest.mark.parametrize(("kind", "norm"), [("wav2vec2", "group"), ("wav2vec2-layer-norm", "layer"), ("hubert", "group")])
 def test_group_norm_encoders_take_no_attention_mask(tmp_path: Path, kind: SpeechKind, norm: str) -> None:
     write_small_speech_encoder(tmp_path, kind=kind)
     assert json.loads((tmp_path / "config.json").read_text())["feat_extract_norm"] == norm
@@ -130,9 +128,7 @@ def unweighted_accuracy(logits: NDArray[np.float64], labels: NDArray[np.str_]) -
 
 @pytest.mark.slow
 def test_random_encoders_carry_words_and_prosody_and_both_together_carry_more(tmp_path: Path) -> None:
-    corpus = read_iemocap(
-        write_synthetic_corpus(tmp_path / "corpus").root, labels=frozenset(("ang", "hap", "exc", "sad", "neu"))
-    )
+    corpus = read_iemocap(write_synthetic_corpus(tmp_path / "corpus").root, labels=frozenset(("ang", "hap", "exc", "sad", "neu")))
     texts = [remove_tags(utterance.text or "") for utterance in corpus]
     write_small_speech_encoder(tmp_path / "speech")
     write_small_text_encoder(tmp_path / "text", texts)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 import textgrid
+
 from mer.extract import ExtractConfig
 
 WORDS = {"happy": ("HH", "AE1", "P", "IY0"), "alone": ("AH0", "L", "OW1", "N"), "noon": ("N", "UW1", "N")}

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
 from mer.cache import CacheFolder, open_cache, verify
 from mer.corpus import Corpus, open_corpus
 from mer.extract import ExtractConfig, Resources, extract

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+
 from mer.cache import open_cache
 from mer.corpus import open_corpus
 from mer.extract import (
@@ -41,9 +42,7 @@ def test_what_is_in_the_cache_is_what_the_live_encoders_give(
         frames = speech([speech.prepare(read_wave(utterance.wav, 16_000).samples)])[0].numpy()
         np.testing.assert_array_equal(cache.read(utterance.id, "F"), frames.astype(np.float16))
         wordpieces = text(text.tokenize(["Happy alone noon!"]))[0].numpy()
-        np.testing.assert_allclose(
-            cache.read(utterance.id, "T").astype(np.float32), wordpieces, rtol=2**-10, atol=1e-5
-        )
+        np.testing.assert_allclose(cache.read(utterance.id, "T").astype(np.float32), wordpieces, rtol=2**-10, atol=1e-5)
         assert utterance.alignment is not None
         alignment = utterance.alignment.read()
         for granularity, tier in (("P", alignment.phones), ("S", alignment.syllables), ("W", alignment.words)):
@@ -58,9 +57,7 @@ def test_what_is_in_the_cache_is_what_the_live_encoders_give(
                 np.testing.assert_allclose(row.astype(np.float64), expected, rtol=2**-10, atol=1e-5)
 
 
-def test_batches_give_what_single_utterances_give(
-    make_manifest: MakeManifest, config: ExtractConfig, tmp_path: Path
-) -> None:
+def test_batches_give_what_single_utterances_give(make_manifest: MakeManifest, config: ExtractConfig, tmp_path: Path) -> None:
     corpus = open_corpus(make_manifest(12))
     exact = dataclasses.replace(config, dtype="float64", storage="float32")
     single = open_cache(extract(corpus, exact, tmp_path / "single", resources=ONE).folder)
@@ -73,9 +70,7 @@ def test_batches_give_what_single_utterances_give(
             )
 
 
-def test_the_same_command_again_makes_nothing(
-    make_manifest: MakeManifest, config: ExtractConfig, tmp_path: Path
-) -> None:
+def test_the_same_command_again_makes_nothing(make_manifest: MakeManifest, config: ExtractConfig, tmp_path: Path) -> None:
     corpus = open_corpus(make_manifest(6))
     first = extract(corpus, config, tmp_path / "features", resources=ONE)
     times = {path: path.stat().st_mtime_ns for path in first.folder.glob("shards/*")}
@@ -86,19 +81,16 @@ def test_the_same_command_again_makes_nothing(
     assert {path: path.stat().st_mtime_ns for path in first.folder.glob("shards/*")} == times
 
 
-def test_a_session_at_a_time_ends_in_the_same_bytes(
-    make_manifest: MakeManifest, config: ExtractConfig, tmp_path: Path
-) -> None:
+def test_a_session_at_a_time_ends_in_the_same_bytes(make_manifest: MakeManifest, config: ExtractConfig, tmp_path: Path) -> None:
     manifest = make_manifest(9)
     whole = extract(open_corpus(manifest), config, tmp_path / "whole", resources=ONE)
+    parts = whole
     for session in "213":
         parts = extract(open_corpus(manifest, sessions=[session]), config, tmp_path / "parts", resources=ONE)
     assert shard_bytes(parts) == shard_bytes(whole)
 
 
-def test_a_changed_transcript_makes_its_shard_anew(
-    make_manifest: MakeManifest, config: ExtractConfig, tmp_path: Path
-) -> None:
+def test_a_changed_transcript_makes_its_shard_anew(make_manifest: MakeManifest, config: ExtractConfig, tmp_path: Path) -> None:
     manifest = make_manifest(6)
     extract(open_corpus(manifest), config, tmp_path / "features", resources=ONE)
     rows = [json.loads(line) for line in manifest.read_text().splitlines()]
@@ -156,12 +148,14 @@ def test_one_bad_wav_is_recorded_and_the_rest_goes_on(
 ) -> None:
     manifest = make_manifest(6)
     break_wav(manifest.parent / "utt002.wav", kind)
+    result = None
     for _ in range(2):  # a second run finds the same, and does not try again
         result = extract(open_corpus(manifest), config, tmp_path / "features", resources=ONE)
         assert result.utterances == 5
         assert [failed.id for failed in result.failed] == ["utt002"]
         assert reason in result.failed[0].reason
         assert "utt002.wav" in result.failed[0].reason
+    assert result is not None
     assert result.shards_made == 0
     soundfile.write(manifest.parent / "utt002.wav", np.random.default_rng(1).normal(size=25_600) / 9, 16_000)
     repaired = extract(open_corpus(manifest), config, tmp_path / "features", resources=ONE)

@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -33,7 +35,7 @@ def test_a_segment_holds_the_frames_whose_centre_it_covers(frames: int, bounds: 
 def test_neighbours_share_no_frame_and_leave_none_out(cuts: list[int]) -> None:
     cuts = sorted(cuts)
     cuts = [cut for i, cut in enumerate(cuts) if i == 0 or cut - cuts[i - 1] >= 20]
-    spans = np.array(list(zip(cuts, cuts[1:], strict=False)), dtype=np.int64).reshape(-1, 2)
+    spans = np.array(list(itertools.pairwise(cuts)), dtype=np.int64).reshape(-1, 2)
     found = frame_ranges(spans, 10_000, **WAV2VEC2)
     assert (found[1:, 0] == found[:-1, 1]).all()
 
@@ -73,9 +75,7 @@ def test_segment_means_are_the_papers_formula(frames: int, layers: int, dim: int
     random = np.random.default_rng(seed)
     states = random.normal(size=(frames, layers, dim))
     starts = random.integers(0, frames, size=count)
-    ranges = (
-        np.stack([starts, [random.integers(s + 1, frames + 1) for s in starts]], axis=1).astype(np.int64).reshape(-1, 2)
-    )
+    ranges = np.stack([starts, [random.integers(s + 1, frames + 1) for s in starts]], axis=1).astype(np.int64).reshape(-1, 2)
     in64 = segment_means(torch.from_numpy(states), ranges)
     assert in64.dtype == torch.float64
     np.testing.assert_allclose(in64.numpy(), mean_reference(states, ranges), rtol=1e-12, atol=1e-12)

@@ -14,9 +14,7 @@ SECONDS = (0.03, 0.61, 2.4, 1.37, 0.2)
 
 
 @pytest.fixture(scope="session")
-def folder_of(
-    speech_encoder_folder: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory
-) -> Callable[[str], Path]:
+def folder_of(speech_encoder_folder: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     def folder(kind: str) -> Path:
         if kind != "data2vec-audio":
             return speech_encoder_folder(kind)
@@ -75,9 +73,7 @@ def test_a_padded_batch_equals_one_by_one_in_every_layer(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_one_utterance_equals_transformers_own_hidden_states_bit_for_bit(
-    kind: str, folder_of: Callable[[str], Path]
-) -> None:
+def test_one_utterance_equals_transformers_own_hidden_states_bit_for_bit(kind: str, folder_of: Callable[[str], Path]) -> None:
     folder = str(folder_of(kind))
     encoder, wave = SpeechEncoder(folder), waves()[2]
     inputs = AutoFeatureExtractor.from_pretrained(folder)(wave, sampling_rate=16_000, return_tensors="pt").input_values
@@ -126,7 +122,7 @@ def test_layers_are_chosen_and_the_identity_says_which(folder_of: Callable[[str]
     assert torch.equal(some([wave])[0], every([wave])[0][:, [0, 3]])
     assert some.identity["layers"] == [0, 3]
     assert some.identity["weights_sha256"] == every.identity["weights_sha256"]
-    with pytest.raises(ExtractError, match="layer 24, but --speech-model .* has layers 1-12"):
+    with pytest.raises(ExtractError, match=r"layer 24, but --speech-model .* has layers 1-12"):
         SpeechEncoder(folder, layers=[24])
 
 
@@ -141,7 +137,7 @@ def test_other_weights_are_another_identity(folder_of: Callable[[str], Path], tm
 
 
 def test_a_text_encoder_is_refused_as_speech_encoder(text_encoder_folder: Path) -> None:
-    with pytest.raises(EncoderError, match="a 'bert' model is no speech encoder .* wav2vec2, hubert, wavlm"):
+    with pytest.raises(EncoderError, match=r"a 'bert' model is no speech encoder .* wav2vec2, hubert, wavlm"):
         SpeechEncoder(str(text_encoder_folder))
 
 
@@ -150,7 +146,7 @@ def test_a_checkpoint_without_all_weights_is_refused(folder_of: Callable[[str], 
     weights = {k: v for k, v in model.state_dict().items() if "layers.7." not in k}
     model.save_pretrained(tmp_path, state_dict=weights)
     AutoFeatureExtractor.from_pretrained(folder_of("wav2vec2")).save_pretrained(tmp_path)
-    with pytest.raises(EncoderError, match="lacks 16 weights .*'encoder.layers.7.attention"):
+    with pytest.raises(EncoderError, match=r"lacks 16 weights .*'encoder.layers.7.attention"):
         SpeechEncoder(str(tmp_path))
 
 

@@ -11,9 +11,7 @@ TEXTS = ["happy", "", "we lost it all, and i will not say it again: leave me alo
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-12), (torch.float32, 2e-6)])
-def test_a_padded_batch_equals_one_by_one_in_every_layer(
-    dtype: torch.dtype, tolerance: float, text_encoder_folder: Path
-) -> None:
+def test_a_padded_batch_equals_one_by_one_in_every_layer(dtype: torch.dtype, tolerance: float, text_encoder_folder: Path) -> None:
     encoder = TextEncoder(str(text_encoder_folder), layers=range(13), dtype=dtype)
     tokens = encoder.tokenize(TEXTS)
     for found, ids in zip(encoder(tokens), tokens, strict=True):

@@ -48,9 +48,7 @@ def test_rows_count_the_chosen_utterances(make_cache: Callable[..., Any]) -> Non
 
 
 def test_a_granularity_that_is_missing_is_named_with_the_cure(make_cache: Callable[..., Any]) -> None:
-    with pytest.raises(
-        HeadError, match=r"the cache holds F\+S\+T, not P\+W: `mer extract --granularity F\+S\+T\+P\+W`"
-    ):
+    with pytest.raises(HeadError, match=r"the cache holds F\+S\+T, not P\+W: `mer extract --granularity F\+S\+T\+P\+W`"):
         check_held(make_cache(), ["F", "P", "W"])
 
 

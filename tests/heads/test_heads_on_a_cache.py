@@ -19,9 +19,7 @@ SPEC = {
     "dim": {"speech": 8, "text": 8},
     "storage": {"dtype": "float16"},
 }
-CONFIG = HeadConfig(
-    granularities=("F", "S"), hidden=8, max_epochs=2, learning_rate=0.02, batch=8, seeds=(0,), device="cpu"
-)
+CONFIG = HeadConfig(granularities=("F", "S"), hidden=8, max_epochs=2, learning_rate=0.02, batch=8, seeds=(0,), device="cpu")
 
 
 def write(cache: Any, root: Path) -> CacheFolder:
@@ -52,9 +50,7 @@ def write(cache: Any, root: Path) -> CacheFolder:
     return folder
 
 
-def test_a_cache_on_disk_gives_the_result_of_the_same_features_in_memory(
-    make_cache: Callable[..., Any], tmp_path: Path
-) -> None:
+def test_a_cache_on_disk_gives_the_result_of_the_same_features_in_memory(make_cache: Callable[..., Any], tmp_path: Path) -> None:
     planted = make_cache()
     cache = open_cache(write(planted, tmp_path / "features").path)
     features: Features = cache

@@ -52,9 +52,7 @@ def random_input(
 ) -> tuple[dict[str, list[NDArray[np.float16]]], dict[str, Statistics]]:
     random = np.random.default_rng(seed)
     units = {
-        name: [
-            random.standard_normal((int(random.integers(1, 8)), *shape)).astype(np.float16) for _ in range(utterances)
-        ]
+        name: [random.standard_normal((int(random.integers(1, 8)), *shape)).astype(np.float16) for _ in range(utterances)]
         for name, shape in shapes.items()
     }
     statistics = {

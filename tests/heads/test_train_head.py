@@ -12,9 +12,7 @@ from safetensors.numpy import load_file
 from mer.heads import EpochDone, Event, HeadConfig, HeadError, RunDone, StatisticsProgress, TrainingStarted, train_head
 from mer.heads.run_directory import RunDirectory
 
-CONFIG = HeadConfig(
-    granularities=("F",), hidden=8, max_epochs=3, learning_rate=0.02, batch=8, seeds=(0, 1), device="cpu"
-)
+CONFIG = HeadConfig(granularities=("F",), hidden=8, max_epochs=3, learning_rate=0.02, batch=8, seeds=(0, 1), device="cpu")
 CacheMaker = Callable[..., Any]
 TIMES = ("seconds", "device")
 
@@ -145,9 +143,7 @@ def test_a_result_that_is_there_is_returned_untouched(make_cache: CacheMaker, tm
     assert (files(again.directory), (again.directory / "result.json").stat().st_mtime_ns) == before
 
 
-def test_a_text_only_head_is_the_same_whichever_speech_granularity_is_named(
-    make_cache: CacheMaker, tmp_path: Path
-) -> None:
+def test_a_text_only_head_is_the_same_whichever_speech_granularity_is_named(make_cache: CacheMaker, tmp_path: Path) -> None:
     config = replace(CONFIG, modality="text", fusion="linear", max_epochs=1, seeds=(0,))
     first = train_head(make_cache(), config, tmp_path)
     assert train_head(make_cache(), replace(config, granularities=("W",)), tmp_path).reused

@@ -63,10 +63,7 @@ def test_the_validation_part_changes_with_the_seed_and_the_fold_and_with_nothing
     other = split(sessions, seed=1, test="2")
     assert other.validation.tolist() != first
     fold = split(sessions, seed=1)
-    places = [
-        np.searchsorted(np.sort(np.concatenate([each.train, each.validation])), each.validation)
-        for each in (fold, other)
-    ]
+    places = [np.searchsorted(np.sort(np.concatenate([each.train, each.validation])), each.validation) for each in (fold, other)]
     assert places[0].tolist() != places[1].tolist()
 
 
