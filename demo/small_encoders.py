@@ -81,7 +81,7 @@ def write_small_speech_encoder(folder: Path, *, seed: int = 0, kind: SpeechKind 
                 assert_never(kind)
         _randomize(model)
     _save(model, folder)
-    Wav2Vec2FeatureExtractor(  # type: ignore[no-untyped-call]
+    Wav2Vec2FeatureExtractor(
         feature_size=1,
         sampling_rate=16_000,
         padding_value=0.0,
@@ -122,12 +122,12 @@ def write_small_text_encoder(folder: Path, texts: Iterable[str], *, seed: int = 
 def _save(model: PreTrainedModel, folder: Path) -> None:
     # transformers draws a progress bar for the milliseconds that this takes
     shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    logging.disable_progress_bar()
     try:
         model.save_pretrained(folder)
     finally:
         if shown:
-            logging.enable_progress_bar()  # type: ignore[no-untyped-call]
+            logging.enable_progress_bar()
 
 
 def _require_empty(folder: Path) -> None:

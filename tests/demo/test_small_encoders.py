@@ -41,7 +41,7 @@ def test_speech_encoders_load_offline_with_twelve_layers(tmp_path: Path, kind: S
 def test_group_norm_encoders_take_no_attention_mask(tmp_path: Path, kind: SpeechKind, norm: str) -> None:
     write_small_speech_encoder(tmp_path, kind=kind)
     assert json.loads((tmp_path / "config.json").read_text())["feat_extract_norm"] == norm
-    extractor = AutoFeatureExtractor.from_pretrained(tmp_path, local_files_only=True)  # type: ignore[no-untyped-call]
+    extractor = AutoFeatureExtractor.from_pretrained(tmp_path, local_files_only=True)
     assert extractor.do_normalize is True
     assert extractor.return_attention_mask is (norm == "layer")
     assert extractor.sampling_rate == 16_000
@@ -132,7 +132,7 @@ def test_random_encoders_carry_words_and_prosody_and_both_together_carry_more(tm
     texts = [remove_tags(utterance.text or "") for utterance in corpus]
     write_small_speech_encoder(tmp_path / "speech")
     write_small_text_encoder(tmp_path / "text", texts)
-    extractor = AutoFeatureExtractor.from_pretrained(tmp_path / "speech")  # type: ignore[no-untyped-call]
+    extractor = AutoFeatureExtractor.from_pretrained(tmp_path / "speech")
     tokenizer = AutoTokenizer.from_pretrained(tmp_path / "text")
     speech_model, text_model = (AutoModel.from_pretrained(tmp_path / name) for name in ("speech", "text"))
 
