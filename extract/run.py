@@ -4,7 +4,8 @@ import os
 import shutil
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -95,6 +96,28 @@ def extract(
     resources = resources or Resources()
     if not len(corpus):
         raise ExtractError(f"corpus {corpus.name!r} has no utterances with these labels and sessions")
+    with _one_thread_on_cpu(resolve_device(resources.device)):
+        return _extract(corpus, config, cache, resources, on_progress)
+
+
+@contextmanager
+def _one_thread_on_cpu(device: torch.device) -> Iterator[None]:
+    """One thread from the loading on, so that one worker and many, here and elsewhere, give the same bytes.
+
+    Loading counts: the weight norm that is computed once there differs in its last bit between one thread and two.
+    """
+    threads = torch.get_num_threads()
+    if device.type == "cpu":
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _extract(
+    corpus: Corpus, config: ExtractConfig, cache: Path, resources: Resources, on_progress: Callable[[Progress], None]
+) -> Extraction:
     encoders = load_encoders(config, resources)
     folder = CacheFolder.create(cache, make_spec(corpus, config, encoders))
     folder.sweep_temporaries()
@@ -130,18 +153,11 @@ def _run(
     resources: Resources,
     on_event: Callable[[Event], None],
 ) -> None:
-    device = resolve_device(resources.device)
-    workers = resources.workers or default_workers(device, len(units))
+    workers = resources.workers or default_workers(resolve_device(resources.device), len(units))
     if workers > 1:
         run_in_processes(units, folder.path, config, resources, min(workers, len(units)), on_event)
         return
-    threads = torch.get_num_threads()
-    if device.type == "cpu":
-        torch.set_num_threads(1)  # so that one worker and many give the same bytes
-    try:
-        run_here(units, encoders, folder, config, resources, on_event)
-    finally:
-        torch.set_num_threads(threads)
+    run_here(units, encoders, folder, config, resources, on_event)
 
 
 class _Counter:
