@@ -12,6 +12,7 @@ from mer.commands.defaults import read_defaults
 from mer.commands.demo import demo
 from mer.commands.doctor import doctor
 from mer.commands.extract import extract
+from mer.commands.grid import grid
 from mer.commands.options import Context
 from mer.commands.synth import synth
 from mer.commands.train_head import train_head
@@ -24,7 +25,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_show_locals=False,
 )
-for command in (demo, extract, train_head, synth, doctor):
+for command in (demo, extract, train_head, grid, synth, doctor):
     app.command()(command)
 cache_app = typer.Typer(help="Look at a feature cache, and check it.", no_args_is_help=True)
 cache_app.command("info")(cache_info)

@@ -85,12 +85,20 @@ class PackedUnits:
         For caches larger than the memory: without it the pages of every utterance that was read count as
         this process's memory until the system is short of it.
         """
-        ranges = sorted(self._places[row] for row in rows)
+        for number, start, stop in self._stretches(rows):
+            self._shard(number).release(self._name, start, stop)
+
+    def prefetch(self, rows: Rows) -> None:
+        """Ask the system to read rows from disk while something else goes on."""
+        for number, start, stop in self._stretches(rows):
+            self._shard(number).prefetch(self._name, start, stop)
+
+    def _stretches(self, rows: Rows) -> list[list[int]]:
+        """Shard, first and last unit of neighbouring rows together."""
         merged: list[list[int]] = []
-        for number, start, stop in ranges:
+        for number, start, stop in sorted(self._places[row] for row in rows):
             if merged and merged[-1][0] == number and merged[-1][2] == start:
                 merged[-1][2] = stop
             else:
                 merged.append([number, start, stop])
-        for number, start, stop in merged:
-            self._shard(number).release(self._name, start, stop)
+        return merged

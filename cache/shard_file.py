@@ -67,11 +67,16 @@ class ShardFile:
         return found
 
     def release(self, name: str, start: int, stop: int) -> None:
-        """Let the system take back the memory of rows [start, stop) of a dataset; they stay readable.
+        """Let the system take back the memory of rows [start, stop) of a dataset; they stay readable."""
+        self._advise("MADV_DONTNEED", name, start, stop)
 
-        Whole 64 KiB stretches go, because that is what Linux maps around one page fault.
-        """
-        if self._map is None or not hasattr(self._map, "madvise"):
+    def prefetch(self, name: str, start: int, stop: int) -> None:
+        """Ask the system to read rows [start, stop) of a dataset while something else goes on."""
+        self._advise("MADV_WILLNEED", name, start, stop)
+
+    def _advise(self, advice: str, name: str, start: int, stop: int) -> None:
+        """Advise on whole 64 KiB stretches, because that is what Linux maps around one page fault."""
+        if self._map is None or not hasattr(mmap, advice):
             return
         dataset = self.sidecar.datasets[name]
         if dataset.offset is None or not dataset.shape[0]:
@@ -80,7 +85,7 @@ class ShardFile:
         first = (dataset.offset + start * row) // _FAULT_AROUND * _FAULT_AROUND
         last = min(-(-(dataset.offset + stop * row) // _FAULT_AROUND) * _FAULT_AROUND, len(self._map))
         if first < last:
-            self._map.madvise(mmap.MADV_DONTNEED, first, last - first)
+            self._map.madvise(getattr(mmap, advice), first, last - first)
 
     def close(self) -> None:
         """Forget the mapping; it ends when the last array made from it does."""

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
     from mer.report import Bar
 
+GO_ON = "give the same command again to go on from there"
+
 
 def print_result(data: Mapping[str, Any], shown: "RenderableType", as_json: bool) -> None:
     """Results to standard output: tables for people, or one JSON object."""
@@ -38,12 +40,16 @@ def progress_bar(title: str, quiet: bool) -> "Bar":
 
 
 @contextmanager
-def clear_errors() -> Iterator[None]:
-    """Turn what mer refuses into one message and exit code 2; anything else is a bug and keeps its traceback."""
+def clear_errors(interrupted: str = f"what is finished is kept; {GO_ON}") -> Iterator[None]:
+    """Turn what mer refuses into one message and exit code 2; anything else is a bug and keeps its traceback.
+
+    Args:
+        interrupted: What Ctrl-C leaves behind and how to go on, said in its message.
+    """
     try:
         yield
     except KeyboardInterrupt:
-        print("interrupted; what is finished is kept, and the same command goes on from there", file=sys.stderr)
+        print(f"interrupted: {interrupted}", file=sys.stderr)
         raise typer.Exit(130) from None
     except Exception as problem:
         if not (isinstance(problem, OSError) or type(problem).__module__.startswith("mer.")):

@@ -21,8 +21,9 @@ def demo(
 ) -> None:
     """Run everything once on a synthetic corpus: speak, extract, train, compare. Offline, about two minutes on two cores.
 
-    espeak-ng speaks a small corpus in IEMOCAP's own file formats, small encoders with random weights take the place of
-    wav2vec 2.0 and BERT, and three heads are trained: text only, speech only, and late fusion of both.
+    espeak-ng speaks a small corpus in IEMOCAP's own file formats, small encoders
+    with random weights take the place of wav2vec 2.0 and BERT, and three heads are
+    trained: text only, speech only, and late fusion of both.
     """
     with clear_errors():
         from mer.cache import open_cache
@@ -51,5 +52,5 @@ def demo(
             HeadConfig(modality="speech", seeds=tuple(range(seeds))),
             HeadConfig(seeds=tuple(range(seeds))),
         )
-        results = [train_with_bar(features, head, to / "runs", quiet) for head in heads]
+        results = [train_with_bar(features, (head,), to / "runs", quiet) for head in heads]
     print_results(results, as_json)

@@ -3,18 +3,20 @@
 import dataclasses
 import os
 from pathlib import Path
+from time import monotonic
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mer.commands.console import clear_errors, print_result, progress_bar, say
+from mer.commands.console import GO_ON, clear_errors, print_result, progress_bar, say
 from mer.commands.corpus_choice import find_corpus, revisions_by_encoder
 from mer.commands.options import (
+    DEFAULT_CORPUS,
     HOW,
     SPEECH_MODEL,
     TEXT_MODEL,
     WHAT,
-    CacheOption,
+    WHERE,
     CorpusOption,
     DeviceOption,
     JsonOption,
@@ -30,7 +32,12 @@ if TYPE_CHECKING:
 
 def extract(
     corpus: CorpusOption = None,
-    cache: CacheOption = Path("features"),
+    cache: Annotated[
+        Path,
+        typer.Option(
+            envvar="MER_CACHE", rich_help_panel=WHERE, help="Folder of the feature caches; settings name a cache in it."
+        ),
+    ] = Path("features"),
     session: Annotated[str | None, typer.Option(rich_help_panel=WHAT, help="Sessions, such as 1-5 or 1,3. Default: all.")] = None,
     granularity: Annotated[
         str,
@@ -46,7 +53,7 @@ def extract(
     ] = None,
     layers: Annotated[
         str | None,
-        typer.Option(rich_help_panel=WHAT, help="Such as 1-12; 0 is the first layer's input. Default: 1 to last."),
+        typer.Option(rich_help_panel=WHAT, help="Such as 1-12 or 0,6,12; 0 is the first layer's input. Default: 1 to last."),
     ] = None,
     speech_model: SpeechModelOption = SPEECH_MODEL,
     text_model: TextModelOption = TEXT_MODEL,
@@ -70,7 +77,7 @@ def extract(
         str,
         typer.Option(
             rich_help_panel=HOW,
-            help="Of the forward pass: float32 (exact), bfloat16 (fast, 1 % off), float64.",
+            help="Of the forward pass: float32 (exact), float64, bfloat16 (1 % off; faster only on hardware made for it).",
         ),
     ] = "float32",
     storage: Annotated[
@@ -93,12 +100,14 @@ def extract(
 ) -> None:
     """Stage 1: run frozen encoders over a corpus once and cache every layer's activations.
 
-    Resumable: the same command goes on where the last one was stopped. An utterance that cannot be extracted is listed with
-    its reason, and the exit code is 1.
+    Stop it whenever you like (Ctrl-C): the same command goes on from there.
+    An utterance that cannot be extracted does not stop the others: it is listed
+    with its reason, and the exit code is 1.
     """
     # Huge pages for the convolutions' buffers: 4 to 7 % less time, the same bits. PyTorch reads it when it is imported.
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
-    with clear_errors():
+    with clear_errors(f"what is in {cache} stays; {GO_ON}"):
+        refuse_one_cache(cache)
         from mer.cache import parse_granularities
         from mer.extract import ExtractConfig, Resources, parse_layers
 
@@ -128,23 +137,44 @@ def extract(
     data = dataclasses.asdict(result) | {"problems": [dataclasses.asdict(p) for p in found.problems]}
     print_result(data, extraction_lines(data), as_json)
     if found.problems:
-        say(
-            f"{len(found.problems)} things in the corpus do not fit: `mer doctor --corpus ...` lists them",
-            quiet,
-        )
+        place = corpus or DEFAULT_CORPUS
+        say(f"the corpus has oddities ({len(found.problems)}): `mer doctor --corpus {place}` lists them", quiet)
     if result.failed:
         raise typer.Exit(1)
+
+
+def refuse_one_cache(cache: Path) -> None:
+    """A cache's own folder is no place for caches; its settings decide which cache an extraction goes to."""
+    if (cache / "spec.json").is_file():
+        root = cache.absolute().parent.parent
+        raise typer.BadParameter(
+            f"{cache} is one cache; give the folder of all of them, {root}: the settings find the one to go on with, or make "
+            "a new one beside it",
+            param_hint="--cache",
+        )
 
 
 def extract_with_bar(corpus: "Corpus", config: "ExtractConfig", cache: Path, resources: "Resources", quiet: bool) -> "Extraction":
     """Extract a corpus under a progress bar."""
     from mer.extract import Progress, extract
+    from mer.report.tables import size
+
+    first: list[tuple[float, float]] = []
 
     with progress_bar("extract", quiet) as bar:
+        bar.update(0, 0, "loading the encoders")
 
         def show(progress: Progress) -> None:
-            rate = f", {progress.seconds / bar.elapsed:.0f} x real time" if bar.elapsed else ""
-            detail = f"{progress.utterances:,}/{progress.utterances_total:,} utterances, {progress.bytes / 1e6:,.0f} MB{rate}"
+            if not first:
+                first.append((monotonic(), progress.seconds))
+                done = len(corpus) - progress.utterances_total
+                if done:
+                    say(f"going on: {done:,} of {len(corpus):,} utterances are in the cache already", quiet)
+            begun, before = first[0]
+            passed = monotonic() - begun
+            # Encoders are loaded before the first batch is through: no part of the rate.
+            rate = f", {(progress.seconds - before) / passed:.0f} x real time" if passed else ""
+            detail = f"{progress.utterances:,}/{progress.utterances_total:,} utt., {size(progress.bytes)}{rate}"
             bar.update(progress.seconds, progress.seconds_total, detail)
 
         return extract(corpus, config, cache, resources=resources, on_progress=show)

@@ -19,10 +19,11 @@ def synth(
 ) -> None:
     """Speak a synthetic corpus in IEMOCAP's own directory layout and file formats.
 
-    For trying things out and for tests: 5 sessions, 10 voices, alignments from the synthesiser's own phone times, and each
-    quirk of the real release once. Always marked as synthetic.
+    For trying things out and for tests: 5 sessions, 10 voices, alignments from the
+    synthesiser's own phone times, and each quirk of the real release once. Always
+    marked as synthetic.
     """
-    with clear_errors():
+    with clear_errors(f"{folder} is not complete: delete it and give the same command again"):
         from mer.corpus.synthetic import write_synthetic_corpus
 
         with progress_bar("speak", quiet) as bar:

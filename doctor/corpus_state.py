@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mer.cache import CacheError, CacheFolder, cache_info
-from mer.corpus import Census, CorpusError, open_corpus, take_census
+from mer.corpus import Census, CorpusError, Problem, open_corpus, take_census
 from mer.doctor.check import Check, Status
 
+MANIFESTS = (".jsonl", ".csv")
 NAMED = 8
 """How many ids a line names before it counts the rest; `--json` has them all."""
 
@@ -19,10 +20,10 @@ def corpus_checks(root: Path, *, given: bool) -> tuple[list[Check], Census | Non
         given: Whether somebody asked for this folder; a default that is not there is no problem.
     """
     if not given and not root.exists():
-        advice = "--corpus DIR or MER_CORPUS; `mer demo` needs none"
+        advice = "give --corpus DIR or set MER_CORPUS; `mer demo` needs none"
         return [Check(name="corpus", status="note", found=f"none given, and no ./{root}", advice=advice)], None
-    if root.is_file():
-        return [_manifest_check(root)], None
+    if root.is_file() or root.suffix in MANIFESTS:
+        return _manifest_checks(root), None
     try:
         census = take_census(root)
     except CorpusError as problem:
@@ -51,32 +52,41 @@ def corpus_checks(root: Path, *, given: bool) -> tuple[list[Check], Census | Non
         for name, ids in lists
         if ids
     ]
-    checks += [
-        Check(name=problem.kind, status="note", found=f"{problem.where}: {problem.message}")
-        for problem in census.problems[:NAMED]
-    ]
-    return [whole, *checks], census
+    return [whole, *checks, *_oddities(census.problems)], census
 
 
-def _manifest_check(path: Path) -> Check:
+def _manifest_checks(path: Path) -> list[Check]:
+    if not path.is_file():
+        return [Check(name="corpus", status="problem", found=f"{path}: no such manifest file")]
     try:
         corpus = open_corpus(path)
     except CorpusError as problem:
-        return Check(name="corpus", status="problem", found=str(problem))
+        return [Check(name="corpus", status="problem", found=str(problem))]
     absent = sum(not utterance.wav.is_file() for utterance in corpus)
-    found = f"manifest {path}: {len(corpus):,} utterances, {len(corpus.problems)} things that do not fit"
+    found = f"manifest {path}: {len(corpus):,} utterances"
     if absent:
-        return Check(name="corpus", status="problem", found=f"{found}, {absent:,} without their audio file")
-    return Check(name="corpus", status="note" if corpus.problems else "ok", found=found)
+        return [
+            Check(name="corpus", status="problem", found=f"{found}, {absent:,} without their audio file"),
+            *_oddities(corpus.problems),
+        ]
+    return [Check(name="corpus", status="ok", found=found), *_oddities(corpus.problems)]
+
+
+def _oddities(problems: Sequence[Problem]) -> list[Check]:
+    """The first few by name, the rest as a number."""
+    checks = [Check(name=p.kind, status="note", found=f"{p.where}: {p.message}") for p in problems[:NAMED]]
+    if len(problems) > NAMED:
+        checks.append(Check(name="and more", status="note", found=f"{len(problems) - NAMED:,} more like these"))
+    return checks
 
 
 def cache_checks(root: Path) -> list[Check]:
     """Every cache under a root, or the one that is given."""
     if not root.is_dir():
-        return [Check(name="cache", status="note", found=f"{root} does not exist yet", advice="mer extract makes it")]
+        return [Check(name="cache", status="note", found=f"{root} does not exist yet", advice="`mer extract` makes it")]
     folders = sorted(spec.parent for spec in root.glob("**/spec.json"))
     return [_cache_check(folder) for folder in folders] or [
-        Check(name="cache", status="note", found=f"no cache in {root} yet", advice="mer extract makes one")
+        Check(name="cache", status="note", found=f"no cache in {root} yet", advice="`mer extract` makes one")
     ]
 
 
@@ -87,7 +97,7 @@ def _cache_check(path: Path) -> Check:
         return Check(name="cache", status="problem", found=str(problem))
     found = f"{path}: {info['utterances']:,} utterances, {info['bytes'] / 1e9:.2f} GB"
     if info["failed"]:
-        advice = "mer extract lists why; it tries them again when their files have changed"
+        advice = "`mer extract` lists why; it tries them again when their files have changed"
         return Check(name="cache", status="note", found=f"{found}, {len(info['failed'])} failed", advice=advice)
     return Check(name="cache", status="ok", found=found)
 

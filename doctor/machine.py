@@ -20,6 +20,7 @@ PACKAGES = (
     "soxr",
     "textgrid",
     "scikit-learn",
+    "scipy",
     "safetensors",
 )
 EXTRAS = {"demo": ("espeakng_loader", "the synthetic corpus of `mer demo` and `mer synth`")}

@@ -129,25 +129,20 @@ def run_in_processes(
         tasks.put(unit)
     for _ in range(workers):
         tasks.put(None)
-    with _single_threaded_children():
-        processes = [
-            context.Process(
-                target=_worker,
-                args=(tasks, events, folder, config, resources),
-                name=f"mer-extract-{n}",
-                daemon=True,
-            )
-            for n in range(workers)
-        ]
-        for process in processes:
-            process.start()
+    processes: list[BaseProcess] = []
     try:
+        with _single_threaded_children(), _ctrl_c_waits():
+            for number in range(workers):
+                arguments = (tasks, events, folder, config, resources)
+                process = context.Process(target=_worker, args=arguments, name=f"mer-extract-{number}", daemon=True)
+                process.start()
+                processes.append(process)
         _follow(processes, events, on_event)
     finally:
-        for process in processes:
-            process.terminate()
-        for process in processes:
-            process.join()
+        for started in processes:
+            started.terminate()
+        for started in processes:
+            started.join()
         for queue in (tasks, events):
             queue.cancel_join_thread()
             queue.close()
@@ -218,6 +213,28 @@ def _single_threaded_children() -> Iterator[None]:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
+
+
+@contextmanager
+def _ctrl_c_waits() -> Iterator[None]:
+    """Ctrl-C takes effect at the end of the block, and processes that are started in it never hear it.
+
+    Otherwise one that still imports would die with a traceback, or be cut off from a parent that has half started it.
+    """
+    if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    pressed: list[int] = []
+    # Both are needed: children inherit the mask, but the parent's other threads still take the signal.
+    handler = signal.signal(signal.SIGINT, lambda number, frame: pressed.append(number))
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        signal.signal(signal.SIGINT, handler or signal.SIG_DFL)
+    if pressed:
+        raise KeyboardInterrupt
 
 
 @contextmanager

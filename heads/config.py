@@ -11,8 +11,15 @@ from mer.heads.errors import HeadError
 from mer.protocol import AS_IS, CLASS_MAPS, Validation
 
 Modality = Literal["both", "speech", "text"]
-Fusion = Literal["late", "linear"]
+Fusion = Literal["late", "linear", "transformer", "coattention", "concatenation"]
 Normalize = Literal["global", "none"]
+LayerWeights = Literal["plain", "softmax"]
+
+LEARNING_RATES = {"late": 1e-3, "linear": 1e-3, "concatenation": 1e-3, "transformer": 5e-5, "coattention": 5e-5}
+"""Zhao 2022, section 3.2: 1e-3 for feed-forward models, 5e-5 for those with attention."""
+
+SINGLE = ("linear", "transformer")
+"""Heads of one granularity."""
 
 SPEECH = ("F", "P", "S", "W")
 """Granularities of speech in their fixed order; text adds `T`."""
@@ -27,13 +34,24 @@ class HeadConfig:
     modality: str = "both"
     """`both`, `speech` or `text`."""
     fusion: str = "late"
-    """`late` adds the logits of two or more branches; `linear` is one branch."""
+    """`late` adds the logits of two or more linear branches; `linear` and `transformer` are one branch;
+    `coattention` and `concatenation` fuse text with speech early."""
     hidden: int = 128
-    """Width of the two hidden layers of each branch."""
+    """Width of the two hidden layers of each linear branch, and of the one before a transformer's logits."""
+    attention_heads: int = 8
+    """Heads of each attention layer; must divide the encoders' width."""
+    attention_layers: int = 3
+    """Layers of `transformer` and `coattention`."""
+    feed_forward_ratio: int = 4
+    """Width of the feed-forward part of an attention layer, in encoder widths."""
+    layers: tuple[int, ...] | None = None
+    """Encoder layers to average, such as (9, 10, 11, 12); None takes all that the cache holds."""
+    layer_weights: str = "plain"
+    """`plain` divides the learned weights by their sum (eq. 1); `softmax` keeps them positive."""
     dropout: float = 0.2
     """Probability of zeroing a hidden value while training, in [0, 1)."""
-    learning_rate: float = 1e-3
-    """Step size of Adam."""
+    learning_rate: float | None = None
+    """Step size of Adam; None takes the paper's for this fusion."""
     batch: int = 32
     """Utterances per step; the last step of an epoch takes what is left."""
     max_epochs: int = 100
@@ -47,6 +65,8 @@ class HeadConfig:
     normalize: str = "global"
     """`global`: mean and deviation of the training units per layer and dimension; `none`: features as
     stored."""
+    text_disjoint: bool = False
+    """Leave utterances out of training whose transcript occurs in the test session."""
     classes: str = "4"
     """A class map of `mer.protocol`: 4, 4-noexc, 6, or as-is."""
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
@@ -57,11 +77,19 @@ class HeadConfig:
     """`auto`, `cpu`, `cuda` or `cuda:1`. Changes rounding only, so it is not part of the fingerprint."""
     ram_gib: float | None = None
     """Features larger than this are streamed from disk. Changes no number."""
+    device_memory_gib: float | None = None
+    """Features larger than this do not go to the GPU. Changes no number."""
+    stack: int | None = None
+    """Runs trained at once; None takes as many as fit. Changes rounding at most."""
 
     def __post_init__(self) -> None:
         """Reject what cannot be trained, all problems at once."""
         order = [name for name in SPEECH if name in self.granularities]
         object.__setattr__(self, "seeds", tuple(self.seeds))
+        if self.learning_rate is None:
+            object.__setattr__(self, "learning_rate", LEARNING_RATES.get(self.fusion, 1e-3))
+        if self.layers is not None:
+            object.__setattr__(self, "layers", tuple(sorted(self.layers)))
         problems = [
             *self._problems_of_branches(),
             *self._problems_of_numbers(),
@@ -83,7 +111,11 @@ class HeadConfig:
 
     def identity(self) -> dict[str, object]:
         """All fields that can change a number; text-only heads have no speech granularities."""
-        left_out = {"device", "ram_gib", "granularities", "modality"}
+        left_out = {"device", "ram_gib", "device_memory_gib", "stack", "granularities", "modality"}
+        if self.fusion not in {"transformer", "coattention"}:
+            left_out |= {"attention_heads", "attention_layers", "feed_forward_ratio"}
+        if self.fusion == "coattention":
+            left_out.add("hidden")
         fields = {name: value for name, value in self.as_dict().items() if name not in left_out}
         return {"branches": list(self.branches), **fields}
 
@@ -99,6 +131,7 @@ class HeadConfig:
             ("fusion", self.fusion, get_args(Fusion)),
             ("normalize", self.normalize, get_args(Normalize)),
             ("validation", self.validation, get_args(Validation)),
+            ("layer_weights", self.layer_weights, get_args(LayerWeights)),
             ("classes", self.classes, (*CLASS_MAPS, AS_IS)),
         ):
             if value not in valid:
@@ -112,8 +145,15 @@ class HeadConfig:
             problems.append(f"granularity given twice in {'+'.join(self.granularities)}")
         if not self.branches:
             problems.append(f"modality 'speech' needs a granularity out of {'+'.join(SPEECH)}")
-        elif self.fusion == "linear" and len(self.branches) != 1:
-            problems.append(f"fusion 'linear' is one branch, got {'+'.join(self.branches)}: use 'late'")
+        elif self.fusion in SINGLE and len(self.branches) != 1:
+            problems.append(
+                f"fusion {self.fusion!r} is one branch, got {'+'.join(self.branches)}: use 'late' or 'coattention', or "
+                "modality 'speech' or 'text'"
+            )
+        elif self.fusion == "coattention" and (self.modality != "both" or not self.granularities):
+            problems.append(f"fusion 'coattention' needs text and speech, got {'+'.join(self.branches)}: use modality 'both'")
+        elif self.fusion == "concatenation" and len(self.branches) < 2:
+            problems.append(f"fusion 'concatenation' needs two or more granularities, got {'+'.join(self.branches)}")
         return problems
 
     def _problems_of_numbers(self) -> list[str]:
@@ -124,17 +164,24 @@ class HeadConfig:
                 ("batch", self.batch),
                 ("max_epochs", self.max_epochs),
                 ("patience", self.patience),
+                ("attention_heads", self.attention_heads),
+                ("attention_layers", self.attention_layers),
+                ("feed_forward_ratio", self.feed_forward_ratio),
+                ("stack", 1 if self.stack is None else self.stack),
             )
             if value < 1
         ]
+        if self.layers is not None and (not self.layers or len(set(self.layers)) < len(self.layers) or min(self.layers) < 0):
+            problems.append(f"layers must be different numbers, 0 or more, got {list(self.layers)}")
         if not 0 <= self.dropout < 1:
             problems.append(f"dropout must lie in [0, 1), got {self.dropout}")
-        if not (math.isfinite(self.learning_rate) and self.learning_rate > 0):
+        if self.learning_rate is not None and not (math.isfinite(self.learning_rate) and self.learning_rate > 0):
             problems.append(f"learning_rate must be positive, got {self.learning_rate}")
         if not 0 < self.validation_share < 1:
             problems.append(f"validation_share must lie between 0 and 1, got {self.validation_share}")
-        if self.ram_gib is not None and not self.ram_gib > 0:
-            problems.append(f"ram_gib must be positive, got {self.ram_gib}")
+        for name, size in (("ram_gib", self.ram_gib), ("device_memory_gib", self.device_memory_gib)):
+            if size is not None and not size > 0:
+                problems.append(f"{name} must be positive, got {size}")
         return problems
 
     def _problems_of_protocol(self) -> list[str]:

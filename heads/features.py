@@ -39,6 +39,10 @@ class PackedFeatures(Protocol):
         """Let the operating system drop these rows' pages."""
         ...
 
+    def prefetch(self, rows: Sequence[int]) -> None:
+        """Let the operating system read these rows in the background."""
+        ...
+
 
 @runtime_checkable
 class UtteranceColumns(Protocol):
@@ -62,6 +66,11 @@ class UtteranceColumns(Protocol):
     @property
     def sessions(self) -> Sequence[str]:
         """Fold units."""
+        ...
+
+    @property
+    def texts(self) -> Sequence[str]:
+        """Transcripts."""
         ...
 
     @property

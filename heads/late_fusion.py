@@ -1,17 +1,18 @@
 """Late fusion: one linear branch per granularity, logits added."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from mer.heads.linear_branch import LinearBranch
-from mer.heads.packed_batch import PackedBatch
-from mer.heads.statistics import Statistics
+from mer.heads.head import Head, StackedUnits
+from mer.heads.layer_average import LayerAverage
+from mer.heads.linear_branch import LinearBranch, branch_logits, hidden_units
+from mer.heads.packed_mean import packed_mean
 
 
-class LateFusion(nn.Module):
+class LateFusion(Head):
     """`sum_i (W3_i l_i + b3_i)` over the granularities i (Zhao 2022, eq. 3, before the softmax).
 
     With one branch it is the paper's "linear" head.
@@ -25,6 +26,7 @@ class LateFusion(nn.Module):
         classes: int,
         dropout: float,
         generator: torch.Generator,
+        softmax: bool = False,
     ) -> None:
         """Make one branch per granularity.
 
@@ -34,42 +36,34 @@ class LateFusion(nn.Module):
             classes: number of logits.
             dropout: see `LinearBranch`.
             generator: draws the initial weights.
+            softmax: see `LayerAverage`.
         """
         super().__init__()
+        self.averages = nn.ModuleDict(
+            {name: LayerAverage(layers=layers, dim=dim, softmax=softmax) for name, (layers, dim) in shapes.items()}
+        )
         self.branches = nn.ModuleDict(
             {
-                name: LinearBranch(
-                    layers=layers,
-                    dim=dim,
-                    hidden=hidden,
-                    classes=classes,
-                    dropout=dropout,
-                    generator=generator,
-                )
-                for name, (layers, dim) in shapes.items()
+                name: LinearBranch(dim=dim, hidden=hidden, classes=classes, dropout=dropout, generator=generator)
+                for name, (_, dim) in shapes.items()
             }
         )
 
-    def forward(
-        self,
-        batches: Mapping[str, PackedBatch],
-        statistics: Mapping[str, Statistics],
-        generator: torch.Generator | None,
+    @classmethod
+    def logits(
+        cls, heads: Sequence[Head], units: Mapping[str, StackedUnits], generators: Sequence[torch.Generator] | None
     ) -> Float[Tensor, "utterances classes"]:
-        """Summed logits of the same utterances seen at every granularity.
+        """See `Head.logits`."""
+        summands = []
+        for name, each in units.items():
+            branches = [head.branch(name) for head in heads if isinstance(head, LateFusion)]
+            hidden = hidden_units(branches, [head.average(name) for head in heads], each, generators)
+            summands.append(branch_logits(branches, packed_mean(hidden, each.lengths), each.utterances))
+        return torch.stack(summands).sum(0)
 
-        Args:
-            batches: granularity to units; the utterances are the same, in the same order.
-            statistics: granularity to normalisation; one that is missing is not normalised.
-            generator: draws the dropout; None evaluates without.
-        """
-        logits = [branch(batches[name], statistics.get(name), generator) for name, branch in self.branches.items()]
-        return torch.stack(logits).sum(0)
-
-    def layer_shares(self) -> dict[str, list[float]]:
-        """What each encoder layer contributes to each granularity's average: the learned w / sum(w)."""
-        shares: dict[str, list[float]] = {}
-        for name, branch in self.branches.items():
-            if isinstance(branch, LinearBranch):
-                shares[name] = branch.average.shares().tolist()
-        return shares
+    def branch(self, granularity: str) -> LinearBranch:
+        """The branch of one granularity."""
+        module = self.branches[granularity]
+        if not isinstance(module, LinearBranch):
+            raise TypeError(f"{granularity} is a {type(module).__name__}")
+        return module

@@ -8,7 +8,7 @@ Equation 1 of Zhao 2022 with the global normalisation folded in. With a = w / su
 so that the normalisation costs nothing per unit, and the features are touched by one multiplication only.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -16,111 +16,139 @@ import torch.nn.functional as F  # noqa: N812
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from mer.heads.packed_batch import PackedBatch
+from mer.heads.reads import Reads, Use
 from mer.heads.statistics import Statistics
-
-# Values that are converted to float32 at a time. On a CPU they (0.9 MB, 24 units of 12 x 768) stay in the
-# second-level cache between conversion, product and sum; on a GPU the block only bounds memory.
-BLOCK_CPU = 24 * 12 * 768
-BLOCK_GPU = 4096 * 12 * 768
 
 
 class LayerAverage(nn.Module):
-    """`LN(sum_l w_l u_l / sum_l w_l)` per unit (Zhao 2022, eq. 1), all weights equal at first.
+    """Parameters of `LN(sum_l w_l u_l / sum_l w_l)` (Zhao 2022, eq. 1), all weights equal at first.
 
-    Nothing keeps the weights positive: the paper has no such constraint. LN has a learned gain and bias.
+    Nothing keeps the weights positive: the paper has no such constraint. `softmax` replaces w / sum(w) by
+    softmax(w), which does. LN has a learned gain and bias.
     """
 
-    def __init__(self, *, layers: int, dim: int) -> None:
+    def __init__(self, *, layers: int, dim: int, softmax: bool = False) -> None:
         super().__init__()
-        self.weights = nn.Parameter(torch.ones(layers))
+        self.softmax = softmax
+        self.weights = nn.Parameter(torch.zeros(layers) if softmax else torch.ones(layers))
         self.gain = nn.Parameter(torch.ones(dim))
         self.bias = nn.Parameter(torch.zeros(dim))
 
-    def forward(self, batch: PackedBatch, statistics: Statistics | None) -> Float[Tensor, "units dim"]:
-        """Average, normalised units in the precision of the parameters.
-
-        Args:
-            batch: stored activations.
-            statistics: training mean and deviation to normalise with; None leaves the features as they are.
-        """
-        scale, shift = coefficients(self.weights, self.gain.shape[0], statistics)
-        average = packed_average(scale, shift, batch.units)
-        return F.layer_norm(average, self.gain.shape, self.gain, self.bias)
+    def proportions(self) -> Float[Tensor, " layers"]:
+        """What each layer contributes, w / sum(w) or softmax(w); differentiable."""
+        return self.weights.softmax(0) if self.softmax else self.weights / self.weights.sum()
 
     def shares(self) -> Float[Tensor, " layers"]:
-        """The learned w_l / sum(w): what each layer contributes."""
-        return (self.weights / self.weights.sum()).detach()
+        """The learned proportions, for reports."""
+        return self.proportions().detach()
+
+    def coefficients(self, statistics: Statistics | None) -> tuple[Float[Tensor, "layers dim"], Float[Tensor, " dim"]]:
+        """`scale` and `shift` of the module's equation, differentiable in the weights.
+
+        Args:
+            statistics: training mean and deviation to normalise with; None leaves the features as they are.
+        """
+        shares, dim = self.proportions()[:, None], self.gain.shape[0]
+        if statistics is None:
+            return shares.expand(-1, dim), shares.new_zeros(dim)
+        scale = shares / statistics.std.to(shares.dtype)
+        return scale, -(scale * statistics.mean.to(shares.dtype)).sum(0)
 
 
-def coefficients(
-    weights: Float[Tensor, " layers"], dim: int, statistics: Statistics | None
-) -> tuple[Float[Tensor, "layers dim"], Float[Tensor, " dim"]]:
-    """`scale` and `shift` of the module's equation, differentiable in `weights`."""
-    shares = (weights / weights.sum())[:, None]
-    if statistics is None:
-        return shares.expand(-1, dim), shares.new_zeros(dim)
-    scale = shares / statistics.std.to(weights.dtype)
-    return scale, -(scale * statistics.mean.to(weights.dtype)).sum(0)
-
-
-def packed_average(
-    scale: Float[Tensor, "layers dim"],
-    shift: Float[Tensor, " dim"],
-    units: tuple[Float[Tensor, "_ layers dim"], ...],
+def normalized_averages(
+    averages: Sequence[LayerAverage], statistics: Sequence[Statistics | None], reads: Reads
 ) -> Float[Tensor, "units dim"]:
-    """`sum_l scale_ld x_uld + shift_d`, computed in the precision of `scale`.
-
-    The features are constants: no gradient flows to them, and no float32 copy of more than a block is made,
-    neither here nor for the gradient of `scale`, which reads them a second time.
+    """Layer averages of the units of several runs with mean 0 and variance 1 each: LN before its gain and bias.
 
     Args:
-        scale: factor of each layer and dimension.
-        shift: added to every unit.
-        units: pieces whose units follow one another.
+        averages: one per run.
+        statistics: one per run, see `LayerAverage.coefficients`.
+        reads: which units each run wants.
     """
-    average: Tensor = _PackedSum.apply(scale, shift, units)  # type: ignore[no-untyped-call]
-    return average
+    pairs = [average.coefficients(each) for average, each in zip(averages, statistics, strict=True)]
+    summed = layer_sums([scale for scale, _ in pairs], [shift for _, shift in pairs], reads)
+    return F.layer_norm(summed, summed.shape[1:])
 
 
-class _PackedSum(torch.autograd.Function):
-    """`sum_l scale_ld x_uld + shift_d` over float16 pieces, with the gradients of `scale` and `shift`."""
+def layer_sums(
+    scales: Sequence[Float[Tensor, "layers dim"]], shifts: Sequence[Float[Tensor, " dim"]], reads: Reads
+) -> Float[Tensor, "units dim"]:
+    """`sum_l scale_ld x_uld + shift_d` for the units of several runs, run after run, in the precision of `scales`.
+
+    The features are constants: no gradient flows to them, and no float32 copy of more than a block is made,
+    neither here nor for the gradients, which read them a second time. Units that several runs want are read
+    and converted once for all of them.
+
+    Args:
+        scales: factors of each layer and dimension, one per run.
+        shifts: added to every unit, one per run.
+        reads: which units each run wants.
+    """
+    sums: Tensor = _LayerSums.apply(reads, *scales, *shifts)  # type: ignore[no-untyped-call]
+    return sums
+
+
+class _LayerSums(torch.autograd.Function):
+    """`layer_sums` with the gradients of scales and shifts."""
 
     @staticmethod
-    def forward(scale: Tensor, shift: Tensor, units: tuple[Tensor, ...]) -> Tensor:
-        out = scale.new_empty(sum(piece.shape[0] for piece in units), scale.shape[1])
-        factors = scale.contiguous()
-        for start, block in _blocks(units, factors):
-            torch.sum(block.mul_(factors), 1, out=out[start : start + block.shape[0]])
-        return out.add_(shift)
+    def forward(reads: Reads, *coefficients: Tensor) -> Tensor:
+        scales, shifts = coefficients[: len(reads.sizes)], coefficients[len(reads.sizes) :]
+        factors = [scale.contiguous() for scale in scales]
+        out = factors[0].new_empty(sum(reads.sizes), factors[0].shape[1])
+        product = _Scratch()
+        for block, uses in reads.blocks(factors[0]):
+            for use in _merged(uses):
+                part = product.like(block[use.start : use.end])
+                torch.mul(block[use.start : use.end], factors[use.run], out=part)
+                torch.sum(part, 1, out=out[use.place : use.place + use.end - use.start])
+        for rows, shift in zip(torch.split(out, list(reads.sizes)), shifts, strict=True):
+            rows += shift
+        return out
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, tuple[Tensor, ...]], output: Tensor) -> None:
-        ctx.scale_like, ctx.units = inputs[0].detach(), inputs[2]
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        ctx.reads = inputs[0]
+        ctx.scale_like = inputs[1].detach()
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         (gradient,) = gradients
-        total = torch.zeros_like(ctx.scale_like, memory_format=torch.contiguous_format)
-        for start, block in _blocks(ctx.units, total):
-            total += block.mul_(gradient[start : start + block.shape[0], None]).sum(0)
-        return total, gradient.sum(0), None
+        sizes = ctx.reads.sizes
+        totals = [torch.zeros_like(ctx.scale_like, memory_format=torch.contiguous_format) for _ in sizes]
+        part_sum = torch.empty_like(totals[0])
+        product = _Scratch()
+        # Uses are not merged: each is a fixed part of one utterance, so that the order of additions, and with
+        # it the last bit, does not depend on the runs beside this one.
+        for block, uses in ctx.reads.blocks(totals[0]):
+            for use in uses:
+                part = product.like(block[use.start : use.end])
+                torch.mul(block[use.start : use.end], gradient[use.place : use.place + use.end - use.start, None], out=part)
+                totals[use.run] += torch.sum(part, 0, out=part_sum)
+        return None, *totals, *(rows.sum(0) for rows in torch.split(gradient, list(sizes)))
 
 
-def _blocks(units: tuple[Tensor, ...], like: Tensor) -> Iterator[tuple[int, Tensor]]:
-    """Units one after the other in the precision of `like`, in one reused block: its first unit's place, and its units."""
-    limit = BLOCK_CPU if like.device.type == "cpu" else BLOCK_GPU
-    block = like.new_empty(max(1, limit // like.numel()), *like.shape)
-    room = block.shape[0]
-    start = filled = 0
-    for piece in units:
-        taken, count = 0, piece.shape[0]
-        while taken < count:
-            step = min(count - taken, room - filled)
-            block[filled : filled + step].copy_(piece[taken : taken + step])
-            taken, filled = taken + step, filled + step
-            if filled == room:
-                yield start, block
-                start, filled = start + room, 0
-    if filled:
-        yield start, block[:filled]
+class _Scratch:
+    """One buffer that is used again and again."""
+
+    def __init__(self) -> None:
+        self._buffer: Tensor | None = None
+
+    def like(self, block: Tensor) -> Tensor:
+        if self._buffer is None or self._buffer.shape[0] < block.shape[0]:
+            self._buffer = torch.empty_like(block)
+        return self._buffer[: block.shape[0]]
+
+
+def _merged(uses: Sequence[Use]) -> Iterator[Use]:
+    """Neighbouring parts of one run as one part."""
+    last: dict[int, Use] = {}
+    for use in uses:
+        before = last.get(use.run)
+        if before is not None:
+            if before.end == use.start and before.place + before.end - before.start == use.place:
+                last[use.run] = Use(use.run, before.start, use.end, before.place)
+                continue
+            yield before
+        last[use.run] = use
+    yield from last.values()

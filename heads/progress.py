@@ -14,6 +14,8 @@ class TrainingStarted:
     """Runs that an earlier command finished and that are kept."""
     device: str
     """Where the runs are trained."""
+    stack: int
+    """Runs that are trained at once."""
     features: str
     """Where the features live and how large they are, as a sentence."""
 
@@ -38,6 +40,8 @@ class EpochDone:
     """Number of the run, from 1, in the order of folds and seeds."""
     runs: int
     """Runs of the whole result."""
+    over: int
+    """Runs that are over by now."""
     fold: str
     """Test session of the run."""
     seed: int
@@ -64,6 +68,8 @@ class RunDone:
     """Number of the run, from 1."""
     runs: int
     """Runs of the whole result."""
+    over: int
+    """Runs that are over by now."""
     fold: str
     """Test session of the run."""
     seed: int
@@ -76,7 +82,15 @@ class RunDone:
     """Why the run failed."""
 
 
-Event = TrainingStarted | StatisticsProgress | EpochDone | RunDone
+@dataclass(frozen=True, kw_only=True)
+class StackHalved:
+    """Memory ran out; what was in the stack begins anew, fewer at once."""
+
+    runs: int
+    """Runs that are trained at once from now on."""
+
+
+Event = TrainingStarted | StatisticsProgress | EpochDone | RunDone | StackHalved
 Progress = Callable[[Event], None]
 
 

@@ -6,6 +6,7 @@ metrics.jsonl     one line per epoch, appended while training
 finished/         one JSON per finished run: its commit marker, removed once result.json is there
 weights/          fold1-seed0.safetensors: best parameters and normalisation statistics
 predictions.csv   test utterances of every run
+logits.safetensors  their logits in float64, one tensor (utterances, classes) per run
 result.json       written last
 """
 
@@ -27,7 +28,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from mer.heads.errors import HeadError
-from mer.heads.trainer import Epoch
+from mer.heads.trained_run import Epoch
 
 if sys.platform != "win32":
     import fcntl
@@ -49,7 +50,7 @@ class FinishedRun:
     """Test utterances."""
     truth: tuple[int, ...]
     """Class numbers of the test utterances."""
-    probabilities: tuple[tuple[float, ...], ...]
+    logits: tuple[tuple[float, ...], ...]
     """One row per test utterance, one value per class."""
     layer_shares: dict[str, list[float]]
     """Granularity to the learned share of each layer."""
@@ -58,8 +59,14 @@ class FinishedRun:
 
     @property
     def predictions(self) -> list[int]:
-        """Class number with the highest probability, the first of equals."""
-        return [max(range(len(row)), key=row.__getitem__) for row in self.probabilities]
+        """Class number with the highest logit, the first of equals."""
+        return [max(range(len(row)), key=row.__getitem__) for row in self.logits]
+
+    @property
+    def probabilities(self) -> list[list[float]]:
+        """Softmax of the logits."""
+        values: list[list[float]] = torch.tensor(self.logits, dtype=torch.float64).softmax(1).tolist()
+        return values
 
 
 class RunDirectory:
@@ -115,14 +122,14 @@ class RunDirectory:
 
     def weights(self, fold: str, seed: int) -> Path:
         """Where the weights of a run are."""
-        return self.path / "weights" / f"{_stem(fold, seed)}.safetensors"
+        return self.path / "weights" / f"{run_stem(fold, seed)}.safetensors"
 
     def commit(self, run: FinishedRun, tensors: Mapping[str, Tensor]) -> None:
         """Put a finished run on disk: its weights first, then the file that makes it count."""
         image = save({name: value.contiguous() for name, value in tensors.items()}, {"format": "mer-head-1"})
         write_atomically(self.weights(run.fold, run.seed), image)
         text = json.dumps(asdict(run), allow_nan=False)
-        write_atomically(self.path / "finished" / f"{_stem(run.fold, run.seed)}.json", text.encode())
+        write_atomically(self.path / "finished" / f"{run_stem(run.fold, run.seed)}.json", text.encode())
 
     def append_epoch(self, fold: str, seed: int, epoch: Epoch) -> None:
         """Add one line to `metrics.jsonl`."""
@@ -144,6 +151,8 @@ class RunDirectory:
         """Write metrics and predictions in the order of `runs`, then the result, as it will be read back."""
         self.rewrite_metrics(runs)
         write_atomically(self.path / "predictions.csv", _predictions(runs, classes).encode())
+        logits = {run_stem(run.fold, run.seed): torch.tensor(run.logits, dtype=torch.float64) for run in runs}
+        write_atomically(self.path / "logits.safetensors", save(logits, {"format": "mer-logits-1"}))
         text = json.dumps(result, indent=2, allow_nan=False) + "\n"
         write_atomically(self.path / "result.json", text.encode())
         self.tidy()
@@ -178,7 +187,8 @@ def write_atomically(path: Path, image: bytes) -> None:
             os.close(folder)
 
 
-def _stem(fold: str, seed: int) -> str:
+def run_stem(fold: str, seed: int) -> str:
+    """What a run's files and tensors are called: `fold1-seed0`."""
     safe = re.sub(r"[^\w.-]", lambda match: f"%{ord(match[0]):02x}", fold)
     return f"fold{safe}-seed{seed}"
 
@@ -194,7 +204,7 @@ def _parse(values: dict[str, Any]) -> FinishedRun:
             "epochs": tuple(Epoch(**epoch) for epoch in values["epochs"]),
             "ids": tuple(values["ids"]),
             "truth": tuple(values["truth"]),
-            "probabilities": tuple(tuple(row) for row in values["probabilities"]),
+            "logits": tuple(tuple(row) for row in values["logits"]),
         }
     )
 

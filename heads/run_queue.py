@@ -1,4 +1,4 @@
-"""Trains what is not yet finished of a result, run by run."""
+"""Trains what is not yet finished of a result, many runs at once."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -10,13 +10,15 @@ from torch import Tensor
 
 from mer.heads.config import HeadConfig
 from mer.heads.errors import DivergedError, HeadError
-from mer.heads.feature_source import open_sources
+from mer.heads.feature_store import FeatureStore, layer_positions
 from mer.heads.features import Features, PackedFeatures
-from mer.heads.progress import EpochDone, Progress, RunDone, StatisticsProgress, TrainingStarted
+from mer.heads.progress import EpochDone, Progress, RunDone, StackHalved, StatisticsProgress, TrainingStarted
 from mer.heads.run_directory import FinishedRun, RunDirectory
 from mer.heads.selection import Selection
+from mer.heads.stack_size import stack_size
 from mer.heads.statistics import Statistics, membership_of, training_statistics
-from mer.heads.trainer import Epoch, TrainedRun, train_run
+from mer.heads.trained_run import Epoch, TrainedRun
+from mer.heads.trainer import Job, Listener, StackTrainer
 from mer.protocol import ClassMap, Fold, confusion, unweighted_accuracy
 
 
@@ -35,7 +37,7 @@ def choose_device(name: str) -> torch.device:
 
 
 class RunQueue:
-    """The runs of one command, trained one after the other; each is on disk before the next begins."""
+    """The runs of one result, trained in a stack; each is on disk as soon as it ends."""
 
     def __init__(
         self,
@@ -45,7 +47,7 @@ class RunQueue:
         classes: ClassMap,
         plan: Sequence[tuple[Fold, int]],
         directory: RunDirectory,
-        device: torch.device,
+        store: FeatureStore,
         progress: Progress,
     ) -> None:
         """Open the features.
@@ -55,103 +57,118 @@ class RunQueue:
             config: the head and how to train it.
             selection: utterances that take part.
             classes: their classes.
-            plan: folds and seeds in the order of training and reporting.
+            plan: folds and seeds in the order of reporting.
             directory: where finished runs go, and where those of an earlier command are.
-            device: where to train.
+            store: opens the features, or has them open.
             progress: called with what happens.
 
         Raises:
             HeadError: features that the cache does not hold.
         """
-        self.device = device
-        self._config, self._selection, self._classes = config, selection, classes
+        self._config, self._selection, self._classes, self._store = config, selection, classes, store
         self._plan, self._directory, self._progress = plan, directory, progress
-        self._sources, self._packed, self._place = open_sources(
-            cache, config.branches, selection.indices, device=self.device, ram_gib=config.ram_gib
-        )
+        self._sources, self._packed, self._place = store.open(cache, config.branches, selection.indices, config.layers)
+        self._positions = {name: layer_positions(cache, name, config.layers) for name in config.branches}
+        self._stored = {name: len(cache.layers(name)) for name in config.branches}
+        self._numbers = {(fold.test_session, seed): number for number, (fold, seed) in enumerate(plan, start=1)}
+        self._finished: dict[tuple[str, int], FinishedRun] = {}
+        self._failed: list[dict[str, Any]] = []
+        self._pace = _Pace()
 
     def train(self) -> tuple[list[FinishedRun], list[dict[str, Any]]]:
         """Finished runs in plan order, and those that failed."""
-        done = {(run.fold, run.seed): run for run in self._directory.finished()}
-        pending = [(f, s) for f, s in self._plan if (f.test_session, s) not in done]
-        self._directory.rewrite_metrics([done[key] for key in self._keys() if key in done])
-        self._progress(TrainingStarted(runs=len(self._plan), finished=len(done), device=str(self.device), features=self._place))
-        statistics = self._statistics([fold for fold, _ in pending])
-        failed: list[dict[str, Any]] = []
-        durations: list[float] = []
-        for position, (fold, seed) in enumerate(pending):
-            left = (len(pending) - position, durations)
-            started = time.perf_counter()
-            try:
-                trained = self._train_one(fold, seed, {g: each[position] for g, each in statistics.items()}, left)
-            except DivergedError as problem:
-                failed.append({"fold": fold.test_session, "seed": seed, "reason": str(problem)})
-                self._report(fold, seed, None, str(problem))
-                continue
-            durations.append(time.perf_counter() - started)
-            run = self._finished(trained, fold, durations[-1])
-            stored = {g: each[position] for g, each in statistics.items()}
-            self._directory.commit(run, _tensors(trained, stored))
-            done[fold.test_session, seed] = run
-            self._report(fold, seed, run, None)
-        return [done[key] for key in self._keys() if key in done], failed
-
-    def _keys(self) -> list[tuple[str, int]]:
-        return [(fold.test_session, seed) for fold, seed in self._plan]
-
-    def _statistics(self, folds: Sequence[Fold]) -> dict[str, tuple[Statistics, ...]]:
-        if self._config.normalize == "none" or not folds:
-            return {}
-        membership = membership_of([fold.train for fold in folds], len(self._selection.ids))
-        release = self._config.ram_gib is not None
-
-        def of(name: str, packed: PackedFeatures) -> tuple[Statistics, ...]:
-            def report(done: int, total: int) -> None:
-                self._progress(StatisticsProgress(granularity=name, done=done, total=total))
-
-            return training_statistics(packed, membership, release=release, progress=report)
-
-        return {name: of(name, packed) for name, packed in self._packed.items()}
-
-    def _train_one(
-        self, fold: Fold, seed: int, statistics: Mapping[str, Statistics], left: tuple[int, Sequence[float]]
-    ) -> TrainedRun:
-        number = self._keys().index((fold.test_session, seed)) + 1
-        remaining, durations = left
-        started = time.perf_counter()
-
-        def on_epoch(epoch: Epoch) -> None:
-            self._directory.append_epoch(fold.test_session, seed, epoch)
-            expected = float(np.mean(durations)) * remaining if durations else None
-            elapsed = time.perf_counter() - started
-            self._progress(
-                EpochDone(
-                    run=number,
-                    runs=len(self._plan),
-                    fold=fold.test_session,
-                    seed=seed,
-                    epoch=epoch.epoch,
-                    max_epochs=self._config.max_epochs,
-                    train_loss=epoch.train_loss,
-                    validation_loss=epoch.validation_loss,
-                    validation_ua=epoch.validation_ua,
-                    seconds_left=None if expected is None else max(0.0, expected - elapsed),
-                )
+        self._finished = {(run.fold, run.seed): run for run in self._directory.finished()}
+        pending = [(f, s) for f, s in self._plan if (f.test_session, s) not in self._finished]
+        # The folds of a seed go through the corpus in one order: side by side they share what they read.
+        pending.sort(key=lambda job: job[1])
+        self._directory.rewrite_metrics([self._finished[key] for key in self._numbers if key in self._finished])
+        stack = stack_size(self._config, self._sources, len(self._classes.classes), len(pending), self._store.device)
+        self._progress(
+            TrainingStarted(
+                runs=len(self._plan),
+                finished=len(self._finished),
+                stack=stack,
+                device=str(self._store.device),
+                features=self._place,
             )
+        )
+        jobs = self._jobs(pending)
+        self._pace.begin(len(jobs))
+        trainer = StackTrainer(
+            self._sources, self._selection.targets, len(self._classes.classes), self._config, self._store.device
+        )
+        listener = Listener(epoch=self._on_epoch, run=self._on_run, stack=lambda runs: self._progress(StackHalved(runs=runs)))
+        trainer.train(jobs, stack=stack, listener=listener)
+        return [self._finished[key] for key in self._numbers if key in self._finished], self._failed
 
-        return train_run(
-            sources=self._sources,
-            targets=self._selection.targets,
-            classes=len(self._classes.classes),
-            fold=fold,
-            seed=seed,
-            config=self._config,
-            statistics=statistics,
-            device=self.device,
-            on_epoch=on_epoch,
+    def _jobs(self, pending: Sequence[tuple[Fold, int]]) -> list[Job]:
+        if self._config.normalize == "none" or not pending:
+            return [Job(fold=fold, seed=seed, statistics={}) for fold, seed in pending]
+        membership = membership_of([fold.train for fold, _ in pending], len(self._selection.ids))
+        found = {name: self._statistics(name, packed, membership) for name, packed in self._packed.items()}
+        return [
+            Job(fold=fold, seed=seed, statistics={name: each[number] for name, each in found.items()})
+            for number, (fold, seed) in enumerate(pending)
+        ]
+
+    def _statistics(self, name: str, packed: PackedFeatures, membership: np.ndarray) -> tuple[Statistics, ...]:
+        def report(done: int, total: int) -> None:
+            self._progress(StatisticsProgress(granularity=name, done=done, total=total))
+
+        def compute(wanted: np.ndarray) -> tuple[Statistics, ...]:
+            return training_statistics(packed, wanted, release=self._config.ram_gib is not None, progress=report)
+
+        every = self._store.statistics(name, membership, compute)
+        positions = list(self._positions[name])
+        if len(positions) == self._stored[name]:
+            return every
+        return tuple(Statistics(mean=each.mean[positions], std=each.std[positions]) for each in every)
+
+    def _on_epoch(self, job: Job, epoch: Epoch) -> None:
+        self._directory.append_epoch(job.fold.test_session, job.seed, epoch)
+        self._pace.epoch()
+        self._progress(
+            EpochDone(
+                run=self._numbers[job.fold.test_session, job.seed],
+                runs=len(self._plan),
+                over=len(self._finished) + len(self._failed),
+                fold=job.fold.test_session,
+                seed=job.seed,
+                epoch=epoch.epoch,
+                max_epochs=self._config.max_epochs,
+                train_loss=epoch.train_loss,
+                validation_loss=epoch.validation_loss,
+                validation_ua=epoch.validation_ua,
+                seconds_left=self._pace.seconds_left(),
+            )
         )
 
-    def _finished(self, trained: TrainedRun, fold: Fold, seconds: float) -> FinishedRun:
+    def _on_run(self, job: Job, outcome: TrainedRun | DivergedError) -> None:
+        ua, best_epoch, failure = None, None, None
+        if isinstance(outcome, DivergedError):
+            failure = str(outcome)
+            self._failed.append({"fold": job.fold.test_session, "seed": job.seed, "reason": failure})
+        else:
+            run = self._as_finished(outcome, job.fold)
+            self._directory.commit(run, _tensors(outcome, job.statistics))
+            self._finished[run.fold, run.seed] = run
+            best_epoch = run.best_epoch
+            ua = unweighted_accuracy(confusion(np.array(run.truth), np.array(run.predictions), len(self._classes.classes)))
+            self._pace.run(len(outcome.epochs))
+        self._progress(
+            RunDone(
+                run=self._numbers[job.fold.test_session, job.seed],
+                runs=len(self._plan),
+                over=len(self._finished) + len(self._failed),
+                fold=job.fold.test_session,
+                seed=job.seed,
+                best_epoch=best_epoch,
+                ua=ua,
+                failure=failure,
+            )
+        )
+
+    def _as_finished(self, trained: TrainedRun, fold: Fold) -> FinishedRun:
         return FinishedRun(
             fold=trained.fold,
             seed=trained.seed,
@@ -159,26 +176,38 @@ class RunQueue:
             epochs=trained.epochs,
             ids=tuple(self._selection.ids[row] for row in fold.test),
             truth=tuple(self._selection.targets[fold.test].tolist()),
-            probabilities=tuple(tuple(row) for row in trained.probabilities.tolist()),
+            logits=tuple(tuple(row) for row in trained.logits.tolist()),
             layer_shares=trained.layer_shares,
-            seconds=seconds,
+            seconds=trained.seconds,
         )
 
-    def _report(self, fold: Fold, seed: int, run: FinishedRun | None, failure: str | None) -> None:
-        ua = None
-        if run is not None:
-            ua = unweighted_accuracy(confusion(np.array(run.truth), np.array(run.predictions), len(self._classes.classes)))
-        self._progress(
-            RunDone(
-                run=self._keys().index((fold.test_session, seed)) + 1,
-                runs=len(self._plan),
-                fold=fold.test_session,
-                seed=seed,
-                best_epoch=None if run is None else run.best_epoch,
-                ua=ua,
-                failure=failure,
-            )
-        )
+
+class _Pace:
+    """Time left: epochs still to come, as many per run as finished runs took, at the rate so far."""
+
+    def __init__(self) -> None:
+        self._started = time.perf_counter()
+        self._runs, self._epochs, self._lengths = 0, 0, list[int]()
+
+    def begin(self, runs: int) -> None:
+        """Runs that will be trained."""
+        self._started, self._runs = time.perf_counter(), runs
+
+    def epoch(self) -> None:
+        """An epoch of some run is over."""
+        self._epochs += 1
+
+    def run(self, epochs: int) -> None:
+        """A run is over."""
+        self._lengths.append(epochs)
+
+    def seconds_left(self) -> float | None:
+        """None until a run is over."""
+        if not self._lengths:
+            return None
+        expected = self._runs * float(np.mean(self._lengths))
+        rate = (time.perf_counter() - self._started) / self._epochs
+        return max(0.0, expected - self._epochs) * rate
 
 
 def _tensors(trained: TrainedRun, statistics: Mapping[str, Statistics]) -> dict[str, Tensor]:

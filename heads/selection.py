@@ -28,12 +28,19 @@ class Selection:
     """Session of each row."""
     styles: tuple[str, ...]
     """Style of each row."""
+    texts: tuple[str, ...]
+    """Transcript of each row."""
     left_out: dict[str, int]
     """Label to number of utterances, for labels outside the class map."""
 
-    def fingerprint(self) -> str:
-        """SHA-256 of who takes part with which class: a cache that has grown gives another result."""
-        rows = list(zip(self.ids, self.targets.tolist(), self.speakers, self.sessions, self.styles, strict=True))
+    def fingerprint(self, *, texts: bool = False) -> str:
+        """SHA-256 of who takes part with which class: a cache that has grown gives another result.
+
+        Args:
+            texts: whether the transcripts decide anything, as they do for text-disjoint training.
+        """
+        columns = [self.ids, self.targets.tolist(), self.speakers, self.sessions, self.styles]
+        rows = list(zip(*columns, *([self.texts] if texts else []), strict=True))
         return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
 
 
@@ -59,5 +66,6 @@ def select(cache: Features, name: str) -> tuple[Selection, ClassMap]:
         speakers=tuple(table.speakers[row] for row in chosen),
         sessions=tuple(table.sessions[row] for row in chosen),
         styles=tuple(table.styles[row] for row in chosen),
+        texts=tuple(table.texts[row] for row in chosen),
         left_out=dict(sorted(left_out.items())),
     ), classes

@@ -8,30 +8,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-import numpy as np
-
 from mer.heads.config import HeadConfig
 from mer.heads.errors import HeadError
-from mer.heads.feature_source import check_held
+from mer.heads.feature_store import FeatureStore, check_held
 from mer.heads.features import Features
 from mer.heads.progress import Progress, ignore
-from mer.heads.run_directory import FinishedRun, RunDirectory, versions
+from mer.heads.result_document import RESULT_FORMAT, result_document
+from mer.heads.run_directory import RunDirectory, versions
 from mer.heads.run_queue import RunQueue, choose_device
 from mer.heads.selection import Selection, select
 from mer.protocol import (
     ClassMap,
     Fold,
-    RunPredictions,
     Validation,
-    confusion,
     make_fold,
     session_names,
-    summarise,
-    unweighted_accuracy,
-    weighted_accuracy,
 )
-
-RESULT_FORMAT = 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +45,7 @@ def train_head(
     *,
     progress: Progress | None = None,
     command: str | None = None,
+    store: FeatureStore | None = None,
 ) -> Result:
     """Train every (fold, seed) of `config` and write `runs/<corpus>-<fusion>-<granularities>-<fingerprint>/`.
 
@@ -65,6 +58,7 @@ def train_head(
         runs: folder of run directories.
         progress: called with what happens.
         command: the command line, for `provenance.json`.
+        store: features that an earlier call has opened, for the rows of a table; None opens them.
 
     Raises:
         HeadError: features or folds that the cache does not hold, a run directory of another config or in
@@ -74,27 +68,38 @@ def train_head(
     selection, classes = select(cache, config.classes)
     check_held(cache, config.branches)
     plan = _plan(selection, classes, config)
-    device = choose_device(config.device)
+    store = store or open_store(config)
     identity = {
         "format": RESULT_FORMAT,
         "config": config.identity(),
         "cache_key": cache.key,
-        "data": selection.fingerprint(),
+        "data": selection.fingerprint(texts=config.text_disjoint),
     }
-    directory = RunDirectory(runs / _name(cache, config, identity), identity)
+    directory = RunDirectory(runs / directory_name(cache, config.fusion, config.branches, identity), identity)
     with directory.locked():
         existing = directory.result()
         if existing is not None:
             directory.tidy()
             return Result(directory=directory.path, values=existing, reused=True)
-        queue = RunQueue(cache, config, selection, classes, plan, directory, device, progress or ignore)
-        directory.append_provenance({"versions": versions(), "command": command, "device": str(device), "started": time.time()})
+        queue = RunQueue(cache, config, selection, classes, plan, directory, store, progress or ignore)
+        directory.append_provenance({"versions": versions(), "command": command, "device": str(store.device), "started": time.time()})
         finished, failed = queue.train()
         if not finished:
             raise HeadError(f"no run ended with a number; first: {failed[0]['reason']}")
-        document = _result(cache, config, selection, classes, finished, failed, str(device))
+        document = result_document(cache, config, config.branches, selection, classes, finished, failed, str(store.device))
+        document["removed_for_text"] = {fold.test_session: fold.removed for fold, _ in plan}
         values = directory.finish(finished, classes.classes, document)
     return Result(directory=directory.path, values=values, reused=False)
+
+
+def open_store(config: HeadConfig) -> FeatureStore:
+    """A store on the device and within the limits of `config`; pass it to several calls to load features once.
+
+    Raises:
+        HeadError: a device that is not there.
+    """
+    device = choose_device(config.device)
+    return FeatureStore(device, ram_gib=config.ram_gib, device_memory_gib=config.device_memory_gib)
 
 
 def _plan(selection: Selection, classes: ClassMap, config: HeadConfig) -> list[tuple[Fold, int]]:
@@ -117,6 +122,8 @@ def _plan(selection: Selection, classes: ClassMap, config: HeadConfig) -> list[t
                 seed=seed,
                 validation=cast(Validation, config.validation),
                 share=config.validation_share,
+                texts=selection.texts,
+                text_disjoint=config.text_disjoint,
             ),
             seed,
         )
@@ -125,70 +132,9 @@ def _plan(selection: Selection, classes: ClassMap, config: HeadConfig) -> list[t
     ]
 
 
-def _name(cache: Features, config: HeadConfig, identity: Mapping[str, Any]) -> str:
+def directory_name(cache: Features, fusion: str, branches: Sequence[str], identity: Mapping[str, Any]) -> str:
+    """Name of a run directory: corpus, head, granularities and the start of the identity's hash."""
     corpus = cache.spec["corpus"]["name"]
     text = json.dumps(identity, sort_keys=True, allow_nan=False)
     digest = hashlib.sha256(text.encode()).hexdigest()[:8]
-    return f"{corpus}-{config.fusion}-{'+'.join(config.branches)}-{digest}"
-
-
-def _result(
-    cache: Features,
-    config: HeadConfig,
-    selection: Selection,
-    classes: ClassMap,
-    finished: Sequence[FinishedRun],
-    failed: Sequence[Mapping[str, Any]],
-    device: str,
-) -> dict[str, Any]:
-    """The content of `result.json`."""
-    style = dict(zip(selection.ids, selection.styles, strict=True))
-    predictions = [
-        RunPredictions(
-            fold=run.fold,
-            seed=run.seed,
-            truth=np.array(run.truth, dtype=np.int64),
-            prediction=np.array(run.predictions, dtype=np.int64),
-            styles=tuple(style[name] for name in run.ids),
-        )
-        for run in finished
-    ]
-    return {
-        "format": RESULT_FORMAT,
-        "corpus": cache.spec["corpus"]["name"],
-        "synthetic": cache.synthetic,
-        "cache_key": cache.key,
-        "config": config.as_dict(),
-        "branches": list(config.branches),
-        "utterances": {
-            "used": len(selection.ids),
-            "other_labels": sum(selection.left_out.values()),
-            "by_other_label": selection.left_out,
-            "failed_extraction": len(cache.failed),
-        },
-        "summary": summarise(predictions, classes.classes).as_dict(),
-        "layers": {name: list(cache.layers(name)) for name in config.branches},
-        "layer_shares": {
-            name: np.mean([run.layer_shares[name] for run in finished], axis=0).tolist() for name in config.branches
-        },
-        "runs": [_run_row(run, len(classes.classes)) for run in finished],
-        "failed_runs": list(failed),
-        "device": device,
-        "seconds": sum(run.seconds for run in finished),
-    }
-
-
-def _run_row(run: FinishedRun, classes: int) -> dict[str, Any]:
-    matrix = confusion(np.array(run.truth), np.array(run.predictions), classes)
-    best = run.epochs[run.best_epoch - 1]
-    return {
-        "fold": run.fold,
-        "seed": run.seed,
-        "epochs": len(run.epochs),
-        "best_epoch": run.best_epoch,
-        "validation_ua": best.validation_ua,
-        "ua": unweighted_accuracy(matrix),
-        "wa": weighted_accuracy(matrix),
-        "layer_shares": run.layer_shares,
-        "seconds": run.seconds,
-    }
+    return f"{corpus}-{fusion}-{'+'.join(branches)}-{digest}"

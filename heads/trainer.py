@@ -1,8 +1,11 @@
-"""One run: one head trained on one fold with one seed."""
+"""Trains many runs of one head at once: each by itself in every number, together in what is read and launched."""
 
+import itertools
 import math
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -10,220 +13,289 @@ import torch.nn.functional as F  # noqa: N812
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+from mer.heads.build_head import build_head
 from mer.heads.config import HeadConfig
-from mer.heads.errors import DivergedError
+from mer.heads.errors import DivergedError, HeadError
 from mer.heads.feature_source import FeatureSource
-from mer.heads.late_fusion import LateFusion
+from mer.heads.head import Head, StackedUnits
+from mer.heads.heap import keep_large_buffers
+from mer.heads.layer_average import normalized_averages
 from mer.heads.statistics import Statistics
-from mer.protocol import (
-    Fold,
-    confusion,
-    integer_seed,
-    numpy_generator,
-    unweighted_accuracy,
-    weighted_accuracy,
-)
+from mer.heads.step import Step, plan_step
+from mer.heads.trained_run import EarlyStopping, Epoch, TrainedRun
+from mer.protocol import Fold, confusion, integer_seed, numpy_generator, unweighted_accuracy, weighted_accuracy
 
-
-@dataclass(frozen=True, kw_only=True)
-class Epoch:
-    """One line of `metrics.jsonl`, less the fold and the seed."""
-
-    epoch: int
-    """From 1."""
-    train_loss: float
-    """Mean cross-entropy over the training utterances as they were visited, with dropout."""
-    validation_loss: float
-    """Mean cross-entropy over the validation utterances; what early stopping looks at."""
-    validation_ua: float
-    """Unweighted accuracy of the validation utterances."""
-    validation_wa: float
-    """Weighted accuracy of the validation utterances."""
+Rows = Int64[np.ndarray, " _"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class TrainedRun:
-    """What is kept of a run."""
+class Job:
+    """A run to be trained."""
 
-    fold: str
-    """Test session."""
+    fold: Fold
+    """Rows of each part."""
     seed: int
-    """Seed of the run."""
-    epochs: tuple[Epoch, ...]
-    """All epochs that were trained."""
-    best_epoch: int
-    """The epoch with the lowest validation loss; the first of equals."""
-    weights: dict[str, Tensor]
-    """Parameters after `best_epoch`, on the CPU."""
-    probabilities: Float[np.ndarray, "utterances classes"]
-    """Softmax of the logits of the test utterances, in the order of `Fold.test`."""
-    layer_shares: dict[str, list[float]]
-    """Granularity to the learned w / sum(w)."""
+    """Decides weights, order and dropout."""
+    statistics: Mapping[str, Statistics]
+    """Granularity to this run's training statistics; empty without normalisation."""
+
+    @property
+    def name(self) -> str:
+        """For messages."""
+        return f"fold {self.fold.test_session}, seed {self.seed}"
 
 
-class EarlyStopping:
-    """Keeps the weights of the epoch with the lowest validation loss, and says when to stop.
+@dataclass(frozen=True, kw_only=True)
+class Listener:
+    """Called while training goes on."""
 
-    Only a strictly lower loss counts; training stops after `patience` epochs in a row without one.
+    epoch: Callable[[Job, Epoch], None] = lambda job, epoch: None
+    """After each epoch of each run."""
+    run: Callable[[Job, "TrainedRun | DivergedError"], None] = lambda job, outcome: None
+    """After each run, with what is kept of it or why it failed."""
+    stack: Callable[[int], None] = lambda runs: None
+    """When the stack was halved because memory ran out."""
+
+
+@dataclass(kw_only=True, eq=False)
+class _Active:
+    """A run in the stack."""
+
+    job: Job
+    head: Head
+    statistics: dict[str, Statistics]
+    dropout: torch.Generator
+    optimizer: torch.optim.Optimizer
+    stopping: EarlyStopping
+    epochs: list[Epoch] = field(default_factory=list)
+    seconds: float = 0.0
+    over: bool = False
+    failure: DivergedError | None = None
+    logits: Tensor | None = None
+
+
+class StackTrainer:
+    """Runs that share a head's shape, its features and its hyper-parameters.
+
+    Adam and cross-entropy (Zhao 2022, section 3.2). The order of utterances is one permutation of all rows per
+    seed and epoch, of which a fold takes its own training members, so that the folds of a seed read together.
+    The test utterances of a run are looked at once, after its last epoch.
     """
-
-    def __init__(self, patience: int) -> None:
-        self._patience = patience
-        self._lowest = math.inf
-        self._waited = 0
-        self.best_epoch = 0
-        self.weights: dict[str, Tensor] = {}
-
-    def should_stop(self, epoch: int, loss: float, head: LateFusion) -> bool:
-        """Take note of an epoch; True when training should end."""
-        if loss < self._lowest:
-            self._lowest, self._waited, self.best_epoch = loss, 0, epoch
-            self.weights = {name: value.detach().clone() for name, value in head.state_dict().items()}
-        else:
-            self._waited += 1
-        return self._waited >= self._patience
-
-
-def build_head(config: HeadConfig, shapes: Mapping[str, tuple[int, int]], classes: int, seed: int, fold: str) -> LateFusion:
-    """An untrained head whose weights depend on the seed and the fold only.
-
-    Args:
-        config: width and dropout.
-        shapes: granularity to (layers, dim), in the order of `HeadConfig.branches`.
-        classes: number of logits.
-        seed: the run's seed.
-        fold: the run's test session.
-    """
-    generator = torch.Generator().manual_seed(integer_seed(seed, "weights", fold))
-    return LateFusion(shapes, hidden=config.hidden, classes=classes, dropout=config.dropout, generator=generator)
-
-
-def train_run(
-    *,
-    sources: Mapping[str, FeatureSource],
-    targets: Int64[np.ndarray, " utterances"],
-    classes: int,
-    fold: Fold,
-    seed: int,
-    config: HeadConfig,
-    statistics: Mapping[str, Statistics],
-    device: torch.device,
-    on_epoch: Callable[[Epoch], None] | None = None,
-) -> TrainedRun:
-    """Train, keep the best epoch by validation loss, and only then look at the test utterances.
-
-    Adam and cross-entropy (Zhao 2022, section 3.2). The order of utterances is one permutation of all rows
-    per seed and epoch, of which a fold takes its own training members.
-
-    Args:
-        sources: granularity to features, on `device`.
-        targets: class number of every row.
-        classes: number of classes.
-        fold: rows of each part.
-        seed: decides weights, order and dropout.
-        config: the head and how to train it.
-        statistics: granularity to this run's training statistics; empty without normalisation.
-        device: where to train.
-        on_epoch: called after each epoch.
-
-    Raises:
-        DivergedError: a loss that is not a number, with epoch and step.
-    """
-    shapes = {name: (source.layers, source.dim) for name, source in sources.items()}
-    head = build_head(config, shapes, classes, seed, fold.test_session).to(device)
-    dropout = torch.Generator(device).manual_seed(integer_seed(seed, "dropout", fold.test_session))
-    optimizer = torch.optim.Adam(head.parameters(), lr=config.learning_rate)
-    runner = _Runner(head, sources, statistics, config.batch, torch.from_numpy(targets).to(device))
-    name = f"fold {fold.test_session}, seed {seed}"
-    epochs: list[Epoch] = []
-    stopping = EarlyStopping(config.patience)
-    for number in range(1, config.max_epochs + 1):
-        rows = _training_order(fold, len(targets), seed, number)
-        train_loss = runner.train(rows, optimizer, dropout, f"{name}, epoch {number}")
-        epoch = _validated(number, train_loss, runner.logits(fold.validation), targets[fold.validation], classes, name)
-        epochs.append(epoch)
-        if on_epoch is not None:
-            on_epoch(epoch)
-        if stopping.should_stop(number, epoch.validation_loss, head):
-            break
-    head.load_state_dict(stopping.weights)
-    return TrainedRun(
-        fold=fold.test_session,
-        seed=seed,
-        epochs=tuple(epochs),
-        best_epoch=stopping.best_epoch,
-        weights={key: value.cpu() for key, value in stopping.weights.items()},
-        probabilities=_probabilities(runner.logits(fold.test), name),
-        layer_shares=head.layer_shares(),
-    )
-
-
-class _Runner:
-    """Steps and predictions of one head over batches of rows."""
 
     def __init__(
         self,
-        head: LateFusion,
         sources: Mapping[str, FeatureSource],
-        statistics: Mapping[str, Statistics],
-        batch: int,
-        labels: Tensor,
+        targets: Rows,
+        classes: int,
+        config: HeadConfig,
+        device: torch.device,
     ) -> None:
-        self._head, self._sources, self._batch, self._labels = head, sources, batch, labels
-        self._statistics = {name: each.to(labels.device) for name, each in statistics.items()}
+        """Nothing is trained yet.
 
-    def train(self, rows: np.ndarray, optimizer: torch.optim.Optimizer, dropout: torch.Generator, name: str) -> float:
-        """One epoch; mean loss over the utterances."""
-        losses = []
-        for part in self._batches(rows):
-            optimizer.zero_grad()
-            loss = F.cross_entropy(self._forward(part, dropout), self._labels[part])
-            torch.autograd.backward(loss)
-            optimizer.step()
-            self._done(part)
-            losses.append(loss.detach() * len(part))
-        values = torch.stack(losses)
-        # Looked at once per epoch: on a GPU every look waits for the device.
-        finite = values.isfinite().cpu().numpy()
-        if not finite.all():
-            step = int(np.argmin(finite)) + 1
-            raise DivergedError(f"{name}, step {step}: the loss is {float(values[step - 1])}")
-        return float(values.double().sum()) / len(rows)
+        Args:
+            sources: granularity to features, on `device`.
+            targets: class number of every row.
+            classes: number of classes.
+            config: the head and how to train it.
+            device: where to train.
+        """
+        self._sources, self._targets, self._classes = dict(sources), targets, classes
+        self._config, self._device = config, device
+        self._labels = torch.from_numpy(targets).to(device)
 
-    def logits(self, rows: np.ndarray) -> Float[Tensor, "utterances classes"]:
-        """Logits of some rows, without dropout."""
-        found = []
+    def train(self, jobs: Sequence[Job], *, stack: int, listener: Listener | None = None) -> None:
+        """Train every job; up to `stack` at once, the next one starts where one ends.
+
+        Args:
+            jobs: in the order in which they are started.
+            stack: runs at once; halved when memory runs out.
+            listener: hears of epochs and runs.
+
+        Raises:
+            HeadError: memory runs out with a single run.
+        """
+        listener = listener or Listener()
+        if self._device.type == "cpu":
+            keep_large_buffers()
+        waiting, active = deque(jobs), list[_Active]()
+        while waiting or active:
+            try:
+                while waiting and len(active) < stack:
+                    active.append(self._start(waiting.popleft()))
+                self._epoch(active, listener)
+                self._test([run for run in active if run.over and run.failure is None])
+                for run in active:
+                    if run.over:
+                        listener.run(run.job, self._outcome(run))
+                active = [run for run in active if not run.over]
+            except (torch.OutOfMemoryError, RuntimeError) as problem:
+                if not _is_out_of_memory(problem):
+                    raise
+                # What was begun begins anew: a run's numbers do not depend on the runs beside it.
+                again = [run.job for run in active]
+                del active[:]
+                if len(again) <= 1:
+                    raise HeadError(
+                        f"{again[0].name if again else 'a run'}: out of memory with a single run ({problem}); "
+                        "use --device cpu, a smaller --batch or --hidden, or fewer granularities"
+                    ) from problem
+                stack = len(again) // 2
+                waiting.extendleft(reversed(again))
+                if self._device.type == "cuda":
+                    torch.cuda.empty_cache()
+                listener.stack(stack)
+
+    def _start(self, job: Job) -> _Active:
+        shapes = {name: (source.layers, source.dim) for name, source in self._sources.items()}
+        head = build_head(self._config, shapes, self._classes, job.seed, job.fold.test_session).to(self._device)
+        rate = self._config.learning_rate
+        return _Active(
+            job=job,
+            head=head,
+            statistics={name: each.to(self._device) for name, each in job.statistics.items()},
+            dropout=torch.Generator(self._device).manual_seed(integer_seed(job.seed, "dropout", job.fold.test_session)),
+            optimizer=torch.optim.Adam(head.parameters(), lr=1e-3 if rate is None else rate, fused=True),
+            stopping=EarlyStopping(self._config.patience),
+        )
+
+    def _epoch(self, active: Sequence[_Active], listener: Listener) -> None:
+        """One epoch of every run of the stack, its validation included."""
+        started = time.perf_counter()
+        losses = self._train_epoch(active)
+        logits = self._evaluate(active, [run.job.fold.validation for run in active])
+        seconds = (time.perf_counter() - started) / len(active)
+        for run, loss, each in zip(active, losses, logits, strict=True):
+            run.seconds += seconds
+            number = len(run.epochs) + 1
+            try:
+                train_loss = _mean_loss(loss, f"{run.job.name}, epoch {number}", len(run.job.fold.train))
+                truth = self._targets[run.job.fold.validation]
+                epoch = _validated(number, train_loss, each, truth, self._classes, run.job.name)
+            except DivergedError as problem:
+                run.failure, run.over = problem, True
+                continue
+            run.epochs.append(epoch)
+            listener.epoch(run.job, epoch)
+            stop = run.stopping.should_stop(number, epoch.validation_loss, run.head)
+            run.over = stop or number == self._config.max_epochs
+
+    def _train_epoch(self, active: Sequence[_Active]) -> list[list[Tensor]]:
+        """The summed loss of each step of each run."""
+        groups, ranks, batches = self._orders(active)
+        losses: list[list[Tensor]] = [[] for _ in active]
+        for members, step in self._steps(batches, groups, ranks):
+            runs = [active[member] for member in members]
+            for run in runs:
+                run.optimizer.zero_grad()
+            counts = [len(rows) for rows in step.rows]
+            logits = self._forward(runs, step, [run.dropout for run in runs])
+            labels = self._labels[torch.from_numpy(np.concatenate(step.rows)).to(self._device)]
+            each = torch.split(F.cross_entropy(logits, labels, reduction="none"), counts)
+            sums = torch.stack([part.sum() for part in each])
+            # Runs share no parameter: the gradient of the sum of their losses is each run's own.
+            torch.autograd.backward((sums / sums.new_tensor(counts)).sum())
+            for member, run, loss in zip(members, runs, sums.detach().unbind(), strict=True):
+                run.optimizer.step()
+                losses[member].append(loss)
+        return losses
+
+    def _orders(self, active: Sequence[_Active]) -> tuple[list[int], list[Rows], list[list[Rows]]]:
+        """Which runs go through the corpus in one order, the place of every row in each order, and the batches."""
+        keys = [(run.job.seed, len(run.epochs) + 1) for run in active]
+        numbers = {key: number for number, key in enumerate(dict.fromkeys(keys))}
+        orders = [numpy_generator(seed, "order", epoch).permutation(len(self._targets)) for seed, epoch in numbers]
+        groups = [numbers[key] for key in keys]
+        batches = []
+        for run, group in zip(active, groups, strict=True):
+            member = np.zeros(len(self._targets), dtype=np.bool_)
+            member[run.job.fold.train] = True
+            batches.append(_batches(orders[group][member[orders[group]]], self._config.batch))
+        return groups, [np.argsort(order) for order in orders], batches
+
+    def _evaluate(self, active: Sequence[_Active], rows: Sequence[Rows]) -> list[Float[Tensor, "_ classes"]]:
+        """Logits of each run's own rows, without dropout."""
+        found: list[list[Tensor]] = [[] for _ in active]
         with torch.inference_mode():
-            for part in self._batches(rows):
-                found.append(self._forward(part, None))
-                self._done(part)
-        return torch.cat(found)
+            batches = [_batches(each, self._config.batch) for each in rows]
+            for members, step in self._steps(batches, [0] * len(active), None):
+                logits = self._forward([active[member] for member in members], step, None)
+                for member, part in zip(members, torch.split(logits, [len(each) for each in step.rows]), strict=True):
+                    found[member].append(part)
+        return [torch.cat(parts) for parts in found]
 
-    def _forward(self, part: list[int], dropout: torch.Generator | None) -> Tensor:
-        batches = {name: source.batch(part) for name, source in self._sources.items()}
-        logits: Tensor = self._head(batches, self._statistics, dropout)
+    def _steps(
+        self, batches: Sequence[Sequence[Rows]], groups: Sequence[int], ranks: Sequence[Rows] | None
+    ) -> Iterator[tuple[list[int], Step]]:
+        """The runs that still have a batch, and these batches; the next step is prefetched, the last one let go."""
+
+        def plan(number: int) -> tuple[list[int], Step]:
+            members = [run for run, each in enumerate(batches) if number < len(each)]
+            return members, plan_step([batches[run][number] for run in members], [groups[run] for run in members], ranks)
+
+        plans = (plan(number) for number in range(max(len(each) for each in batches)))
+        for (members, step), after in itertools.pairwise(itertools.chain(plans, [None])):  # type: ignore[list-item,misc]
+            for source in self._sources.values():
+                if after is not None:
+                    source.prefetch(after[1])
+            yield members, step
+            for source in self._sources.values():
+                source.done(step)
+
+    def _forward(self, runs: Sequence[_Active], step: Step, dropout: Sequence[torch.Generator] | None) -> Tensor:
+        heads = [run.head for run in runs]
+        utterances = tuple(len(rows) for rows in step.rows)
+        units = {}
+        for name, source in self._sources.items():
+            reads = source.reads(step)
+            averages = [head.average(name) for head in heads]
+            values = normalized_averages(averages, [run.statistics.get(name) for run in runs], reads)
+            units[name] = StackedUnits(values=values, lengths=reads.lengths, sizes=reads.sizes, utterances=utterances)
+        logits: Tensor = type(heads[0]).logits(heads, units, dropout)
         return logits
 
-    def _done(self, part: list[int]) -> None:
-        for source in self._sources.values():
-            source.done(part)
+    def _test(self, finished: Sequence[_Active]) -> None:
+        """Logits of the test utterances with the best weights."""
+        if not finished:
+            return
+        for run in finished:
+            run.head.load_state_dict(run.stopping.weights)
+        for run, logits in zip(finished, self._evaluate(finished, [run.job.fold.test for run in finished]), strict=True):
+            run.logits = logits.double().cpu()
+            lost = int((~run.logits.isfinite()).any(1).sum())
+            if lost:
+                run.failure = DivergedError(f"{run.job.name}: the logits of {lost} test utterances are no numbers")
 
-    def _batches(self, rows: np.ndarray) -> Iterator[list[int]]:
-        for start in range(0, len(rows), self._batch):
-            yield rows[start : start + self._batch].tolist()
+    def _outcome(self, run: _Active) -> TrainedRun | DivergedError:
+        if run.failure is not None or run.logits is None:
+            return run.failure or DivergedError(f"{run.job.name}: was not tested")
+        return TrainedRun(
+            fold=run.job.fold.test_session,
+            seed=run.job.seed,
+            epochs=tuple(run.epochs),
+            best_epoch=run.stopping.best_epoch,
+            weights={name: value.cpu() for name, value in run.stopping.weights.items()},
+            logits=run.logits.numpy(),
+            layer_shares=run.head.layer_shares(),
+            seconds=run.seconds,
+        )
 
 
-def _training_order(fold: Fold, utterances: int, seed: int, epoch: int) -> np.ndarray:
-    order = numpy_generator(seed, "order", epoch).permutation(utterances)
-    member = np.zeros(utterances, dtype=np.bool_)
-    member[fold.train] = True
-    return order[member[order]]
+def _batches(rows: Rows, size: int) -> list[Rows]:
+    return [rows[start : start + size] for start in range(0, len(rows), size)]
 
 
-def _validated(
-    number: int, train_loss: float, logits: Tensor, truth: Int64[np.ndarray, " utterances"], classes: int, name: str
-) -> Epoch:
-    loss = float(F.cross_entropy(logits.double(), torch.from_numpy(truth).to(logits.device)))
+def _mean_loss(losses: Sequence[Tensor], name: str, utterances: int) -> float:
+    """Mean over the utterances of an epoch; looked at once per epoch, as on a GPU every look waits for the device."""
+    values = torch.stack(list(losses)).double().cpu()
+    finite = values.isfinite()
+    if not finite.all():
+        step = int(finite.int().argmin()) + 1
+        raise DivergedError(f"{name}, step {step}: the loss is {float(values[step - 1])}")
+    return float(values.sum()) / utterances
+
+
+def _validated(number: int, train_loss: float, logits: Tensor, truth: Rows, classes: int, name: str) -> Epoch:
+    loss = float(F.cross_entropy(logits.double().cpu(), torch.from_numpy(truth)))
     if not math.isfinite(loss):
         raise DivergedError(f"{name}, epoch {number}: the validation loss is {loss}")
     matrix = confusion(truth, logits.argmax(1).cpu().numpy(), classes)
@@ -236,9 +308,6 @@ def _validated(
     )
 
 
-def _probabilities(logits: Tensor, name: str) -> np.ndarray:
-    found = logits.double().softmax(1).cpu().numpy()
-    lost = int(np.isnan(found).any(1).sum())
-    if lost:
-        raise DivergedError(f"{name}: the logits of {lost} test utterances are no numbers")
-    return found
+def _is_out_of_memory(problem: BaseException) -> bool:
+    """A GPU's own error, or the CPU allocator's, which has no class of its own."""
+    return isinstance(problem, torch.OutOfMemoryError) or "can't allocate memory" in str(problem)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from mer.protocol.errors import ProtocolError
 from mer.protocol.seeds import numpy_generator
+from mer.protocol.text_overlap import shared_texts
 
 Validation = Literal["random", "session"]
 """How the validation part is chosen: a random share of the training utterances, or one whole training
@@ -27,6 +28,8 @@ class Fold:
     """Rows that choose the epoch."""
     test: NDArray[np.int64]
     """Every row of `test_session`."""
+    removed: int = 0
+    """Rows that `text_disjoint` took out of training and validation."""
 
 
 def session_names(sessions: Sequence[str]) -> tuple[str, ...]:
@@ -44,6 +47,8 @@ def make_fold(
     seed: int,
     validation: Validation = "random",
     share: float = 0.1,
+    texts: Sequence[str] | None = None,
+    text_disjoint: bool = False,
 ) -> Fold:
     """One session for testing, the others for training and validation.
 
@@ -51,6 +56,10 @@ def make_fold(
     session): Zhao 2022, section 3.1, "randomly selected 10% of the utterances in the training set"; nothing
     there says stratified, so it is not. Its speakers are also in the training part. `session` holds out one
     whole training session, the next one for the next seed, so that no validation speaker is trained on.
+
+    `text_disjoint` takes out of both parts what `shared_texts` finds in the test session. It does so after the
+    validation part is chosen: each part is the ordinary one less the shared sentences, so that a row with and a
+    row without differ in nothing else.
 
     Args:
         sessions: session of each row.
@@ -61,10 +70,13 @@ def make_fold(
         seed: decides the validation part together with `test_session`.
         validation: `random` or `session`.
         share: part of the training utterances that `random` takes; rounded, at least one utterance.
+        texts: transcript of each row; only `text_disjoint` reads them.
+        text_disjoint: keep sentences of the test session out of training and validation.
 
     Raises:
         ProtocolError: fewer than two sessions (three for `session`), an unknown session, a speaker on both
-            sides, or a class without training utterances.
+            sides, a class without training utterances, or `text_disjoint` without one text per row or with
+            nothing left to validate on.
     """
     names = session_names(sessions)
     _check(names, test_session, validation, share)
@@ -73,23 +85,49 @@ def make_fold(
     test = rows[session == test_session]
     rest = rows[session != test_session]
     _check_speakers(sessions, speakers, test_session)
+    held_out = _held_out(session[rest].tolist(), test_session, seed, validation, share)
+    train, chooses, removed = rest[~held_out], rest[held_out], 0
+    if text_disjoint:
+        shared = shared_texts(_one_per_row(texts, len(rows)), rest, test)
+        train, chooses, removed = np.setdiff1d(train, shared), np.setdiff1d(chooses, shared), len(shared)
+    fold = Fold(test_session=test_session, train=train, validation=chooses, test=test, removed=removed)
+    _check_filled(fold, targets, classes, seed)
+    return fold
+
+
+def _held_out(sessions: Sequence[str], test_session: str, seed: int, validation: Validation, share: float) -> NDArray[np.bool_]:
+    """Which of the rows that are not tested on choose the epoch."""
     if validation == "session":
-        others = [name for name in names if name != test_session]
-        held_out = session[rest] == others[seed % len(others)]
-    else:
-        count = min(max(1, round(share * len(rest))), len(rest) - 1)
-        chosen = numpy_generator(seed, "validation", test_session).permutation(len(rest))[:count]
-        held_out = np.zeros(len(rest), dtype=np.bool_)
-        held_out[chosen] = True
-    fold = Fold(test_session=test_session, train=rest[~held_out], validation=rest[held_out], test=test)
+        others = session_names(sessions)
+        return np.array([name == others[seed % len(others)] for name in sessions], dtype=np.bool_)
+    count = min(max(1, round(share * len(sessions))), len(sessions) - 1)
+    chosen = numpy_generator(seed, "validation", test_session).permutation(len(sessions))[:count]
+    held_out = np.zeros(len(sessions), dtype=np.bool_)
+    held_out[chosen] = True
+    return held_out
+
+
+def _one_per_row(texts: Sequence[str] | None, rows: int) -> Sequence[str]:
+    if texts is None or len(texts) != rows:
+        found = "none" if texts is None else f"{len(texts)}"
+        raise ProtocolError(f"text-disjoint folds need the transcript of each of {rows} utterances, got {found}")
+    return texts
+
+
+def _check_filled(fold: Fold, targets: NDArray[np.int64], classes: Sequence[str], seed: int) -> None:
     present = set(targets[fold.train].tolist())
     missing = [name for number, name in enumerate(classes) if number not in present]
+    why = f" after {fold.removed} whose text is in the test session were removed" if fold.removed else ""
     if missing:
         raise ProtocolError(
-            f"fold {test_session} (seed {seed}): no training utterance of class {', '.join(missing)} "
-            f"among {len(fold.train)}; add data or choose other classes"
+            f"fold {fold.test_session} (seed {seed}): no training utterance of class {', '.join(missing)} "
+            f"among {len(fold.train)}{why}; add data or choose other classes"
         )
-    return fold
+    if fold.removed and not len(fold.validation):
+        raise ProtocolError(
+            f"fold {fold.test_session} (seed {seed}): no validation utterance is left{why}; "
+            "use a larger validation share or leave text-disjoint off"
+        )
 
 
 def _check(names: tuple[str, ...], test_session: str, validation: Validation, share: float) -> None:

@@ -10,8 +10,8 @@ from rich.progress import (
     SpinnerColumn,
     Task,
     TextColumn,
-    TimeElapsedColumn,
 )
+from rich.table import Column
 from rich.text import Text
 
 PLAIN_SECONDS = 30.0
@@ -37,9 +37,8 @@ class Bar:
             TextColumn("{task.description}"),
             BarColumn(bar_width=24),
             TextColumn("{task.percentage:>3.0f} %"),
-            TextColumn("{task.fields[detail]}"),
-            TimeElapsedColumn(),
-            _Left(),
+            TextColumn("{task.fields[detail]}", table_column=Column(no_wrap=True)),
+            _Left(table_column=Column(no_wrap=True)),
             console=self._console,
             transient=True,
             disable=quiet or not self._console.is_terminal,

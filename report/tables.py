@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rich import box
 from rich.console import Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
@@ -13,6 +14,7 @@ DEFINITIONS = (
     "accuracy). folds = mean over test sessions and seeds; merged = all test sessions scored together, mean over seeds. "
     "± = standard deviation of UA over test sessions, and over seeds."
 )
+ALIGNMENT_KINDS = {"corpus": "the corpus' own files", "textgrid": "TextGrids"}
 MARKS = {"ok": "[green]ok[/green]", "note": "[yellow]note[/yellow]", "problem": "[red]problem[/red]"}
 
 
@@ -91,7 +93,7 @@ def extraction_lines(data: Mapping[str, Any]) -> RenderableType:
         "cache",
         escape(str(data["folder"])) + ("  [yellow](synthetic speech)[/yellow]" if data["synthetic"] else ""),
     )
-    table.add_row("utterances", f"{data['utterances']:,} in {data['shards']} shards ({made})")
+    table.add_row("utterances", f"{data['utterances']:,} in {counted(data['shards'], 'shard')} ({made})")
     if data["shards_made"]:
         table.add_row(
             "this run",
@@ -101,16 +103,22 @@ def extraction_lines(data: Mapping[str, Any]) -> RenderableType:
     aligned = {kind: n for kind, n in data["alignments"].items() if kind != "none"}
     whole = data["alignments"].get("none", 0)
     if aligned:
-        kinds = ", ".join(f"{n:,} from {kind}" for kind, n in sorted(aligned.items()))
+        kinds = ", ".join(f"{n:,} from {ALIGNMENT_KINDS.get(kind, kind)}" for kind, n in sorted(aligned.items()))
         rest = f"; {whole:,} have none: one segment over the whole utterance" if whole else ""
         table.add_row("alignments", kinds + rest)
     for done, count in sorted(data["conversions"].items()):
-        table.add_row("audio", f"{count:,} files {done}")
+        table.add_row("audio", f"{counted(count, 'file')} {done}")
     parts: list[RenderableType] = [table]
     if data["failed"]:
-        parts.append(Text(f"{len(data['failed'])} utterances failed and are not in the cache:", style="red"))
-        parts += [Text(f"  {failed['id']}: {failed['reason']}") for failed in data["failed"]]
+        parts.append(Text(f"{counted(len(data['failed']), 'utterance')} failed, not in the cache:", style="red"))
+        parts += [Text(f"  {failed['id']}: {_without_id(failed)}") for failed in data["failed"]]
+        parts.append(Text("Put right what can be, and give the same command again: it tries those that have changed."))
     return Group(*parts)
+
+
+def _without_id(failed: Mapping[str, Any]) -> str:
+    reason: str = failed["reason"]
+    return reason.removeprefix(f"{failed['id']}: ")
 
 
 def cache_table(info: Mapping[str, Any]) -> RenderableType:
@@ -120,21 +128,29 @@ def cache_table(info: Mapping[str, Any]) -> RenderableType:
         table.add_column(name, justify="left" if name == "granularity" else "right")
     for granularity, row in info["granularities"].items():
         table.add_row(granularity, f"{row['units']:,}", str(len(row["layers"])), str(row["dim"]), size(row["bytes"]))
-    note = f"{info['utterances']:,} utterances, {info['seconds'] / 3600:.2f} h, {info['shards']} shards, {size(info['bytes'])}"
-    failed = [Text(f"  failed: {f['id']}: {f['reason']}", style="red") for f in info["failed"]]
+    note = (
+        f"{info['utterances']:,} utterances, {_hours(info['seconds'])}, {counted(info['shards'], 'shard')}, {size(info['bytes'])}"
+    )
+    failed = [Text(f"  failed: {f['id']}: {_without_id(f)}", style="red") for f in info["failed"]]
     unfinished = info["unfinished"]["utterances"]
     if unfinished:
-        failed.append(Text(f"{unfinished:,} utterances are planned and not extracted yet: run `mer extract` again"))
+        failed.append(Text(f"{counted(unfinished, 'utterance')} planned and not extracted yet: run `mer extract` again"))
     return Group(table, Text(note), *failed)
 
 
 def verify_lines(report: Mapping[str, Any]) -> RenderableType:
     """Each finding with what to do, or one line that all is well."""
-    how = f"every byte of {size(report['bytes'])} read" if report["full"] else "sizes only; --full reads every byte"
+    shards = counted(report["shards"], "shard")
+    how = (
+        f"every byte of {size(report['bytes'])} was read"
+        if report["full"]
+        else "only sizes were looked at; --full reads every byte"
+    )
     if not report["findings"]:
-        return Text(f"{report['shards']} shards, {report['utterances']:,} utterances: whole ({how})", style="green")
-    lines = [Text(f"{f['shard']}: {f['problem']}\n    {f['action']}", style="red") for f in report["findings"]]
-    return Group(*lines, Text(f"{len(report['findings'])} problems in {report['shards']} shards ({how})"))
+        verdict = "whole" if report["full"] else "no file missing or cut short"
+        return Text(f"{shards}, {counted(report['utterances'], 'utterance')}: {verdict} ({how})", style="green")
+    lines = [Text(f"{f['shard']}: {f['problem']}\n  → {f['action']}", style="red") for f in report["findings"]]
+    return Group(*lines, Text(f"{counted(len(report['findings']), 'problem')} in {shards} ({how})"))
 
 
 def doctor_report(data: Mapping[str, Any]) -> RenderableType:
@@ -149,26 +165,33 @@ def doctor_report(data: Mapping[str, Any]) -> RenderableType:
         for row in data["settings"]:
             table.add_row(*(escape(row[key]) for key in ("command", "option", "value", "source")))
         parts.append(table)
+    problems = sum(check["status"] == "problem" for check in data["checks"])
+    if problems:
+        parts.append(Text(f"{counted(problems, 'problem')} above will stop or spoil a run", style="red"))
+    else:
+        parts.append(Text("nothing here will stop a run", style="green"))
     return Group(*parts)
 
 
 def census_table(census: Mapping[str, Any]) -> Table:
-    """Counts per session and label beside those of a full release."""
+    """Counts per label and session; where the full release has another count, `found/released`."""
     labels = [label for label, count in sorted(census["labels"].items(), key=lambda item: -item[1]) if count]
-    table = Table(title="labels found" + (" / in the full release" if census["expected_labels"] else ""))
-    table.add_column("session")
+    released = census["expected_labels"] or {}
+    sessions = census["sessions"]
+    title = "utterances by label and session" + (" (found/in the full release)" if released else "")
+    table = Table(title=title, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), title_justify="left")
+    table.add_column("label")
+    for session in sessions:
+        table.add_column(f"Session{session['session']}", justify="right", no_wrap=True)
+    table.add_column("all", justify="right", no_wrap=True)
     for label in labels:
-        table.add_column(label, justify="right")
-    table.add_column("all", justify="right")
-    table.add_column("dialogues", justify="right")
-    for row in census["sessions"]:
-        expected = row["expected_labels"] or {}
-        table.add_row(
-            row["session"],
-            *(_beside(row["labels"].get(label, 0), expected.get(label)) for label in labels),
-            _beside(row["utterances"], row["expected_utterances"]),
-            _beside(row["dialogues"], row["expected_dialogues"]),
-        )
+        cells = [_beside(row["labels"].get(label, 0), (row["expected_labels"] or {}).get(label)) for row in sessions]
+        table.add_row(escape(label), *cells, _beside(census["labels"][label], released.get(label)))
+    for name in ("utterances", "dialogues"):
+        cells = [_beside(row[name], row[f"expected_{name}"]) for row in sessions]
+        expected = [row[f"expected_{name}"] for row in sessions]
+        whole = None if None in expected else sum(expected)
+        table.add_row(name, *cells, _beside(sum(row[name] for row in sessions), whole), style="bold")
     return table
 
 
@@ -189,6 +212,15 @@ def percent(share: float | None) -> str:
     return "-" if share is None else f"{100 * share:.2f}"
 
 
+def counted(count: int, noun: str) -> str:
+    """A number and its noun: 1 shard, 5 shards."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def _hours(seconds: float) -> str:
+    return f"{seconds / 3600:.1f} h" if seconds >= 3600 else f"{seconds / 60:.1f} min"
+
+
 def size(count: float) -> str:
     """Bytes for people: 1.23 GB."""
     for unit in ("B", "kB", "MB"):
@@ -201,4 +233,6 @@ def size(count: float) -> str:
 def _beside(found: int, expected: int | None) -> str:
     if expected is None or found == expected:
         return f"{found:,}"
-    return f"[red]{found:,}[/red] / {expected:,}"
+    # Two lines where one would be too wide for seven columns in a terminal of 80.
+    slash = "/" if len(f"{found:,}{expected:,}") < 9 else "\n/"
+    return f"[red]{found:,}[/red]{slash}{expected:,}"

@@ -76,6 +76,7 @@ def test_without_a_corpus_the_error_says_what_to_give(tmp_path: Path, monkeypatc
         (["extract", "--device", "tpu"], "expected auto, cpu, cuda or cuda:N"),
         (["extract", "--session", "9"], "9"),
         (["extract", "--speech-model", "nowhere/nothing"], "--speech-model DIR"),
+        (["extract", "--workers", "0"], "--workers"),
     ],
 )
 def test_what_cannot_be_extracted_is_refused_with_exit_2(
@@ -143,6 +144,69 @@ def test_cache_verify_names_the_shard_with_one_flipped_byte(features: Path, tmp_
     trained = run(app, ["train-head", "--cache", str(copy), "--runs", str(tmp_path / "runs"), "--seeds", "1"])
     assert trained.exit_code == 2
     assert shard.stem in trained.stderr
+
+
+def test_a_quick_look_at_a_cache_does_not_call_it_whole(features: Path) -> None:
+    quick = run(app, ["cache", "verify", str(features), "--quiet"])
+    assert quick.exit_code == 0
+    assert "5 shards" in quick.stdout
+    assert "no file missing or cut short" in quick.stdout
+    assert "whole" not in quick.stdout
+    assert "whole" in run(app, ["cache", "verify", str(features), "--quiet", "--full"]).stdout
+
+
+def test_a_cache_is_no_place_for_caches(features: Path, iemocap: Path) -> None:
+    one = next(features.glob("*/*/spec.json")).parent
+    before = sorted(one.rglob("*"))
+    result = run(app, ["extract", "--corpus", str(iemocap), "--cache", str(one)])
+    assert result.exit_code == 2
+    shown = "".join(result.stderr.replace("│", "").split())
+    assert "isonecache;givethefolderofallofthem" in shown
+    assert f"{features}:thesettingsfind" in shown
+    assert sorted(one.rglob("*")) == before
+
+
+def test_a_manifest_that_is_not_there_is_not_taken_for_iemocap(tmp_path: Path) -> None:
+    result = run(app, ["extract", "--corpus", str(tmp_path / "own.jsonl")])
+    assert result.exit_code == 2
+    shown = "".join(result.stderr.replace("│", "").split())
+    assert "own.jsonl:nosuchmanifestfile" in shown
+    assert "IEMOCAP" not in shown
+    looked = run(app, ["doctor", "--corpus", str(tmp_path / "own.csv"), "--json"])
+    assert looked.exit_code == 1
+    found = {check["name"]: check for check in json.loads(looked.stdout)["checks"]}
+    assert found["corpus"]["found"].endswith("own.csv: no such manifest file")
+
+
+def test_the_doctor_names_what_is_odd_in_a_manifest(tmp_path: Path) -> None:
+    row = {"wav": "none.wav", "text": "hello", "label": "a", "speaker": "s", "session": "1"}
+    (tmp_path / "own.jsonl").write_text("".join(json.dumps(row | {"id": f"utt{n:02d}"}) + "\n" for n in range(10)))
+    result = run(app, ["doctor", "--corpus", str(tmp_path / "own.jsonl")])
+    assert result.exit_code == 1
+    for part in ("utt00", "utt07", "2 more like these", "10 without their audio file", "will stop or spoil a run"):
+        assert part in " ".join(result.stdout.split())
+    assert "utt08" not in result.stdout
+
+
+def test_the_counts_of_a_damaged_release_fit_a_narrow_terminal() -> None:
+    from rich.console import Console
+
+    from mer.report.tables import census_table
+
+    labels = {"neu": 300, "frustrated": 400}
+    session = {"labels": labels, "utterances": 1800, "dialogues": 27}
+    expected = {"expected_labels": {"neu": 384}, "expected_utterances": 1819, "expected_dialogues": 28}
+    sessions = [session | expected | {"session": str(number)} for number in range(1, 6)]
+    census = {"labels": {"neu": 1500, "frustrated": 2000}, "expected_labels": {"neu": 1708}, "sessions": sessions}
+    console = Console(width=80)
+    with console.capture() as shown:
+        console.print(census_table(census))
+    lines = [line.split() for line in shown.get().splitlines()]
+    assert ["neu", *["300/384"] * 5, "1,500"] in lines
+    assert ["/1,708"] in lines
+    assert ["frustrated", *["400"] * 5, "2,000"] in lines
+    assert ["utterances", *["1,800"] * 5, "9,000"] in lines
+    assert [*["/1,819"] * 5, "/9,095"] in lines
 
 
 def test_train_head_prints_both_averages_and_writes_its_run(features: Path, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ class PlantedUnits:
     arrays: list[NDArray[Any]]
     viewed: list[int] = field(default_factory=list)
     released: list[int] = field(default_factory=list)
+    prefetched: list[int] = field(default_factory=list)
 
     @property
     def lengths(self) -> NDArray[np.int64]:
@@ -38,6 +39,9 @@ class PlantedUnits:
     def release(self, rows: Sequence[int]) -> None:
         self.released.extend(rows)
 
+    def prefetch(self, rows: Sequence[int]) -> None:
+        self.prefetched.extend(rows)
+
 
 @dataclass
 class PlantedTable:
@@ -46,6 +50,7 @@ class PlantedTable:
     speakers: list[str]
     sessions: list[str]
     styles: list[str]
+    texts: list[str]
 
 
 @dataclass
@@ -113,6 +118,7 @@ def make_cache() -> CacheMaker:
                 speakers=[session[row] + "FM"[row % 2] for row in range(count)],
                 sessions=session,
                 styles=["improvised" if row % 8 < 4 else "scripted" for row in range(count)],
+                texts=[f"line {row % (2 * each)}" for row in range(count)],
             ),
             units=units,
         )

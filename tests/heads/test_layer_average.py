@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -5,15 +7,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from mer.heads import LayerAverage, PackedBatch, Statistics
-from mer.heads.layer_average import coefficients, packed_average
+from mer.heads import LayerAverage, Statistics
+from mer.heads.layer_average import layer_sums, normalized_averages
+from mer.heads.reads import GatheredReads, Piece, Reads, SharedReads
 
 Array = NDArray[np.float64]
 
 
 @pytest.fixture(autouse=True)
 def _blocks_smaller_than_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mer.heads.layer_average.BLOCK_CPU", 90)
+    monkeypatch.setattr("mer.heads.reads.BLOCK_CPU", 90)
 
 
 def equation_one(
@@ -40,11 +43,30 @@ def stored(random: np.random.Generator, lengths: list[int], layers: int, dim: in
     return [(3 + 2 * random.standard_normal((n, layers, dim))).astype(np.float16) for n in lengths]
 
 
-def batch_of(arrays: list[NDArray[np.float16]]) -> PackedBatch:
-    return PackedBatch(
-        units=tuple(torch.from_numpy(array) for array in arrays),
-        lengths=torch.tensor([len(a) for a in arrays]),
-    )
+def reads_of(arrays: list[NDArray[np.float16]]) -> SharedReads:
+    """All units for one run."""
+    return shared([arrays], [range(len(arrays))])
+
+
+def shared(stores: list[list[NDArray[np.float16]]], wanted: list[Any]) -> SharedReads:
+    """Each run wants some utterances of one store, in ascending order; all are read together."""
+    store, sizes, places, first = stores[0], [], list[dict[int, int]](), 0
+    for rows in wanted:
+        places.append({})
+        for row in rows:
+            places[-1][row] = first
+            first += len(store[row])
+        sizes.append(sum(len(store[row]) for row in rows))
+    pieces = [
+        Piece(torch.from_numpy(array), tuple((run, each[row]) for run, each in enumerate(places) if row in each))
+        for row, array in enumerate(store)
+    ]
+    lengths = torch.tensor([len(store[row]) for rows in wanted for row in rows])
+    return SharedReads([piece for piece in pieces if piece.wanted], tuple(sizes), lengths)
+
+
+def equation(module: LayerAverage, reads: Reads, statistics: Statistics | None) -> torch.Tensor:
+    return normalized_averages([module], [statistics], reads) * module.gain + module.bias
 
 
 @settings(max_examples=40, deadline=None)
@@ -66,11 +88,11 @@ def test_it_equals_equation_one(lengths: list[int], layers: int, dim: int, norma
         for parameter, value in ((module.weights, weights), (module.gain, gain), (module.bias, bias)):
             parameter.copy_(torch.from_numpy(value))
     statistics = Statistics(mean=torch.from_numpy(mean), std=torch.from_numpy(std)) if normalised else None
-    found = module(batch_of(arrays), statistics).detach().numpy()
+    found = equation(module, reads_of(arrays), statistics).detach().numpy()
     given_statistics = (mean, std) if normalised else ()
     expected = equation_one(np.concatenate(arrays).astype(np.float64), weights, gain, bias, *given_statistics)
     np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-9)
-    single = module.float()(batch_of(arrays), statistics)
+    single = equation(module.float(), reads_of(arrays), statistics)
     assert single.dtype == torch.float32
     np.testing.assert_allclose(single.detach().numpy(), expected, rtol=2e-4, atol=2e-4)
 
@@ -78,8 +100,8 @@ def test_it_equals_equation_one(lengths: list[int], layers: int, dim: int, norma
 def test_untrained_it_is_the_plain_mean_of_the_layers() -> None:
     arrays = stored(np.random.default_rng(0), [4], 3, 5)
     module = LayerAverage(layers=3, dim=5)
-    scale, shift = coefficients(module.weights, 5, None)
-    found = packed_average(scale, shift, batch_of(arrays).units)
+    scale, shift = module.coefficients(None)
+    found = layer_sums([scale], [shift], reads_of(arrays))
     np.testing.assert_allclose(found.detach().numpy(), arrays[0].astype(np.float64).mean(1), rtol=1e-6)
     np.testing.assert_allclose(module.shares().numpy(), np.full(3, 1 / 3), rtol=1e-6)
 
@@ -89,17 +111,17 @@ def test_only_the_proportion_of_the_weights_matters() -> None:
     module = LayerAverage(layers=3, dim=4).double()
     with torch.no_grad():
         module.weights.copy_(torch.tensor([1.0, 2.0, 5.0]))
-        first = module(batch_of(arrays), None)
+        first = equation(module, reads_of(arrays), None)
         module.weights.mul_(7.0)
-        torch.testing.assert_close(module(batch_of(arrays), None), first)
+        torch.testing.assert_close(equation(module, reads_of(arrays), None), first)
 
 
 def test_gradients_pass_gradcheck() -> None:
     random = np.random.default_rng(2)
-    units = batch_of(stored(random, [19, 1, 3], 3, 4)).units
-    scale = torch.from_numpy(random.standard_normal((3, 4))).requires_grad_()
-    shift = torch.from_numpy(random.standard_normal(4)).requires_grad_()
-    assert torch.autograd.gradcheck(lambda a, b: packed_average(a, b, units), (scale, shift))
+    reads = shared([stored(random, [19, 1, 3], 3, 4)], [[0, 1, 2], [1], [0, 2]])
+    scales = [torch.from_numpy(random.standard_normal((3, 4))).requires_grad_() for _ in range(3)]
+    shifts = [torch.from_numpy(random.standard_normal(4)).requires_grad_() for _ in range(3)]
+    assert torch.autograd.gradcheck(lambda *each: layer_sums(each[:3], each[3:], reads), (*scales, *shifts))
 
 
 def test_gradients_of_all_parameters_equal_those_of_the_equation_written_in_torch() -> None:
@@ -111,7 +133,7 @@ def test_gradients_of_all_parameters_equal_those_of_the_equation_written_in_torc
     )
     module = LayerAverage(layers=4, dim=6).double()
     target = torch.from_numpy(random.standard_normal((46, 6)))
-    torch.autograd.backward((module(batch_of(arrays), statistics) * target).sum())
+    torch.autograd.backward((equation(module, reads_of(arrays), statistics) * target).sum())
     weights, gain, bias = (p.detach().clone().requires_grad_() for p in module.parameters())
     units = (torch.from_numpy(np.concatenate(arrays)).double() - statistics.mean) / statistics.std
     average = (weights[:, None] * units).sum(1) / weights.sum()
@@ -122,16 +144,54 @@ def test_gradients_of_all_parameters_equal_those_of_the_equation_written_in_torc
         torch.testing.assert_close(found.grad, expected.grad)
 
 
-@pytest.mark.parametrize("pieces", [[7, 30, 1], [38], [19, 19]])
-def test_how_units_are_cut_into_pieces_changes_nothing(pieces: list[int]) -> None:
-    whole = stored(np.random.default_rng(4), [38], 3, 8)[0]
-    scale, shift = torch.randn(3, 8, generator=torch.Generator().manual_seed(0)), torch.zeros(8)
-    expected = packed_average(scale, shift, (torch.from_numpy(whole),))
-    found = packed_average(scale, shift, torch.split(torch.from_numpy(whole), pieces))
-    torch.testing.assert_close(found, expected, rtol=0, atol=0)
+@pytest.mark.parametrize("wanted", [[[0, 1, 2, 3], [1, 3]], [[3], [0, 1, 2], [2]], [[0, 2], [0, 2], [1, 3]]])
+def test_a_run_gets_the_same_bits_whatever_the_runs_beside_it_want(wanted: list[list[int]]) -> None:
+    store = stored(np.random.default_rng(4), [38, 1, 12, 7], 3, 8)
+    generator = torch.Generator().manual_seed(0)
+    scales = [torch.randn(3, 8, generator=generator).requires_grad_() for _ in wanted]
+    shifts = [torch.randn(8, generator=generator).requires_grad_() for _ in wanted]
+    together = layer_sums(scales, shifts, shared([store], wanted))
+    weight = torch.randn(together.shape, generator=generator)
+    torch.autograd.backward((together * weight).sum())
+    sizes = [sum(len(store[row]) for row in rows) for rows in wanted]
+    parts = zip(scales, shifts, wanted, torch.split(together, sizes), torch.split(weight, sizes), strict=True)
+    for scale, shift, rows, part, own_weight in parts:
+        own_scale, own_shift = scale.detach().requires_grad_(), shift.detach().requires_grad_()
+        alone = layer_sums([own_scale], [own_shift], shared([store], [rows]))
+        torch.autograd.backward((alone * own_weight).sum())
+        assert torch.equal(alone, part)
+        assert own_scale.grad is not None
+        assert scale.grad is not None
+        assert torch.equal(own_scale.grad, scale.grad)
+        torch.testing.assert_close(own_shift.grad, shift.grad)
+
+
+def test_gathered_reads_as_on_a_gpu_give_the_same_sums_and_gradients() -> None:
+    store = stored(np.random.default_rng(5), [38, 1, 12, 7], 3, 8)
+    starts = np.cumsum([0, *(len(array) for array in store)])
+    wanted = [[0, 1, 3], [2, 3]]
+    positions = [torch.from_numpy(np.concatenate([np.arange(starts[r], starts[r + 1]) for r in rows])) for rows in wanted]
+    lengths = torch.tensor([len(store[row]) for rows in wanted for row in rows])
+    gathered = GatheredReads(torch.from_numpy(np.concatenate(store)), positions, lengths, block=5 * 24)
+    results = []
+    for reads in (shared([store], wanted), gathered):
+        generator = torch.Generator().manual_seed(0)
+        scales = [torch.randn(3, 8, generator=generator).requires_grad_() for _ in wanted]
+        out = layer_sums(scales, [torch.zeros(8), torch.ones(8)], reads)
+        torch.autograd.backward((out * torch.randn(out.shape, generator=generator)).sum())
+        results.append((out.detach(), [scale.grad for scale in scales]))
+    torch.testing.assert_close(results[0], results[1])
 
 
 def test_float32_features_work_too() -> None:
     units = torch.randn(5, 2, 3, generator=torch.Generator().manual_seed(0))
-    found = packed_average(torch.ones(2, 3), torch.ones(3), (units,))
+    found = layer_sums([torch.ones(2, 3)], [torch.ones(3)], SharedReads([Piece(units, ((0, 0),))], (5,), torch.tensor([5])))
     torch.testing.assert_close(found, units.sum(1) + 1)
+
+
+def test_softmax_keeps_every_share_positive_and_starts_equal() -> None:
+    module = LayerAverage(layers=3, dim=5, softmax=True)
+    np.testing.assert_allclose(module.shares().numpy(), np.full(3, 1 / 3), rtol=1e-6)
+    with torch.no_grad():
+        module.weights.copy_(torch.tensor([-2.0, 0.0, 1.0]))
+    np.testing.assert_allclose(module.shares().numpy(), np.exp([-2, 0, 1]) / np.exp([-2, 0, 1]).sum(), rtol=1e-6)

@@ -46,6 +46,9 @@ class _Arrays:
     def release(self, rows: Any) -> None:
         pass
 
+    def prefetch(self, rows: Any) -> None:
+        pass
+
 
 def test_a_large_mean_does_not_cancel() -> None:
     random = np.random.default_rng(0)

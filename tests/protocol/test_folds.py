@@ -120,3 +120,87 @@ def test_a_class_without_training_utterances_is_named() -> None:
             test_session="1",
             seed=0,
         )
+
+
+def text_split(texts: list[str] | None, *, text_disjoint: bool = True, seed: int = 0, validation: Validation = "random") -> Fold:
+    sessions = [str(1 + row % 3) for row in range(len(texts) if texts is not None else 30)]
+    return make_fold(
+        sessions=sessions,
+        speakers=sessions,
+        targets=np.arange(len(sessions), dtype=np.int64) // 3 % 2,
+        classes=["angry", "sad"],
+        test_session="2",
+        seed=seed,
+        validation=validation,
+        texts=texts,
+        text_disjoint=text_disjoint,
+    )
+
+
+def test_the_draws_of_ordinary_folds_are_those_of_the_first_version() -> None:
+    sessions = [str(1 + row % 5) for row in range(60)]
+    assert split(sessions, test="3", seed=7).validation.tolist() == [20, 38, 50, 51, 53]
+    assert split(sessions, test="3", seed=7).removed == 0
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    texts=st.lists(
+        st.sampled_from(["yes", "Yes!", "no", "maybe so", "well", "", "[LAUGHTER]", *"abcdefghijkl"]), min_size=60, max_size=90
+    ),
+    seed=st.integers(0, 99),
+    rule=st.sampled_from(["random", "session"]),
+)
+def test_text_disjoint_folds_are_the_ordinary_ones_less_the_sentences_of_the_test_session(
+    texts: list[str], seed: int, rule: Validation
+) -> None:
+    texts = [text + (f" {row}" if row < 24 else "") for row, text in enumerate(texts)]
+    whole = text_split(texts, text_disjoint=False, seed=seed, validation=rule)
+    words = [text.lower().replace("!", "").replace("[laughter]", "").strip() for text in texts]
+    heard = {words[row] for row in whole.test} - {""}
+    kept = [[row for row in part.tolist() if words[row] not in heard] for part in (whole.train, whole.validation)]
+    if not kept[1]:
+        with pytest.raises(ProtocolError, match="no validation utterance is left after"):
+            text_split(texts, seed=seed, validation=rule)
+        return
+    fold = text_split(texts, seed=seed, validation=rule)
+    assert [fold.train.tolist(), fold.validation.tolist()] == kept
+    np.testing.assert_array_equal(fold.test, whole.test)
+    assert fold.removed == len(whole.train) + len(whole.validation) - len(fold.train) - len(fold.validation)
+    assert fold.train.dtype == fold.validation.dtype == np.int64
+
+
+def test_text_disjoint_needs_one_text_per_utterance() -> None:
+    with pytest.raises(ProtocolError, match="need the transcript of each of 30 utterances, got none"):
+        text_split(None)
+    with pytest.raises(ProtocolError, match="need the transcript of each of 6 utterances, got 2"):
+        make_fold(
+            sessions=list("112233"),
+            speakers=list("112233"),
+            targets=np.zeros(6, dtype=np.int64),
+            classes=["angry"],
+            test_session="1",
+            seed=0,
+            texts=["a", "b"],
+            text_disjoint=True,
+        )
+
+
+def test_a_class_whose_sentences_are_all_in_the_test_session_is_named() -> None:
+    texts = [f"sentence {row}" if row // 3 % 2 else "always the same" for row in range(60)]
+    with pytest.raises(ProtocolError, match=r"class angry among \d+ after 20 whose text is in the test session were removed"):
+        text_split(texts)
+
+
+def test_a_validation_part_that_is_all_shared_is_refused() -> None:
+    chosen = text_split([str(row) for row in range(30)]).validation.tolist()
+    texts = ["shared" if row in chosen or row % 3 == 1 else str(row) for row in range(30)]
+    with pytest.raises(ProtocolError, match=r"no validation utterance is left after 2 whose text .*larger validation share"):
+        text_split(texts)
+
+
+def test_texts_alone_change_nothing() -> None:
+    texts = ["the same"] * 30
+    fold, plain = text_split(texts, text_disjoint=False), text_split(None, text_disjoint=False)
+    np.testing.assert_array_equal(fold.train, plain.train)
+    np.testing.assert_array_equal(fold.validation, plain.validation)

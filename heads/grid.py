@@ -1,0 +1,67 @@
+"""Grids: the rows of one table, each a head, beside what a paper reports for it."""
+
+from dataclasses import dataclass
+
+from mer.heads.config import SPEECH, HeadConfig
+from mer.heads.errors import HeadError
+
+MULTI_LEVEL = "multi-level"
+"""The fusion of a row that averages the logits of a coattention and a late head (Zhao 2022, section 2.4)."""
+
+
+class GridError(HeadError):
+    """A grid that cannot be run; every fault is in the message, with file and line where there is one."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class GridRow:
+    """One row of a table."""
+
+    name: str
+    """What the table calls it; no two rows share one."""
+    configs: tuple[HeadConfig, ...]
+    """The head of the row; for a multi-level row the coattention head and the late one, in this order."""
+    published_ua: float | None = None
+    """UA that the paper reports for this row, in percent."""
+
+    @property
+    def multi_level(self) -> bool:
+        """Whether the row averages the logits of two heads."""
+        return len(self.configs) == 2
+
+    @property
+    def fusion(self) -> str:
+        """What the row is called in results."""
+        return MULTI_LEVEL if self.multi_level else self.configs[0].fusion
+
+    @property
+    def branches(self) -> tuple[str, ...]:
+        """Granularities that the row needs, text included."""
+        return tuple(name for name in (*SPEECH, "T") if any(name in config.branches for config in self.configs))
+
+    def identity(self) -> list[dict[str, object]]:
+        """All that can change a number of this row; two rows with one identity are the same row."""
+        return [config.identity() for config in self.configs]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Grid:
+    """One table."""
+
+    name: str
+    """Name of the preset, or of the file without its ending; part of the folder's name."""
+    title: str
+    """One line above the table."""
+    paper: str | None = None
+    """Whose figures `published_ua` are."""
+    rows: tuple[GridRow, ...]
+    """At least one, in the order in which they are trained and printed."""
+
+    def __post_init__(self) -> None:
+        """Reject a table without rows.
+
+        Raises:
+            GridError: there are none.
+        """
+        if not self.rows:
+            raise GridError(f"the grid {self.name!r} has no rows: give [[rows]], [axes] or both")

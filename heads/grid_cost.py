@@ -1,0 +1,45 @@
+"""How much work the rows of a grid are, so that the time left can be told before the slow ones come."""
+
+from collections.abc import Mapping
+
+from mer.heads.config import HeadConfig
+from mer.heads.features import Features
+from mer.heads.grid import Grid
+
+ATTENTION = ("transformer", "coattention")
+READ = 20
+"""What it costs to read and average one value of a unit, in multiplications: memory is slower than products."""
+
+
+def row_costs(cache: Features, grid: Grid) -> list[float]:
+    """Products of one epoch of each row, times its runs; a guess, and only their ratios mean anything.
+
+    Args:
+        cache: the feature cache; it has to hold every granularity of the grid.
+        grid: the table.
+    """
+    names = sorted({name for row in grid.rows for name in row.branches})
+    units = {name: int(cache.packed(name).lengths.sum()) for name in names}
+    sessions = len(set(cache.utterances.sessions))
+    return [sum(_cost(cache, config, units) * runs_of(config, sessions) for config in row.configs) for row in grid.rows]
+
+
+def runs_of(config: HeadConfig, sessions: int) -> int:
+    """Runs of one head."""
+    return len(config.seeds) * (sessions if config.folds is None else len(config.folds))
+
+
+def _cost(cache: Features, config: HeadConfig, units: Mapping[str, int]) -> float:
+    total = 0.0
+    for name in config.branches:
+        width, layers = cache.dim(name), len(config.layers or cache.layers(name))
+        per_unit = float(READ * layers * width)
+        if config.fusion in ATTENTION:
+            # q, k, v, o and the two matrices of the feed-forward part; forward and backward are three products.
+            per_unit += 3 * config.attention_layers * (4 + 2 * config.feed_forward_ratio) * width**2
+        else:
+            per_unit += 3 * config.hidden * (width + config.hidden)
+        # Text goes through one stack of layers with each speech granularity.
+        times = max(1, len(config.branches) - 1) if config.fusion == "coattention" and name == "T" else 1
+        total += units[name] * per_unit * times
+    return total

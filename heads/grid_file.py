@@ -1,0 +1,306 @@
+"""Grid files: a table in TOML, read with every fault and its line. `docs/grids.md` describes the format."""
+
+import json
+import re
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from difflib import get_close_matches
+from importlib.resources import files
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from mer.heads.config import HeadConfig
+from mer.heads.errors import HeadError
+from mer.heads.grid import MULTI_LEVEL, Grid, GridError, GridRow
+from mer.heads.grid_options import field_name, option_names, option_value, parse_granularity, shown
+from mer.heads.toml_lines import TomlLines
+
+TABLES = ("grid", "defaults", "rows", "axes")
+ABOUT = ("title", "paper")
+PARTS = ("coattention", "late")
+"""Options of a multi-level row: the granularities of its two heads."""
+ROW_ONLY = ("name", "published_ua", *PARTS)
+SHAPE = {"granularity", "modality", "fusion", *PARTS}
+"""Options that decide which branches a head has; where one of them is no value at all, the rest cannot be judged."""
+
+
+def preset_names() -> tuple[str, ...]:
+    """The grids that come with mer."""
+    folder = files("mer.heads") / "presets"
+    return tuple(sorted(file.name.removesuffix(".toml") for file in folder.iterdir() if file.name.endswith(".toml")))
+
+
+def read_grid(
+    name_or_file: str,
+    *,
+    fallbacks: Mapping[str, Any] | None = None,
+    overrides: Mapping[str, Any] | None = None,
+) -> Grid:
+    """Read a preset, or a grid file.
+
+    Args:
+        name_or_file: one of `preset_names()`, or the path of a TOML file.
+        fallbacks: fields of `HeadConfig` for what the grid leaves open.
+        overrides: fields of `HeadConfig` that go before what the grid says; an axis of such a field is dropped.
+
+    Raises:
+        GridError: there is no such grid, or it has faults: all of them, each with its line.
+        HeadError: `overrides` that no head can have.
+    """
+    HeadConfig(**(overrides or {}))
+    if name_or_file in preset_names():
+        source, name = f"{name_or_file}.toml", name_or_file
+        text = (files("mer.heads") / "presets" / source).read_text(encoding="utf-8")
+    else:
+        source, name = name_or_file, Path(name_or_file).stem
+        text = _text(Path(name_or_file))
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as problem:
+        raise GridError(f"{source}: no valid TOML: {problem}") from None
+    reader = _Reader(document, TomlLines(text), {**(fallbacks or {})}, {**(overrides or {})})
+    about, rows = reader.about(), reader.rows()
+    if reader.faults:
+        raise GridError(
+            "\n".join(["the grid cannot be run:", *(f"{source}:{line}: {fault}" for line, fault in sorted(reader.faults))])
+        )
+    title, paper = about.get("title", name), about.get("paper")
+    try:
+        return Grid(name=name, title=title, paper=paper, rows=tuple(rows))
+    except GridError as problem:
+        raise GridError(f"{source}: {problem}") from None
+
+
+def _text(path: Path) -> str:
+    if not path.is_file():
+        raise GridError(
+            f"there is no grid {str(path)!r}: expected {', '.join(preset_names())}, or a TOML file of your own (docs/grids.md)"
+        )
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as problem:
+        raise GridError(f"{path}: no valid TOML: {problem}") from None
+
+
+class _Reader:
+    """One document; what is wrong with it is collected in `faults`, each with its line."""
+
+    def __init__(
+        self, document: Mapping[str, Any], lines: TomlLines, fallbacks: Mapping[str, Any], overrides: Mapping[str, Any]
+    ) -> None:
+        self.faults: set[tuple[int, str]] = set()
+        self._document, self._lines = document, lines
+        self._fallbacks, self._overrides = fallbacks, overrides
+        for key in document:
+            self._known(key, TABLES, "table", (key,))
+        self._doubtful = False
+        self._defaults = self._values(("defaults",), self._table("defaults"), option_names())
+        self._axes = self._read_axes()
+        self._common_doubtful = self._doubtful
+
+    def about(self) -> dict[str, str]:
+        """Title and paper."""
+        found = {}
+        for key, value in self._table("grid").items():
+            if self._known(key, ABOUT, "key", ("grid", key)):
+                if isinstance(value, str):
+                    found[key] = value
+                else:
+                    self._fault(f"{key} must be a text in quotes, got {value!r}", "grid", key)
+        return found
+
+    def rows(self) -> list[GridRow]:
+        """Every row that can be made; those that cannot are in `faults`."""
+        tables = self._document.get("rows", [{}] if self._document.get("axes") else [])
+        if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
+            self._fault("rows must be tables: write [[rows]] above each", "rows")
+            return []
+        made = [(position, row) for position, table in enumerate(tables) for row in self._rows_of(position, table)]
+        self._refuse_twins(made)
+        return [row for _, row in made]
+
+    def _table(self, name: str) -> Mapping[str, Any]:
+        table = self._document.get(name, {})
+        if isinstance(table, dict):
+            return table
+        self._fault(f"{name} must be a table: write [{name}]", name)
+        return {}
+
+    def _read_axes(self) -> dict[str, list[tuple[Any, str]]]:
+        """Each axis as pairs of a value and how names show it."""
+        axes = {}
+        for key, values in self._table("axes").items():
+            option = key.replace("-", "_")
+            if not self._known(option, option_names(), "option", ("axes", key)) or field_name(option) in self._overrides:
+                continue
+            if not isinstance(values, list) or not values:
+                self._fault(f"axis {option} must be a list of values, got {values!r}", "axes", key)
+                continue
+            pairs = [self._values(("axes", key), {option: value}, option_names()) for value in values]
+            chosen = [(pair[option], shown(value)) for pair, value in zip(pairs, values, strict=True) if option in pair]
+            axes[option] = list({repr(value): (value, text) for value, text in chosen}.values())
+            if len(axes[option]) < len(chosen):
+                self._fault(f"axis {option} has a value twice: {shown(values)}", "axes", key)
+        return axes
+
+    def _values(self, place: tuple[str | int, ...], table: Mapping[str, Any], valid: Sequence[str]) -> dict[str, Any]:
+        """Options of one table as fields hold them; what is wrong with them goes to `faults`."""
+        found = {}
+        for key, value in table.items():
+            option = key.replace("-", "_")
+            if not self._known(option, valid, "option", (*place, key)):
+                continue
+            try:
+                found[option] = self._value(option, value)
+            except GridError as problem:
+                self._fault(str(problem), *place, key)
+                self._doubtful |= option in SHAPE
+        return found
+
+    def _value(self, option: str, value: object) -> Any:
+        match option:
+            case "name" if isinstance(value, str) and value.strip():
+                return value.strip()
+            case "name":
+                raise GridError(f"name must be a text in quotes, got {value!r}")
+            case "published_ua":
+                if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 100:
+                    raise GridError(f"published_ua must be a UA in percent, got {value!r}")
+                return float(value)
+            case "coattention" | "late":
+                if not isinstance(value, str):
+                    raise GridError(f'{option} must be granularities such as "F+P", got {value!r}')
+                return parse_granularity(value)
+            case _:
+                return option_value(option, value)
+
+    def _rows_of(self, position: int, table: Mapping[str, Any]) -> Iterator[GridRow]:
+        """The rows that one `[[rows]]` makes: its granularities times all axes."""
+        self._doubtful = self._common_doubtful
+        several = table["granularity"] if isinstance(table.get("granularity"), list) else None
+        plain = {key: value for key, value in table.items() if key != "granularity" or several is None}
+        own = self._values(("rows", position), plain, (*option_names(), *ROW_ONLY))
+        for key in own.keys() & self._axes.keys() | ({"granularity"} & self._axes.keys() if several else set()):
+            self._fault(f"{key} is in [axes] too: set it in one place", "rows", position, key)
+            return
+        if several is not None and len(several) > 1 and "published_ua" in own:
+            self._fault(
+                "published_ua is one number, granularity several: write one [[rows]] each", "rows", position, "published_ua"
+            )
+        axes = {"granularity": self._granularities(position, several)} if several is not None else {}
+        axes |= self._axes
+        if self._doubtful:
+            return
+        for chosen in product(*axes.values()):
+            varied = dict(zip(axes, chosen, strict=True))
+            row = self._row(position, table, own, varied)
+            if row is not None:
+                yield row
+
+    def _granularities(self, position: int, values: Sequence[object]) -> list[tuple[Any, str]]:
+        place: tuple[str | int, ...] = ("rows", position)
+        found = [self._values(place, {"granularity": value}, ("granularity",)) for value in values]
+        if not values:
+            self._fault("granularity is an empty list", *place, "granularity")
+        return [(each["granularity"], str(value)) for each, value in zip(found, values, strict=True) if each]
+
+    def _row(
+        self, position: int, table: Mapping[str, Any], own: Mapping[str, Any], varied: Mapping[str, tuple[Any, str]]
+    ) -> GridRow | None:
+        values = {option: value for option, (value, _) in varied.items()}
+        merged = {option: value for option, value in {**self._defaults, **own, **values}.items() if option not in ROW_ONLY}
+        if merged.get("fusion") == MULTI_LEVEL:
+            configs = self._multi_level(position, own, values, merged)
+        else:
+            for key in own.keys() & set(PARTS):
+                self._fault(f"{key} belongs to fusion {MULTI_LEVEL!r} only", "rows", position, key)
+            if merged.get("modality") == "text" and "granularity" in own:
+                self._fault("a text row has no speech granularity: leave it out", "rows", position, "granularity")
+            configs = [self._config(position, merged)]
+        made = tuple(config for config in configs if config is not None)
+        if len(made) < len(configs):
+            return None
+        name = _name(made, table, own.get("name"), {option: text for option, (_, text) in varied.items()})
+        return GridRow(name=name, configs=made, published_ua=own.get("published_ua"))
+
+    def _multi_level(
+        self, position: int, own: Mapping[str, Any], values: Mapping[str, Any], merged: Mapping[str, Any]
+    ) -> list[HeadConfig | None]:
+        missing = [part for part in PARTS if part not in own]
+        if missing:
+            self._fault(
+                f'fusion {MULTI_LEVEL!r} needs {" and ".join(missing)}, such as {missing[0]} = "F+P"', "rows", position, "fusion"
+            )
+        for key in {"granularity", "modality"} & (own.keys() | values.keys()):
+            self._fault(f"fusion {MULTI_LEVEL!r} has no {key}, but coattention and late", "rows", position, key)
+        if merged.get("modality", "both") != "both":
+            self._fault(f"fusion {MULTI_LEVEL!r} needs modality 'both'", "rows", position)
+            return [None]
+        return [
+            self._config(position, {**merged, "granularity": own[part], "fusion": part}, part) if part in own else None
+            for part in PARTS
+        ]
+
+    def _config(self, position: int, merged: Mapping[str, Any], part: str | None = None) -> HeadConfig | None:
+        fields = {field_name(option): value for option, value in merged.items()}
+        try:
+            return HeadConfig(**{**self._fallbacks, **fields, **self._overrides})
+        except HeadError as problem:
+            for each in str(problem).split("; "):
+                self._fault(each, *self._place_of(each, position, part))
+            return None
+
+    def _place_of(self, problem: str, position: int, part: str | None) -> tuple[str | int, ...]:
+        """The key that a message of `HeadConfig` is about."""
+        words = re.findall(r"\w+", problem)
+        if part is not None and "granularity" in words:
+            return ("rows", position, part)
+        tables: list[tuple[tuple[str | int, ...], Mapping[str, Any]]] = [
+            (("axes",), self._table("axes")),
+            (("defaults",), self._table("defaults")),
+        ]
+        if self._document.get("rows"):
+            tables.insert(0, (("rows", position), self._document["rows"][position]))
+        for word in words:
+            for place, table in tables:
+                for key in (word, word.replace("_", "-")):
+                    if key in table:
+                        return (*place, key)
+        return ("rows", position)
+
+    def _refuse_twins(self, made: Sequence[tuple[int, GridRow]]) -> None:
+        seen: dict[str, tuple[int, GridRow]] = {}
+        for position, row in made:
+            line = self._lines.line("rows", position)
+            for key, same in ((json.dumps(row.identity(), sort_keys=True), "the same row as"), (row.name, "called as")):
+                first, other = seen.setdefault(key, (line, row))
+                if other is not row:
+                    where = f" of line {first}" if first != line else ""
+                    advice = "leave one out" if same == "the same row as" else "give one another name"
+                    self._fault(f"{row.name!r} is {same} {other.name!r}{where}: {advice}", "rows", position)
+                    break
+
+    def _known(self, key: str, valid: Sequence[str], kind: str, place: tuple[str | int, ...]) -> bool:
+        if key in valid:
+            return True
+        near = get_close_matches(key, valid, n=1)
+        advice = f"did you mean {near[0]!r}?" if near else f"expected one of {', '.join(valid)}"
+        self._fault(f"unknown {kind} {key!r} ({advice})", *place)
+        return False
+
+    def _fault(self, text: str, *place: str | int) -> None:
+        self.faults.add((self._lines.line(*place), text))
+
+
+def _name(configs: Sequence[HeadConfig], table: Mapping[str, Any], given: str | None, varied: Mapping[str, str]) -> str:
+    """The name that was given, or head and branches; then whatever else tells the row from its neighbours."""
+    if given is not None:
+        return " ".join([given, *(text if option in SHAPE else f"{option}={text}" for option, text in varied.items())])
+    if len(configs) > 1:
+        head = f"{MULTI_LEVEL} {', '.join('+'.join(config.granularities) for config in configs)}"
+    else:
+        head = f"{configs[0].fusion} {'+'.join(configs[0].branches)}"
+    own = {key.replace("-", "_"): shown(value) for key, value in table.items()}
+    rest = {option: text for option, text in {**own, **varied}.items() if option not in SHAPE and option not in ROW_ONLY}
+    return " ".join([head, *(f"{option}={text}" for option, text in rest.items())])

@@ -1,0 +1,142 @@
+"""Multi-level fusion: the logits of a coattention head and of a late head, averaged run by run."""
+
+import csv
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+from safetensors.numpy import load_file
+
+from mer.heads.config import HeadConfig
+from mer.heads.errors import HeadError
+from mer.heads.feature_store import FeatureStore
+from mer.heads.features import Features
+from mer.heads.progress import Progress
+from mer.heads.result_document import result_document
+from mer.heads.run_directory import FinishedRun, RunDirectory, run_stem, versions
+from mer.heads.selection import select
+from mer.heads.train_head import RESULT_FORMAT, Result, directory_name, open_store, train_head
+
+
+def train_multi_level(
+    cache: Features,
+    coattention: HeadConfig,
+    late: HeadConfig,
+    runs: Path,
+    *,
+    progress: Progress | None = None,
+    command: str | None = None,
+    store: FeatureStore | None = None,
+) -> Result:
+    """Train both heads, or take them where they are, and average their logits for each fold and seed.
+
+    "score combination of best early-fused and late-fused models is considered. Their output logits are averaged
+    as the combined prediction" (Zhao 2022, section 2.4).
+
+    Args:
+        cache: the feature cache.
+        coattention: an early-fused head.
+        late: a late-fused head with the same classes, folds, seeds and validation.
+        runs: folder of run directories.
+        progress: called with what happens while the two are trained.
+        command: the command line, for `provenance.json`.
+        store: features that an earlier call has opened.
+
+    Raises:
+        HeadError: two heads that were not trained and tested on the same utterances, or no run that both finished.
+    """
+    _check_same_protocol(coattention, late)
+    store = store or open_store(late)
+    parts = [
+        train_head(cache, config, runs, progress=progress, command=command, store=store) for config in (coattention, late)
+    ]
+    selection, classes = select(cache, late.classes)
+    identity = {
+        "format": RESULT_FORMAT,
+        "config": {"fusion": "multi-level", "coattention": coattention.identity(), "late": late.identity()},
+        "cache_key": cache.key,
+        "data": selection.fingerprint(texts=late.text_disjoint),
+    }
+    branches = tuple(dict.fromkeys([*coattention.granularities, *late.granularities]))
+    ordered = (*(name for name in "FPSW" if name in branches), "T")
+    directory = RunDirectory(runs / directory_name(cache, "multi-level", ordered, identity), identity)
+    with directory.locked():
+        existing = directory.result()
+        if existing is not None:
+            return Result(directory=directory.path, values=existing, reused=all(part.reused for part in parts))
+        directory.append_provenance({"versions": versions(), "command": command, "started": time.time()})
+        early, other = (read_test_logits(part) for part in parts)
+        finished = [_combined(key, early[key], other[key], classes.classes) for key in early if key in other]
+        if not finished:
+            raise HeadError("no fold and seed was finished by both heads, so there is nothing to average")
+        failed = [failure for part in parts for failure in part.values["failed_runs"]]
+        document = result_document(cache, late, ordered, selection, classes, finished, failed, str(store.device))
+        document |= {
+            "config": {**late.as_dict(), "fusion": "multi-level", "granularities": list(ordered[:-1])},
+            "parts": [part.directory.name for part in parts],
+            "removed_for_text": parts[1].values["removed_for_text"],
+        }
+        values = directory.finish(finished, classes.classes, document)
+    return Result(directory=directory.path, values=values, reused=False)
+
+
+def _check_same_protocol(coattention: HeadConfig, late: HeadConfig) -> None:
+    problems = []
+    if (coattention.fusion, late.fusion) != ("coattention", "late"):
+        problems.append(f"expected a coattention and a late head, got {coattention.fusion} and {late.fusion}")
+    for name in ("classes", "folds", "seeds", "validation", "validation_share", "text_disjoint"):
+        mine, theirs = getattr(coattention, name), getattr(late, name)
+        if mine != theirs:
+            problems.append(f"{name} differs: {mine} and {theirs}")
+    if problems:
+        raise HeadError("multi-level fusion: " + "; ".join(problems))
+
+
+class RunLogits:
+    """The test utterances of one run and what a head said about them."""
+
+    def __init__(self, ids: tuple[str, ...], labels: tuple[str, ...], logits: Float[np.ndarray, "utterances classes"]) -> None:
+        self.ids, self.labels, self.logits = ids, labels, logits
+
+
+def read_test_logits(result: Result) -> dict[tuple[str, int], RunLogits]:
+    """Logits of every finished run of a result, by fold and seed.
+
+    Raises:
+        HeadError: files that do not belong together.
+    """
+    logits = load_file(result.directory / "logits.safetensors")
+    rows: dict[tuple[str, int], list[Mapping[str, str]]] = {}
+    with (result.directory / "predictions.csv").open(encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file):
+            rows.setdefault((row["fold"], int(row["seed"])), []).append(row)
+    found = {}
+    for key, each in rows.items():
+        values: Any = logits.get(run_stem(*key))
+        if values is None or len(values) != len(each):
+            raise HeadError(
+                f"{result.directory}: logits.safetensors and predictions.csv differ for fold {key[0]}, seed {key[1]}; "
+                "move the folder away and train again"
+            )
+        found[key] = RunLogits(tuple(row["id"] for row in each), tuple(row["label"] for row in each), values)
+    return found
+
+
+def _combined(key: tuple[str, int], early: RunLogits, late: RunLogits, classes: tuple[str, ...]) -> FinishedRun:
+    if early.ids != late.ids:
+        raise HeadError(f"fold {key[0]}, seed {key[1]}: the two heads were tested on different utterances")
+    mean = (early.logits + late.logits) / 2
+    return FinishedRun(
+        fold=key[0],
+        seed=key[1],
+        best_epoch=0,
+        epochs=(),
+        ids=early.ids,
+        truth=tuple(classes.index(label) for label in early.labels),
+        logits=tuple(tuple(row) for row in mean.tolist()),
+        layer_shares={},
+        seconds=0.0,
+    )

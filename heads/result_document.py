@@ -1,0 +1,90 @@
+"""The content of `result.json`."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from mer.heads.config import HeadConfig
+from mer.heads.features import Features
+from mer.heads.run_directory import FinishedRun
+from mer.heads.selection import Selection
+from mer.protocol import ClassMap, RunPredictions, confusion, summarise, unweighted_accuracy, weighted_accuracy
+
+RESULT_FORMAT = 1
+
+
+def result_document(
+    cache: Features,
+    config: HeadConfig,
+    branches: Sequence[str],
+    selection: Selection,
+    classes: ClassMap,
+    finished: Sequence[FinishedRun],
+    failed: Sequence[Mapping[str, Any]],
+    device: str,
+) -> dict[str, Any]:
+    """Everything that tables and figures need of a result, as JSON knows it.
+
+    Args:
+        cache: the feature cache.
+        config: the head.
+        branches: granularities of the head, text included.
+        selection: utterances that took part.
+        classes: their classes.
+        finished: runs that ended with a number.
+        failed: fold, seed and reason of the others.
+        device: where the runs were trained.
+    """
+    style = dict(zip(selection.ids, selection.styles, strict=True))
+    predictions = [
+        RunPredictions(
+            fold=run.fold,
+            seed=run.seed,
+            truth=np.array(run.truth, dtype=np.int64),
+            prediction=np.array(run.predictions, dtype=np.int64),
+            styles=tuple(style[name] for name in run.ids),
+        )
+        for run in finished
+    ]
+    return {
+        "format": RESULT_FORMAT,
+        "corpus": cache.spec["corpus"]["name"],
+        "synthetic": cache.synthetic,
+        "cache_key": cache.key,
+        "config": config.as_dict(),
+        "branches": list(branches),
+        "utterances": {
+            "used": len(selection.ids),
+            "other_labels": sum(selection.left_out.values()),
+            "by_other_label": selection.left_out,
+            "failed_extraction": len(cache.failed),
+        },
+        "summary": summarise(predictions, classes.classes).as_dict(),
+        "layers": {name: list(config.layers or cache.layers(name)) for name in branches},
+        "layer_shares": {
+            name: np.mean([run.layer_shares[name] for run in finished], axis=0).tolist()
+            for name in branches
+            if all(name in run.layer_shares for run in finished)
+        },
+        "runs": [_run_row(run, len(classes.classes)) for run in finished],
+        "failed_runs": list(failed),
+        "device": device,
+        "seconds": sum(run.seconds for run in finished),
+    }
+
+
+def _run_row(run: FinishedRun, classes: int) -> dict[str, Any]:
+    matrix = confusion(np.array(run.truth), np.array(run.predictions), classes)
+    best = run.epochs[run.best_epoch - 1] if run.epochs else None
+    return {
+        "fold": run.fold,
+        "seed": run.seed,
+        "epochs": len(run.epochs),
+        "best_epoch": run.best_epoch,
+        "validation_ua": None if best is None else best.validation_ua,
+        "ua": unweighted_accuracy(matrix),
+        "wa": weighted_accuracy(matrix),
+        "layer_shares": run.layer_shares,
+        "seconds": run.seconds,
+    }

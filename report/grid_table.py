@@ -1,0 +1,111 @@
+"""A grid as one table: every row beside the paper's figure, and every row against the best."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Group, RenderableType
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from mer.report.comparison_table import DASH, comparison_table, paper_columns
+from mer.report.tables import percent
+
+DEFINITIONS = (
+    "In percent. UA = mean of the class recalls (unweighted accuracy), mean over test sessions and seeds; ± = standard "
+    "deviation of UA over test sessions, and over seeds. merged = all test sessions scored together, mean over seeds. WA = "
+    "share of utterances that are right, mean over test sessions and seeds."
+)
+PAPER = (
+    "paper = UA of {paper}. diff = ours minus the paper's, in points; inside / outside = of ±, what two means of this many "
+    "seeds differ by (95 %) when they differ in their seeds only; unknown with a single seed."
+)
+BEST = "The reference is the best row of this very table, which favours it: to claim a difference, name the reference beforehand."
+SYNTHETIC = "synthetic speech: not comparable with the paper"
+
+
+def grid_report(data: Mapping[str, Any]) -> RenderableType:
+    """A whole grid: table, failures, comparisons, definitions.
+
+    Args:
+        data: what `grid.json` holds, and its `directory`.
+    """
+    grid, rows = data["grid"], data["rows"]
+    published = any(row["published_ua"] is not None for row in rows)
+    parts: list[RenderableType] = [Text(grid["title"] + (f" ({grid['paper']})" if grid["paper"] else ""), style="bold")]
+    if data["synthetic"]:
+        parts.append(Text(SYNTHETIC if published else "synthetic speech: not comparable with any corpus", style="yellow"))
+    parts += [Text(""), grid_table(rows), Text(""), *_failures(rows)]
+    finished = [row for row in rows if row["status"] == "done"]
+    if finished:
+        parts += [Text(line, style="dim") for line in _sizes(finished)]
+    parts.append(Text(DEFINITIONS, style="dim"))
+    if published:
+        parts.append(Text(PAPER.format(paper=grid["paper"] or "the paper"), style="dim"))
+    if data["comparisons"]:
+        parts += [Text(""), comparison_table(data["comparisons"]), Text(BEST, style="dim")]
+    parts += [Text(f"not compared: {name}: {reason}", style="yellow") for name, reason in data["not_compared"].items()]
+    return Group(*parts, Text(f"table and run directories: {data['directory']}", style="dim"))
+
+
+def grid_table(rows: Sequence[Mapping[str, Any]]) -> Table:
+    """Each row's UA both ways with both spreads, WA, and where the table has them the paper's figure beside it."""
+    published = any(row["published_ua"] is not None for row in rows)
+    table = Table(box=SIMPLE_HEAD, padding=(0, 0), show_edge=False)
+    table.add_column("row", overflow="fold")
+    columns = ["UA", "±\nfolds", "±\nseeds", "UA\nmerged", "WA", *(["paper", "diff", "noise"] if published else [])]
+    for name in columns:
+        table.add_column(name, justify="right", no_wrap=True)
+    best = max((_ua(row) for row in rows if row["status"] == "done"), default=None)
+    for row in rows:
+        cells = _cells(row, published)
+        shown = best is not None and row["status"] == "done" and _ua(row) == best
+        table.add_row(escape(row["name"]), *cells, style="bold" if shown else None)
+    return table
+
+
+def preset_table(presets: Sequence[Mapping[str, Any]]) -> RenderableType:
+    """The grids that come with mer."""
+    table = Table(box=SIMPLE_HEAD, padding=(0, 0), show_edge=False)
+    table.add_column("grid", no_wrap=True)
+    table.add_column("rows", justify="right", no_wrap=True)
+    table.add_column("what", overflow="fold")
+    table.add_column("paper", overflow="fold")
+    for preset in presets:
+        table.add_row(preset["name"], str(len(preset["rows"])), escape(preset["title"]), escape(preset["paper"] or DASH))
+    return Group(table, Text("A TOML file of your own works too: mer grid FILE (docs/grids.md).", style="dim"))
+
+
+def _cells(row: Mapping[str, Any], published: bool) -> list[str]:
+    if row["status"] != "done":
+        paper = DASH if row["published_ua"] is None else f"{row['published_ua']:.2f}"
+        return [row["status"], *[DASH] * 4, *([paper, DASH, DASH] if published else [])]
+    ua, wa = row["summary"]["all"]["ua"], row["summary"]["all"]["wa"]
+    shares = (ua["mean_of_folds"], ua["std_folds"], ua["std_seeds"], ua["merged"], wa["mean_of_folds"])
+    return [*(percent(share) for share in shares), *(paper_columns(row["paper"]) if published else ())]
+
+
+def _ua(row: Mapping[str, Any]) -> float:
+    return float(row["summary"]["all"]["ua"]["mean_of_folds"])
+
+
+def _failures(rows: Sequence[Mapping[str, Any]]) -> list[RenderableType]:
+    found = [Text(f"failed: {row['name']}: {row['failure']}", style="red") for row in rows if row["status"] == "failed"]
+    for row in rows:
+        for run in row["failed_runs"] if row["status"] == "done" else ():
+            found.append(Text(f"failed run: {row['name']}, fold {run['fold']} seed {run['seed']}: {run['reason']}", style="red"))
+    return [*found]
+
+
+def _sizes(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Runs and utterances, once for all rows that have the same."""
+    found: dict[str, list[str]] = {}
+    for row in rows:
+        summary = row["summary"]
+        folds, seeds = len(summary["folds"]), len(summary["seeds"])
+        runs = f"{summary['runs']} runs ({folds} fold{'s' * (folds > 1)} x {seeds} seed{'s' * (seeds > 1)})"
+        found.setdefault(f"{runs}, {row['utterances']['used']:,} utterances", []).append(row["name"])
+    if len(found) == 1:
+        return [f"each row: {size}" for size in found]
+    return [f"{', '.join(names)}: {size}" for size, names in found.items()]

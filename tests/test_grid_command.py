@@ -1,0 +1,241 @@
+"""`mer grid` as a person meets it: on a small cache, with presets and files, right and wrong."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from mer.cache import CacheFolder, Units, UtteranceRecord, build_shard
+from mer.cli import app
+from mer.heads import HeadError
+
+run = CliRunner().invoke
+QUICK = ["--seeds", "1", "--folds", "1-2", "--max-epochs", "1", "--device", "cpu"]
+
+
+def small_cache(root: Path, granularities: str) -> Path:
+    """Three sessions of twelve utterances, four classes, 8 values in each of 2 layers."""
+    spec = {
+        "format_version": 1,
+        "corpus": {"name": "toy", "kind": "iemocap", "synthetic": True},
+        "granularities": list(granularities),
+        "layers": {"speech": [1, 2], "text": [1, 2]},
+        "dim": {"speech": 8, "text": 8},
+        "storage": {"dtype": "float16"},
+        "speech": {"model": "tiny-speech"},
+        "text": {"model": "tiny-text"},
+    }
+    folder = CacheFolder.create(root, spec)
+    random = np.random.default_rng(0)
+    for session in "123":
+        utterances = []
+        for number in range(12):
+            record = UtteranceRecord(
+                id=f"s{session}-{number:02d}",
+                label=("ang", "hap", "sad", "neu")[number % 4],
+                speaker=session + "FM"[number % 2],
+                session=session,
+                dialogue=f"d{session}",
+                style="improvised",
+                text=f"sentence {number}",
+                seconds=1.0,
+                alignment="corpus",
+                fingerprint="0" * 64,
+            )
+            units = {}
+            for name in granularities:
+                count = int(random.integers(1, 5))
+                segments = name in "PSW"
+                edges = np.linspace(0.0, 1.0, count + 1)
+                units[name] = Units(
+                    data=random.standard_normal((count, 2, 8)).astype(np.float16),
+                    span=np.stack([edges[:-1], edges[1:]], axis=1) if segments else None,
+                    labels=tuple(f"u{n}" for n in range(count)) if segments else None,
+                )
+            utterances.append((record, units))
+        folder.commit(f"session{session}-000", build_shard(spec, utterances, ()), {"host": "test"})
+    return root
+
+
+@pytest.fixture(scope="module")
+def features(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return small_cache(tmp_path_factory.mktemp("all") / "features", "FPSWT")
+
+
+def grid(features: Path, runs: Path, *arguments: str) -> Any:
+    return run(app, ["grid", *arguments, "--cache", str(features), "--runs", str(runs)])
+
+
+@pytest.mark.parametrize(("name", "rows"), [("zhao2022-table1", 10), ("zhao2022-table2", 16), ("zhao2022-table3", 4)])
+def test_a_preset_prints_every_row_beside_the_paper_and_says_that_the_speech_is_synthetic(
+    features: Path, tmp_path: Path, name: str, rows: int
+) -> None:
+    result = grid(features, tmp_path, name, *QUICK)
+    assert result.exit_code == 0, result.output
+    assert "synthetic speech: not comparable with the paper" in result.stdout
+    assert "paper" in result.stdout
+    assert "compared with" in result.stdout
+    data = json.loads(grid(features, tmp_path, name, *QUICK, "--json", "--quiet").stdout)
+    assert len(data["rows"]) == rows
+    for row in data["rows"]:
+        assert row["status"] == "done"
+        assert f"{row['published_ua']:.2f}" in result.stdout
+        assert f"{100 * row['summary']['all']['ua']['mean_of_folds']:.2f}" in result.stdout
+        assert row["summary"]["folds"] == ["1", "2"]
+        assert f"{data['rows'].index(row) + 1}/{rows} {row['name']}: UA" in result.stderr
+    assert len(data["comparisons"]) == rows - 1
+    assert json.loads((Path(data["directory"]) / "grid.json").read_text()) == {k: v for k, v in data.items() if k != "directory"}
+
+
+def test_a_finished_grid_is_told_again_without_training(features: Path, tmp_path: Path) -> None:
+    arguments = ["zhao2022-table3", *QUICK]
+    first = grid(features, tmp_path, *arguments)
+    again = grid(features, tmp_path, *arguments)
+    assert again.stdout == first.stdout
+    assert again.stderr.count("finished before") == 4
+    assert "at once on cpu" in first.stderr
+    assert "at once on cpu" not in again.stderr
+
+
+def test_tables_share_what_they_have_in_common(features: Path, tmp_path: Path) -> None:
+    grid(features, tmp_path, "zhao2022-table3", *QUICK)
+    second = grid(features, tmp_path, "zhao2022-table2", *QUICK)
+    assert second.stderr.count("finished before") == 2
+
+
+def test_quiet_says_nothing_on_standard_error(features: Path, tmp_path: Path) -> None:
+    result = grid(features, tmp_path, "zhao2022-table3", *QUICK, "--quiet")
+    assert result.stderr == ""
+    assert "multi-level" in result.stdout
+
+
+def test_options_go_before_the_file(features: Path, tmp_path: Path) -> None:
+    file = tmp_path / "own.toml"
+    file.write_text('[defaults]\nseeds = 3\nmax_epochs = 9\npatience = 1\n[axes]\nvalidation = ["random", "session"]\n')
+    given = ["--seeds", "2", "--folds", "2", "--max-epochs", "1", "--validation", "session", "--text-disjoint"]
+    given += ["--stack", "1", "--ram", "1", "--device-memory", "1", "--classes", "as-is"]
+    result = grid(features, tmp_path / "runs", str(file), *given, "--json", "--quiet")
+    assert result.exit_code == 1, result.output
+    (row,) = json.loads(result.stdout)["rows"]
+    (config,) = row["configs"]
+    assert config["seeds"] == [0, 1]
+    assert (config["folds"], config["max_epochs"], config["patience"]) == (["2"], 1, 1)
+    assert (config["validation"], config["text_disjoint"], config["classes"]) == ("session", True, "as-is")
+    # Every sentence of this corpus is said in every session.
+    assert "no training utterance" in row["failure"]
+
+
+def test_a_row_that_fails_is_listed_and_the_exit_code_is_1(features: Path, tmp_path: Path) -> None:
+    file = tmp_path / "own.toml"
+    file.write_text("[[rows]]\n[[rows]]\nname = 'disjoint'\ntext_disjoint = true\n")
+    result = grid(features, tmp_path / "runs", str(file), *QUICK)
+    assert result.exit_code == 1
+    assert "failed: disjoint: " in result.stdout
+    assert "2/2 disjoint: failed: " in result.stderr
+    assert "late F+S+T" in result.stdout
+
+
+def test_a_corpus_of_its_own_labels_keeps_them_unless_the_grid_says_otherwise(
+    features: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mer.commands import grid as command
+
+    monkeypatch.setattr(command, "default_classes", lambda kind: {"iemocap": "as-is"}[kind])
+    file = tmp_path / "own.toml"
+    file.write_text("[[rows]]\n[[rows]]\nclasses = '4'\n")
+    result = grid(features, tmp_path / "runs", str(file), *QUICK, "--json", "--quiet")
+    assert result.exit_code == 0, result.output
+    rows = json.loads(result.stdout)["rows"]
+    assert [row["summary"]["classes"] for row in rows] == [["ang", "hap", "neu", "sad"], ["angry", "happy", "sad", "neutral"]]
+
+
+def test_a_run_that_fails_and_memory_that_runs_out_are_said_when_they_happen(
+    features: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mer.heads import RunDone, StackHalved, grid_runner
+
+    def train(cache: Any, row: Any, runs: Path, *, progress: Any, command: Any, store: Any) -> Any:
+        progress(StackHalved(runs=7))
+        reason = "fold 3, seed 1, epoch 2, step 4: the loss is nan"
+        progress(RunDone(run=1, runs=5, over=1, fold="3", seed=1, best_epoch=None, ua=None, failure=reason))
+        raise HeadError("no run ended with a number")
+
+    whole = grid_runner.run_grid
+    monkeypatch.setattr(grid_runner, "run_grid", lambda *given, **options: whole(*given, **options, train=train))
+    file = tmp_path / "own.toml"
+    file.write_text("[[rows]]\n")
+    result = grid(features, tmp_path / "runs", str(file))
+    assert result.exit_code == 1
+    assert "1/1 late F+S+T: memory ran out; 7 runs at once from now on\n" in result.stderr
+    assert "1/1 late F+S+T: a run failed: fold 3, seed 1, epoch 2, step 4: the loss is nan\n" in result.stderr
+    assert "1/1 late F+S+T: failed: no run ended with a number\n" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "messages"),
+    [
+        ([], ["which grid? Give one of zhao2022-table1, zhao2022-table2, zhao2022-table3, or a TOML file"]),
+        (["zhao2022-table7"], ["there is no grid 'zhao2022-table7'", "zhao2022-table2", "TOML file of your own"]),
+        (["zhao2022-table1", "--folds", "7"], ["no session 7 to test on, only 1, 2, 3"]),
+        (["zhao2022-table1", "--validation", "magic"], ["unknown validation 'magic', expected one of random, session"]),
+        (["zhao2022-table1", "--device", "abacus"], ["auto, cpu or cuda"]),
+        (["zhao2022-table1", "--stack", "0"], ["stack must be 1 or more, got 0"]),
+        (["zhao2022-table1", "--ram", "-1"], ["ram_gib must be positive"]),
+        (["zhao2022-table1", "--classes", "5"], ["unknown classes '5'"]),
+    ],
+)
+def test_what_cannot_be_run_is_refused_with_exit_2(
+    features: Path, tmp_path: Path, arguments: list[str], messages: list[str]
+) -> None:
+    result = grid(features, tmp_path, *arguments)
+    assert result.exit_code == 2, result.output
+    assert result.stdout == ""
+    for message in messages:
+        assert message in result.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_all_faults_of_a_file_are_printed_with_their_lines(features: Path, tmp_path: Path) -> None:
+    file = tmp_path / "own.toml"
+    file.write_text("[[rows]]\nfusoin = 'late'\n[[rows]]\nhidden = 'x'\n")
+    result = grid(features, tmp_path / "runs", str(file))
+    assert result.exit_code == 2
+    assert f"{file}:2: unknown option 'fusoin' (did you mean 'fusion'?)\n" in result.stderr
+    assert f"{file}:4: hidden must be a whole number, got 'x'\n" in result.stderr
+
+
+def test_granularities_that_the_cache_lacks_are_named_for_all_rows_before_training(tmp_path: Path) -> None:
+    features = small_cache(tmp_path / "features", "FST")
+    result = grid(features, tmp_path / "runs", "zhao2022-table3")
+    assert result.exit_code == 2
+    assert "`mer extract --granularity F+P+S+T` makes one that does" in result.stderr
+    for name in ("concatenation F+P+T", "coattention F+P+T", "multi-level F+P, F+S"):
+        assert f"  {name}: needs P\n" in result.stderr
+    assert "late F+S+T" not in result.stderr
+    assert not (tmp_path / "runs").exists()
+
+
+def test_presets_are_listed_for_people_and_for_programs() -> None:
+    shown = run(app, ["grid", "--list"])
+    assert shown.exit_code == 0
+    for name in ("zhao2022-table1", "zhao2022-table2", "zhao2022-table3"):
+        assert name in shown.stdout
+    found = json.loads(run(app, ["grid", "--list", "--json"]).stdout)["grids"]
+    assert [(each["name"], len(each["rows"])) for each in found] == [
+        ("zhao2022-table1", 10),
+        ("zhao2022-table2", 16),
+        ("zhao2022-table3", 4),
+    ]
+
+
+def test_presets_are_package_data() -> None:
+    """What is not in this list is not in the wheel."""
+    import tomllib
+
+    root = Path(__file__).parent.parent
+    project = tomllib.loads((root / "pyproject.toml").read_text())
+    assert "presets/*.toml" in project["tool"]["setuptools"]["package-data"]["mer.heads"]
+    assert len(list((root / "heads" / "presets").glob("*"))) == len(list((root / "heads" / "presets").glob("*.toml"))) == 3

@@ -1,0 +1,125 @@
+"""Ctrl-C in the middle of `mer extract`: one short message, nobody left behind, and in the end the same bytes."""
+
+import json
+import os
+import signal
+import subprocess
+import sysconfig
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+MER = str(Path(sysconfig.get_path("scripts")) / "mer")
+ENVIRONMENT = os.environ | {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
+# A traceback is dozens of lines, a bar dozens of frames.
+MESSAGE = "interrupted: what is in {cache} stays; give the same command again to go on from there\n"
+
+
+@pytest.fixture(scope="module")
+def arguments(
+    tmp_path_factory: pytest.TempPathFactory, speech_encoder_folder: Callable[[str], Path], text_encoder_folder: Path
+) -> list[str]:
+    """`mer extract` without its cache: 120 synthetic utterances, each session one shard."""
+    from mer.corpus.synthetic import write_synthetic_corpus
+
+    corpus = tmp_path_factory.mktemp("interrupt") / "corpus"
+    write_synthetic_corpus(corpus, utterances=120, seed=5)
+    encoders = ["--speech-model", str(speech_encoder_folder("wav2vec2")), "--text-model", str(text_encoder_folder)]
+    return [MER, "extract", "--corpus", str(corpus), *encoders]
+
+
+@pytest.fixture(scope="module")
+def whole(arguments: list[str], tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """Shards of an extraction that nothing interrupted."""
+    cache = tmp_path_factory.mktemp("whole")
+    subprocess.run([*arguments, "--cache", str(cache), "--workers", "1", "-q"], check=True, capture_output=True, env=ENVIRONMENT)
+    return shards(cache)
+
+
+def shards(cache: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(cache.glob("*/*/shards/*.h5"))}
+
+
+def start(command: list[str]) -> subprocess.Popen[str]:
+    """In a process group of its own, as a shell starts it."""
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, env=ENVIRONMENT, start_new_session=True)
+
+
+def wait_for(happened: Callable[[], Any], process: subprocess.Popen[str]) -> None:
+    """Until something has happened; an extraction that ends before it is a failure of the test's timing."""
+    for _ in range(12_000):
+        if happened():
+            return
+        assert process.poll() is None, f"ended before it could be interrupted: {process.communicate()}"
+        time.sleep(0.005)
+    pytest.fail("nothing happened for a minute")
+
+
+def press_ctrl_c(process: subprocess.Popen[str]) -> tuple[str, str, list[psutil.Process]]:
+    """SIGINT to the whole group, as a terminal sends it: what was printed, and which descendants are left."""
+    family = psutil.Process(process.pid).children(recursive=True)
+    os.killpg(process.pid, signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    left, _ = psutil.wait_procs(family, timeout=10)[::-1]
+    return out, err, left
+
+
+def workers_of(process: subprocess.Popen[str]) -> list[psutil.Process]:
+    return [child for child in psutil.Process(process.pid).children() if "spawn_main" in " ".join(child.cmdline())]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [1, 2])
+def test_ctrl_c_between_shards_ends_cleanly_and_the_same_command_goes_on(
+    workers: int, arguments: list[str], whole: dict[str, bytes], tmp_path: Path
+) -> None:
+    command = [*arguments, "--cache", str(tmp_path), "--workers", str(workers)]
+    process = start(command)
+    wait_for(lambda: list(tmp_path.glob("*/*/shards/*.json")), process)
+    assert workers == 1 or workers_of(process)
+    out, err, left = press_ctrl_c(process)
+    assert (process.returncode, out, err) == (130, "", MESSAGE.format(cache=tmp_path))
+    assert left == []
+    kept = len(list(tmp_path.glob("*/*/shards/*.json")))
+    assert 0 < kept < len(whole)
+    resumed = subprocess.run([*command, "--json"], capture_output=True, text=True, check=True, env=ENVIRONMENT)
+    assert json.loads(resumed.stdout)["shards_made"] == len(whole) - kept
+    assert "utterances are in the cache already" in resumed.stderr
+    assert shards(tmp_path) == whole
+    assert list(tmp_path.glob("*/*/tmp/*")) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seconds", [0.0, 0.4])
+def test_ctrl_c_while_workers_start_prints_no_traceback(seconds: float, arguments: list[str], tmp_path: Path) -> None:
+    process = start([*arguments, "--cache", str(tmp_path), "--workers", "2"])
+    wait_for(lambda: workers_of(process), process)
+    time.sleep(seconds)
+    out, err, left = press_ctrl_c(process)
+    assert (process.returncode, out, err) == (130, "", MESSAGE.format(cache=tmp_path))
+    assert left == []
+
+
+@pytest.mark.slow
+def test_workers_do_not_hear_ctrl_c_even_while_they_import(arguments: list[str], tmp_path: Path) -> None:
+    process = start([*arguments, "--cache", str(tmp_path), "--workers", "2"])
+    wait_for(lambda: len(workers_of(process)) == 2, process)
+    for worker in workers_of(process):
+        worker.send_signal(signal.SIGINT)
+    wait_for(lambda: list(tmp_path.glob("*/*/shards/*.json")), process)
+    _, err, left = press_ctrl_c(process)
+    assert (process.returncode, err, left) == (130, MESSAGE.format(cache=tmp_path), [])
+
+
+@pytest.mark.slow
+def test_ctrl_c_while_a_corpus_is_spoken_says_to_delete_it(tmp_path: Path) -> None:
+    process = start([MER, "synth", str(tmp_path / "corpus"), "--utterances", "2000"])
+    wait_for(lambda: list(tmp_path.glob("corpus/Session*/sentences/wav/*/*.wav")), process)
+    out, err, left = press_ctrl_c(process)
+    advice = f"interrupted: {tmp_path / 'corpus'} is not complete: delete it and give the same command again\n"
+    assert (process.returncode, out, err, left) == (130, "", advice, [])
