@@ -166,9 +166,8 @@ def head_configs(fusion: str, granularity: str, settings: "Mapping[str, Any]") -
 
 def train_with_bar(features: "FeatureCache", configs: "Sequence[HeadConfig]", runs: Path, quiet: bool) -> "Result":
     """Train a head, or the two of multi-level fusion, under a progress bar."""
-    from mer.heads import EpochDone, Event, RunDone, StackHalved, StatisticsProgress, TrainingStarted
+    from mer.heads import EpochDone, Event, RunDone, StackHalved, StatisticsProgress, TrainingStarted, train_multi_level
     from mer.heads import train_head as train_one
-    from mer.heads import train_multi_level
 
     title = "train " + " and ".join(f"{config.fusion} {'+'.join(config.branches)}" for config in configs)
     with progress_bar(title, quiet) as bar:

@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -77,7 +78,10 @@ class FeatureSource:
         sizes = tuple(int(each.sum()) for each in per_run)
         # Row of the output at which each run's each utterance begins.
         first = np.concatenate([[0], np.cumsum(sizes)])
-        places = [(np.concatenate([[0], np.cumsum(each)[:-1]]) + start).tolist() for each, start in zip(per_run, first)]
+        places = [
+            (np.concatenate([[0], np.cumsum(each)[:-1]]) + start).tolist()
+            for each, start in zip(per_run, first, strict=False)  # `first` also holds the end
+        ]
         views = self._views([row for row, _ in step.order])
         pieces = [
             Piece(view, tuple((run, places[run][position]) for run, position in wanted))
@@ -93,8 +97,9 @@ class FeatureSource:
             units = torch.cat(self._views(distinct)).to(self._device)
             ends = np.cumsum(self.lengths[distinct])
             starts = dict(zip(distinct, (ends - self.lengths[distinct]).tolist(), strict=True))
+        counts = self.lengths.tolist()
         positions = [
-            torch.from_numpy(np.concatenate([np.arange(self.lengths[row]) + starts[row] for row in rows.tolist()]))
+            torch.from_numpy(np.concatenate([np.arange(counts[row]) + starts[row] for row in rows.tolist()]))
             for rows in step.rows
         ]
         return GatheredReads(units, [each.to(self._device) for each in positions], lengths)
@@ -117,7 +122,7 @@ def _slice_or_list(layers: Sequence[int] | None, stored: int) -> slice | list[in
     """A slice, which is a view, where the layers are evenly spaced; a list, which copies, else."""
     if layers is None or list(layers) == list(range(stored)):
         return None
-    steps = {after - before for before, after in zip(layers, layers[1:], strict=False)}
+    steps = {after - before for before, after in pairwise(layers)}
     if len(steps) <= 1 and all(step > 0 for step in steps):
         return slice(layers[0], layers[-1] + 1, *steps)
     return list(layers)

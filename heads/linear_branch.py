@@ -43,7 +43,7 @@ def hidden_units(
     units: StackedUnits,
     generators: Sequence[torch.Generator] | None,
 ) -> Float[Tensor, "units hidden"]:
-    """l of every unit, for several runs.
+    """L of every unit, for several runs.
 
     LN's gain g and bias c are folded into the first layer, W1 (g * x + c) + b1 = (W1 g) x + (W1 c + b1): the
     same sum without another pass over the units, forward and backward.

@@ -15,10 +15,10 @@ from mer.heads.errors import HeadError
 from mer.heads.feature_store import FeatureStore
 from mer.heads.features import Features
 from mer.heads.progress import Progress
-from mer.heads.result_document import result_document
+from mer.heads.result_document import RESULT_FORMAT, result_document
 from mer.heads.run_directory import FinishedRun, RunDirectory, run_stem, versions
 from mer.heads.selection import select
-from mer.heads.train_head import RESULT_FORMAT, Result, directory_name, open_store, train_head
+from mer.heads.train_head import Result, directory_name, open_store, train_head
 
 
 def train_multi_level(
@@ -50,9 +50,7 @@ def train_multi_level(
     """
     _check_same_protocol(coattention, late)
     store = store or open_store(late)
-    parts = [
-        train_head(cache, config, runs, progress=progress, command=command, store=store) for config in (coattention, late)
-    ]
+    parts = [train_head(cache, config, runs, progress=progress, command=command, store=store) for config in (coattention, late)]
     selection, classes = select(cache, late.classes)
     identity = {
         "format": RESULT_FORMAT,

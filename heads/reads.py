@@ -83,9 +83,7 @@ class SharedReads:
 class GatheredReads:
     """Units in one tensor on a GPU, gathered for one run after the other: launches cost more there than reading."""
 
-    def __init__(
-        self, units: Tensor, positions: Sequence[Tensor], lengths: Tensor, *, block: int = BLOCK_GPU
-    ) -> None:
+    def __init__(self, units: Tensor, positions: Sequence[Tensor], lengths: Tensor, *, block: int = BLOCK_GPU) -> None:
         """Prepare the reads.
 
         Args:

@@ -18,9 +18,7 @@ COPIES = {"late": 6, "linear": 6, "concatenation": 6, "transformer": 12, "coatte
 layer keeps for the backward pass; attention layers keep more, and there are several (counted per layer)."""
 
 
-def stack_size(
-    config: HeadConfig, sources: Mapping[str, FeatureSource], classes: int, jobs: int, device: torch.device
-) -> int:
+def stack_size(config: HeadConfig, sources: Mapping[str, FeatureSource], classes: int, jobs: int, device: torch.device) -> int:
     """Runs that fit into memory together: `config.stack`, or as many as fit, at least one and at most `jobs`.
 
     Args:

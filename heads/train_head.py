@@ -82,7 +82,9 @@ def train_head(
             directory.tidy()
             return Result(directory=directory.path, values=existing, reused=True)
         queue = RunQueue(cache, config, selection, classes, plan, directory, store, progress or ignore)
-        directory.append_provenance({"versions": versions(), "command": command, "device": str(store.device), "started": time.time()})
+        directory.append_provenance(
+            {"versions": versions(), "command": command, "device": str(store.device), "started": time.time()}
+        )
         finished, failed = queue.train()
         if not finished:
             raise HeadError(f"no run ended with a number; first: {failed[0]['reason']}")

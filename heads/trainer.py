@@ -233,7 +233,7 @@ class StackTrainer:
             return members, plan_step([batches[run][number] for run in members], [groups[run] for run in members], ranks)
 
         plans = (plan(number) for number in range(max(len(each) for each in batches)))
-        for (members, step), after in itertools.pairwise(itertools.chain(plans, [None])):  # type: ignore[list-item,misc]
+        for (members, step), after in itertools.pairwise(itertools.chain(plans, [None])):  # type: ignore[misc]
             for source in self._sources.values():
                 if after is not None:
                     source.prefetch(after[1])

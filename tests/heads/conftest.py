@@ -124,3 +124,53 @@ def make_cache() -> CacheMaker:
         )
 
     return make
+
+
+@pytest.fixture
+def plant_numbers() -> CacheMaker:
+    """Makes caches in which speech hides a number from 0 to 3, text another, and `rule` makes the class of both.
+
+    Each number is two bits, a bit the sign along a direction of its own, in one layer of one speech granularity
+    and in the same layer of T; everything else is noise. All 16 pairs are equally frequent in every session.
+    """
+
+    def make(
+        *,
+        rule: Callable[[int, int], int],
+        speech: str = "F",
+        granularities: str = "FT",
+        layer: int = 3,
+        layers: int = 5,
+        dim: int = 8,
+        repeats: int = 4,
+        strength: float = 2.0,
+        seed: int = 0,
+    ) -> PlantedCache:
+        random = np.random.default_rng(seed)
+        sessions = [session for session in "123" for _ in range(16 * repeats)]
+        pairs = [pair for _ in "123" for pair in random.permutation(np.arange(16 * repeats) % 16).tolist()]
+        units: dict[str, list[NDArray[Any]]] = {}
+        for granularity in granularities:
+            directions, arrays = np.linalg.qr(random.standard_normal((dim, 2)))[0].T, []
+            for pair in pairs:
+                array = random.standard_normal((int(random.integers(1, 5)), layers, dim))
+                number = pair % 4 if granularity == "T" else pair // 4
+                if granularity in (speech, "T"):
+                    array[:, layer] += strength * (2 * np.array([number // 2, number % 2]) - 1) @ directions
+                arrays.append(array.astype(np.float16))
+                arrays[-1].flags.writeable = False
+            units[granularity] = arrays
+        count = len(pairs)
+        return PlantedCache(
+            utterances=PlantedTable(
+                ids=[f"utterance-{row:03d}" for row in range(count)],
+                labels=[LABELS[rule(pair // 4, pair % 4)] for pair in pairs],
+                speakers=[sessions[row] + "FM"[row % 2] for row in range(count)],
+                sessions=sessions,
+                styles=["improvised"] * count,
+                texts=[f"line {row}" for row in range(count)],
+            ),
+            units=units,
+        )
+
+    return make

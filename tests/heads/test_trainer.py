@@ -44,8 +44,9 @@ def train_all(
     """What became of each (session, seed)."""
     units = packed or {name: cache.packed(name) for name in config.branches}
     jobs = []
+    _, own_targets = fold_of(cache)
     for session, seed in runs:
-        fold, own_targets = fold_of(cache, seed, session)
+        fold, _ = fold_of(cache, seed, session)
         members = membership_of([fold.train], len(own_targets))
         statistics = {name: training_statistics(each, members)[0] for name, each in units.items()} if normalize else {}
         jobs.append(Job(fold=fold, seed=seed, statistics=statistics))
@@ -299,7 +300,9 @@ def test_a_single_run_that_does_not_fit_says_what_to_turn(make_cache: CacheMaker
         raise RuntimeError("[enforce fail at alloc_cpu.cpp:127] DefaultCPUAllocator: can't allocate memory")
 
     monkeypatch.setattr(StackTrainer, "_forward", full)
-    with pytest.raises(HeadError, match=r"fold 2, seed 0: out of memory with a single run .*: use --device cpu|a smaller --batch"):
+    with pytest.raises(
+        HeadError, match=r"fold 2, seed 0: out of memory with a single run .*: use --device cpu|a smaller --batch"
+    ):
         train(make_cache())
 
 
