@@ -97,8 +97,8 @@ def train_head(
 ) -> None:
     """Stage 2: train a fusion head on cached features, leaving one session out, several seeds each.
 
-    Five folds x five seeds are the 25 experiments of Zhao 2022; they are trained at
-    once. The test session never chooses an epoch.
+    Five folds x five seeds are the 25 experiments of Zhao 2022, trained at once.
+    The test session never chooses an epoch.
     """
     with clear_errors():
         from mer.cache import open_cache

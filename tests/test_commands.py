@@ -243,6 +243,11 @@ def test_train_head_prints_both_averages_and_writes_its_run(features: Path, tmp_
         (["--modality", "smell"], "both, speech, text"),
         (["--folds", "7"], "no session 7"),
         (["--device", "abacus"], "auto, cpu or cuda"),
+        (["--layers", "2-40"], "are not in the cache, which holds"),
+        (["--layer-weights", "square"], "plain, softmax"),
+        (["--fusion", "coattention", "--modality", "text"], "needs text and speech"),
+        (["--fusion", "coattention", "--attention-heads", "7"], "7 attention heads do not divide"),
+        (["--fusion", "multi-level", "--granularity", "F/Q"], "unknown granularity Q"),
     ],
 )
 def test_what_cannot_be_trained_is_refused_with_exit_2(
@@ -251,6 +256,51 @@ def test_what_cannot_be_trained_is_refused_with_exit_2(
     result = run(app, ["train-head", "--cache", str(features), "--runs", str(tmp_path), *arguments])
     assert result.exit_code == 2
     assert message in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("fusion", "granularity", "modality"),
+    [
+        ("transformer", "S", "speech"),
+        ("concatenation", "F+P", "both"),
+        ("coattention", "S", "both"),
+        ("multi-level", "S/P+S", "both"),
+    ],
+)
+def test_every_fusion_trains_from_the_command_line(
+    features: Path, tmp_path: Path, fusion: str, granularity: str, modality: str
+) -> None:
+    arguments = ["--fusion", fusion, "--granularity", granularity, "--modality", modality, "--folds", "1", "--seeds", "1"]
+    command = ["train-head", "--cache", str(features), "--runs", str(tmp_path), "--max-epochs", "1", *arguments]
+    result = run(app, [*command, "--text-disjoint", "--layers", "6-12", "--json", "--quiet"])
+    assert result.exit_code == 0, result.output
+    (values,) = json.loads(result.stdout)["results"]
+    assert values["config"]["fusion"] == fusion
+    assert values["summary"]["runs"] == 1
+    assert values["removed_for_text"]["1"] > 0
+    assert values["layers"]["S" if "S" in granularity else "F"] == list(range(6, 13))
+    assert (Path(values["directory"]) / "logits.safetensors").exists()
+
+
+def test_show_layers_prints_a_bar_for_each_layer_of_each_branch(features: Path, tmp_path: Path) -> None:
+    command = [
+        "train-head",
+        "--cache",
+        str(features),
+        "--runs",
+        str(tmp_path),
+        "--seeds",
+        "1",
+        "--folds",
+        "1",
+        "--max-epochs",
+        "1",
+    ]
+    plain, shown = run(app, command), run(app, [*command, "--show-layers"])
+    assert plain.exit_code == shown.exit_code == 0
+    assert "Learned share of each layer" not in plain.stdout
+    assert "Learned share of each layer" in shown.stdout
+    assert shown.stdout.count("█") > 12 * 3
 
 
 def test_no_cache_says_how_to_make_one(tmp_path: Path) -> None:
