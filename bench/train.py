@@ -1,211 +1,254 @@
-"""CPU-seconds per epoch of the late head: packed float16 features beside a padded DataLoader loop.
+"""What one epoch of a head costs: alone, stacked, beside its floor, and beside a padded DataLoader loop.
 
-Both train the same head from the same weights on the same batches in the same order, without dropout, and
-must end with the same losses. The loop is how s3prl's Featurizer works: load (units, layers, dim) per
-utterance, pad the batch to float32, stack the layers, weight and sum them; then linear layers on the padded
-batch and a masked mean. Rounds are interleaved in one process and the fastest of each is kept.
+Per head, from random float16 features in memory and with IEMOCAP's lengths:
 
-    python bench/train.py --utterances 400 --rounds 2 --threads 1
+* `one by one`: runs after each other; `5 stacked`, `25 stacked`: as many runs at once, five folds of each seed;
+* `padded loop`: one run in the usual loop of torch.nn modules, from the same weights on the same batches, with the
+  allocator as a process has it by default, and once more with the allocator as `mer` sets it for training;
+* floor: each feature that a step needs read twice at the memory bandwidth, plus all matrix products at the product
+  rate, both measured in the same rounds. Counted from shapes, in the cheapest order of products that is known.
+
+CPU-seconds per run (on a GPU: seconds), rounds interleaved in one process; setting up is left out everywhere, and only
+the training part counts unless --validation is given. Before timing, both ways train a few utterances without dropout
+and must end with the same losses.
+
+    python bench/train.py                                 # late and coattention; some four minutes on one core
+    python bench/train.py --heads late:F+S+T --stacks 25 --utterances 1000
+    python bench/train.py --device cuda --table2          # and the wall time of all 16 rows x 25 runs of Zhao's table 2
 """
 
 import argparse
 import json
-import math
 import statistics
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F  # noqa: N812
-from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.table import Table
 
-from mer.heads import FeatureSource, LateFusion, LinearBranch
-from mer.heads.feature_source import as_tensors
+from mer.bench.train_features import (
+    CLASSES,
+    Meter,
+    MeteredSource,
+    RandomUnits,
+    clock_of,
+    lengths_like_iemocap,
+    make_jobs,
+    train_epoch,
+)
+from mer.bench.train_floor import Rates, Work, measure, product_shape, work_of
+from mer.bench.train_padded import give_large_buffers_back, padded_epoch
+from mer.bench.train_table2 import time_table2
+from mer.heads import HeadConfig
+from mer.heads.heap import keep_large_buffers
 
-LAYERS, DIM, CLASSES, BATCH = 12, 768, 4, 32
-# Seconds of an IEMOCAP utterance: mean 4.55, and the units per second of each granularity.
-RATES = {"F": 50.0, "P": 10.0, "S": 4.5, "W": 3.0, "T": 3.3}
-
-
-class RandomUnits:
-    """Random float16 features of one granularity, in memory."""
-
-    def __init__(self, lengths: np.ndarray, seed: int) -> None:
-        random = np.random.default_rng(seed)
-        self.lengths, self.layers, self.dim = lengths, LAYERS, DIM
-        self.arrays = []
-        for length in lengths:
-            array = random.standard_normal((length, LAYERS, DIM), dtype=np.float32).astype(np.float16)
-            array.flags.writeable = False
-            self.arrays.append(array)
-        self.nbytes = sum(array.nbytes for array in self.arrays)
-
-    def views(self, rows: Any) -> list[np.ndarray]:
-        """The arrays themselves."""
-        return [self.arrays[row] for row in rows]
-
-    def release(self, rows: Any) -> None:
-        """Nothing to release."""
+GRANULARITY = {"late": "F+S", "linear": "F", "concatenation": "F+P", "transformer": "S", "coattention": "F"}
+UTTERANCES = {"transformer": 88, "coattention": 43}
+"""Two full steps and one; training an attention head on more takes minutes."""
+ALONE = {"transformer": 2, "coattention": 1}
+"""Runs after each other; 5 of the other heads."""
+STACKS = {"transformer": (5,), "coattention": (5,)}
+CHECKED = 12
+"""Utterances of the check that both ways compute the same."""
 
 
-def lengths_like_iemocap(utterances: int, granularity: str) -> np.ndarray:
-    """Units per utterance: lognormal seconds with mean 4.55 and median 3.58, between 0.6 and 34."""
-    mu, sigma = math.log(3.58), math.sqrt(2 * math.log(4.55 / 3.58))
-    seconds = np.random.default_rng(7).lognormal(mu, sigma, utterances).clip(0.6, 34)
-    return np.maximum(1, np.round(seconds * RATES[granularity])).astype(np.int64)
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """A head and what it is trained on."""
+
+    name: str
+    """As the user gave it."""
+    config: HeadConfig
+    """One epoch of it."""
+    features: Mapping[str, RandomUnits]
+    """Granularity to units."""
+    targets: NDArray[np.int64]
+    """Class of every utterance."""
+    device: torch.device
+    """Where it is trained."""
+
+    @property
+    def lengths(self) -> dict[str, NDArray[np.int64]]:
+        """Granularity to units per utterance."""
+        return {name: each.lengths for name, each in self.features.items()}
 
 
-def make_head(granularities: list[str]) -> LateFusion:
-    """The head of Zhao 2022 without dropout, so that both ways compute the same numbers."""
-    generator = torch.Generator().manual_seed(0)
-    shapes = {name: (LAYERS, DIM) for name in granularities}
-    return LateFusion(shapes, hidden=128, classes=CLASSES, dropout=0.0, generator=generator)
+@dataclass(kw_only=True)
+class Timed:
+    """One way of training, over the rounds."""
+
+    runs: int
+    """Runs that were trained."""
+    work: Work | None = None
+    """Of all of them; None for the padded loop, whose floor is that of one run alone."""
+    seconds: list[float] = field(default_factory=list)
+    """All runs, per round."""
+    floor: list[float] = field(default_factory=list)
+    """All runs, per round, at that round's rates."""
+    rates: list[Rates] = field(default_factory=list)
+    """Per round."""
 
 
-def packed_epoch(features: dict[str, RandomUnits], labels: Tensor, order: list[int]) -> list[float]:
-    """One epoch of `mer`."""
-    sources = {name: FeatureSource(each, device=torch.device("cpu")) for name, each in features.items()}
-    head = make_head(list(features))
-    optimizer = torch.optim.Adam(head.parameters(), lr=1e-3)
-    losses = []
-    for start in range(0, len(order), BATCH):
-        rows = order[start : start + BATCH]
-        optimizer.zero_grad()
-        batches = {name: source.batch(rows) for name, source in sources.items()}
-        loss = F.cross_entropy(head(batches, {}, None), labels[rows])
-        torch.autograd.backward(loss)
-        optimizer.step()
-        losses.append(float(loss.detach()))
-    return losses
-
-
-class Utterances(Dataset[dict[str, np.ndarray]]):
-    """One item per utterance, every granularity as stored."""
-
-    def __init__(self, features: dict[str, RandomUnits], labels: Tensor) -> None:
-        self.features, self.labels = features, labels
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def __getitem__(self, row: int) -> dict[str, Any]:
-        return {"label": self.labels[row], **{name: each.arrays[row] for name, each in self.features.items()}}
-
-
-def pad(items: list[dict[str, Any]]) -> dict[str, Any]:
-    """A batch padded to (utterances, units, layers, dim) in float32, with its lengths."""
-    batch: dict[str, Any] = {"label": torch.stack([item["label"] for item in items])}
-    for name in items[0].keys() - {"label"}:
-        units = [as_tensors([item[name]])[0].float() for item in items]
-        batch[name] = torch.nn.utils.rnn.pad_sequence(units, batch_first=True)
-        batch[f"{name} lengths"] = torch.tensor([len(each) for each in units])
-    return batch
-
-
-def padded_logits(branch: LinearBranch, padded: Tensor, lengths: Tensor) -> Tensor:
-    """Eq. 1 to 3 on a padded batch, layers stacked first as a featurizer gets them from an encoder."""
-    stacked = torch.stack(padded.unbind(2), 0)  # (layers, utterances, units, dim)
-    average = branch.average
-    shares = (average.weights / average.weights.sum()).view(-1, 1)
-    summed = (shares * stacked.view(LAYERS, -1)).sum(0).view(*stacked.shape[1:])
-    units = F.layer_norm(summed, (DIM,), average.gain, average.bias)
-    hidden = F.relu(F.linear(F.relu(F.linear(units, branch.w1, branch.b1)), branch.w2, branch.b2))
-    mask = (torch.arange(hidden.shape[1]) < lengths[:, None]).to(hidden.dtype)
-    pooled = (hidden * mask[:, :, None]).sum(1) / lengths[:, None]
-    return F.linear(pooled, branch.w3, branch.b3)
-
-
-def padded_epoch(features: dict[str, RandomUnits], labels: Tensor, order: list[int]) -> list[float]:
-    """One epoch of the usual loop."""
-    loader: DataLoader[dict[str, Any]] = DataLoader(
-        Utterances(features, labels),
-        batch_size=BATCH,
-        sampler=_Order(order),
-        collate_fn=pad,
+def make_setting(name: str, utterances: int | None, device: torch.device, *, dropout: float = 0.2, batch: int = 32) -> Setting:
+    """Random features for a head such as `late` or `coattention:F+P`."""
+    fusion, _, granularity = name.partition(":")
+    single = fusion in {"linear", "transformer"}
+    config = HeadConfig(
+        fusion=fusion,
+        granularities=tuple((granularity or GRANULARITY.get(fusion, "F")).split("+")),
+        modality="speech" if single else "both",
+        max_epochs=1,
+        dropout=dropout,
+        batch=batch,
     )
-    head = make_head(list(features))
-    optimizer = torch.optim.Adam(head.parameters(), lr=1e-3)
-    losses = []
-    for batch in loader:
-        optimizer.zero_grad()
-        logits = torch.zeros(len(batch["label"]), CLASSES)
-        for name, branch in head.branches.items():
-            if not isinstance(branch, LinearBranch):
-                raise TypeError(f"branch {name} is a {type(branch).__name__}")
-            logits = logits + padded_logits(branch, batch[name], batch[f"{name} lengths"])
-        loss = F.cross_entropy(logits, batch["label"])
-        torch.autograd.backward(loss)
-        optimizer.step()
-        losses.append(float(loss.detach()))
-    return losses
+    count = utterances or UTTERANCES.get(fusion, 400)
+    features = {each: RandomUnits(lengths_like_iemocap(count, each), seed) for seed, each in enumerate(config.branches)}
+    targets = np.random.default_rng(1).integers(0, CLASSES, count)
+    return Setting(name=name, config=config, features=features, targets=targets, device=device)
 
 
-class _Order(torch.utils.data.Sampler[int]):
-    """Rows in a given order."""
-
-    def __init__(self, order: list[int]) -> None:
-        self._order = order
-
-    def __iter__(self) -> Iterator[int]:
-        return iter(self._order)
-
-    def __len__(self) -> int:
-        return len(self._order)
+def sources_of(setting: Setting) -> dict[str, MeteredSource]:
+    """Its features as `mer` reads them; on a GPU copied there."""
+    resident = setting.device.type == "cuda"
+    return {name: MeteredSource(each, device=setting.device, resident=resident) for name, each in setting.features.items()}
 
 
-def measured(epoch: Callable[[], list[float]]) -> tuple[float, list[float]]:
-    """CPU-seconds of one epoch, and its losses."""
-    start = time.process_time()
-    losses = epoch()
-    return time.process_time() - start, losses
+def batches_of(meter: Meter, utterances: int) -> list[list[int]]:
+    """The training batches of the first run of a meter that saw runs one by one."""
+    batches: list[list[int]] = []
+    for step, trained in meter.steps:
+        if trained and sum(len(rows) for rows in batches) < utterances:
+            batches.append(step.rows[0].tolist())
+    return batches
+
+
+def difference_of_losses(name: str, device: torch.device) -> float:
+    """Between `mer` and the padded loop, without dropout, after three steps.
+
+    Raises:
+        AssertionError: more than rounding.
+    """
+    setting = make_setting(name, CHECKED, device, dropout=0.0, batch=3)
+    (job,) = make_jobs(1, CHECKED, judged=1)
+    meter = train_epoch(sources_of(setting), setting.targets, setting.config, [job], stack=1, device=device)
+    batches = batches_of(meter, len(job.fold.train))
+    _, loss = padded_epoch(setting.features, setting.targets, setting.config, job, batches, device)
+    np.testing.assert_allclose(meter.losses, [loss], rtol=2e-3)
+    return abs(meter.losses[0] - loss)
+
+
+def run_rounds(setting: Setting, stacks: list[int], rounds: int, *, padded: bool, validation: bool) -> dict[str, Timed]:
+    """Every way once per round, after the rates of that round."""
+    alone = ALONE.get(setting.config.fusion, 5)
+    ways = {"one by one": Timed(runs=alone), **{f"{stack} stacked": Timed(runs=stack) for stack in stacks}}
+    jobs = make_jobs(max(alone, *stacks), len(setting.targets), judged=None if validation else 1)
+    sources, clock = sources_of(setting), clock_of(setting.device)
+    loops = {"padded loop": Timed(runs=1), "padded loop, mer's heap": Timed(runs=1)} if padded else {}
+    for _ in range(rounds):
+        rates = measure(clock, setting.device, product_shape(setting.config, setting.lengths))
+        batches: list[list[int]] = []
+        for name, way in ways.items():
+            stack = 1 if name == "one by one" else way.runs
+            meter = train_epoch(sources, setting.targets, setting.config, jobs[: way.runs], stack=stack, device=setting.device)
+            way.work = work_of(setting.config, setting.lengths, meter.steps)
+            way.seconds.append(meter.seconds)
+            way.floor.append(way.work.seconds(rates))
+            way.rates.append(rates)
+            batches = batches or batches_of(meter, len(jobs[0].fold.train))
+        for name, loop in loops.items():
+            keep_large_buffers() if "heap" in name else give_large_buffers_back()
+            seconds, _ = padded_epoch(setting.features, setting.targets, setting.config, jobs[0], batches, setting.device)
+            loop.seconds.append(seconds)
+    return {**ways, **loops}
+
+
+def report_of(ways: Mapping[str, Timed]) -> list[dict[str, Any]]:
+    """Per way: seconds per run, the floor per run, and the ratios to it and to the padded loop."""
+    padded = ways.get("padded loop")
+    rows = []
+    for name, way in ways.items():
+        row: dict[str, Any] = {"way": name, "runs": way.runs}
+        for kind, of in (("fastest", min), ("median", statistics.median)):
+            seconds = of(way.seconds) / way.runs
+            row[f"{kind}_seconds"] = round(seconds, 4)
+            if way.floor:
+                row[f"{kind}_floor"] = round(of(way.floor) / way.runs, 4)
+                row[f"{kind}_times_floor"] = round(seconds / (of(way.floor) / way.runs), 2)
+            if padded is not None and way.floor:
+                row[f"{kind}_padded_times"] = round(of(padded.seconds) / seconds, 1)
+        if way.work is not None:
+            row["gigabytes_read"] = round(way.work.bytes / way.runs / 1e9, 3)
+            row["gigaflops"] = round(way.work.flops / way.runs / 1e9, 1)
+            row["gigabytes_per_second"] = round(max(each.bytes_per_second for each in way.rates) / 1e9, 1)
+            row["gigaflops_per_second"] = round(max(each.flops for each in way.rates) / 1e9, 1)
+        rows.append(row)
+    return rows
+
+
+def show(name: str, entry: Mapping[str, Any], console: Console) -> None:
+    """One table per head."""
+    console.print(f"\n[bold]{name}[/bold], {entry['utterances']} utterances, units {entry['units']}, {entry['conditions']}")
+    if "difference_of_losses" in entry:
+        console.print(f"losses of both ways differ by {entry['difference_of_losses']:.1e}")
+    first = entry["ways"][0]
+    console.print(f"memory {first['gigabytes_per_second']} GB/s, products {first['gigaflops_per_second']} GFLOP/s")
+    table = Table("way", "s/run", "median", "GB/run", "GFLOP", "floor", "x floor", "median", "padded x", "median")
+    for row in entry["ways"]:
+        keys = ("fastest_seconds", "median_seconds", "gigabytes_read", "gigaflops", "fastest_floor")
+        keys += ("fastest_times_floor", "median_times_floor", "fastest_padded_times", "median_padded_times")
+        table.add_row(row["way"], *(str(row.get(key, "")) for key in keys))
+    console.print(table)
+
+
+def parse() -> argparse.Namespace:
+    """The options."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    heads = "late, linear, concatenation, transformer or coattention, each optionally with granularities: coattention:F+P"
+    parser.add_argument("--heads", default="late,coattention", help=heads)
+    parser.add_argument("--utterances", type=int, help="default 400; transformer 88, coattention 43: two full steps and one")
+    parser.add_argument("--stacks", help="runs at once, such as 5,25; default 5,25, for attention heads 5")
+    parser.add_argument("--rounds", type=int, default=2, help="interleaved; fastest and median are printed")
+    parser.add_argument("--threads", type=int, default=1, help="threads of torch")
+    parser.add_argument("--device", default="cpu", help="cpu or cuda")
+    parser.add_argument(
+        "--validation", action="store_true", help="count the validation of 10 %% too; the padded loop is left out"
+    )
+    parser.add_argument("--no-padded", action="store_true", help="leave the padded loop out")
+    parser.add_argument("--table2", action="store_true", help="on a GPU: train all of table 2 on 5,531 utterances")
+    parser.add_argument("--json", action="store_true", help="one JSON object instead of tables")
+    return parser.parse_args()
 
 
 def main() -> None:
     """Run the comparison and print it."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--utterances", type=int, default=400, help="utterances of random features in memory")
-    parser.add_argument("--granularity", default="F+S+T", help="branches of the late head")
-    parser.add_argument("--rounds", type=int, default=3, help="rounds, interleaved; the fastest of each is kept")
-    parser.add_argument("--threads", type=int, default=1, help="threads of torch")
-    parser.add_argument("--json", action="store_true", help="one JSON object instead of text")
-    options = parser.parse_args()
+    options = parse()
     torch.set_num_threads(options.threads)
-    granularities = options.granularity.split("+")
-    features = {
-        name: RandomUnits(lengths_like_iemocap(options.utterances, name), seed) for seed, name in enumerate(granularities)
-    }
-    random = np.random.default_rng(1)
-    labels = torch.from_numpy(random.integers(0, CLASSES, options.utterances))
-    order = random.permutation(options.utterances).tolist()
-    ways = {"packed": packed_epoch, "padded": padded_epoch}
-    seconds: dict[str, list[float]] = {name: [] for name in ways}
-    losses: dict[str, list[float]] = {}
-    for _ in range(options.rounds):
-        for name, way in ways.items():
-            spent, losses[name] = measured(lambda way=way: way(features, labels, order))  # type: ignore[misc]
-            seconds[name].append(spent)
-    np.testing.assert_allclose(losses["packed"], losses["padded"], rtol=2e-3)
-    best = {name: min(values) for name, values in seconds.items()}
-    report = {
-        "utterances": options.utterances,
-        "branches": options.granularity,
-        "units": {name: int(each.lengths.sum()) for name, each in features.items()},
-        "gib": round(sum(each.nbytes for each in features.values()) / 2**30, 3),
-        "threads": options.threads,
-        "packed_cpu_seconds": round(best["packed"], 3),
-        "padded_cpu_seconds": round(best["padded"], 3),
-        "ratio": round(best["padded"] / best["packed"], 1),
-        "ratio_of_medians": round(statistics.median(seconds["padded"]) / statistics.median(seconds["packed"]), 1),
-        "largest_difference_of_losses": float(np.abs(np.subtract(losses["packed"], losses["padded"])).max()),
-    }
+    device, console, report = torch.device(options.device), Console(), dict[str, Any]()
+    padded = not (options.no_padded or options.validation)
+    for name in filter(None, options.heads.split(",")):
+        setting = make_setting(name, options.utterances, device)
+        stacks = (
+            [int(each) for each in options.stacks.split(",")] if options.stacks else STACKS.get(setting.config.fusion, (5, 25))
+        )
+        entry: dict[str, Any] = {
+            "utterances": len(setting.targets),
+            "units": {each: int(lengths.sum()) for each, lengths in setting.lengths.items()},
+            "conditions": f"{device}, {options.threads} thread(s), {options.rounds} round(s)",
+        }
+        if padded:
+            entry["difference_of_losses"] = difference_of_losses(name, device)
+        entry["ways"] = report_of(run_rounds(setting, list(stacks), options.rounds, padded=padded, validation=options.validation))
+        report[name] = entry
+        if not options.json:
+            show(name, entry, console)
+    if options.table2:
+        report["table2"] = time_table2(device, progress=None if options.json else console.print)
     if options.json:
         print(json.dumps(report))
-        return
-    for name, value in report.items():
-        print(f"{name:30} {value}")
 
 
 if __name__ == "__main__":

@@ -3,6 +3,8 @@
 Each module starts from the weights of one of `mer`'s heads and computes the same function.
 """
 
+import ctypes
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -231,6 +233,17 @@ def padded_head(head: Head) -> PaddedHead:
     if isinstance(head, CoattentionHead):
         return PaddedCoattention(head)
     raise TypeError(f"no padded loop for a {type(head).__name__}")
+
+
+def give_large_buffers_back() -> None:
+    """Undo `keep_large_buffers`: glibc's allocator as a process has it that never heard of it."""
+    if sys.platform.startswith("linux") and hasattr(ctypes.CDLL(None), "mallopt"):
+        library, (trim, threshold, maps) = ctypes.CDLL(None), (-1, -3, -4)
+        library.mallopt(maps, 65536)
+        # The thresholds grow up to here by themselves as soon as a large buffer has been freed.
+        library.mallopt(threshold, 32 * 2**20)
+        library.mallopt(trim, 64 * 2**20)
+        library.malloc_trim(0)
 
 
 def padded_epoch(

@@ -126,12 +126,12 @@ def make_cache() -> CacheMaker:
     return make
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def plant_numbers() -> CacheMaker:
     """Makes caches in which speech hides a number from 0 to 3, text another, and `rule` makes the class of both.
 
-    Each number is two bits, a bit the sign along a direction of its own, in one layer of one speech granularity
-    and in the same layer of T; everything else is noise. All 16 pairs are equally frequent in every session.
+    Each number is two bits, a bit the sign along a direction of its own, in layer `layer` (from 1) of one speech
+    granularity and of T; everything else is noise. All 16 pairs are equally frequent in every session.
     """
 
     def make(
@@ -140,10 +140,10 @@ def plant_numbers() -> CacheMaker:
         speech: str = "F",
         granularities: str = "FT",
         layer: int = 3,
-        layers: int = 5,
+        layers: int = 4,
         dim: int = 8,
-        repeats: int = 4,
-        strength: float = 2.0,
+        repeats: int = 8,
+        strength: float = 6.0,
         seed: int = 0,
     ) -> PlantedCache:
         random = np.random.default_rng(seed)
@@ -156,7 +156,7 @@ def plant_numbers() -> CacheMaker:
                 array = random.standard_normal((int(random.integers(1, 5)), layers, dim))
                 number = pair % 4 if granularity == "T" else pair // 4
                 if granularity in (speech, "T"):
-                    array[:, layer] += strength * (2 * np.array([number // 2, number % 2]) - 1) @ directions
+                    array[:, layer - 1] += strength * (2 * np.array([number // 2, number % 2]) - 1) @ directions
                 arrays.append(array.astype(np.float16))
                 arrays[-1].flags.writeable = False
             units[granularity] = arrays

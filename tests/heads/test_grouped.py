@@ -34,6 +34,7 @@ def test_layer_normalisation_and_its_gain_and_bias_are_each_runs_own(sizes: list
     values = draw(sum(sizes), 6, seed=1)
     gains = [draw(6, seed=10 + run) for run in range(len(sizes))]
     biases = [draw(6, seed=20 + run) for run in range(len(sizes))]
+    runs = len(sizes)
     for layer, centred in ((grouped_layer_norm, True), (grouped_affine, False)):
         expected = []
         for x, gain, bias in zip(parts(values, sizes), gains, biases, strict=True):
@@ -41,7 +42,6 @@ def test_layer_normalisation_and_its_gain_and_bias_are_each_runs_own(sizes: list
             expected.append(unit * gain.detach().numpy() + bias.detach().numpy())
         found = layer(values, gains, biases, sizes)
         np.testing.assert_allclose(found.detach().numpy(), np.concatenate(expected), rtol=1e-10, atol=1e-12)
-        runs = len(sizes)
         assert torch.autograd.gradcheck(lambda v, *p, layer=layer: layer(v, p[:runs], p[runs:], sizes), (values, *gains, *biases))
 
 
