@@ -3,8 +3,8 @@
 Per head, from random float16 features in memory and with IEMOCAP's lengths:
 
 * `one by one`: runs after each other; `5 stacked`, `25 stacked`: as many runs at once, five folds of each seed;
-* `padded loop`: one run in the usual loop of torch.nn modules, from the same weights on the same batches, with the
-  allocator as a process has it by default, and once more with the allocator as `mer` sets it for training;
+* `padded loop`: one run in the usual loop of torch.nn modules, from the same weights on the same batches, in a process
+  of its own, and once more in this one, where `mer` has set the allocator for training (`mer.heads.heap`);
 * floor: each feature that a step needs read twice at the memory bandwidth, plus all matrix products at the product
   rate, both measured in the same rounds. Counted from shapes, in the cheapest order of products that is known.
 
@@ -18,10 +18,13 @@ and must end with the same losses.
 """
 
 import argparse
+import functools
 import json
+import multiprocessing
 import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from multiprocessing.pool import Pool
 from typing import Any
 
 import numpy as np
@@ -41,10 +44,9 @@ from mer.bench.train_features import (
     train_epoch,
 )
 from mer.bench.train_floor import Rates, Work, measure, product_shape, work_of
-from mer.bench.train_padded import give_large_buffers_back, padded_epoch
+from mer.bench.train_padded import padded_epoch
 from mer.bench.train_table2 import time_table2
 from mer.heads import HeadConfig
-from mer.heads.heap import keep_large_buffers
 
 GRANULARITY = {"late": "F+S", "linear": "F", "concatenation": "F+P", "transformer": "S", "coattention": "F"}
 UTTERANCES = {"transformer": 88, "coattention": 43}
@@ -52,6 +54,18 @@ UTTERANCES = {"transformer": 88, "coattention": 43}
 ALONE = {"transformer": 2, "coattention": 1}
 """Runs after each other; 5 of the other heads."""
 STACKS = {"transformer": (5,), "coattention": (5,)}
+COLUMNS = {
+    "fastest_seconds": "s/run",
+    "median_seconds": "median",
+    "gigabytes_read": "GB/run",
+    "gigaflops": "GFLOP",
+    "fastest_floor": "floor",
+    "fastest_times_floor": "x floor",
+    "median_times_floor": "median",
+    "fastest_padded_times": "padded x",
+    "median_padded_times": "median",
+}
+USUAL = "padded loop"
 CHECKED = 12
 """Utterances of the check that both ways compute the same."""
 
@@ -141,13 +155,26 @@ def difference_of_losses(name: str, device: torch.device) -> float:
     return abs(meter.losses[0] - loss)
 
 
-def run_rounds(setting: Setting, stacks: list[int], rounds: int, *, padded: bool, validation: bool) -> dict[str, Timed]:
+@functools.lru_cache(1)
+def _setting_of_this_process(name: str, utterances: int, device: str) -> Setting:
+    return make_setting(name, utterances, torch.device(device))
+
+
+def padded_elsewhere(name: str, utterances: int, device: str, threads: int, batches: list[list[int]]) -> float:
+    """Seconds of the usual loop in a process that has never trained with `mer`."""
+    torch.set_num_threads(threads)
+    setting = _setting_of_this_process(name, utterances, device)
+    (job,) = make_jobs(1, utterances, judged=1)
+    return padded_epoch(setting.features, setting.targets, setting.config, job, batches, setting.device)[0]
+
+
+def run_rounds(setting: Setting, stacks: list[int], rounds: int, *, elsewhere: Pool | None, validation: bool) -> dict[str, Timed]:
     """Every way once per round, after the rates of that round."""
     alone = ALONE.get(setting.config.fusion, 5)
     ways = {"one by one": Timed(runs=alone), **{f"{stack} stacked": Timed(runs=stack) for stack in stacks}}
     jobs = make_jobs(max(alone, *stacks), len(setting.targets), judged=None if validation else 1)
     sources, clock = sources_of(setting), clock_of(setting.device)
-    loops = {"padded loop": Timed(runs=1), "padded loop, mer's heap": Timed(runs=1)} if padded else {}
+    loops = {name: Timed(runs=1) for name in (USUAL, f"{USUAL}, mer's heap")} if elsewhere is not None else {}
     for _ in range(rounds):
         rates = measure(clock, setting.device, product_shape(setting.config, setting.lengths))
         batches: list[list[int]] = []
@@ -159,16 +186,17 @@ def run_rounds(setting: Setting, stacks: list[int], rounds: int, *, padded: bool
             way.floor.append(way.work.seconds(rates))
             way.rates.append(rates)
             batches = batches or batches_of(meter, len(jobs[0].fold.train))
-        for name, loop in loops.items():
-            keep_large_buffers() if "heap" in name else give_large_buffers_back()
-            seconds, _ = padded_epoch(setting.features, setting.targets, setting.config, jobs[0], batches, setting.device)
-            loop.seconds.append(seconds)
+        if elsewhere is not None:
+            there = setting.name, len(setting.targets), str(setting.device), torch.get_num_threads(), batches
+            loops[USUAL].seconds.append(elsewhere.apply(padded_elsewhere, there))
+            here, _ = padded_epoch(setting.features, setting.targets, setting.config, jobs[0], batches, setting.device)
+            loops[f"{USUAL}, mer's heap"].seconds.append(here)
     return {**ways, **loops}
 
 
 def report_of(ways: Mapping[str, Timed]) -> list[dict[str, Any]]:
     """Per way: seconds per run, the floor per run, and the ratios to it and to the padded loop."""
-    padded = ways.get("padded loop")
+    padded = ways.get(USUAL)
     rows = []
     for name, way in ways.items():
         row: dict[str, Any] = {"way": name, "runs": way.runs}
@@ -196,11 +224,9 @@ def show(name: str, entry: Mapping[str, Any], console: Console) -> None:
         console.print(f"losses of both ways differ by {entry['difference_of_losses']:.1e}")
     first = entry["ways"][0]
     console.print(f"memory {first['gigabytes_per_second']} GB/s, products {first['gigaflops_per_second']} GFLOP/s")
-    table = Table("way", "s/run", "median", "GB/run", "GFLOP", "floor", "x floor", "median", "padded x", "median")
+    table = Table("way", *COLUMNS.values())
     for row in entry["ways"]:
-        keys = ("fastest_seconds", "median_seconds", "gigabytes_read", "gigaflops", "fastest_floor")
-        keys += ("fastest_times_floor", "median_times_floor", "fastest_padded_times", "median_padded_times")
-        table.add_row(row["way"], *(str(row.get(key, "")) for key in keys))
+        table.add_row(row["way"], *(str(row.get(key, "")) for key in COLUMNS))
     console.print(table)
 
 
@@ -229,6 +255,7 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     device, console, report = torch.device(options.device), Console(), dict[str, Any]()
     padded = not (options.no_padded or options.validation)
+    elsewhere = multiprocessing.get_context("spawn").Pool(1) if padded else None
     for name in filter(None, options.heads.split(",")):
         setting = make_setting(name, options.utterances, device)
         stacks = (
@@ -241,12 +268,17 @@ def main() -> None:
         }
         if padded:
             entry["difference_of_losses"] = difference_of_losses(name, device)
-        entry["ways"] = report_of(run_rounds(setting, list(stacks), options.rounds, padded=padded, validation=options.validation))
+        entry["ways"] = report_of(
+            run_rounds(setting, list(stacks), options.rounds, elsewhere=elsewhere, validation=options.validation)
+        )
         report[name] = entry
         if not options.json:
             show(name, entry, console)
     if options.table2:
         report["table2"] = time_table2(device, progress=None if options.json else console.print)
+    if elsewhere is not None:
+        elsewhere.terminate()
+        elsewhere.join()
     if options.json:
         print(json.dumps(report))
 

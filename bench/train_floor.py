@@ -21,7 +21,7 @@ class Rates:
     bytes_per_second: float
     """Of memory that is read in order."""
     flops: float
-    """Multiplications and additions per second in a float32 product of the head's size."""
+    """Multiplications and additions per second in float32 products of the head's size: a layer's output and both gradients."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +50,8 @@ def measure(clock: Callable[[], float], device: torch.device, shape: tuple[int, 
     units, inputs, outputs = shape
     view = torch.ones(2**27, device=device)
     values, weights = torch.randn(units, inputs, device=device), torch.randn(inputs, outputs, device=device)
-    out = torch.empty(units, outputs, device=device)
+    gradient, out = torch.randn(units, outputs, device=device), torch.empty(units, outputs, device=device)
+    of_values, of_weights = torch.empty_like(values), torch.empty(outputs, inputs, device=device)
 
     def fastest(work: Callable[[], object]) -> float:
         found = []
@@ -61,8 +62,10 @@ def measure(clock: Callable[[], float], device: torch.device, shape: tuple[int, 
         return min(found)
 
     reading = fastest(lambda: view.sum())
-    product = fastest(lambda: torch.mm(values, weights, out=out))
-    return Rates(bytes_per_second=view.nbytes / reading, flops=2 * units * inputs * outputs / product)
+    products = fastest(lambda: torch.mm(values, weights, out=out))
+    products += fastest(lambda: torch.mm(gradient, weights.T, out=of_values))
+    products += fastest(lambda: torch.mm(gradient.T, values, out=of_weights))
+    return Rates(bytes_per_second=view.nbytes / reading, flops=3 * 2 * units * inputs * outputs / products)
 
 
 def work_of(config: HeadConfig, lengths: Mapping[str, Lengths], steps: Sequence[tuple[Step, bool]]) -> Work:

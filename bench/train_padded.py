@@ -3,9 +3,7 @@
 Each module starts from the weights of one of `mer`'s heads and computes the same function.
 """
 
-import ctypes
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -235,23 +233,12 @@ def padded_head(head: Head) -> PaddedHead:
     raise TypeError(f"no padded loop for a {type(head).__name__}")
 
 
-def give_large_buffers_back() -> None:
-    """Undo `keep_large_buffers`: glibc's allocator as a process has it that never heard of it."""
-    if sys.platform.startswith("linux") and hasattr(ctypes.CDLL(None), "mallopt"):
-        library, (trim, threshold, maps) = ctypes.CDLL(None), (-1, -3, -4)
-        library.mallopt(maps, 65536)
-        # The thresholds grow up to here by themselves as soon as a large buffer has been freed.
-        library.mallopt(threshold, 32 * 2**20)
-        library.mallopt(trim, 64 * 2**20)
-        library.malloc_trim(0)
-
-
 def padded_epoch(
     features: Mapping[str, RandomUnits],
     targets: np.ndarray,
     config: HeadConfig,
     job: Job,
-    batches: Sequence[Sequence[int]],
+    batches: list[list[int]],
     device: torch.device,
 ) -> tuple[float, float]:
     """Seconds (see `clock_of`) and mean loss of one epoch of the usual loop, without setting up."""

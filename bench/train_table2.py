@@ -23,7 +23,7 @@ def time_table2(
     Random labels are stopped early like real ones, but not after as many epochs; seconds per epoch are given too.
 
     Args:
-        device: where to train; it has to hold all features (35 GB).
+        device: where to train; it has to hold all features (about 34 GB).
         progress: hears of each row.
         utterances: in the corpus.
         runs: of each row.
@@ -35,7 +35,7 @@ def time_table2(
         name: FeatureSource(RandomUnits(lengths_like_iemocap(utterances, name), seed, pool=POOL), device=device, resident=True)
         for seed, name in enumerate(("F", "P", "S", "W", "T"))
     }
-    jobs, rows = make_jobs(runs, utterances), []
+    jobs, rows, total = make_jobs(runs, utterances), list[dict[str, Any]](), 0.0
     loaded = time.perf_counter() - started
     for row in grid.rows:
         config, epochs, halved = row.configs[0], list[int](), list[int]()
@@ -58,7 +58,6 @@ def time_table2(
         )
         if progress is not None:
             progress(f"{row.name}: {seconds:.1f} s, {sum(epochs)} epochs of {runs} runs, {rows[-1]['stack']} at once")
-    total = sum(row["seconds"] for row in rows)
     if progress is not None:
         progress(f"table 2: {total:.0f} s for {len(rows)} rows x {runs} runs; {loaded:.0f} s to make and copy the features")
     return {"seconds": round(total, 1), "loading_seconds": round(loaded, 1), "rows": rows}

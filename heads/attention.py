@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F  # noqa: N812
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -11,6 +12,11 @@ from mer.heads.errors import HeadError
 from mer.heads.grouped import grouped_dropout, grouped_layer_norm, grouped_linear
 from mer.heads.linear_branch import uniform_linear
 from mer.heads.sequence_pairs import PaddedSide
+
+# Padded length from which a CPU computes the scores of self-attention in cache-sized tiles and never keeps them. The plain
+# form writes each score several times, which costs more than it saves once the scores of an utterance leave the cache.
+# Only on a CPU: there the fused kernel also computes in the order that it computed in before, at every call.
+FUSED_FROM = 64
 
 
 class AttentionLayer(nn.Module):
@@ -64,18 +70,33 @@ def self_attention(
         side: the buckets of both queries and keys.
         sizes: units of each run.
     """
-    dim, heads = units.shape[1], layers[0].attention_heads
+    heads = layers[0].attention_heads
     weights = [torch.cat([layer.wq * _scale(layer), layer.wk, layer.wv]) for layer in layers]
     biases = [torch.cat([layer.bq * _scale(layer), torch.zeros_like(layer.bq), layer.bv]) for layer in layers]
-    found = []
     projected = side.pad(grouped_linear(units, weights, biases, sizes))
-    for bucket, penalty in zip(projected, side.penalties(units), strict=True):
-        utterances, longest, _ = bucket.shape
-        # (3, utterances, heads, longest, dim / heads)
-        query, key, value = bucket.view(utterances, longest, 3, heads, dim // heads).permute(2, 0, 3, 1, 4)
-        shares = (query @ key.transpose(2, 3) + penalty[:, None, None]).softmax(3)
-        found.append((shares @ value).transpose(1, 2).flatten(2))
+    found = [attend_within(bucket, penalty, heads) for bucket, penalty in zip(projected, side.penalties(units), strict=True)]
     return grouped_linear(side.pack(found), [layer.wo for layer in layers], [layer.bo for layer in layers], sizes)
+
+
+def attend_within(
+    projected: Float[Tensor, "utterances longest three_dims"], penalty: Float[Tensor, "utterances longest"], heads: int
+) -> Float[Tensor, "utterances longest _"]:
+    """softmax(Q K^T / sqrt(d)) V of the utterances of one bucket, per attention head; the heads side by side.
+
+    Args:
+        projected: Q / sqrt(d), K and V side by side.
+        penalty: added to all scores of a unit that is attended to: 0, or minus infinity where it only fills up.
+        heads: attention heads.
+    """
+    utterances, longest, width = projected.shape
+    # (3, utterances, heads, longest, dim / heads)
+    query, key, value = projected.view(utterances, longest, 3, heads, width // 3 // heads).permute(2, 0, 3, 1, 4)
+    added = penalty[:, None, None]
+    if projected.device.type == "cpu" and longest >= FUSED_FROM:
+        attended = F.scaled_dot_product_attention(query, key, value, attn_mask=added, scale=1.0)
+    else:
+        attended = (query @ key.transpose(2, 3) + added).softmax(3) @ value
+    return attended.transpose(1, 2).flatten(2)
 
 
 def attend_to_few(

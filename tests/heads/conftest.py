@@ -151,7 +151,9 @@ def plant_numbers() -> CacheMaker:
         pairs = [pair for _ in "123" for pair in random.permutation(np.arange(16 * repeats) % 16).tolist()]
         units: dict[str, list[NDArray[Any]]] = {}
         for granularity in granularities:
-            directions, arrays = np.linalg.qr(random.standard_normal((dim, 2)))[0].T, []
+            # Orthogonal to the constant vector too, which the layer norm after the layer average takes away.
+            bases = np.column_stack([np.ones(dim), random.standard_normal((dim, 2))])
+            directions, arrays = np.linalg.qr(bases)[0][:, 1:].T, []
             for pair in pairs:
                 array = random.standard_normal((int(random.integers(1, 5)), layers, dim))
                 number = pair % 4 if granularity == "T" else pair // 4

@@ -8,7 +8,15 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from mer.heads import HeadError
-from mer.heads.attention import AttentionLayer, after_attention, attend_to_few, attend_to_many, self_attention
+from mer.heads.attention import (
+    FUSED_FROM,
+    AttentionLayer,
+    after_attention,
+    attend_to_few,
+    attend_to_many,
+    attend_within,
+    self_attention,
+)
 from mer.heads.sequence_pairs import pair_sequences
 
 Array = NDArray[np.float64]
@@ -111,13 +119,17 @@ def test_both_forms_equal_the_paper_with_any_bias_of_the_keys(
 
 
 @settings(max_examples=25, deadline=None)
-@given(lengths=st.lists(st.integers(1, 9), min_size=1, max_size=5), seed=st.integers(0, 99))
-def test_self_attention_equals_the_paper(lengths: list[int], seed: int) -> None:
+@given(
+    lengths=st.lists(st.integers(1, 9), min_size=1, max_size=5), seed=st.integers(0, 99), fused_from=st.sampled_from([1, 5, 99])
+)
+def test_self_attention_equals_the_paper(lengths: list[int], seed: int, fused_from: int) -> None:
     random = np.random.default_rng(seed)
     layer = make_layer(seed)
     units = random_units(random, lengths)
     side, _ = pair_sequences(torch.tensor(lengths), torch.tensor(lengths), CPU)
-    found = self_attention([layer], packed(units), side, [sum(lengths)])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("mer.heads.attention.FUSED_FROM", fused_from)
+        found = self_attention([layer], packed(units), side, [sum(lengths)])
     bias = random.standard_normal(6)
     expected = np.concatenate([attention_reference(layer, each, each, bias) for each in units])
     np.testing.assert_allclose(found.detach().numpy(), expected, rtol=1e-12, atol=1e-12)
@@ -144,15 +156,16 @@ def test_two_keys_share_by_the_logistic_of_their_difference() -> None:
         assert found.item() == pytest.approx(math.e / (1 + math.e), rel=1e-14)
 
 
-@pytest.mark.parametrize("form", [*FORMS, "self"])
-def test_gradients_of_units_and_parameters_pass_gradcheck(form: str) -> None:
+@pytest.mark.parametrize("form", [*FORMS, "self", "self fused"])
+def test_gradients_of_units_and_parameters_pass_gradcheck(form: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mer.heads.attention.FUSED_FROM", 1 if form == "self fused" else 99)
     random = np.random.default_rng(1)
     layer = make_layer(1, dim=4, attention_heads=2, dropout=0.0)
     queries, keys = (packed(random_units(random, lengths, 4)).requires_grad_() for lengths in ([2, 1, 3], [1, 3, 2]))
     side, _ = pair_sequences(torch.tensor([2, 1, 3]), torch.tensor([2, 1, 3]), CPU)
 
     def out(queries: torch.Tensor, keys: torch.Tensor, *_: torch.Tensor) -> torch.Tensor:
-        if form == "self":
+        if form.startswith("self"):
             attended = self_attention([layer], queries, side, [6]) + 0 * keys
         else:
             attended = attend(form, [layer], [list(queries.split([2, 1, 3]))], [list(keys.split([1, 3, 2]))])
@@ -176,6 +189,34 @@ def test_neighbours_change_nothing_even_when_they_are_not_numbers(form: str) -> 
     poisoned = attend(form, [layer], [queries], [keys])
     assert not poisoned[:8].isfinite().any()
     torch.testing.assert_close(poisoned[8:], together[8:], rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("fused_from", [1, 99])
+def test_neighbours_in_self_attention_change_nothing_even_when_they_are_not_numbers(
+    fused_from: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mer.heads.attention.FUSED_FROM", fused_from)
+    lengths = [4, 4, 4, 3]
+    layer, units = make_layer(2), tensors(random_units(np.random.default_rng(2), lengths))
+    side, _ = pair_sequences(torch.tensor(lengths), torch.tensor(lengths), CPU)
+    assert side.shapes == ((4, 4),)
+    together = self_attention([layer], torch.cat(units), side, [15])
+    poisoned = self_attention([layer], torch.cat([units[0] * torch.nan, *units[1:]]), side, [15])
+    assert not poisoned[:4].isfinite().any()
+    torch.testing.assert_close(poisoned[4:], together[4:], rtol=1e-12, atol=1e-12)
+
+
+def test_long_utterances_on_a_cpu_take_the_fused_kernel_and_short_ones_do_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    fused, taken = torch.nn.functional.scaled_dot_product_attention, list[int]()
+
+    def spy(query: torch.Tensor, *rest: torch.Tensor, **options: object) -> torch.Tensor:
+        taken.append(query.shape[2])
+        return fused(query, *rest, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("torch.nn.functional.scaled_dot_product_attention", spy)
+    for longest in (FUSED_FROM - 1, FUSED_FROM):
+        attend_within(torch.zeros(1, longest, 18), torch.zeros(1, longest), 3)
+    assert taken == [FUSED_FROM]
 
 
 @pytest.mark.parametrize("form", FORMS)

@@ -13,11 +13,20 @@ from mer.heads import HeadConfig, train_head
 CacheMaker = Callable[..., Any]
 CHANCE = 1 / 4
 LINEAR = HeadConfig(
-    fusion="linear", modality="speech", granularities=("F",), hidden=16, learning_rate=0.01, batch=16, max_epochs=8, seeds=(0,)
+    fusion="linear",
+    modality="speech",
+    granularities=("F",),
+    hidden=16,
+    learning_rate=0.02,
+    batch=16,
+    max_epochs=8,
+    patience=15,
+    seeds=(0,),
+    folds=("1",),
+    device="cpu",
 )
-LINEAR = replace(LINEAR, folds=("1", "2"), device="cpu")
-LATE = replace(LINEAR, fusion="late", modality="both")
-COATTENTION = replace(LATE, fusion="coattention", attention_heads=2, attention_layers=1, dropout=0.0, patience=15)
+LATE = replace(LINEAR, fusion="late", modality="both", learning_rate=0.01)
+COATTENTION = replace(LATE, fusion="coattention", attention_heads=2, attention_layers=1, feed_forward_ratio=8, dropout=0.0)
 
 
 def both_bits_differ(speech: int, text: int) -> int:
@@ -47,21 +56,19 @@ def accuracy(values: Mapping[str, Any]) -> float:
     return float(values["summary"]["all"]["ua"]["mean_of_folds"])
 
 
-def peaks(values: Mapping[str, Any], granularity: str) -> list[int]:
-    """The layer with the largest share in each run; 0 where it is not half as large again as the next one."""
-    found = []
-    for run in values["runs"]:
-        shares = np.array(run["layer_shares"][granularity])
-        second, first = np.sort(shares)[-2:]
-        found.append(int(shares.argmax()) + 1 if first > 1.5 * second else 0)
-    return found
+def peak(values: Mapping[str, Any], granularity: str) -> int:
+    """The layer with the largest share; 0 where it is not 1.75 times the next one."""
+    (run,) = values["runs"]
+    shares = np.array(run["layer_shares"][granularity])
+    second, first = np.sort(shares)[-2:]
+    return values["layers"][granularity][int(shares.argmax())] if first > 1.75 * second else 0
 
 
 @pytest.fixture(scope="module")
 def trained(plant_numbers: CacheMaker, tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], Mapping[str, Any]]:
     """Results of both fusions on one cache, whose labels follow either rule."""
     found = {}
-    for rule, epochs in ((both_bits_differ, 15), (a_bit_each, 8)):
+    for rule, epochs in ((both_bits_differ, 12), (a_bit_each, 8)):
         cache = plant_numbers(rule=rule)
         for config in (LATE, COATTENTION):
             chosen = replace(config, max_epochs=epochs)
@@ -75,8 +82,8 @@ Trained = Mapping[tuple[str, str], Mapping[str, Any]]
 
 def test_coattention_beats_late_fusion_where_an_interaction_was_planted(trained: Trained) -> None:
     late, coattention = (accuracy(trained["both_bits_differ", fusion]) for fusion in ("late", "coattention"))
-    assert abs(late - CHANCE) < 0.12
-    assert coattention > 0.85
+    assert abs(late - CHANCE) < 0.15
+    assert coattention > 0.9
 
 
 def test_coattention_does_not_beat_late_fusion_where_the_signal_is_a_sum(trained: Trained) -> None:
@@ -86,30 +93,27 @@ def test_coattention_does_not_beat_late_fusion_where_the_signal_is_a_sum(trained
     assert coattention - late < 0.1
 
 
-@pytest.mark.parametrize(("rule", "fusion"), [("a_bit_each", "late"), ("a_bit_each", "coattention"), ("both_bits_differ", "coattention")])
+@pytest.mark.parametrize(
+    ("rule", "fusion"), [("a_bit_each", "late"), ("a_bit_each", "coattention"), ("both_bits_differ", "coattention")]
+)
 def test_layer_weights_of_speech_and_text_peak_at_the_planted_layer(trained: Trained, rule: str, fusion: str) -> None:
-    values = trained[rule, fusion]
-    assert values["layers"] == {"F": [1, 2, 3, 4], "T": [1, 2, 3, 4]}
-    for granularity in "FT":
-        assert peaks(values, granularity) == [3, 3]
-        assert np.argmax(values["layer_shares"][granularity]) == 2
+    assert [peak(trained[rule, fusion], granularity) for granularity in "FT"] == [3, 3]
 
 
 def test_layer_weights_have_no_peak_where_a_head_can_find_nothing(trained: Trained) -> None:
-    assert peaks(trained["both_bits_differ", "late"], "F") == [0, 0]
+    assert [peak(trained["both_bits_differ", "late"], granularity) for granularity in "FT"] == [0, 0]
 
 
-@pytest.mark.parametrize("layer", [1, 2, 4])
-@pytest.mark.parametrize("layer_weights", ["plain", "softmax"])
+@pytest.mark.parametrize(("layer", "layer_weights"), [(1, "plain"), (2, "softmax"), (4, "plain"), (4, "softmax")])
 def test_layer_weights_of_a_linear_head_follow_the_signal(
     plant_numbers: CacheMaker, tmp_path: Path, layer: int, layer_weights: str
 ) -> None:
     cache = plant_numbers(rule=speech_alone, layer=layer, repeats=4, seed=layer)
     values = train_head(cache, replace(LINEAR, layer_weights=layer_weights), tmp_path).values
-    assert peaks(values, "F") == [layer, layer]
+    assert peak(values, "F") == layer
 
 
-@pytest.mark.parametrize("planted", "FPSWT")
+@pytest.mark.parametrize("planted", "WT")
 def test_the_planted_granularity_wins_and_the_others_know_nothing(
     plant_numbers: CacheMaker, tmp_path: Path, planted: str
 ) -> None:
@@ -127,6 +131,6 @@ def test_the_planted_granularity_wins_and_the_others_know_nothing(
 
 def test_in_late_fusion_of_all_granularities_only_the_planted_one_has_a_peak(plant_numbers: CacheMaker, tmp_path: Path) -> None:
     cache = plant_numbers(rule=speech_alone, speech="S", granularities="FPSWT", repeats=4)
-    values = train_head(cache, replace(LATE, granularities=("F", "P", "S", "W")), tmp_path).values
+    values = train_head(cache, replace(LATE, granularities=("F", "P", "S", "W"), learning_rate=0.02), tmp_path).values
     assert accuracy(values) > 0.8
-    assert {name: peaks(values, name) for name in "FPSWT"} == {**dict.fromkeys("FPWT", [0, 0]), "S": [3, 3]}
+    assert {name: peak(values, name) for name in "FPSWT"} == {"F": 0, "P": 0, "S": 3, "W": 0, "T": 0}
