@@ -171,22 +171,28 @@ def train_with_bar(features: "FeatureCache", configs: "Sequence[HeadConfig]", ru
 
     title = "train " + " and ".join(f"{config.fusion} {'+'.join(config.branches)}" for config in configs)
     with progress_bar(title, quiet) as bar:
+        reached = 0.0
 
         def show(event: Event) -> None:
+            nonlocal reached
             match event:
                 case TrainingStarted():
+                    reached = 0.0
                     kept = f" ({event.finished} finished before)" if event.finished else ""
                     say(f"{title}: {event.runs} runs{kept}, {event.stack} at once on {event.device}; {event.features}", quiet)
                 case StatisticsProgress():
                     bar.update(0, 1, f"normalisation of {event.granularity}: {event.done:,}/{event.total:,}")
                 case EpochDone():
-                    done = event.over + (event.runs - event.over) * event.epoch / (2 * event.max_epochs)
+                    # Nobody knows which epoch is the last: half way after ten, which is usual, and never back.
+                    share = min(event.epoch / (event.epoch + 10), event.epoch / event.max_epochs)
+                    reached = max(reached, event.over + (event.runs - event.over) * share)
                     detail = f"{event.over}/{event.runs} runs, epoch {event.epoch}, validation UA {100 * event.validation_ua:.1f}"
-                    bar.update(done, event.runs, detail)
+                    bar.update(reached, event.runs, detail)
                 case StackHalved():
                     say(f"{title}: out of memory; going on with {event.runs} runs at once", quiet)
                 case RunDone():
-                    bar.update(event.over, event.runs)
+                    reached = max(reached, event.over)
+                    bar.update(reached, event.runs)
 
         command = " ".join(["mer", *sys.argv[1:]])
         if len(configs) == 1:

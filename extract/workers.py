@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 import time
 import traceback
@@ -173,6 +174,8 @@ def _follow(processes: Sequence[BaseProcess], events: Any, on_event: Callable[[E
 def _worker(tasks: Any, events: Any, folder: Path, config: ExtractConfig, resources: Resources) -> None:
     """Body of a worker process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
+    # Leave in order: killed outright, a worker leaves a semaphore of some library behind, and Python warns about it.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     _end_with_parent()
     torch.set_num_threads(1)
     try:
