@@ -1,6 +1,6 @@
 import dataclasses
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +30,16 @@ def shard_bytes(result: Extraction) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in sorted((result.folder / "shards").glob("*.h5"))}
 
 
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Extraction loads and runs on one thread; bits of what it is compared with depend on the number of threads too."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.mark.usefixtures("one_thread")
 def test_what_is_in_the_cache_is_what_the_live_encoders_give(
     make_manifest: MakeManifest, config: ExtractConfig, tmp_path: Path
 ) -> None:
