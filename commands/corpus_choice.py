@@ -11,15 +11,14 @@ from mer.commands.options import DEFAULT_CORPUS
 if TYPE_CHECKING:
     from mer.corpus import Corpus
 
-MANIFESTS = (".jsonl", ".csv")
-
 
 def find_corpus(path: Path | None, session: str | None, classes: str | None, offset: int) -> "Corpus":
     """The corpus of `--corpus`, or the one that lies here, with the utterances of the wanted classes."""
     from mer.corpus import open_corpus, parse_sessions
+    from mer.corpus.manifest import SUFFIXES
 
     found = path or DEFAULT_CORPUS
-    kind = "manifest" if found.suffix in MANIFESTS else "iemocap"
+    kind = "manifest" if found.suffix in SUFFIXES else "iemocap"
     if kind == "manifest" and not found.is_file():
         raise typer.BadParameter(f"{found}: no such manifest file", param_hint="--corpus")
     return open_corpus(

@@ -9,6 +9,7 @@ import typer
 from mer.commands.console import clear_errors, print_result, progress_bar, say
 from mer.commands.corpus_choice import default_classes
 from mer.commands.options import HOW, WHAT, CacheOption, DeviceOption, JsonOption, QuietOption, RunsOption
+from mer.commands.train_head import checked
 
 if TYPE_CHECKING:
     from mer.cache import FeatureCache
@@ -84,7 +85,7 @@ def grid(
             "device_memory_gib": device_memory,
         }
         overrides = {option: value for option, value in given.items() if value is not None}
-        features = open_cache(cache)
+        features = checked(open_cache(cache), quiet)
         fallbacks = {"classes": default_classes(features.spec["corpus"]["kind"])}
         result = run_with_bar(features, read_grid(name, fallbacks=fallbacks, overrides=overrides), runs, quiet)
     print_grid(result, as_json)

@@ -5,9 +5,9 @@ from pathlib import Path
 
 from mer.cache import CacheError, CacheFolder, cache_info
 from mer.corpus import Census, CorpusError, Problem, open_corpus, take_census
+from mer.corpus.manifest import SUFFIXES
 from mer.doctor.check import Check, Status
 
-MANIFESTS = (".jsonl", ".csv")
 NAMED = 8
 """How many ids a line names before it counts the rest; `--json` has them all."""
 
@@ -22,7 +22,7 @@ def corpus_checks(root: Path, *, given: bool) -> tuple[list[Check], Census | Non
     if not given and not root.exists():
         advice = "give --corpus DIR or set MER_CORPUS; `mer demo` needs none"
         return [Check(name="corpus", status="note", found=f"none given, and no ./{root}", advice=advice)], None
-    if root.is_file() or root.suffix in MANIFESTS:
+    if root.is_file() or root.suffix in SUFFIXES:
         return _manifest_checks(root), None
     try:
         census = take_census(root)

@@ -1,6 +1,7 @@
 """The untrained head of a run."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 
@@ -27,34 +28,19 @@ def build_head(config: HeadConfig, shapes: Mapping[str, tuple[int, int]], classe
         HeadError: encoder widths that the head cannot combine or divide.
     """
     generator = torch.Generator().manual_seed(integer_seed(seed, "weights", fold))
-    softmax = config.layer_weights == "softmax"
-    if config.fusion in {"late", "linear"}:
-        return LateFusion(
-            shapes, hidden=config.hidden, classes=classes, dropout=config.dropout, generator=generator, softmax=softmax
-        )
-    if config.fusion == "concatenation":
-        return Concatenation(
-            shapes, hidden=config.hidden, classes=classes, dropout=config.dropout, generator=generator, softmax=softmax
-        )
-    if config.fusion == "transformer":
-        return TransformerHead(
-            shapes,
-            classes=classes,
-            hidden=config.hidden,
-            dropout=config.dropout,
-            attention_heads=config.attention_heads,
-            attention_layers=config.attention_layers,
-            feed_forward_ratio=config.feed_forward_ratio,
-            generator=generator,
-            softmax=softmax,
-        )
-    return CoattentionHead(
-        shapes,
-        classes=classes,
-        dropout=config.dropout,
-        attention_heads=config.attention_heads,
-        attention_layers=config.attention_layers,
-        feed_forward_ratio=config.feed_forward_ratio,
-        generator=generator,
-        softmax=softmax,
-    )
+    shared: dict[str, Any] = {
+        "classes": classes,
+        "dropout": config.dropout,
+        "generator": generator,
+        "softmax": config.layer_weights == "softmax",
+    }
+    attention = {name: getattr(config, name) for name in ("attention_heads", "attention_layers", "feed_forward_ratio")}
+    match config.fusion:
+        case "concatenation":
+            return Concatenation(shapes, hidden=config.hidden, **shared)
+        case "transformer":
+            return TransformerHead(shapes, hidden=config.hidden, **attention, **shared)
+        case "coattention":
+            return CoattentionHead(shapes, **attention, **shared)
+        case _:
+            return LateFusion(shapes, hidden=config.hidden, **shared)

@@ -56,6 +56,11 @@ class FeatureSource:
         self._starts = np.concatenate([[0], np.cumsum(self.lengths)[:-1]])
         self._resident = self._copy_all() if resident else None
 
+    @property
+    def streams(self) -> bool:
+        """Whether pages are let go after use, because the features are larger than the memory they may take."""
+        return self._stream
+
     def reads(self, step: Step) -> Reads:
         """The units that the runs of a step want."""
         per_run = [self.lengths[rows] for rows in step.rows]

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float
 from safetensors.numpy import load_file
 
-from mer.heads.config import HeadConfig
+from mer.heads.config import SPEECH, HeadConfig
 from mer.heads.errors import HeadError
 from mer.heads.feature_store import FeatureStore
 from mer.heads.features import Features
@@ -59,7 +59,7 @@ def train_multi_level(
         "data": selection.fingerprint(texts=late.text_disjoint),
     }
     branches = tuple(dict.fromkeys([*coattention.granularities, *late.granularities]))
-    ordered = (*(name for name in "FPSW" if name in branches), "T")
+    ordered = (*(name for name in SPEECH if name in branches), "T")
     directory = RunDirectory(runs / directory_name(cache, "multi-level", ordered, identity), identity)
     with directory.locked():
         existing = directory.result()

@@ -116,7 +116,7 @@ class RunQueue:
             self._progress(StatisticsProgress(granularity=name, done=done, total=total))
 
         def compute(wanted: np.ndarray) -> tuple[Statistics, ...]:
-            return training_statistics(packed, wanted, release=self._config.ram_gib is not None, progress=report)
+            return training_statistics(packed, wanted, release=self._sources[name].streams, progress=report)
 
         every = self._store.statistics(name, membership, compute)
         positions = list(self._positions[name])

@@ -264,9 +264,10 @@ def test_any_bytes_give_a_corpus_or_a_corpus_error(content: bytes) -> None:
             path = Path(folder, name)
             path.write_bytes(b"id,wav,label,speaker,session\na,a,a,a,a\n" * (name == "m.csv") + content)
             try:
-                read_manifest(path)
+                ids = [utterance.id for utterance in read_manifest(path)]
             except CorpusError:
                 continue
+            assert len(set(ids)) == len(ids)
 
 
 def test_open_corpus_tells_folders_from_manifests(write: Write, make_release: MakeRelease, tmp_path: Path) -> None:
