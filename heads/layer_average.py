@@ -8,15 +8,17 @@ Equation 1 of Zhao 2022 with the global normalisation folded in. With a = w / su
 so that the normalisation costs nothing per unit, and the features are touched by one multiplication only.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from mer.heads.reads import Reads, Use
+from mer.heads.layer_kernel import BLOCK, EPSILON, normalized_sums, normalized_sums_backward
+from mer.heads.reads import Reads, SharedReads, Table
 from mer.heads.statistics import Statistics
 
 
@@ -66,8 +68,48 @@ def normalized_averages(
         reads: which units each run wants.
     """
     pairs = [average.coefficients(each) for average, each in zip(averages, statistics, strict=True)]
-    summed = layer_sums([scale for scale, _ in pairs], [shift for _, shift in pairs], reads)
-    return F.layer_norm(summed, summed.shape[1:])
+    return normalized_layer_sums([scale for scale, _ in pairs], [shift for _, shift in pairs], reads)
+
+
+def normalized_layer_sums(
+    scales: Sequence[Float[Tensor, "layers dim"]], shifts: Sequence[Float[Tensor, " dim"]], reads: Reads
+) -> Float[Tensor, "units dim"]:
+    """`layer_sums`, each unit then shifted and scaled to mean 0 and variance 1 over its dimensions.
+
+    Compiled loops do both at once in float32 on a CPU, PyTorch elsewhere. Arguments as for `layer_sums`.
+    """
+    table = reads.table() if isinstance(reads, SharedReads) and scales[0].dtype == torch.float32 else None
+    if table is not None:
+        normal: Tensor = _CompiledNormalizedSums.apply(reads, table, *scales, *shifts)  # type: ignore[no-untyped-call]
+        return normal
+    summed = layer_sums(scales, shifts, reads)
+    return F.layer_norm(summed, summed.shape[1:], eps=EPSILON)
+
+
+class _CompiledNormalizedSums(torch.autograd.Function):
+    """`layer_sums` and the normalisation after it by compiled loops: float32 on a CPU, read in place."""
+
+    @staticmethod
+    def forward(ctx: Any, reads: SharedReads, table: Table, *coefficients: Tensor) -> Tensor:
+        runs, (layers, dim) = len(reads.sizes), coefficients[0].shape
+        factors, shifts = torch.stack(coefficients[:runs]), torch.stack(coefficients[runs:])
+        out, scales = torch.empty(sum(reads.sizes), dim), np.empty(sum(reads.sizes), dtype=np.float32)
+        block = np.empty((BLOCK, layers, dim), dtype=np.float32)
+        normalized_sums(*table, factors.numpy(), shifts.numpy(), block, out.numpy(), scales)
+        ctx.reads, ctx.table, ctx.scales, ctx.layers = reads, table, scales, layers  # the table holds addresses of the reads
+        ctx.save_for_backward(out)
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        (out,) = ctx.saved_tensors
+        table: Table = ctx.table
+        runs, dim = len(ctx.reads.sizes), out.shape[1]
+        of_factors, of_shifts = torch.zeros(runs, ctx.layers, dim), torch.zeros(runs, dim)
+        block, rows = (np.empty((BLOCK, *shape), dtype=np.float32) for shape in ((ctx.layers, dim), (dim,)))
+        gradient = gradients[0].contiguous().numpy()
+        normalized_sums_backward(*table, gradient, out.numpy(), ctx.scales, block, rows, of_factors.numpy(), of_shifts.numpy())
+        return None, None, *of_factors, *of_shifts
 
 
 def layer_sums(
@@ -98,7 +140,7 @@ class _LayerSums(torch.autograd.Function):
         out = factors[0].new_empty(sum(reads.sizes), factors[0].shape[1])
         product = _Scratch()
         for block, uses in reads.blocks(factors[0]):
-            for use in _merged(uses):
+            for use in uses:
                 part = product.like(block[use.start : use.end])
                 torch.mul(block[use.start : use.end], factors[use.run], out=part)
                 torch.sum(part, 1, out=out[use.place : use.place + use.end - use.start])
@@ -118,8 +160,6 @@ class _LayerSums(torch.autograd.Function):
         totals = [torch.zeros_like(ctx.scale_like, memory_format=torch.contiguous_format) for _ in sizes]
         part_sum = torch.empty_like(totals[0])
         product = _Scratch()
-        # Uses are not merged: each is a fixed part of one utterance, so that the order of additions, and with
-        # it the last bit, does not depend on the runs beside this one.
         for block, uses in ctx.reads.blocks(totals[0]):
             for use in uses:
                 part = product.like(block[use.start : use.end])
@@ -138,17 +178,3 @@ class _Scratch:
         if self._buffer is None or self._buffer.shape[0] < block.shape[0]:
             self._buffer = torch.empty_like(block)
         return self._buffer[: block.shape[0]]
-
-
-def _merged(uses: Sequence[Use]) -> Iterator[Use]:
-    """Neighbouring parts of one run as one part."""
-    last: dict[int, Use] = {}
-    for use in uses:
-        before = last.get(use.run)
-        if before is not None:
-            if before.end == use.start and before.place + before.end - before.start == use.place:
-                last[use.run] = Use(use.run, before.start, use.end, before.place)
-                continue
-            yield before
-        last[use.run] = use
-    yield from last.values()

@@ -1,10 +1,13 @@
 """Which stored units the runs of a step want, and how they are handed out in blocks of converted values."""
 
 from collections.abc import Iterator, Sequence
+from itertools import accumulate, chain
 from typing import NamedTuple, Protocol, runtime_checkable
 
+import numpy as np
 import torch
 from jaxtyping import Int64
+from numpy.typing import NDArray
 from torch import Tensor
 
 # Values that are converted to float32 at a time. On a CPU they (0.6 MB, 16 units of 12 x 768) and their product stay in the
@@ -35,6 +38,16 @@ class Piece(NamedTuple):
     """(run, row of the output)."""
 
 
+class Table(NamedTuple):
+    """Pieces and their uses as plain numbers, for compiled loops; see `mer.heads.layer_kernel.sum_layers`."""
+
+    pieces: NDArray[np.int64]
+    uses: NDArray[np.int64]
+    half: bool
+    unit_stride: int
+    layer_stride: int
+
+
 @runtime_checkable
 class Reads(Protocol):
     """The units of one granularity that a step of several runs wants."""
@@ -60,6 +73,25 @@ class SharedReads:
     def __init__(self, pieces: Sequence[Piece], sizes: tuple[int, ...], lengths: Tensor) -> None:
         self.sizes, self.lengths = sizes, lengths
         self._pieces = pieces
+
+    def table(self) -> Table | None:
+        """Where the units lie in memory; None if they are not float16 or float32, or not all laid out in one way."""
+        if not self._pieces:
+            return None
+        layouts = {(units.dtype, units.stride()) for units, _ in self._pieces}
+        dtype, strides = next(iter(layouts))
+        if len(layouts) > 1 or dtype not in {torch.float16, torch.float32} or strides[2] != 1:
+            return None
+        wanted = [len(uses) for _, uses in self._pieces]
+        ends = list(accumulate(wanted))
+        pieces = [
+            (units.data_ptr(), units.shape[0], end - count, end)
+            for (units, _), count, end in zip(self._pieces, wanted, ends, strict=True)
+        ]
+        uses = list(chain.from_iterable(uses for _, uses in self._pieces))
+        return Table(
+            np.array(pieces, dtype=np.int64), np.array(uses, dtype=np.int64), dtype == torch.float16, strides[0], strides[1]
+        )
 
     def blocks(self, like: Tensor) -> Iterator[tuple[Tensor, Sequence[Use]]]:
         """See `Reads`. An utterance is cut at multiples of a block's size, whatever else is in the block."""

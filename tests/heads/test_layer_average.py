@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from mer.heads import LayerAverage, Statistics
-from mer.heads.layer_average import layer_sums, normalized_averages
+from mer.heads.layer_average import layer_sums, normalized_averages, normalized_layer_sums
 from mer.heads.reads import GatheredReads, Piece, Reads, SharedReads
 
 Array = NDArray[np.float64]
@@ -48,7 +49,7 @@ def reads_of(arrays: list[NDArray[np.float16]]) -> SharedReads:
     return shared([arrays], [range(len(arrays))])
 
 
-def shared(stores: list[list[NDArray[np.float16]]], wanted: list[Any]) -> SharedReads:
+def shared(stores: Sequence[Sequence[NDArray[np.floating[Any]]]], wanted: list[Any]) -> SharedReads:
     """Each run wants some utterances of one store, in ascending order; all are read together."""
     store, sizes, places, first = stores[0], [], list[dict[int, int]](), 0
     for rows in wanted:
@@ -124,24 +125,71 @@ def test_gradients_pass_gradcheck() -> None:
     assert torch.autograd.gradcheck(lambda *each: layer_sums(each[:3], each[3:], reads), (*scales, *shifts))
 
 
-def test_gradients_of_all_parameters_equal_those_of_the_equation_written_in_torch() -> None:
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-9), (torch.float32, 2e-4)])
+def test_gradients_of_all_parameters_equal_those_of_the_equation_written_in_torch(dtype: torch.dtype, tolerance: float) -> None:
     random = np.random.default_rng(3)
     arrays = stored(random, [5, 1, 40], 4, 6)
     statistics = Statistics(
         mean=torch.from_numpy(random.standard_normal((4, 6))),
         std=torch.from_numpy(random.uniform(0.5, 2, (4, 6))),
     )
-    module = LayerAverage(layers=4, dim=6).double()
+    module = LayerAverage(layers=4, dim=6).to(dtype)
     target = torch.from_numpy(random.standard_normal((46, 6)))
     torch.autograd.backward((equation(module, reads_of(arrays), statistics) * target).sum())
-    weights, gain, bias = (p.detach().clone().requires_grad_() for p in module.parameters())
+    weights, gain, bias = (p.detach().double().clone().requires_grad_() for p in module.parameters())
     units = (torch.from_numpy(np.concatenate(arrays)).double() - statistics.mean) / statistics.std
     average = (weights[:, None] * units).sum(1) / weights.sum()
     plain = torch.nn.functional.layer_norm(average, (6,), gain, bias)
     torch.autograd.backward((plain * target).sum())
     for found, expected in zip(module.parameters(), (weights, gain, bias), strict=True):
         assert found.grad is not None
-        torch.testing.assert_close(found.grad, expected.grad)
+        torch.testing.assert_close(found.grad.double(), expected.grad, rtol=tolerance, atol=tolerance)
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    lengths=st.lists(st.integers(1, 40), min_size=1, max_size=4),
+    layers=st.integers(1, 9),
+    dim=st.integers(8, 40),
+    half=st.booleans(),
+    seed=st.integers(0, 99),
+)
+def test_compiled_loops_equal_torch_in_double_precision(lengths: list[int], layers: int, dim: int, half: bool, seed: int) -> None:
+    random = np.random.default_rng(seed)
+    arrays: list[NDArray[np.floating[Any]]] = [
+        random.standard_normal((length, layers, dim)).astype(np.float16 if half else np.float32) for length in lengths
+    ]
+    # Every utterance is read by run 0, every second one by run 1, too.
+    reads = shared([arrays], [list(range(len(arrays))), list(range(0, len(arrays), 2))])
+    assert reads.table() is not None
+    target = random.standard_normal((sum(reads.sizes), dim))
+    results = []
+    for dtype in (torch.float32, torch.float64):
+        generator = np.random.default_rng(seed)
+        scales, shifts = (
+            [torch.from_numpy(generator.standard_normal(shape)).to(dtype).requires_grad_() for _ in range(2)]
+            for shape in ((layers, dim), (dim,))
+        )
+        out = normalized_layer_sums(scales, shifts, reads)
+        torch.autograd.backward((out * torch.from_numpy(target).to(dtype)).sum())
+        gradients = [each.grad for each in (*scales, *shifts) if each.grad is not None]
+        assert len(gradients) == 4
+        results.append([each.detach().double() for each in (out, *gradients)])
+    for found, expected in zip(*results, strict=True):
+        scale = float(expected.abs().max())
+        torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-4 * max(1.0, scale))
+
+
+def test_some_layers_of_a_cache_are_read_in_place() -> None:
+    random = np.random.default_rng(6)
+    arrays = stored(random, [21, 1], 6, 8)
+    pieces = [Piece(torch.from_numpy(array)[:, 1:6:2], ((0, start),)) for array, start in zip(arrays, (0, 21), strict=True)]
+    reads = SharedReads(pieces, (22,), torch.tensor([21, 1]))
+    scale, shift = torch.randn(3, 8, generator=torch.Generator().manual_seed(0)), torch.ones(8)
+    assert reads.table() is not None
+    found = normalized_layer_sums([scale], [shift], reads)
+    plain = (torch.from_numpy(np.concatenate(arrays)[:, 1:6:2]).float() * scale).sum(1) + shift
+    torch.testing.assert_close(found, torch.nn.functional.layer_norm(plain, (8,)), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("wanted", [[[0, 1, 2, 3], [1, 3]], [[3], [0, 1, 2], [2]], [[0, 2], [0, 2], [1, 3]]])
@@ -150,20 +198,22 @@ def test_a_run_gets_the_same_bits_whatever_the_runs_beside_it_want(wanted: list[
     generator = torch.Generator().manual_seed(0)
     scales = [torch.randn(3, 8, generator=generator).requires_grad_() for _ in wanted]
     shifts = [torch.randn(8, generator=generator).requires_grad_() for _ in wanted]
-    together = layer_sums(scales, shifts, shared([store], wanted))
+    together = normalized_layer_sums(scales, shifts, shared([store], wanted))
     weight = torch.randn(together.shape, generator=generator)
     torch.autograd.backward((together * weight).sum())
     sizes = [sum(len(store[row]) for row in rows) for rows in wanted]
     parts = zip(scales, shifts, wanted, torch.split(together, sizes), torch.split(weight, sizes), strict=True)
     for scale, shift, rows, part, own_weight in parts:
         own_scale, own_shift = scale.detach().requires_grad_(), shift.detach().requires_grad_()
-        alone = layer_sums([own_scale], [own_shift], shared([store], [rows]))
+        alone = normalized_layer_sums([own_scale], [own_shift], shared([store], [rows]))
         torch.autograd.backward((alone * own_weight).sum())
         assert torch.equal(alone, part)
         assert own_scale.grad is not None
         assert scale.grad is not None
         assert torch.equal(own_scale.grad, scale.grad)
-        torch.testing.assert_close(own_shift.grad, shift.grad)
+        assert own_shift.grad is not None
+        assert shift.grad is not None
+        assert torch.equal(own_shift.grad, shift.grad)
 
 
 def test_gathered_reads_as_on_a_gpu_give_the_same_sums_and_gradients() -> None:
