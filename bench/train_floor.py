@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from mer.bench.train_features import CLASSES, DIM, LAYERS
 from mer.heads import HeadConfig
+from mer.heads.attention import default_attention_heads
 from mer.heads.step import Step
 
 Lengths = NDArray[np.int64]
@@ -94,6 +95,7 @@ def multiplications(config: HeadConfig, lengths: Mapping[str, Lengths]) -> float
     """Multiplications of all matrix products of a head, forward, for the given utterances."""
     utterances, units = len(next(iter(lengths.values()))), float(sum(each.sum() for each in lengths.values()))
     hidden, layers = config.hidden, config.attention_layers
+    heads = config.attention_heads or default_attention_heads(DIM)
     if config.fusion in {"late", "linear"}:
         return units * hidden * (DIM + hidden) + len(lengths) * utterances * hidden * CLASSES
     if config.fusion == "concatenation":
@@ -101,13 +103,13 @@ def multiplications(config: HeadConfig, lengths: Mapping[str, Lengths]) -> float
     feed_forward = 2 * config.feed_forward_ratio * DIM**2
     if config.fusion == "transformer":
         (own,) = lengths.values()
-        per_layer = attention_multiplications(own, own, config.attention_heads) + units * feed_forward
+        per_layer = attention_multiplications(own, own, heads) + units * feed_forward
         return layers * per_layer + utterances * hidden * (DIM + CLASSES)
     text, total = lengths["T"], 0.0
     speech = [each for name, each in lengths.items() if name != "T"]
     for each in speech:
-        total += layers * attention_multiplications(each, text, config.attention_heads)
-        total += layers * attention_multiplications(text, each, config.attention_heads)
+        total += layers * attention_multiplications(each, text, heads)
+        total += layers * attention_multiplications(text, each, heads)
         total += layers * float(each.sum() + text.sum()) * feed_forward
     width = len(speech) * DIM
     return total + utterances * width * (width + CLASSES)

@@ -70,8 +70,9 @@ def train_head(
     ] = "global",
     hidden: Annotated[int, typer.Option(rich_help_panel=HOW, help="Width of the hidden layers of a linear branch.")] = 128,
     attention_heads: Annotated[
-        int, typer.Option(rich_help_panel=HOW, help="Heads of an attention layer (transformer, coattention).")
-    ] = 8,
+        int | None,
+        typer.Option(rich_help_panel=HOW, help="Heads of an attention layer. Default: 8, fewer for narrow encoders."),
+    ] = None,
     learning_rate: Annotated[
         float | None, typer.Option(rich_help_panel=HOW, help="Of Adam. Default: 1e-3, with attention 5e-5 (the paper).")
     ] = None,

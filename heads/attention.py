@@ -18,6 +18,9 @@ from mer.heads.sequence_pairs import PaddedSide
 # Only on a CPU: there the fused kernel also computes in the order that it computed in before, at every call.
 FUSED_FROM = 64
 
+LEAST_PER_HEAD = 32
+"""Values of an attention head below which scores are noise, and cost more than the products they are made of."""
+
 
 class AttentionLayer(nn.Module):
     r"""Parameters of one run's layer (Zhao 2022, section 2.3; Vaswani et al. 2017, sections 3.1 to 3.3).
@@ -57,6 +60,15 @@ class AttentionLayer(nn.Module):
         self.w2, self.b2 = uniform_linear(dim, feed_forward, generator)
         self.gain1, self.gain2 = (nn.Parameter(torch.ones(dim)) for _ in range(2))
         self.bias1, self.bias2 = (nn.Parameter(torch.zeros(dim)) for _ in range(2))
+
+
+def default_attention_heads(dim: int) -> int:
+    """Eight, as at the width of base encoders; fewer where a head would have less than `LEAST_PER_HEAD` values.
+
+    Args:
+        dim: values per unit.
+    """
+    return next(heads for heads in (8, 4, 2, 1) if heads == 1 or (dim % heads == 0 and dim >= heads * LEAST_PER_HEAD))
 
 
 def self_attention(

@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 
+from mer.heads.attention import default_attention_heads
 from mer.heads.coattention_head import CoattentionHead
 from mer.heads.concatenation import Concatenation
 from mer.heads.config import HeadConfig
@@ -34,7 +35,12 @@ def build_head(config: HeadConfig, shapes: Mapping[str, tuple[int, int]], classe
         "generator": generator,
         "softmax": config.layer_weights == "softmax",
     }
-    attention = {name: getattr(config, name) for name in ("attention_heads", "attention_layers", "feed_forward_ratio")}
+    widest = max(dim for _, dim in shapes.values())
+    attention: dict[str, Any] = {
+        "attention_heads": config.attention_heads or default_attention_heads(widest),
+        "attention_layers": config.attention_layers,
+        "feed_forward_ratio": config.feed_forward_ratio,
+    }
     match config.fusion:
         case "concatenation":
             return Concatenation(shapes, hidden=config.hidden, **shared)

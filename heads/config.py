@@ -38,8 +38,8 @@ class HeadConfig:
     `coattention` and `concatenation` fuse text with speech early."""
     hidden: int = 128
     """Width of the two hidden layers of each linear branch, and of the one before a transformer's logits."""
-    attention_heads: int = 8
-    """Heads of each attention layer; must divide the encoders' width."""
+    attention_heads: int | None = None
+    """Heads of each attention layer, a divisor of the encoders' width; None takes `default_attention_heads`."""
     attention_layers: int = 3
     """Layers of `transformer` and `coattention`."""
     feed_forward_ratio: int = 4
@@ -164,7 +164,7 @@ class HeadConfig:
                 ("batch", self.batch),
                 ("max_epochs", self.max_epochs),
                 ("patience", self.patience),
-                ("attention_heads", self.attention_heads),
+                ("attention_heads", 1 if self.attention_heads is None else self.attention_heads),
                 ("attention_layers", self.attention_layers),
                 ("feed_forward_ratio", self.feed_forward_ratio),
                 ("stack", 1 if self.stack is None else self.stack),

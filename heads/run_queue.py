@@ -15,6 +15,7 @@ from mer.heads.features import Features, PackedFeatures
 from mer.heads.progress import EpochDone, Progress, RunDone, StackHalved, StatisticsProgress, TrainingStarted
 from mer.heads.run_directory import FinishedRun, RunDirectory
 from mer.heads.selection import Selection
+from mer.heads.side_by_side import train_side_by_side
 from mer.heads.stack_size import stack_size
 from mer.heads.statistics import Statistics, membership_of, training_statistics
 from mer.heads.trained_run import Epoch, TrainedRun
@@ -98,7 +99,7 @@ class RunQueue:
             self._sources, self._selection.targets, len(self._classes.classes), self._config, self._store.device
         )
         listener = Listener(epoch=self._on_epoch, run=self._on_run, stack=lambda runs: self._progress(StackHalved(runs=runs)))
-        trainer.train(jobs, stack=stack, listener=listener)
+        train_side_by_side(trainer, jobs, stack=stack, listener=listener)
         return [self._finished[key] for key in self._numbers if key in self._finished], self._failed
 
     def _jobs(self, pending: Sequence[tuple[Fold, int]]) -> list[Job]:

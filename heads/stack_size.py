@@ -18,8 +18,15 @@ COPIES = {"late": 6, "linear": 6, "concatenation": 6, "transformer": 12, "coatte
 layer keeps for the backward pass; attention layers keep more, and there are several (counted per layer)."""
 
 
+ATTENTION = ("transformer", "coattention")
+"""Heads whose layers attend over all units of an utterance."""
+
+
 def stack_size(config: HeadConfig, sources: Mapping[str, FeatureSource], classes: int, jobs: int, device: torch.device) -> int:
-    """Runs that fit into memory together: `config.stack`, or as many as fit, at least one and at most `jobs`.
+    """Runs at once: `config.stack`, or as many as fit into memory, at least one and at most `jobs`.
+
+    On a CPU attention heads train one by one on each of PyTorch's threads: their products are large enough alone, and
+    what several runs keep for the backward pass no longer fits into the processor's caches.
 
     Args:
         config: the head.
@@ -33,7 +40,8 @@ def stack_size(config: HeadConfig, sources: Mapping[str, FeatureSource], classes
     if config.stack is not None:
         return min(config.stack, jobs)
     free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else psutil.virtual_memory().available
-    return int(np.clip(MEMORY_SHARE * free / run_bytes(config, sources, classes), 1, jobs))
+    most = min(jobs, torch.get_num_threads()) if device.type == "cpu" and config.fusion in ATTENTION else jobs
+    return int(np.clip(MEMORY_SHARE * free / run_bytes(config, sources, classes), 1, most))
 
 
 def run_bytes(config: HeadConfig, sources: Mapping[str, FeatureSource], classes: int) -> float:
@@ -41,7 +49,6 @@ def run_bytes(config: HeadConfig, sources: Mapping[str, FeatureSource], classes:
     shapes = {name: (source.layers, source.dim) for name, source in sources.items()}
     with torch.device("meta"):
         weights = sum(p.numel() for p in build_head(config, shapes, classes, 0, "").parameters())
-    attention = config.fusion in {"transformer", "coattention"}
-    copies = COPIES[config.fusion] * (config.attention_layers if attention else 1)
+    copies = COPIES[config.fusion] * (config.attention_layers if config.fusion in ATTENTION else 1)
     units = sum(float(np.quantile(source.lengths, 0.9)) * source.dim for source in sources.values())
     return 4 * (5 * weights + copies * config.batch * units)

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -80,6 +81,8 @@ class StackTrainer:
     Adam and cross-entropy (Zhao 2022, section 3.2). The order of utterances is one permutation of all rows per
     seed and epoch, of which a fold takes its own training members, so that the folds of a seed read together.
     The test utterances of a run are looked at once, after its last epoch.
+
+    Several threads may train with one trainer; `stop` ends all of them before their next step.
     """
 
     def __init__(
@@ -102,12 +105,24 @@ class StackTrainer:
         self._sources, self._targets, self._classes = dict(sources), targets, classes
         self._config, self._device = config, device
         self._labels = torch.from_numpy(targets).to(device)
+        self.stop = threading.Event()
 
-    def train(self, jobs: Sequence[Job], *, stack: int, listener: Listener | None = None) -> None:
+    @property
+    def device(self) -> torch.device:
+        """Where runs are trained."""
+        return self._device
+
+    def train(
+        self,
+        jobs: Sequence[Job] | deque[Job],
+        *,
+        stack: int,
+        listener: Listener | None = None,
+    ) -> None:
         """Train every job; up to `stack` at once, the next one starts where one ends.
 
         Args:
-            jobs: in the order in which they are started.
+            jobs: in the order in which they are started; a deque is emptied, and may be shared with other threads.
             stack: runs at once; halved when memory runs out.
             listener: hears of epochs and runs.
 
@@ -117,17 +132,21 @@ class StackTrainer:
         listener = listener or Listener()
         if self._device.type == "cpu":
             keep_large_buffers()
-        waiting, active = deque(jobs), list[_Active]()
-        while waiting or active:
+        waiting, active = jobs if isinstance(jobs, deque) else deque(jobs), list[_Active]()
+        while True:
             try:
-                while waiting and len(active) < stack:
-                    active.append(self._start(waiting.popleft()))
+                while len(active) < stack and (job := _next(waiting)) is not None:
+                    active.append(self._start(job))
+                if not active:
+                    return
                 self._epoch(active, listener)
                 self._test([run for run in active if run.over and run.failure is None])
                 for run in active:
                     if run.over:
                         listener.run(run.job, self._outcome(run))
                 active = [run for run in active if not run.over]
+            except _StoppedError:
+                return
             except (torch.OutOfMemoryError, RuntimeError) as problem:
                 if not _is_out_of_memory(problem):
                     raise
@@ -234,6 +253,8 @@ class StackTrainer:
 
         plans = (plan(number) for number in range(max(len(each) for each in batches)))
         for (members, step), after in itertools.pairwise(itertools.chain(plans, [None])):  # type: ignore[misc]
+            if self.stop.is_set():
+                raise _StoppedError
             for source in self._sources.values():
                 if after is not None:
                     source.prefetch(after[1])
@@ -278,6 +299,18 @@ class StackTrainer:
             layer_shares=run.head.layer_shares(),
             seconds=run.seconds,
         )
+
+
+class _StoppedError(Exception):
+    """Training was asked to end."""
+
+
+def _next(waiting: deque[Job]) -> Job | None:
+    """The next job; another thread may have taken the last one since somebody looked."""
+    try:
+        return waiting.popleft()
+    except IndexError:
+        return None
 
 
 def _batches(rows: Rows, size: int) -> list[Rows]:

@@ -15,6 +15,7 @@ from mer.heads.attention import (
     attend_to_few,
     attend_to_many,
     attend_within,
+    default_attention_heads,
     self_attention,
 )
 from mer.heads.sequence_pairs import pair_sequences
@@ -278,3 +279,10 @@ def test_attention_heads_that_do_not_divide_the_units_are_refused_with_those_tha
         AttentionLayer(
             dim=12, attention_heads=attention_heads, feed_forward=12, dropout=0.2, generator=torch.Generator().manual_seed(0)
         )
+
+
+@pytest.mark.parametrize(
+    ("dim", "heads"), [(1024, 8), (768, 8), (256, 8), (255, 1), (192, 4), (100, 2), (64, 2), (63, 1), (24, 1)]
+)
+def test_narrow_encoders_get_fewer_heads_by_default_and_none_that_does_not_divide(dim: int, heads: int) -> None:
+    assert default_attention_heads(dim) == heads
