@@ -12,8 +12,10 @@ from mer.commands.defaults import read_defaults
 from mer.commands.demo import demo
 from mer.commands.doctor import doctor
 from mer.commands.extract import extract
+from mer.commands.finetune import finetune
 from mer.commands.grid import grid
 from mer.commands.options import Context
+from mer.commands.predict import predict
 from mer.commands.synth import synth
 from mer.commands.train_head import train_head
 
@@ -25,7 +27,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_show_locals=False,
 )
-for command in (demo, extract, train_head, grid, synth, doctor):
+for command in (demo, extract, train_head, grid, finetune, predict, synth, doctor):
     app.command()(command)
 cache_app = typer.Typer(help="Look at a feature cache, and check it.", no_args_is_help=True)
 cache_app.command("info")(cache_info)
@@ -48,3 +50,7 @@ def settings(
         raise typer.Exit
     with clear_errors():
         read_defaults(context, config)
+
+
+if __name__ == "__main__":  # python -m mer.cli, as launchers of several processes start it
+    app(prog_name="mer")

@@ -2,6 +2,7 @@
 
 import json
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from mer.report import Bar
 
 GO_ON = "give the same command again to go on from there"
+SECONDS_TO_SPEAK = 3.0
+"""How long the other processes wait with an error that all of them have."""
 
 
 def print_result(data: Mapping[str, Any], shown: "RenderableType", as_json: bool) -> None:
@@ -40,19 +43,26 @@ def progress_bar(title: str, quiet: bool) -> "Bar":
 
 
 @contextmanager
-def clear_errors(interrupted: str = f"what is finished is kept; {GO_ON}") -> Iterator[None]:
+def clear_errors(interrupted: str = f"what is finished is kept; {GO_ON}", *, process: int = 0) -> Iterator[None]:
     """Turn what mer refuses into one message and exit code 2; anything else is a bug and keeps its traceback.
 
     Args:
         interrupted: What Ctrl-C leaves behind and how to go on, said in its message.
+        process: Number of this process among several that do the same: all but 0 say only what they alone know, which is
+            an error with a note.
     """
     try:
         yield
     except KeyboardInterrupt:
-        print(f"interrupted: {interrupted}", file=sys.stderr)
+        if not process:
+            print(f"interrupted: {interrupted}", file=sys.stderr)
         raise typer.Exit(130) from None
     except Exception as problem:
         if not (isinstance(problem, OSError) or type(problem).__module__.startswith("mer.")):
             raise
-        print(f"error: {problem}", file=sys.stderr)
+        if not process or getattr(problem, "__notes__", None):
+            print(f"error{f' in process {process}' if process else ''}: {problem}", file=sys.stderr)
+        else:
+            # A launcher kills the others when one ends: let process 0 say it first.
+            time.sleep(SECONDS_TO_SPEAK)
         raise typer.Exit(2) from None

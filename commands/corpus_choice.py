@@ -15,10 +15,9 @@ if TYPE_CHECKING:
 def find_corpus(path: Path | None, session: str | None, classes: str | None, offset: int) -> "Corpus":
     """The corpus of `--corpus`, or the one that lies here, with the utterances of the wanted classes."""
     from mer.corpus import open_corpus, parse_sessions
-    from mer.corpus.manifest import SUFFIXES
 
     found = path or DEFAULT_CORPUS
-    kind = "manifest" if found.suffix in SUFFIXES else "iemocap"
+    kind = kind_of_corpus(path)
     if kind == "manifest" and not found.is_file():
         raise typer.BadParameter(f"{found}: no such manifest file", param_hint="--corpus")
     return open_corpus(
@@ -27,6 +26,13 @@ def find_corpus(path: Path | None, session: str | None, classes: str | None, off
         labels=raw_labels(classes or default_classes(kind)),
         alignment_offset_ms=offset,
     )
+
+
+def kind_of_corpus(path: Path | None) -> str:
+    """`manifest` or `iemocap`, told from the name alone."""
+    from mer.corpus.manifest import SUFFIXES
+
+    return "manifest" if (path or DEFAULT_CORPUS).suffix in SUFFIXES else "iemocap"
 
 
 def default_classes(kind: str) -> str:

@@ -1,29 +1,37 @@
 """`mer grid`."""
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from mer.commands.console import clear_errors, print_result, progress_bar, say
-from mer.commands.corpus_choice import default_classes
-from mer.commands.options import HOW, WHAT, CacheOption, DeviceOption, JsonOption, QuietOption, RunsOption
+from mer.commands.corpus_choice import default_classes, find_corpus, kind_of_corpus, revisions_by_encoder
+from mer.commands.finetune import process_number
+from mer.commands.options import HOW, WHAT, CacheOption, CorpusOption, DeviceOption, JsonOption, QuietOption, RunsOption
 from mer.commands.train_head import checked
 
 if TYPE_CHECKING:
     from mer.cache import FeatureCache
+    from mer.finetune.config import FinetuneConfig
+    from mer.heads import HeadConfig
     from mer.heads.grid import Grid
     from mer.heads.grid_runner import GridResult
+
+ON_CACHE, TUNED = "Grids of heads on cached features", "Grids that are fine-tuned (sun2023)"
+AS_IS = "as-is"
 
 
 def grid(
     name: Annotated[
         str | None,
-        typer.Argument(metavar="NAME|FILE", help="zhao2022-table1, zhao2022-table2, zhao2022-table3, or a TOML file."),
+        typer.Argument(metavar="NAME|FILE", help="zhao2022-table1, -table2, -table3, sun2023-table1, -table2, or a TOML file."),
     ] = None,
     list_presets: Annotated[bool, typer.Option("--list", help="List the grids that come with mer.")] = False,
     cache: CacheOption = Path("features"),
+    corpus: CorpusOption = None,
     runs: RunsOption = Path("runs"),
     classes: Annotated[
         str | None,
@@ -41,59 +49,162 @@ def grid(
         bool,
         typer.Option("--text-disjoint", rich_help_panel=HOW, help="Train without sentences that the test session has too."),
     ] = False,
-    max_epochs: Annotated[
-        int | None, typer.Option(rich_help_panel=HOW, help="Upper limit; early stopping usually ends before. Default: 100.")
-    ] = None,
     device: DeviceOption = "auto",
-    stack: Annotated[int | None, typer.Option(rich_help_panel=HOW, help="Runs trained at once. Default: as many as fit.")] = None,
+    max_epochs: Annotated[
+        int | None, typer.Option(rich_help_panel=ON_CACHE, help="Upper limit; early stopping usually ends before. Default: 100.")
+    ] = None,
+    stack: Annotated[
+        int | None, typer.Option(rich_help_panel=ON_CACHE, help="Runs trained at once. Default: as many as fit.")
+    ] = None,
     ram: Annotated[
         float | None,
-        typer.Option(rich_help_panel=HOW, help="GiB of features to keep in memory; more is streamed from disk."),
+        typer.Option(rich_help_panel=ON_CACHE, help="GiB of features to keep in memory; more is streamed from disk."),
     ] = None,
     device_memory: Annotated[
-        float | None, typer.Option(rich_help_panel=HOW, help="GiB of features to keep in GPU memory.")
+        float | None, typer.Option(rich_help_panel=ON_CACHE, help="GiB of features to keep in GPU memory.")
     ] = None,
+    speech_model: Annotated[
+        str | None,
+        typer.Option(envvar="MER_SPEECH_MODEL", rich_help_panel=TUNED, help="Hub id or folder. Default: wav2vec2-base."),
+    ] = None,
+    text_model: Annotated[
+        str | None,
+        typer.Option(envvar="MER_TEXT_MODEL", rich_help_panel=TUNED, help="Hub id or folder. Default: bert-base-uncased."),
+    ] = None,
+    revision: Annotated[
+        list[str] | None, typer.Option(rich_help_panel=TUNED, help="On the hub: speech=REV and/or text=REV.")
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(rich_help_panel=TUNED, help="Passes over the training part. Default: 20.")] = None,
+    batch_seconds: Annotated[
+        float | None, typer.Option(rich_help_panel=TUNED, help="Padded audio of one forward pass. Default: 60.")
+    ] = None,
+    checkpointing: Annotated[
+        bool, typer.Option("--checkpointing", rich_help_panel=TUNED, help="Recompute activations: far less memory, more time.")
+    ] = False,
+    resume: Annotated[
+        bool,
+        typer.Option("--resume/--no-resume", rich_help_panel=TUNED, help="Go on from an interrupted run's checkpoint, or anew."),
+    ] = True,
+    weights: Annotated[
+        bool, typer.Option("--weights/--no-weights", rich_help_panel=TUNED, help="Keep every run's weights (base size: 0.8 GB).")
+    ] = True,
+    track: Annotated[str | None, typer.Option(rich_help_panel=TUNED, help="tensorboard: event files, too.")] = None,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
     """Fill a whole table: train every row of a paper's table, or of your own, and print ours beside the paper's.
 
-    Options go before what the grid says. Rows that are finished already, from whichever command, are taken as they
-    are: an interrupted grid goes on where it stopped. A row that fails is listed, and the exit code is 1.
+    Heads are trained on --cache, models of Sun 2023 end to end on --corpus. Options go before what the grid says.
+    Rows that are finished already, from whichever command, are taken as they are: an interrupted grid goes on where it
+    stopped. A row that fails is listed, and the exit code is 1.
     """
-    with clear_errors():
+    with clear_errors(process=process_number()):
         if list_presets:
             print_presets(as_json)
             return
-        from mer.cache import open_cache
         from mer.corpus import parse_sessions
         from mer.heads.grid import GridError
-        from mer.heads.grid_file import preset_names, read_grid
+        from mer.heads.grid_file import kind_of_grid, preset_names
+        from mer.heads.grid_kind import FINETUNE, HEADS
 
         if name is None:
             raise GridError(f"which grid? Give one of {', '.join(preset_names())}, or a TOML file; `mer grid --list` tells more")
-        given = {
+        kind = kind_of_grid(name, (HEADS, FINETUNE))
+        revisions = revisions_by_encoder(revision or [])
+        shared = {
             "classes": classes,
             "folds": parse_sessions(folds) if folds else None,
             "seeds": tuple(range(seeds)) if seeds else None,
             "validation": validation,
             "text_disjoint": text_disjoint or None,
-            "max_epochs": max_epochs,
             "device": None if device == "auto" else device,
-            "stack": stack,
-            "ram_gib": ram,
-            "device_memory_gib": device_memory,
         }
-        overrides = {option: value for option, value in given.items() if value is not None}
-        features = checked(open_cache(cache), quiet)
-        fallbacks = {"classes": default_classes(features.spec["corpus"]["kind"])}
-        result = run_with_bar(features, read_grid(name, fallbacks=fallbacks, overrides=overrides), runs, quiet)
+        of_kind: dict[str, dict[str, Any]] = {
+            HEADS: {"max_epochs": max_epochs, "stack": stack, "ram_gib": ram, "device_memory_gib": device_memory},
+            FINETUNE: {
+                "speech_model": speech_model,
+                "text_model": text_model,
+                "speech_revision": revisions.get("speech"),
+                "text_revision": revisions.get("text"),
+                "epochs": epochs,
+                "batch_seconds": batch_seconds,
+                "checkpointing": checkpointing or None,
+                "track": track,
+            },
+        }
+        refuse_other_options(kind, {other: values for other, values in of_kind.items() if other != kind})
+        overrides = {option: value for option, value in (shared | of_kind[kind]).items() if value is not None}
+        if kind == HEADS:
+            result: Any = head_grid(name, overrides, cache, runs, quiet)
+        else:
+            result = finetune_grid(name, overrides, corpus, runs, quiet, weights=weights, resume=resume)
+    if process_number():
+        return
     print_grid(result, as_json)
     if result.failed:
         raise typer.Exit(1)
 
 
-def run_with_bar(features: "FeatureCache", grid: "Grid", runs: Path, quiet: bool) -> "GridResult":
+def refuse_other_options(kind: str, others: "Mapping[str, Mapping[str, Any]]") -> None:
+    """An option that says nothing about this kind of grid was given by mistake, and would be ignored."""
+    # Encoders are named by the environment, too, for commands that need them.
+    named_elsewhere = {"speech_model", "text_model"}
+    for other, values in others.items():
+        given = [option for option, value in values.items() if value is not None and option not in named_elsewhere]
+        if given:
+            option = {"ram_gib": "ram", "device_memory_gib": "device_memory"}.get(given[0], given[0]).replace("_", "-")
+            option = "revision" if option.endswith("-revision") else option
+            raise typer.BadParameter(f"is for grids of kind {other!r}; this one is of kind {kind!r}", param_hint=f"--{option}")
+
+
+def head_grid(name: str, overrides: "Mapping[str, Any]", cache: Path, runs: Path, quiet: bool) -> "GridResult[HeadConfig]":
+    """Train a grid of heads on cached features."""
+    from mer.cache import open_cache
+    from mer.heads.grid_file import read_grid
+
+    features = checked(open_cache(cache), quiet)
+    fallbacks = {"classes": default_classes(features.spec["corpus"]["kind"])}
+    return run_with_bar(features, read_grid(name, fallbacks=fallbacks, overrides=overrides), runs, quiet)
+
+
+def finetune_grid(
+    name: str, overrides: "Mapping[str, Any]", corpus: Path | None, runs: Path, quiet: bool, *, weights: bool, resume: bool
+) -> "GridResult[FinetuneConfig]":
+    """Fine-tune the rows of a grid."""
+    from mer.commands.finetune import FinetuneView
+    from mer.finetune.grid import FINETUNE_GRIDS, run_finetune_grid
+    from mer.finetune.meter import FinetuneMeter
+    from mer.finetune.run import Storage
+    from mer.heads.grid_file import read_grid_of
+    from mer.heads.grid_runner import ComparisonStarted, RowDone, RowStarted
+
+    fallbacks = {"classes": default_classes(kind_of_corpus(corpus))}
+    grid = read_grid_of(FINETUNE_GRIDS, name, fallbacks=fallbacks, overrides=overrides)
+    wanted = {config.classes for row in grid.rows for config in row.configs}
+    found = find_corpus(corpus, None, wanted.pop() if len(wanted) == 1 else AS_IS, 0)
+    silent = quiet or process_number() > 0
+    meter, view = FinetuneMeter(), FinetuneView("", silent)
+    with progress_bar("grid", silent) as bar:
+
+        def show(event: Any) -> None:
+            meter.take(event)
+            match event:
+                case RowStarted():
+                    view.row, view.below = f"{event.row}/{event.rows} {event.name}", ()
+                case RowDone():
+                    outcome = f"failed: {event.failure}" if event.ua is None else f"UA {100 * event.ua:.2f}"
+                    say(f"{view.row}: {outcome}{', finished before' if event.reused else ''}", silent)
+                case ComparisonStarted():
+                    view.row, view.detail, view.below = f"comparing {event.rows} rows", "", ()
+                case _:
+                    view.take(event)
+            bar.update(meter.done, meter.total, view.row, view.below)
+
+        storage = Storage(runs=runs, weights=weights, resume=resume)
+        return run_finetune_grid(found, grid, storage, progress=show, command=" ".join(["mer", *sys.argv[1:]]))
+
+
+def run_with_bar(features: "FeatureCache", grid: "Grid[HeadConfig]", runs: Path, quiet: bool) -> "GridResult[HeadConfig]":
     """Train a grid under one progress bar over all its rows."""
     from mer.heads import EpochDone, RunDone, StackHalved, StatisticsProgress, TrainingStarted
     from mer.heads.grid_meter import GridMeter
@@ -132,7 +243,7 @@ def run_with_bar(features: "FeatureCache", grid: "Grid", runs: Path, quiet: bool
         return run_grid(features, grid, runs, progress=show, command=" ".join(["mer", *sys.argv[1:]]))
 
 
-def print_grid(result: "GridResult", as_json: bool) -> None:
+def print_grid(result: "GridResult[Any]", as_json: bool) -> None:
     """Print a finished grid as tables, or as JSON."""
     from mer.report.grid_table import grid_report
 
@@ -142,11 +253,22 @@ def print_grid(result: "GridResult", as_json: bool) -> None:
 
 def print_presets(as_json: bool) -> None:
     """Print the grids that come with mer."""
-    from mer.heads.grid_file import preset_names, read_grid
+    from mer.finetune.grid import FINETUNE_GRIDS
+    from mer.heads.grid_file import preset_names, read_grid_of
+    from mer.heads.grid_kind import HEAD_GRIDS
     from mer.report.grid_table import preset_table
 
-    grids = [read_grid(name) for name in preset_names()]
+    grids: list[tuple[str, Grid[Any]]] = [
+        (kind.name, read_grid_of(kind, name)) for kind in (HEAD_GRIDS, FINETUNE_GRIDS) for name in preset_names(kind.name)
+    ]
     presets = [
-        {"name": grid.name, "title": grid.title, "paper": grid.paper, "rows": [row.name for row in grid.rows]} for grid in grids
+        {
+            "name": grid.name,
+            "kind": kind,
+            "title": grid.title,
+            "paper": grid.paper,
+            "rows": [row.name for row in grid.rows],
+        }
+        for kind, grid in grids
     ]
     print_result({"grids": presets}, preset_table(presets), as_json)

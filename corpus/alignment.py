@@ -47,7 +47,7 @@ class AlignmentSource(Protocol):
 
     @property
     def kind(self) -> str:
-        """`corpus` (the corpus' own files) or `textgrid`."""
+        """`corpus` (the corpus' own files), `textgrid`, or `pocketsphinx` (TextGrids of `mer align`)."""
         ...
 
     @property

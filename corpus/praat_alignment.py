@@ -39,11 +39,8 @@ class TextGridAlignment:
     """The TextGrid file."""
     speaker: str | None = None
     """Whose tiers to take where a file has several speakers (`<speaker> - words`)."""
-
-    @property
-    def kind(self) -> str:
-        """`textgrid`."""
-        return "textgrid"
+    kind: str = "textgrid"
+    """Recorded with the features; `pocketsphinx` for those of `mer align`."""
 
     @property
     def paths(self) -> tuple[Path, ...]:

@@ -1,10 +1,10 @@
 """From a corpus to a feature cache: frozen encoders, exact padded batches, segment averages, resumable."""
 
-from mer.extract.audio import AudioError as AudioError
-from mer.extract.audio import AudioHeader as AudioHeader
-from mer.extract.audio import Wave as Wave
-from mer.extract.audio import read_header as read_header
-from mer.extract.audio import read_wave as read_wave
+from mer.corpus.audio import AudioError as AudioError
+from mer.corpus.audio import AudioHeader as AudioHeader
+from mer.corpus.audio import Wave as Wave
+from mer.corpus.audio import read_header as read_header
+from mer.corpus.audio import read_wave as read_wave
 from mer.extract.config import ExtractConfig as ExtractConfig
 from mer.extract.config import ExtractError as ExtractError
 from mer.extract.config import Resources as Resources

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from mer.cache import FailedUtterance, Units, UtteranceRecord
 from mer.corpus import Segment, Utterance
-from mer.extract.audio import AudioError, read_header
+from mer.corpus.audio import AudioError, read_header
 from mer.extract.batching import batches_by_budget
 from mer.extract.config import ExtractConfig, Resources
 from mer.extract.inputs import Prepared, prepare

@@ -7,10 +7,13 @@ and its advice for such checkpoints is to pad with zeros and no mask, or to use 
 (https://github.com/huggingface/transformers/issues/21534).
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
 
 import torch
+import torch.nn.functional as F  # noqa: N812
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -18,7 +21,7 @@ from torch import Tensor, nn
 class PerUtteranceGroupNorm(nn.Module):
     """GroupNorm over time whose statistics come from each utterance's own samples only.
 
-    Takes the place of the norm after a valid (unpadded) convolution. Outside `sample_counts(...)` it is the stock norm.
+    Takes the place of the norm after a valid (unpadded) convolution. Without `samples` it is the stock norm.
     """
 
     def __init__(self, norm: nn.GroupNorm, kernel: int, stride: int) -> None:
@@ -34,22 +37,28 @@ class PerUtteranceGroupNorm(nn.Module):
             unbatched: Tensor = self.norm(states)
             return unbatched
         # A loop over the stock kernel: a vectorised masked mean and variance costs 15 % of the whole encoder.
+        lengths = [(samples - self.kernel) // self.stride + 1 for samples in self.samples]
+        if torch.is_grad_enabled() and (states.requires_grad or self.norm.weight.requires_grad):
+            # Writing rows into one tensor would copy the whole batch's gradient once per row.
+            rows = [self.norm(states[row : row + 1, :, :real]) for row, real in enumerate(lengths)]
+            return torch.cat([F.pad(row, (0, states.shape[2] - row.shape[2])) for row in rows])
         normal = torch.zeros_like(states)
-        for row, samples in enumerate(self.samples):
-            real = (samples - self.kernel) // self.stride + 1
+        for row, real in enumerate(lengths):
             normal[row, :, :real] = self.norm(states[row : row + 1, :, :real])[0]
         return normal
 
 
 class ExactPadding:
-    """Patches one encoder in place and tells its norms how many samples each row of a batch has.
+    """Patches one encoder in place and runs it on batches whose rows have samples of their own.
 
     Args:
         model: A `transformers` speech encoder with `feature_extractor` and `encoder.pos_conv_embed`.
     """
 
     def __init__(self, model: nn.Module) -> None:
+        self._model = model
         self._group_norms: list[PerUtteranceGroupNorm] = []
+        self._samples: list[int] | None = None
         self._frames: Tensor | None = None
         for layer in model.get_submodule("feature_extractor.conv_layers").children():
             norm = getattr(layer, "layer_norm", None)
@@ -65,18 +74,40 @@ class ExactPadding:
             for block in stacked:
                 block.register_forward_hook(self._zero_padding)
 
+    def run(self, waves: Float[Tensor, "batch samples"], samples: Sequence[int], frames: Sequence[int], **options: bool) -> Any:
+        """The encoder's output for a padded batch.
+
+        Args:
+            waves: Each row's own samples, then zeros.
+            samples: Own samples of each row.
+            frames: Frames that come from them.
+            options: Passed on to the encoder, such as `output_hidden_states`.
+        """
+        mask = (torch.arange(waves.shape[1]) < torch.tensor(samples)[:, None]).long().to(waves.device)
+        with self._counts(list(samples), torch.tensor(frames, device=waves.device)):
+            return self._model(waves, attention_mask=mask, **options)
+
+    def recomputation(self) -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
+        """For `context_fn` of `torch.utils.checkpoint`: a layer that is recomputed sees the counts that it saw before."""
+        return nullcontext(), self._counts(self._samples, self._frames)
+
     @contextmanager
-    def sample_counts(self, samples: list[int], frames: Tensor) -> Iterator[None]:
+    def _counts(self, samples: list[int] | None, frames: Tensor | None) -> Iterator[None]:
         """Say how many samples (before the first convolution) and frames each row of the next batch holds."""
+        before = self._samples, self._frames
+        self._tell(samples, frames)
+        try:
+            with warnings.catch_warnings():
+                # WavLM hands PyTorch a boolean padding mask beside its float position bias, which PyTorch deprecates.
+                warnings.filterwarnings("ignore", message="Support for mismatched key_padding_mask")
+                yield
+        finally:
+            self._tell(*before)
+
+    def _tell(self, samples: list[int] | None, frames: Tensor | None) -> None:
+        self._samples, self._frames = samples, frames
         for norm in self._group_norms:
             norm.samples = samples
-        self._frames = frames
-        try:
-            yield
-        finally:
-            for norm in self._group_norms:
-                norm.samples = None
-            self._frames = None
 
     def _zero_padding(self, module: nn.Module, inputs: object, output: Tensor) -> Tensor:
         """Zero what a convolution wrote beyond each row's frames. `output`: (batch, channels, frames)."""

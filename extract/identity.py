@@ -10,7 +10,7 @@ import torch
 import mer
 from mer.cache import FORMAT_VERSION
 from mer.corpus import Corpus
-from mer.extract.audio import RESAMPLER
+from mer.corpus.audio import RESAMPLER
 from mer.extract.config import ExtractConfig
 from mer.extract.encode import Encoders
 from mer.extract.segments import POOLING_VERSION

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from mer.cache import CacheError, FailedUtterance, UtteranceRecord
 from mer.corpus import Alignment, AlignmentError, Segment, Utterance, remove_tags
-from mer.extract.audio import AudioError, read_header, read_wave
+from mer.corpus.audio import AudioError, read_header, read_wave
 from mer.extract.config import ExtractConfig
 from mer.extract.speech_encoder import SpeechEncoder
 from mer.extract.text_encoder import TextEncoder

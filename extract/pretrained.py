@@ -1,4 +1,4 @@
-"""Loading a frozen encoder from a Hugging Face hub id or a folder, with errors that say what to do."""
+"""Loading an encoder from a Hugging Face hub id or a folder, with errors that say what to do."""
 
 import hashlib
 import os
@@ -15,7 +15,7 @@ from transformers.utils import logging as hf_logging
 
 from mer.extract.config import ExtractError
 
-# Weights that a checkpoint may lack because frozen feature extraction never uses them:
+# Weights that a checkpoint may lack because hidden states do not come from them:
 # BERT's pooler, and the vector that SpecAugment puts in place of masked frames in training.
 UNUSED_WEIGHTS = ("pooler.", "masked_spec_embed")
 
@@ -44,8 +44,8 @@ def load_config(name: str, revision: str | None, option: str) -> Any:
         raise EncoderError(_unavailable(name, revision, option, problem)) from problem
 
 
-def load_frozen(name: str, revision: str | None, option: str, config: Any) -> nn.Module:
-    """Load weights in float32, in evaluation mode, without gradients.
+def load_weights(name: str, revision: str | None, option: str, config: Any) -> nn.Module:
+    """Load weights in float32, in evaluation mode, with gradients.
 
     Raises:
         EncoderError: when weights are missing from the checkpoint (they would be random) or cannot be read.
@@ -69,7 +69,12 @@ def load_frozen(name: str, revision: str | None, option: str, config: Any) -> nn
             f"{missing[0]!r}; they would be random. Give the folder or id of a complete pretrained encoder."
         )
     assert isinstance(model, nn.Module)
-    return model.eval().requires_grad_(False)
+    return model.eval()
+
+
+def load_frozen(name: str, revision: str | None, option: str, config: Any) -> nn.Module:
+    """Load weights in float32, in evaluation mode, without gradients; raises as `load_weights`."""
+    return load_weights(name, revision, option, config).requires_grad_(False)
 
 
 def weights_fingerprint(model: nn.Module) -> str:

@@ -13,7 +13,7 @@ import torch
 
 from mer.cache import CacheFolder, FailedUtterance, Sidecar, pending, plan_shards
 from mer.corpus import Corpus, Utterance
-from mer.extract.audio import AudioError, read_header
+from mer.corpus.audio import AudioError, read_header
 from mer.extract.config import ExtractConfig, ExtractError, Resources
 from mer.extract.encode import STORAGE, Encoders
 from mer.extract.identity import make_spec

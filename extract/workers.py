@@ -20,9 +20,11 @@ import torch
 
 from mer.cache import CacheFolder, build_shard
 from mer.corpus import Utterance
+from mer.corpus.interrupt import ctrl_c_waits
 from mer.extract.config import ExtractConfig, ExtractError, Resources
 from mer.extract.encode import EncodedShard, Encoders, encode_shard
 from mer.extract.identity import provenance
+from mer.extract.precision import exact_float32
 from mer.extract.pretrained import resolve_device
 from mer.extract.speech_encoder import SpeechEncoder
 from mer.extract.text_encoder import TextEncoder
@@ -99,7 +101,7 @@ def run_here(
         sidecar = folder.commit(unit.name, shard, provenance(encoders) | notes)
         on_event(Committed(unit.name, sidecar.bytes))
 
-    with _exact_float32(), ThreadPoolExecutor(max_workers=1, thread_name_prefix="commit") as committer:
+    with exact_float32(), ThreadPoolExecutor(max_workers=1, thread_name_prefix="commit") as committer:
         writing: Future[None] | None = None
         for unit in units:
             started = time.time()
@@ -132,7 +134,7 @@ def run_in_processes(
         tasks.put(None)
     processes: list[BaseProcess] = []
     try:
-        with _single_threaded_children(), _ctrl_c_waits():
+        with _single_threaded_children(), ctrl_c_waits(), _never_heard_by_children():
             for number in range(workers):
                 arguments = (tasks, events, folder, config, resources)
                 process = context.Process(target=_worker, args=arguments, name=f"mer-extract-{number}", daemon=True)
@@ -219,33 +221,17 @@ def _single_threaded_children() -> Iterator[None]:
 
 
 @contextmanager
-def _ctrl_c_waits() -> Iterator[None]:
-    """Ctrl-C takes effect at the end of the block, and processes that are started in it never hear it.
+def _never_heard_by_children() -> Iterator[None]:
+    """Processes that are started in the block never hear Ctrl-C.
 
     Otherwise one that still imports would die with a traceback, or be cut off from a parent that has half started it.
+    Children inherit the mask; the parent's other threads still take the signal.
     """
     if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "pthread_sigmask"):
         yield
         return
-    pressed: list[int] = []
-    # Both are needed: children inherit the mask, but the parent's other threads still take the signal.
-    handler = signal.signal(signal.SIGINT, lambda number, frame: pressed.append(number))
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-        signal.signal(signal.SIGINT, handler or signal.SIG_DFL)
-    if pressed:
-        raise KeyboardInterrupt
-
-
-@contextmanager
-def _exact_float32() -> Iterator[None]:
-    """TF32 off: PyTorch allows it in convolutions by default, a thousand times float32's rounding."""
-    cudnn, matmul = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
-    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
-    try:
-        yield
-    finally:
-        torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = cudnn, matmul

@@ -1,12 +1,37 @@
-"""Grids: the rows of one table, each a head, beside what a paper reports for it."""
+"""Grids: the rows of one table, each a head or a fine-tuned model, beside what a paper reports for it."""
 
 from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar, runtime_checkable
 
-from mer.heads.config import SPEECH, HeadConfig
+from mer.heads.config import SPEECH
 from mer.heads.errors import HeadError
 
 MULTI_LEVEL = "multi-level"
 """The fusion of a row that averages the logits of a coattention and a late head (Zhao 2022, section 2.4)."""
+BRANCHES = (*SPEECH, "T", "speech", "text")
+"""What rows can need, in the order in which it is told: granularities of a cache, or encoders that are trained."""
+
+
+@runtime_checkable
+class RowConfig(Protocol):
+    """What a grid knows of a row's config; `HeadConfig` is one."""
+
+    @property
+    def fusion(self) -> str:
+        """How the branches are put together."""
+        ...
+
+    @property
+    def branches(self) -> tuple[str, ...]:
+        """What the row needs, in its fixed order."""
+        ...
+
+    def identity(self) -> dict[str, object]:
+        """All that can change a number."""
+        ...
+
+
+Config = TypeVar("Config", bound=RowConfig)
 
 
 class GridError(HeadError):
@@ -14,15 +39,17 @@ class GridError(HeadError):
 
 
 @dataclass(frozen=True, kw_only=True)
-class GridRow:
+class GridRow(Generic[Config]):
     """One row of a table."""
 
     name: str
     """What the table calls it; no two rows share one."""
-    configs: tuple[HeadConfig, ...]
-    """The head of the row; for a multi-level row the coattention head and the late one, in this order."""
+    configs: tuple[Config, ...]
+    """The head or model of the row; for a multi-level row the coattention head and the late one, in this order."""
     published_ua: float | None = None
     """UA that the paper reports for this row, in percent."""
+    published_wa: float | None = None
+    """WA that the paper reports for this row, in percent."""
 
     @property
     def multi_level(self) -> bool:
@@ -36,8 +63,8 @@ class GridRow:
 
     @property
     def branches(self) -> tuple[str, ...]:
-        """Granularities that the row needs, text included."""
-        return tuple(name for name in (*SPEECH, "T") if any(name in config.branches for config in self.configs))
+        """Granularities that the row needs, text included; encoders, for a row that is fine-tuned."""
+        return tuple(name for name in BRANCHES if any(name in config.branches for config in self.configs))
 
     def identity(self) -> list[dict[str, object]]:
         """All that can change a number of this row; two rows with one identity are the same row."""
@@ -45,7 +72,7 @@ class GridRow:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Grid:
+class Grid(Generic[Config]):
     """One table."""
 
     name: str
@@ -53,8 +80,8 @@ class Grid:
     title: str
     """One line above the table."""
     paper: str | None = None
-    """Whose figures `published_ua` are."""
-    rows: tuple[GridRow, ...]
+    """Whose figures `published_ua` and `published_wa` are."""
+    rows: tuple[GridRow[Config], ...]
     """At least one, in the order in which they are trained and printed."""
 
     def __post_init__(self) -> None:

@@ -1,5 +1,6 @@
 """What a grid needs of a cache, asked before anything is trained."""
 
+from mer.heads.config import HeadConfig
 from mer.heads.errors import HeadError
 from mer.heads.feature_store import layer_positions
 from mer.heads.features import Features
@@ -7,7 +8,7 @@ from mer.heads.grid import Grid, GridError, GridRow
 from mer.protocol import session_names
 
 
-def check_grid(cache: Features, grid: Grid) -> None:
+def check_grid(cache: Features, grid: Grid[HeadConfig]) -> None:
     """Refuse a grid that needs what the cache does not hold.
 
     Raises:
@@ -38,7 +39,7 @@ def check_grid(cache: Features, grid: Grid) -> None:
         raise GridError("\n".join(problems))
 
 
-def _layer_problems(cache: Features, row: GridRow) -> list[str]:
+def _layer_problems(cache: Features, row: GridRow[HeadConfig]) -> list[str]:
     found: dict[str, None] = {}
     for config in row.configs:
         for name in config.branches:

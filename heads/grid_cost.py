@@ -11,7 +11,7 @@ READ = 20
 """What it costs to read and average one value of a unit, in multiplications: memory is slower than products."""
 
 
-def row_costs(cache: Features, grid: Grid) -> list[float]:
+def row_costs(cache: Features, grid: Grid[HeadConfig]) -> list[float]:
     """Products of one epoch of each row, times its runs; a guess, and only their ratios mean anything.
 
     Args:

@@ -8,27 +8,47 @@ from difflib import get_close_matches
 from importlib.resources import files
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic
 
 from mer.heads.config import HeadConfig
-from mer.heads.errors import HeadError
-from mer.heads.grid import MULTI_LEVEL, Grid, GridError, GridRow
-from mer.heads.grid_options import field_name, option_names, option_value, parse_granularity, shown
+from mer.heads.grid import MULTI_LEVEL, Config, Grid, GridError, GridRow
+from mer.heads.grid_kind import HEAD_GRIDS, HEADS, PARTS, GridKind
+from mer.heads.grid_options import parse_granularity, shown
 from mer.heads.toml_lines import TomlLines
 
 TABLES = ("grid", "defaults", "rows", "axes")
-ABOUT = ("title", "paper")
-PARTS = ("coattention", "late")
-"""Options of a multi-level row: the granularities of its two heads."""
-ROW_ONLY = ("name", "published_ua", *PARTS)
-SHAPE = {"granularity", "modality", "fusion", *PARTS}
-"""Options that decide which branches a head has; where one of them is no value at all, the rest cannot be judged."""
+ABOUT = ("title", "paper", "kind")
+PUBLISHED = {"published_ua": "UA", "published_wa": "WA"}
+ROW_ONLY = ("name", *PUBLISHED)
 
 
-def preset_names() -> tuple[str, ...]:
-    """The grids that come with mer."""
+def preset_names(kind: str | None = None) -> tuple[str, ...]:
+    """The grids that come with mer; those of one kind, where it is given."""
     folder = files("mer.heads") / "presets"
-    return tuple(sorted(file.name.removesuffix(".toml") for file in folder.iterdir() if file.name.endswith(".toml")))
+    presets = {file.name.removesuffix(".toml"): file for file in folder.iterdir() if file.name.endswith(".toml")}
+    if kind is None:
+        return tuple(sorted(presets))
+    kinds = {name: tomllib.loads(file.read_text("utf-8"))["grid"].get("kind", HEADS) for name, file in presets.items()}
+    return tuple(sorted(name for name in presets if kinds[name] == kind))
+
+
+def kind_of_grid(name_or_file: str, kinds: Sequence[str]) -> str:
+    """What the rows of a grid are: its `kind`, heads if it names none.
+
+    Args:
+        name_or_file: one of `preset_names()`, or the path of a TOML file.
+        kinds: names of the kinds that there are.
+
+    Raises:
+        GridError: there is no such grid, or its kind is none of these.
+    """
+    source, _, text = _source(name_or_file)
+    about = _parsed(source, text).get("grid", {})
+    kind = about.get("kind", HEADS) if isinstance(about, dict) else HEADS
+    if kind not in kinds:
+        line = TomlLines(text).line("grid", "kind")
+        raise GridError(f"the grid cannot be run:\n{source}:{line}: kind must be {' or '.join(map(repr, kinds))}, got {kind!r}")
+    return str(kind)
 
 
 def read_grid(
@@ -36,30 +56,34 @@ def read_grid(
     *,
     fallbacks: Mapping[str, Any] | None = None,
     overrides: Mapping[str, Any] | None = None,
-) -> Grid:
+) -> Grid[HeadConfig]:
+    """Read a preset, or a grid file, of heads; see `read_grid_of`."""
+    return read_grid_of(HEAD_GRIDS, name_or_file, fallbacks=fallbacks, overrides=overrides)
+
+
+def read_grid_of(
+    kind: GridKind[Config],
+    name_or_file: str,
+    *,
+    fallbacks: Mapping[str, Any] | None = None,
+    overrides: Mapping[str, Any] | None = None,
+) -> Grid[Config]:
     """Read a preset, or a grid file.
 
     Args:
+        kind: what the rows are.
         name_or_file: one of `preset_names()`, or the path of a TOML file.
-        fallbacks: fields of `HeadConfig` for what the grid leaves open.
-        overrides: fields of `HeadConfig` that go before what the grid says; an axis of such a field is dropped.
+        fallbacks: fields of the rows' config for what the grid leaves open.
+        overrides: fields that go before what the grid says; an axis of such a field is dropped.
 
     Raises:
         GridError: there is no such grid, or it has faults: all of them, each with its line.
-        HeadError: `overrides` that no head can have.
+        ValueError: of `kind.make`, for `overrides` that no row can have.
     """
-    HeadConfig(**(overrides or {}))
-    if name_or_file in preset_names():
-        source, name = f"{name_or_file}.toml", name_or_file
-        text = (files("mer.heads") / "presets" / source).read_text(encoding="utf-8")
-    else:
-        source, name = name_or_file, Path(name_or_file).stem
-        text = _text(Path(name_or_file))
-    try:
-        document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as problem:
-        raise GridError(f"{source}: no valid TOML: {problem}") from None
-    reader = _Reader(document, TomlLines(text), {**(fallbacks or {})}, {**(overrides or {})})
+    kind.make(**(overrides or {}))
+    source, name, text = _source(name_or_file)
+    document = _parsed(source, text)
+    reader = _Reader(kind, document, TomlLines(text), {**(fallbacks or {})}, {**(overrides or {})})
     about, rows = reader.about(), reader.rows()
     if reader.faults:
         raise GridError(
@@ -70,6 +94,21 @@ def read_grid(
         return Grid(name=name, title=title, paper=paper, rows=tuple(rows))
     except GridError as problem:
         raise GridError(f"{source}: {problem}") from None
+
+
+def _source(name_or_file: str) -> tuple[str, str, str]:
+    """What errors call a grid, its name, and its text."""
+    if name_or_file in preset_names():
+        source = f"{name_or_file}.toml"
+        return source, name_or_file, (files("mer.heads") / "presets" / source).read_text(encoding="utf-8")
+    return name_or_file, Path(name_or_file).stem, _text(Path(name_or_file))
+
+
+def _parsed(source: str, text: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as problem:
+        raise GridError(f"{source}: no valid TOML: {problem}") from None
 
 
 def _text(path: Path) -> str:
@@ -83,19 +122,25 @@ def _text(path: Path) -> str:
         raise GridError(f"{path}: no valid TOML: {problem}") from None
 
 
-class _Reader:
+class _Reader(Generic[Config]):
     """One document; what is wrong with it is collected in `faults`, each with its line."""
 
     def __init__(
-        self, document: Mapping[str, Any], lines: TomlLines, fallbacks: Mapping[str, Any], overrides: Mapping[str, Any]
+        self,
+        kind: GridKind[Config],
+        document: Mapping[str, Any],
+        lines: TomlLines,
+        fallbacks: Mapping[str, Any],
+        overrides: Mapping[str, Any],
     ) -> None:
         self.faults: set[tuple[int, str]] = set()
+        self._kind, self._names = kind, kind.options.names()
         self._document, self._lines = document, lines
         self._fallbacks, self._overrides = fallbacks, overrides
         for key in document:
             self._known(key, TABLES, "table", (key,))
         self._doubtful = False
-        self._defaults = self._values(("defaults",), self._table("defaults"), option_names())
+        self._defaults = self._values(("defaults",), self._table("defaults"), self._names)
         self._axes = self._read_axes()
         self._common_doubtful = self._doubtful
 
@@ -108,9 +153,11 @@ class _Reader:
                     found[key] = value
                 else:
                     self._fault(f"{key} must be a text in quotes, got {value!r}", "grid", key)
+        if found.get("kind", HEADS) != self._kind.name:
+            self._fault(f"kind {found.get('kind', HEADS)!r}: these are rows of kind {self._kind.name!r}", "grid", "kind")
         return found
 
-    def rows(self) -> list[GridRow]:
+    def rows(self) -> list[GridRow[Config]]:
         """Every row that can be made; those that cannot are in `faults`."""
         tables = self._document.get("rows", [{}] if self._document.get("axes") else [])
         if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
@@ -132,12 +179,12 @@ class _Reader:
         axes = {}
         for key, values in self._table("axes").items():
             option = key.replace("-", "_")
-            if not self._known(option, option_names(), "option", ("axes", key)) or field_name(option) in self._overrides:
+            if not self._known(option, self._names, "option", ("axes", key)) or self._field(option) in self._overrides:
                 continue
             if not isinstance(values, list) or not values:
                 self._fault(f"axis {option} must be a list of values, got {values!r}", "axes", key)
                 continue
-            pairs = [self._values(("axes", key), {option: value}, option_names()) for value in values]
+            pairs = [self._values(("axes", key), {option: value}, self._names) for value in values]
             chosen = [(pair[option], shown(value)) for pair, value in zip(pairs, values, strict=True) if option in pair]
             axes[option] = list({repr(value): (value, text) for value, text in chosen}.values())
             if len(axes[option]) < len(chosen):
@@ -155,7 +202,7 @@ class _Reader:
                 found[option] = self._value(option, value)
             except GridError as problem:
                 self._fault(str(problem), *place, key)
-                self._doubtful |= option in SHAPE
+                self._doubtful |= option in self._kind.shape
         return found
 
     def _value(self, option: str, value: object) -> Any:
@@ -164,30 +211,29 @@ class _Reader:
                 return value.strip()
             case "name":
                 raise GridError(f"name must be a text in quotes, got {value!r}")
-            case "published_ua":
+            case "published_ua" | "published_wa":
                 if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 100:
-                    raise GridError(f"published_ua must be a UA in percent, got {value!r}")
+                    raise GridError(f"{option} must be a {PUBLISHED[option]} in percent, got {value!r}")
                 return float(value)
             case "coattention" | "late":
                 if not isinstance(value, str):
                     raise GridError(f'{option} must be granularities such as "F+P", got {value!r}')
                 return parse_granularity(value)
             case _:
-                return option_value(option, value)
+                return self._kind.options.value(option, value)
 
-    def _rows_of(self, position: int, table: Mapping[str, Any]) -> Iterator[GridRow]:
+    def _rows_of(self, position: int, table: Mapping[str, Any]) -> Iterator[GridRow[Config]]:
         """The rows that one `[[rows]]` makes: its granularities times all axes."""
         self._doubtful = self._common_doubtful
-        several = table["granularity"] if isinstance(table.get("granularity"), list) else None
+        lists = isinstance(table.get("granularity"), list) and "granularity" in self._names
+        several = table["granularity"] if lists else None
         plain = {key: value for key, value in table.items() if key != "granularity" or several is None}
-        own = self._values(("rows", position), plain, (*option_names(), *ROW_ONLY))
+        own = self._values(("rows", position), plain, (*self._names, *ROW_ONLY, *self._kind.parts))
         for key in own.keys() & self._axes.keys() | ({"granularity"} & self._axes.keys() if several else set()):
             self._fault(f"{key} is in [axes] too: set it in one place", "rows", position, key)
             return
-        if several is not None and len(several) > 1 and "published_ua" in own:
-            self._fault(
-                "published_ua is one number, granularity several: write one [[rows]] each", "rows", position, "published_ua"
-            )
+        for key in PUBLISHED.keys() & own.keys() if several is not None and len(several) > 1 else ():
+            self._fault(f"{key} is one number, granularity several: write one [[rows]] each", "rows", position, key)
         axes = {"granularity": self._granularities(position, several)} if several is not None else {}
         axes |= self._axes
         if self._doubtful:
@@ -207,10 +253,10 @@ class _Reader:
 
     def _row(
         self, position: int, table: Mapping[str, Any], own: Mapping[str, Any], varied: Mapping[str, tuple[Any, str]]
-    ) -> GridRow | None:
+    ) -> GridRow[Config] | None:
         values = {option: value for option, (value, _) in varied.items()}
-        merged = {option: value for option, value in {**self._defaults, **own, **values}.items() if option not in ROW_ONLY}
-        if merged.get("fusion") == MULTI_LEVEL:
+        merged = {option: value for option, value in {**self._defaults, **own, **values}.items() if option in self._names}
+        if self._kind.parts and merged.get("fusion") == MULTI_LEVEL:
             configs = self._multi_level(position, own, values, merged)
         else:
             for key in own.keys() & set(PARTS):
@@ -221,12 +267,12 @@ class _Reader:
         made = tuple(config for config in configs if config is not None)
         if len(made) < len(configs):
             return None
-        name = _name(made, table, own.get("name"), {option: text for option, (_, text) in varied.items()})
-        return GridRow(name=name, configs=made, published_ua=own.get("published_ua"))
+        name = self._name(made, table, own.get("name"), {option: text for option, (_, text) in varied.items()})
+        return GridRow(name=name, configs=made, **{key: own.get(key) for key in PUBLISHED})
 
     def _multi_level(
         self, position: int, own: Mapping[str, Any], values: Mapping[str, Any], merged: Mapping[str, Any]
-    ) -> list[HeadConfig | None]:
+    ) -> list[Config | None]:
         missing = [part for part in PARTS if part not in own]
         if missing:
             self._fault(
@@ -242,17 +288,20 @@ class _Reader:
             for part in PARTS
         ]
 
-    def _config(self, position: int, merged: Mapping[str, Any], part: str | None = None) -> HeadConfig | None:
-        fields = {field_name(option): value for option, value in merged.items()}
+    def _config(self, position: int, merged: Mapping[str, Any], part: str | None = None) -> Config | None:
+        fields = {self._field(option): value for option, value in merged.items()}
         try:
-            return HeadConfig(**{**self._fallbacks, **fields, **self._overrides})
-        except HeadError as problem:
-            for each in str(problem).split("; "):
+            return self._kind.make(**{**self._fallbacks, **fields, **self._overrides})
+        except ValueError as problem:
+            for each in str(problem).split(self._kind.between_faults):
                 self._fault(each, *self._place_of(each, position, part))
             return None
 
+    def _field(self, option: str) -> str:
+        return self._kind.options.field(option)
+
     def _place_of(self, problem: str, position: int, part: str | None) -> tuple[str | int, ...]:
-        """The key that a message of `HeadConfig` is about."""
+        """The key that a message of a config is about."""
         words = re.findall(r"\w+", problem)
         if part is not None and "granularity" in words:
             return ("rows", position, part)
@@ -269,8 +318,8 @@ class _Reader:
                         return (*place, key)
         return ("rows", position)
 
-    def _refuse_twins(self, made: Sequence[tuple[int, GridRow]]) -> None:
-        seen: dict[str, tuple[int, GridRow]] = {}
+    def _refuse_twins(self, made: Sequence[tuple[int, GridRow[Config]]]) -> None:
+        seen: dict[str, tuple[int, GridRow[Config]]] = {}
         for position, row in made:
             line = self._lines.line("rows", position)
             for key, same in ((json.dumps(row.identity(), sort_keys=True), "the same row as"), (row.name, "called as")):
@@ -280,6 +329,15 @@ class _Reader:
                     advice = "leave one out" if same == "the same row as" else "give one another name"
                     self._fault(f"{row.name!r} is {same} {other.name!r}{where}: {advice}", "rows", position)
                     break
+
+    def _name(self, configs: tuple[Config, ...], table: Mapping[str, Any], given: str | None, varied: Mapping[str, str]) -> str:
+        """The name that was given, or what the row is made of; then whatever else tells the row from its neighbours."""
+        shape = self._kind.shape
+        if given is not None:
+            return " ".join([given, *(text if option in shape else f"{option}={text}" for option, text in varied.items())])
+        own = {key.replace("-", "_"): shown(value) for key, value in table.items()}
+        rest = {option: text for option, text in {**own, **varied}.items() if option not in shape and option not in ROW_ONLY}
+        return " ".join([self._kind.name_of(configs), *(f"{option}={text}" for option, text in rest.items())])
 
     def _known(self, key: str, valid: Sequence[str], kind: str, place: tuple[str | int, ...]) -> bool:
         if key in valid:
@@ -291,16 +349,3 @@ class _Reader:
 
     def _fault(self, text: str, *place: str | int) -> None:
         self.faults.add((self._lines.line(*place), text))
-
-
-def _name(configs: Sequence[HeadConfig], table: Mapping[str, Any], given: str | None, varied: Mapping[str, str]) -> str:
-    """The name that was given, or head and branches; then whatever else tells the row from its neighbours."""
-    if given is not None:
-        return " ".join([given, *(text if option in SHAPE else f"{option}={text}" for option, text in varied.items())])
-    if len(configs) > 1:
-        head = f"{MULTI_LEVEL} {', '.join('+'.join(config.granularities) for config in configs)}"
-    else:
-        head = f"{configs[0].fusion} {'+'.join(configs[0].branches)}"
-    own = {key.replace("-", "_"): shown(value) for key, value in table.items()}
-    rest = {option: text for option, text in {**own, **varied}.items() if option not in SHAPE and option not in ROW_ONLY}
-    return " ".join([head, *(f"{option}={text}" for option, text in rest.items())])

@@ -1,59 +1,73 @@
-"""Options of a grid file: their names, and the values of TOML as `HeadConfig` wants them."""
+"""Options of a grid file: their names, and the values of TOML as the fields of a config want them."""
 
 import dataclasses
 import types
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from mer.heads.config import HeadConfig
 from mer.heads.grid import GridError
 
 KINDS: Mapping[type, str] = {bool: "true or false", int: "a whole number", float: "a number", str: "a text in quotes"}
-FIELDS: Mapping[str, str] = {"granularity": "granularities"}
-"""Options that are called otherwise than their field."""
 
 
-def option_names() -> tuple[str, ...]:
-    """Every option that a row can set, in the order of `HeadConfig`."""
-    own = {field: option for option, field in FIELDS.items()}
-    return tuple(own.get(field.name, field.name) for field in dataclasses.fields(HeadConfig))
+@dataclass(frozen=True, kw_only=True)
+class GridOptions:
+    """The fields of one config as options of a grid file."""
 
+    config: type
+    """A frozen dataclass, such as `HeadConfig`."""
+    renamed: Mapping[str, str] = field(default_factory=dict)
+    """Options that are called otherwise than their field."""
 
-def field_name(option: str) -> str:
-    """The field of `HeadConfig` behind an option."""
-    return FIELDS.get(option, option)
+    def names(self) -> tuple[str, ...]:
+        """Every option that a row can set, in the order of the fields."""
+        own = {name: option for option, name in self.renamed.items()}
+        return tuple(own.get(each.name, each.name) for each in dataclasses.fields(self.config))
 
+    def field(self, option: str) -> str:
+        """The field behind an option."""
+        return self.renamed.get(option, option)
 
-def option_value(option: str, value: object) -> Any:
-    """A value of a grid file as its field holds it.
+    def value(self, option: str, value: object) -> Any:
+        """A value of a grid file as its field holds it.
 
-    Args:
-        option: one of `option_names()`.
-        value: what the file says. `granularity` is `"F+S"`; `seeds` a count or a list; `folds` and `layers` are
-            a list or a text such as `"1-5"`.
+        Args:
+            option: one of `names()`.
+            value: what the file says. `granularity` is `"F+S"`; `seeds` a count or a list; `folds` and `layers` are
+                a list or a text such as `"1-5"`.
 
-    Raises:
-        GridError: a value of another type, saying which is expected.
-    """
-    match option:
-        case "granularity":
-            return parse_granularity(_checked(option, value, str))
-        case "seeds" if _is(value, int):
-            return tuple(range(_checked(option, value, int)))
-        case "seeds":
-            return _listed(option, value, (int,), "a count or a list such as [0, 1, 2]")
-        case "layers" if isinstance(value, str):
-            return tuple(int(each) for each in _ranges(option, value))
-        case "layers":
-            return _listed(option, value, (int,), 'a list such as [6, 7, 8] or a text such as "6-8"')
-        case "folds" if isinstance(value, str):
-            return _ranges(option, value)
-        case "folds":
-            return tuple(
-                str(each) for each in _listed(option, value, (int, str), 'a list such as ["1", "2"] or a text such as "1-5"')
-            )
-        case _:
-            return _checked(option, value, _kind(option))
+        Raises:
+            GridError: a value of another type, saying which is expected.
+        """
+        match option:
+            case "granularity":
+                return parse_granularity(_checked(option, value, str))
+            case "seeds" if _is(value, int):
+                return tuple(range(_checked(option, value, int)))
+            case "seeds":
+                return _listed(option, value, (int,), "a count or a list such as [0, 1, 2]")
+            case "layers" if isinstance(value, str):
+                return tuple(int(each) for each in _ranges(option, value))
+            case "layers":
+                return _listed(option, value, (int,), 'a list such as [6, 7, 8] or a text such as "6-8"')
+            case "folds" if isinstance(value, str):
+                return _ranges(option, value)
+            case "folds":
+                listed = _listed(option, value, (int, str), 'a list such as ["1", "2"] or a text such as "1-5"')
+                return tuple(str(each) for each in listed)
+            case "aux_weights":
+                return tuple(float(each) for each in _listed(option, value, (float,), "two numbers such as [1.0, 0.5]"))
+            case _:
+                return _checked(option, value, self._kind(option))
+
+    def _kind(self, option: str) -> type:
+        hint = get_type_hints(self.config)[self.field(option)]
+        if get_origin(hint) in (Union, types.UnionType):
+            hint = next(each for each in get_args(hint) if each is not types.NoneType)
+        if get_origin(hint) is Literal:
+            hint = type(get_args(hint)[0])
+        return hint if hint in KINDS else str
 
 
 def parse_granularity(text: str) -> tuple[str, ...]:
@@ -66,15 +80,6 @@ def shown(value: object) -> str:
     if isinstance(value, list):
         return ",".join(shown(each) for each in value)
     return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def _kind(option: str) -> type:
-    hint = get_type_hints(HeadConfig)[field_name(option)]
-    if get_origin(hint) in (Union, types.UnionType):
-        hint = next(each for each in get_args(hint) if each is not types.NoneType)
-    if get_origin(hint) is Literal:
-        hint = type(get_args(hint)[0])
-    return hint if hint in KINDS else str
 
 
 def _is(value: object, kind: type) -> bool:

@@ -7,10 +7,9 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic
 
-from mer.heads.features import Features
-from mer.heads.grid import Grid, GridRow
+from mer.heads.grid import Config, Grid, GridRow
 from mer.heads.run_directory import write_atomically
 from mer.heads.train_head import Result
 from mer.protocol import ProtocolError, RunAnswers, against_published, answers_from_table, compare_rows
@@ -19,10 +18,26 @@ GRID_FORMAT = 1
 
 
 @dataclass(frozen=True, kw_only=True)
-class RowResult:
+class GridOrigin:
+    """What the rows of a grid are trained on."""
+
+    corpus: str
+    """Name of the corpus."""
+    synthetic: bool
+    """Whether the speech is synthetic."""
+    key: str | None
+    """Key of the feature cache; None for rows that are fine-tuned."""
+    ids: tuple[str, ...]
+    """Of its utterances."""
+    labels: tuple[str, ...]
+    """The corpus' own label of each."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RowResult(Generic[Config]):
     """What became of one row."""
 
-    row: GridRow
+    row: GridRow[Config]
     """The row."""
     result: Result | None
     """Its result; None when the row failed."""
@@ -30,35 +45,39 @@ class RowResult:
     """Why the row failed."""
 
 
-def grid_folder(cache: Features, grid: Grid) -> str:
+def grid_folder(origin: GridOrigin, grid: Grid[Config]) -> str:
     """Name of the folder of `grid.json`: another one for other rows, another cache or one that has grown."""
     identity = {
         "format": GRID_FORMAT,
-        "cache_key": cache.key,
-        "utterances": [list(cache.utterances.ids), list(cache.utterances.labels)],
-        "rows": [[row.name, row.published_ua, row.identity()] for row in grid.rows],
+        "cache_key": origin.key,
+        "utterances": [list(origin.ids), list(origin.labels)],
+        "rows": [[row.name, row.published_ua, row.identity(), *_published_wa(row)] for row in grid.rows],
     }
     digest = hashlib.sha256(json.dumps(identity, sort_keys=True, allow_nan=False).encode()).hexdigest()[:8]
     name = re.sub(r"[^\w.-]+", "-", grid.name)
-    return f"{cache.spec['corpus']['name']}-{name}-{digest}"
+    return f"{origin.corpus}-{name}-{digest}"
 
 
-def grid_document(cache: Features, grid: Grid, done: Sequence[RowResult]) -> dict[str, Any]:
+def _published_wa(row: GridRow[Config]) -> list[float]:
+    return [] if row.published_wa is None else [row.published_wa]
+
+
+def grid_document(origin: GridOrigin, grid: Grid[Config], done: Sequence[RowResult[Config]]) -> dict[str, Any]:
     """The content of `grid.json`; nothing in it depends on how often the grid was interrupted."""
     pending = [_pending(row) for row in grid.rows[len(done) :]]
     return {
         "format": GRID_FORMAT,
         "grid": {"name": grid.name, "title": grid.title, "paper": grid.paper},
-        "corpus": cache.spec["corpus"]["name"],
-        "synthetic": cache.synthetic,
-        "cache_key": cache.key,
+        "corpus": origin.corpus,
+        "synthetic": origin.synthetic,
+        "cache_key": origin.key,
         "rows": [*(_finished(each) for each in done), *pending],
         "comparisons": [],
         "not_compared": {},
     }
 
 
-def _pending(row: GridRow) -> dict[str, Any]:
+def _pending(row: GridRow[Config]) -> dict[str, Any]:
     return {
         "name": row.name,
         "status": "pending",
@@ -66,10 +85,11 @@ def _pending(row: GridRow) -> dict[str, Any]:
         "branches": list(row.branches),
         "configs": row.identity(),
         "published_ua": row.published_ua,
+        "published_wa": row.published_wa,
     }
 
 
-def _finished(done: RowResult) -> dict[str, Any]:
+def _finished(done: RowResult[Config]) -> dict[str, Any]:
     if done.result is None:
         return {**_pending(done.row), "status": "failed", "failure": done.failure}
     values = done.result.values
@@ -77,27 +97,28 @@ def _finished(done: RowResult) -> dict[str, Any]:
         **_pending(done.row),
         "status": "done",
         "directory": done.result.directory.name,
-        "paper": _paper(done.row, values["summary"]),
+        "paper": _paper(done.row.published_ua, values["summary"], "ua"),
+        "paper_wa": _paper(done.row.published_wa, values["summary"], "wa"),
         "summary": values["summary"],
         "utterances": values["utterances"],
         "failed_runs": values["failed_runs"],
     }
 
 
-def _paper(row: GridRow, summary: Mapping[str, Any]) -> dict[str, object] | None:
+def _paper(published: float | None, summary: Mapping[str, Any], measure: str) -> dict[str, object] | None:
     """Ours beside the paper's, where it has a figure."""
-    if row.published_ua is None:
+    if published is None:
         return None
-    ua = summary["all"]["ua"]
+    score = summary["all"][measure]
     return against_published(
-        ours=ua["mean_of_folds"],
-        std_seeds=ua["std_seeds"],
+        ours=score["mean_of_folds"],
+        std_seeds=score["std_seeds"],
         seeds=len(summary["seeds"]),
-        published=row.published_ua / 100,
+        published=published / 100,
     ).as_dict()
 
 
-def grid_comparisons(done: Sequence[RowResult]) -> dict[str, Any]:
+def grid_comparisons(done: Sequence[RowResult[Config]]) -> dict[str, Any]:
     """Every row against the best one; a row that cannot be compared is named with the reason."""
     results = {each.row.name: each.result for each in done if each.result is not None}
     if len(results) < 2:

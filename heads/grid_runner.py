@@ -3,15 +3,16 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Generic, Protocol, runtime_checkable
 
+from mer.heads.config import HeadConfig
 from mer.heads.errors import HeadError
 from mer.heads.feature_store import FeatureStore
 from mer.heads.features import Features
-from mer.heads.grid import Grid, GridRow
+from mer.heads.grid import Config, Grid, GridRow
 from mer.heads.grid_check import check_grid
 from mer.heads.grid_cost import row_costs
-from mer.heads.grid_record import RowResult, grid_comparisons, grid_document, grid_folder, write_grid
+from mer.heads.grid_record import GridOrigin, RowResult, grid_comparisons, grid_document, grid_folder, write_grid
 from mer.heads.multi_level import train_multi_level
 from mer.heads.progress import Event
 from mer.heads.train_head import Result, open_store, train_head
@@ -71,12 +72,12 @@ GridProgress = Callable[[GridEvent], None]
 
 
 @dataclass(frozen=True, kw_only=True)
-class GridResult:
+class GridResult(Generic[Config]):
     """A table that is as finished as it can be."""
 
     directory: Path
     """Where `grid.json` is."""
-    rows: tuple[RowResult, ...]
+    rows: tuple[RowResult[Config], ...]
     """In the order of the grid."""
     values: Mapping[str, Any]
     """What `grid.json` holds."""
@@ -94,7 +95,7 @@ class RowTrainer(Protocol):
     def __call__(
         self,
         cache: Features,
-        row: GridRow,
+        row: GridRow[HeadConfig],
         runs: Path,
         *,
         progress: Callable[[Event], None] | None,
@@ -107,7 +108,7 @@ class RowTrainer(Protocol):
 
 def train_row(
     cache: Features,
-    row: GridRow,
+    row: GridRow[HeadConfig],
     runs: Path,
     *,
     progress: Callable[[Event], None] | None,
@@ -123,13 +124,13 @@ def train_row(
 
 def run_grid(
     cache: Features,
-    grid: Grid,
+    grid: Grid[HeadConfig],
     runs: Path,
     *,
     progress: GridProgress | None = None,
     command: str | None = None,
     train: RowTrainer = train_row,
-) -> GridResult:
+) -> GridResult[HeadConfig]:
     """Train every row of `grid`, and write `runs/<corpus>-<grid>-<digest>/grid.json` after each.
 
     Rows are results like any other: what an earlier command or another grid has finished is taken as it is, and an
@@ -152,35 +153,73 @@ def run_grid(
     tell = progress or (lambda event: None)
     check_grid(cache, grid)
     stores = _stores(grid)
-    directory = runs / grid_folder(cache, grid)
-    directory.mkdir(parents=True, exist_ok=True)
     tell(GridStarted(costs=tuple(row_costs(cache, grid))))
-    done: list[RowResult] = []
+
+    def train_one(row: GridRow[HeadConfig]) -> Result:
+        return train(cache, row, runs, progress=tell, command=command, store=stores[_memory(row)])
+
+    table = cache.utterances
+    origin = GridOrigin(
+        corpus=cache.spec["corpus"]["name"],
+        synthetic=cache.synthetic,
+        key=cache.key,
+        ids=tuple(table.ids),
+        labels=tuple(table.labels),
+    )
+    return run_rows(grid, origin, runs, train_one, tell=tell, recorded=(HeadError, ProtocolError))
+
+
+def run_rows(
+    grid: Grid[Config],
+    origin: GridOrigin,
+    runs: Path,
+    train: Callable[[GridRow[Config]], Result],
+    *,
+    tell: Callable[[GridEvent], None],
+    recorded: tuple[type[Exception], ...],
+    writes: bool = True,
+) -> GridResult[Config]:
+    """Train the rows of any kind of grid in their order, and write `grid.json` after each.
+
+    Args:
+        grid: the table.
+        origin: what it is trained on.
+        runs: folder of run directories.
+        train: the result of one row.
+        tell: called with what happens.
+        recorded: errors of `train` that are a row's own; any other ends the grid.
+        writes: whether this process writes `grid.json`; of several that train together, one does.
+    """
+    directory = runs / grid_folder(origin, grid)
+    directory.mkdir(parents=True, exist_ok=True)
+    done: list[RowResult[Config]] = []
     for number, row in enumerate(grid.rows, 1):
         tell(RowStarted(row=number, rows=len(grid.rows), name=row.name, parts=len(row.configs)))
         try:
-            result = train(cache, row, runs, progress=tell, command=command, store=stores[_memory(row)])
-            done.append(RowResult(row=row, result=result, failure=None))
-        except (HeadError, ProtocolError) as problem:
+            done.append(RowResult(row=row, result=train(row), failure=None))
+        except recorded as problem:
             done.append(RowResult(row=row, result=None, failure=str(problem)))
-        write_grid(directory, grid_document(cache, grid, done))
+        if writes:
+            write_grid(directory, grid_document(origin, grid, done))
         tell(_row_done(number, len(grid.rows), done[-1]))
+    if not writes:
+        return GridResult(directory=directory, rows=tuple(done), values={})
     tell(ComparisonStarted(rows=sum(each.result is not None for each in done)))
-    values = write_grid(directory, {**grid_document(cache, grid, done), **grid_comparisons(done)})
+    values = write_grid(directory, {**grid_document(origin, grid, done), **grid_comparisons(done)})
     return GridResult(directory=directory, rows=tuple(done), values=values)
 
 
-def _memory(row: GridRow) -> tuple[str, float | None, float | None]:
+def _memory(row: GridRow[HeadConfig]) -> tuple[str, float | None, float | None]:
     config = row.configs[0]
     return config.device, config.ram_gib, config.device_memory_gib
 
 
-def _stores(grid: Grid) -> dict[tuple[str, float | None, float | None], FeatureStore]:
+def _stores(grid: Grid[HeadConfig]) -> dict[tuple[str, float | None, float | None], FeatureStore]:
     """One store for all rows that share a device and its limits, so that features are loaded once."""
     return {_memory(row): open_store(row.configs[0]) for row in grid.rows}
 
 
-def _row_done(number: int, rows: int, done: RowResult) -> RowDone:
+def _row_done(number: int, rows: int, done: RowResult[Config]) -> RowDone:
     return RowDone(
         row=number,
         rows=rows,

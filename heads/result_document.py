@@ -36,6 +36,63 @@ def result_document(
         failed: fold, seed and reason of the others.
         device: where the runs were trained.
     """
+    return result_values(
+        corpus=cache.spec["corpus"]["name"],
+        synthetic=cache.synthetic,
+        config=config.as_dict(),
+        branches=branches,
+        selection=selection,
+        classes=classes,
+        finished=finished,
+        failed=failed,
+        device=device,
+    ) | {
+        "cache_key": cache.key,
+        "features": dict(cache.spec),
+        "utterances": {**utterance_counts(selection), "failed_extraction": len(cache.failed)},
+        "layers": {name: list(config.layers or cache.layers(name)) for name in branches},
+        "layer_shares": {
+            name: np.mean([run.layer_shares[name] for run in finished], axis=0).tolist()
+            for name in branches
+            if all(name in run.layer_shares for run in finished)
+        },
+    }
+
+
+def utterance_counts(selection: Selection) -> dict[str, Any]:
+    """Who takes part and who does not."""
+    return {
+        "used": len(selection.ids),
+        "other_labels": sum(selection.left_out.values()),
+        "by_other_label": selection.left_out,
+    }
+
+
+def result_values(
+    *,
+    corpus: str,
+    synthetic: bool,
+    config: Mapping[str, Any],
+    branches: Sequence[str],
+    selection: Selection,
+    classes: ClassMap,
+    finished: Sequence[FinishedRun],
+    failed: Sequence[Mapping[str, Any]],
+    device: str,
+) -> dict[str, Any]:
+    """What every result holds, whether a head was trained or whole encoders.
+
+    Args:
+        corpus: name of the corpus.
+        synthetic: whether its speech is synthetic.
+        config: the config as JSON knows it.
+        branches: granularities of a head, or the encoders that were trained.
+        selection: utterances that took part.
+        classes: their classes.
+        finished: runs that ended with a number.
+        failed: fold, seed and reason of the others.
+        device: where the runs were trained.
+    """
     style = dict(zip(selection.ids, selection.styles, strict=True))
     predictions = [
         RunPredictions(
@@ -49,24 +106,15 @@ def result_document(
     ]
     return {
         "format": RESULT_FORMAT,
-        "corpus": cache.spec["corpus"]["name"],
-        "synthetic": cache.synthetic,
-        "cache_key": cache.key,
-        "config": config.as_dict(),
+        "corpus": corpus,
+        "synthetic": synthetic,
+        "cache_key": None,
+        "config": dict(config),
         "branches": list(branches),
-        "utterances": {
-            "used": len(selection.ids),
-            "other_labels": sum(selection.left_out.values()),
-            "by_other_label": selection.left_out,
-            "failed_extraction": len(cache.failed),
-        },
+        "utterances": {**utterance_counts(selection), "failed_extraction": 0},
         "summary": summarise(predictions, classes.classes).as_dict(),
-        "layers": {name: list(config.layers or cache.layers(name)) for name in branches},
-        "layer_shares": {
-            name: np.mean([run.layer_shares[name] for run in finished], axis=0).tolist()
-            for name in branches
-            if all(name in run.layer_shares for run in finished)
-        },
+        "layers": {},
+        "layer_shares": {},
         "runs": [_run_row(run, len(classes.classes)) for run in finished],
         "failed_runs": list(failed),
         "device": device,

@@ -4,23 +4,25 @@ config.json       what was asked for, written first; a folder with another one i
 provenance.json   versions and command of each start
 metrics.jsonl     one line per epoch, appended while training
 finished/         one JSON per finished run: its commit marker, removed once result.json is there
-weights/          fold1-seed0.safetensors: best parameters and normalisation statistics
+weights/          fold1-seed0.safetensors: best parameters and normalisation statistics; of a model that was trained
+                  end to end a folder fold1-seed0/
 predictions.csv   test utterances of every run
 logits.safetensors  their logits in float64, one tensor (utterances, classes) per run
 result.json       written last
 """
 
 import csv
+import hashlib
 import io
 import json
 import os
 import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Protocol, runtime_checkable
 from uuid import uuid4
 
 import torch
@@ -34,6 +36,18 @@ if sys.platform != "win32":
     import fcntl
 
 
+@runtime_checkable
+class EpochRecord(Protocol):
+    """A line of `metrics.jsonl`, less fold and seed: a dataclass of plain numbers."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    @property
+    def validation_ua(self) -> float:
+        """Unweighted accuracy of the validation utterances."""
+        ...
+
+
 @dataclass(frozen=True, kw_only=True)
 class FinishedRun:
     """What a result needs of one finished run, as it stands in `finished/`."""
@@ -44,7 +58,7 @@ class FinishedRun:
     """Seed of the run."""
     best_epoch: int
     """Epoch whose weights were kept."""
-    epochs: tuple[Epoch, ...]
+    epochs: tuple[EpochRecord, ...]
     """Every epoch."""
     ids: tuple[str, ...]
     """Test utterances."""
@@ -72,13 +86,22 @@ class FinishedRun:
 class RunDirectory:
     """One result on disk."""
 
-    def __init__(self, path: Path, config: Mapping[str, Any]) -> None:
+    def __init__(
+        self, path: Path, config: Mapping[str, Any], *, epoch: Callable[..., EpochRecord] = Epoch, suffix: str = ".safetensors"
+    ) -> None:
         """Open the folder of `config`, or make it.
+
+        Args:
+            path: the folder.
+            config: what names it.
+            epoch: makes what a line of `metrics.jsonl` holds from its values.
+            suffix: ending of a run's weights; none where they are a folder.
 
         Raises:
             HeadError: the folder holds the result of another config.
         """
         self.path = path
+        self._epoch, self._suffix = epoch, suffix
         (path / "finished").mkdir(parents=True, exist_ok=True)
         (path / "weights").mkdir(exist_ok=True)
         text = json.dumps(config, indent=2, sort_keys=True, allow_nan=False) + "\n"
@@ -111,27 +134,31 @@ class RunDirectory:
         values: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
         return values
 
-    def finished(self) -> list[FinishedRun]:
-        """Runs that were committed whole. One whose weights are missing counts as unfinished."""
+    def finished(self, *, with_weights: bool = True) -> list[FinishedRun]:
+        """Runs that were committed whole. One whose weights are missing counts as unfinished if they are wanted."""
         found = []
         for file in sorted((self.path / "finished").glob("*.json")):
             values = json.loads(file.read_text(encoding="utf-8"))
-            if self.weights(values["fold"], values["seed"]).exists():
-                found.append(_parse(values))
+            if not with_weights or self.weights(values["fold"], values["seed"]).exists():
+                found.append(_parse(values, self._epoch))
         return found
 
     def weights(self, fold: str, seed: int) -> Path:
         """Where the weights of a run are."""
-        return self.path / "weights" / f"{run_stem(fold, seed)}.safetensors"
+        return self.path / "weights" / f"{run_stem(fold, seed)}{self._suffix}"
 
     def commit(self, run: FinishedRun, tensors: Mapping[str, Tensor]) -> None:
         """Put a finished run on disk: its weights first, then the file that makes it count."""
         image = save({name: value.contiguous() for name, value in tensors.items()}, {"format": "mer-head-1"})
         write_atomically(self.weights(run.fold, run.seed), image)
+        self.commit_saved(run)
+
+    def commit_saved(self, run: FinishedRun) -> None:
+        """Make a run count whose weights are on disk already, or are not to be kept."""
         text = json.dumps(asdict(run), allow_nan=False)
         write_atomically(self.path / "finished" / f"{run_stem(run.fold, run.seed)}.json", text.encode())
 
-    def append_epoch(self, fold: str, seed: int, epoch: Epoch) -> None:
+    def append_epoch(self, fold: str, seed: int, epoch: EpochRecord) -> None:
         """Add one line to `metrics.jsonl`."""
         with (self.path / "metrics.jsonl").open("a", encoding="utf-8") as file:
             file.write(_line(fold, seed, epoch))
@@ -193,15 +220,21 @@ def run_stem(fold: str, seed: int) -> str:
     return f"fold{safe}-seed{seed}"
 
 
-def _line(fold: str, seed: int, epoch: Epoch) -> str:
+def _line(fold: str, seed: int, epoch: EpochRecord) -> str:
     return json.dumps({"fold": fold, "seed": seed, **asdict(epoch)}, allow_nan=False) + "\n"
 
 
-def _parse(values: dict[str, Any]) -> FinishedRun:
+def run_folder(corpus: str, parts: Sequence[str], identity: Mapping[str, Any]) -> str:
+    """Name of a run directory: the corpus, what was trained, and the start of the identity's hash."""
+    text = json.dumps(identity, sort_keys=True, allow_nan=False)
+    return "-".join([corpus, *parts, hashlib.sha256(text.encode()).hexdigest()[:8]])
+
+
+def _parse(values: dict[str, Any], make_epoch: Callable[..., EpochRecord]) -> FinishedRun:
     return FinishedRun(
         **{
             **values,
-            "epochs": tuple(Epoch(**epoch) for epoch in values["epochs"]),
+            "epochs": tuple(make_epoch(**epoch) for epoch in values["epochs"]),
             "ids": tuple(values["ids"]),
             "truth": tuple(values["truth"]),
             "logits": tuple(tuple(row) for row in values["logits"]),

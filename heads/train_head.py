@@ -1,12 +1,10 @@
 """Train one head over all folds and seeds, resumably, and write its result."""
 
-import hashlib
-import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Protocol, cast, runtime_checkable
 
 from mer.heads.config import HeadConfig
 from mer.heads.errors import HeadError
@@ -14,7 +12,7 @@ from mer.heads.feature_store import FeatureStore, check_held
 from mer.heads.features import Features
 from mer.heads.progress import Progress, ignore
 from mer.heads.result_document import RESULT_FORMAT, result_document
-from mer.heads.run_directory import RunDirectory, versions
+from mer.heads.run_directory import RunDirectory, run_folder, versions
 from mer.heads.run_queue import RunQueue, choose_device
 from mer.heads.selection import Selection, select
 from mer.protocol import (
@@ -36,6 +34,36 @@ class Result:
     """What `result.json` holds."""
     reused: bool
     """True when it was already there and nothing was trained."""
+
+
+@runtime_checkable
+class ProtocolSettings(Protocol):
+    """What decides the folds of a result; `HeadConfig` has it."""
+
+    @property
+    def folds(self) -> tuple[str, ...] | None:
+        """Test sessions; None takes every one."""
+        ...
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """One run per fold and seed."""
+        ...
+
+    @property
+    def validation(self) -> str:
+        """What chooses the epoch."""
+        ...
+
+    @property
+    def validation_share(self) -> float:
+        """Share of the training utterances that does."""
+        ...
+
+    @property
+    def text_disjoint(self) -> bool:
+        """Whether training loses sentences of the test session."""
+        ...
 
 
 def train_head(
@@ -113,6 +141,15 @@ def _plan(selection: Selection, classes: ClassMap, config: HeadConfig) -> list[t
             f"the cache has no session {', '.join(unknown)} to test on, only {', '.join(available)}: "
             "extract it first (`mer extract --session ...`) or leave it out of --folds"
         )
+    return plan_runs(selection, classes, config)
+
+
+def plan_runs(selection: Selection, classes: ClassMap, config: ProtocolSettings) -> list[tuple[Fold, int]]:
+    """Every (fold, seed) of a config whose sessions are all there, in the order in which they are trained.
+
+    Raises:
+        ProtocolError: data that cannot be split as asked.
+    """
     return [
         (
             make_fold(
@@ -129,14 +166,11 @@ def _plan(selection: Selection, classes: ClassMap, config: HeadConfig) -> list[t
             ),
             seed,
         )
-        for name in (config.folds or available)
+        for name in (config.folds or session_names(selection.sessions))
         for seed in config.seeds
     ]
 
 
 def directory_name(cache: Features, fusion: str, branches: Sequence[str], identity: Mapping[str, Any]) -> str:
     """Name of a run directory: corpus, head, granularities and the start of the identity's hash."""
-    corpus = cache.spec["corpus"]["name"]
-    text = json.dumps(identity, sort_keys=True, allow_nan=False)
-    digest = hashlib.sha256(text.encode()).hexdigest()[:8]
-    return f"{corpus}-{fusion}-{'+'.join(branches)}-{digest}"
+    return run_folder(cache.spec["corpus"]["name"], [fusion, "+".join(branches)], identity)

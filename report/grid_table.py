@@ -12,14 +12,19 @@ from rich.text import Text
 from mer.report.comparison_table import DASH, comparison_table, paper_columns
 from mer.report.tables import percent
 
+TWO_LINES = (
+    "In percent. UA = mean of the class recalls (unweighted accuracy); WA = share of utterances that are right. mean = over test "
+    "sessions and seeds; ± = standard deviation over test sessions, and over seeds. merged = all test sessions scored together, "
+    "mean over seeds."
+)
 DEFINITIONS = (
     "In percent. UA = mean of the class recalls (unweighted accuracy), mean over test sessions and seeds; ± = standard "
     "deviation of UA over test sessions, and over seeds. merged = all test sessions scored together, mean over seeds. WA = "
     "share of utterances that are right, mean over test sessions and seeds."
 )
 PAPER = (
-    "paper = UA of {paper}. diff = ours minus the paper's, in points; inside / outside = of ±, what two means of this many "
-    "seeds differ by (95 %) when they differ in their seeds only; unknown with a single seed."
+    "paper = {measures} of {paper}. diff = ours minus the paper's, in points; inside / outside = of ±, what two means of this "
+    "many seeds differ by (95 %) when they differ in their seeds only; unknown with a single seed."
 )
 BEST = "The reference is the best row of this very table, which favours it: to claim a difference, name the reference beforehand."
 SYNTHETIC = "synthetic speech: not comparable with the paper"
@@ -40,9 +45,11 @@ def grid_report(data: Mapping[str, Any]) -> RenderableType:
     finished = [row for row in rows if row["status"] == "done"]
     if finished:
         parts += [Text(line, style="dim") for line in _sizes(finished)]
-    parts.append(Text(DEFINITIONS, style="dim"))
+    both = any(row.get("published_wa") is not None for row in rows)
+    parts.append(Text(TWO_LINES if both else DEFINITIONS, style="dim"))
     if published:
-        parts.append(Text(PAPER.format(paper=grid["paper"] or "the paper"), style="dim"))
+        measures = "UA and WA" if both else "UA"
+        parts.append(Text(PAPER.format(measures=measures, paper=grid["paper"] or "the paper"), style="dim"))
     if data["comparisons"]:
         parts += [Text(""), comparison_table(data["comparisons"]), Text(BEST, style="dim")]
     parts += [Text(f"not compared: {name}: {reason}", style="yellow") for name, reason in data["not_compared"].items()]
@@ -50,7 +57,12 @@ def grid_report(data: Mapping[str, Any]) -> RenderableType:
 
 
 def grid_table(rows: Sequence[Mapping[str, Any]]) -> Table:
-    """Each row's UA both ways with both spreads, WA, and where the table has them the paper's figure beside it."""
+    """Each row's UA both ways with both spreads, WA, and where the table has them the paper's figure beside it.
+
+    Where a paper reports WA, too, a row has two lines, one for each measure.
+    """
+    if any(row.get("published_wa") is not None for row in rows):
+        return _two_line_table(rows)
     published = any(row["published_ua"] is not None for row in rows)
     table = Table(box=SIMPLE_HEAD, padding=(0, 0), show_edge=False)
     table.add_column("row", overflow="fold")
@@ -63,6 +75,31 @@ def grid_table(rows: Sequence[Mapping[str, Any]]) -> Table:
         shown = best is not None and row["status"] == "done" and _ua(row) == best
         table.add_row(escape(row["name"]), *cells, style="bold" if shown else None)
     return table
+
+
+def _two_line_table(rows: Sequence[Mapping[str, Any]]) -> Table:
+    table = Table(box=SIMPLE_HEAD, padding=(0, 0), show_edge=False)
+    table.add_column("row", overflow="fold")
+    for name in ("", "mean", "±\nfolds", "±\nseeds", "merged", "paper", "diff", "noise"):
+        table.add_column(name, justify="left" if not name else "right", no_wrap=True)
+    best = max((_ua(row) for row in rows if row["status"] == "done"), default=None)
+    for row in rows:
+        lines = [_measure_cells(row, measure) for measure in ("ua", "wa")]
+        shown = best is not None and row["status"] == "done" and _ua(row) == best
+        cells = ("\n".join(pair) for pair in zip(*lines, strict=True))
+        table.add_row(escape(row["name"]), *cells, style="bold" if shown else None)
+    return table
+
+
+def _measure_cells(row: Mapping[str, Any], measure: str) -> list[str]:
+    published = row[f"published_{measure}"]
+    if row["status"] != "done":
+        figure = DASH if published is None else f"{published:.2f}"
+        return [measure.upper(), row["status"] if measure == "ua" else DASH, *[DASH] * 3, figure, DASH, DASH]
+    score = row["summary"]["all"][measure]
+    shares = (score["mean_of_folds"], score["std_folds"], score["std_seeds"], score["merged"])
+    paper = row["paper" if measure == "ua" else "paper_wa"]
+    return [measure.upper(), *(percent(share) for share in shares), *paper_columns(paper)]
 
 
 def preset_table(presets: Sequence[Mapping[str, Any]]) -> RenderableType:

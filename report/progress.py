@@ -1,8 +1,9 @@
 """Progress bars on standard error, silent when nobody looks."""
 
 import time
+from collections.abc import Iterable
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import (
     BarColumn,
     Progress,
@@ -32,7 +33,7 @@ class Bar:
         self._title, self._quiet = title, quiet
         self._console = Console(stderr=True)
         self._said = self._started = time.monotonic()
-        self._progress = Progress(
+        self._progress = _Lines(
             SpinnerColumn(),
             TextColumn("{task.description}"),
             BarColumn(bar_width=24),
@@ -50,13 +51,16 @@ class Bar:
         """Seconds since the bar was made."""
         return time.monotonic() - self._started
 
-    def update(self, done: float, total: float, detail: str = "") -> None:
-        """Say how far it is; `detail` is shown as it stands."""
+    def update(self, done: float, total: float, detail: str = "", below: tuple[str, ...] = ()) -> None:
+        """Say how far it is; `detail` is shown as it stands, and `below` on lines of their own."""
+        self._progress.below = below
         self._progress.update(self._task, completed=done, total=total or None, detail=detail)
         now = time.monotonic()
         if not self._quiet and not self._console.is_terminal and now - self._said > PLAIN_SECONDS:
             self._said = now
             self._console.print(f"{self._title}: {100 * done / total if total else 0:.0f} %  {detail}", highlight=False)
+            for line in below:
+                self._console.print(f"  {line}", highlight=False)
 
     def __enter__(self) -> "Bar":
         self._progress.start()
@@ -64,6 +68,18 @@ class Bar:
 
     def __exit__(self, *exception: object) -> None:
         self._progress.stop()
+
+
+class _Lines(Progress):
+    """A bar with lines below it."""
+
+    below: tuple[str, ...] = ()
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        """The bar, then the lines, each cut at the terminal's width."""
+        yield from super().get_renderables()
+        for line in self.below:
+            yield Text(f"  {line}", style="dim", no_wrap=True, overflow="ellipsis")
 
 
 class _Left(ProgressColumn):

@@ -24,7 +24,7 @@ def results_report(rows: Sequence[Mapping[str, Any]]) -> RenderableType:
     if len(rows) == 1:
         parts.append(parts_table(rows[0]))
     for row in rows:
-        parts += [Text(f"{row['config']['fusion']} {_branches(row)}: {_notes(row)}", style="dim")]
+        parts += [Text(f"{_name(row)}: {_notes(row)}", style="dim")]
         parts += [
             Text(f"  failed run: fold {f['fold']} seed {f['seed']}: {f['reason']}", style="red") for f in row["failed_runs"]
         ]
@@ -41,7 +41,7 @@ def results_table(rows: Sequence[Mapping[str, Any]]) -> Table:
         scores = row["summary"]["all"]
         ua, wa = scores["ua"], scores["wa"]
         table.add_row(
-            f"{row['config']['fusion']} {_branches(row)}",
+            escape(_name(row)),
             f"{scores['utterances']:,}",
             percent(ua["mean_of_folds"]),
             percent(ua["std_folds"]),
@@ -68,18 +68,24 @@ def parts_table(row: Mapping[str, Any]) -> Table:
     return table
 
 
-def _branches(row: Mapping[str, Any]) -> str:
-    return "+".join(row["branches"])
+def _name(row: Mapping[str, Any]) -> str:
+    return row.get("name") or f"{row['config']['fusion']} {'+'.join(row['branches'])}"
 
 
 def _notes(row: Mapping[str, Any]) -> str:
     used = row["utterances"]
     out = [f"{used['other_labels']:,} of other classes" if used["other_labels"] else ""]
     out += [f"{used['failed_extraction']:,} that failed in extraction" if used["failed_extraction"] else ""]
+    out += [f"{len(used['left_out']):,} that cannot be read" if used.get("left_out") else ""]
     left = " and ".join(filter(None, out))
     summary = row["summary"]
     runs = f"{summary['runs']} runs ({len(summary['folds'])} folds x {len(summary['seeds'])} seeds)"
-    return f"{runs}, {used['used']:,} utterances" + (f", without {left}" if left else "") + f"; {row['directory']}"
+    return f"{runs}, {used['used']:,} utterances" + (f", without {left}" if left else "") + _cut(row) + f"; {row['directory']}"
+
+
+def _cut(row: Mapping[str, Any]) -> str:
+    cut = row["utterances"].get("cut", 0)
+    return f"; {cut:,} cut at {row['config']['max_seconds']:g} s" if cut else ""
 
 
 def extraction_lines(data: Mapping[str, Any]) -> RenderableType:

@@ -15,9 +15,11 @@ ALLOWED: dict[str, set[str]] = {
     "report": set(),
     "extract": {"corpus", "cache"},
     "heads": {"cache", "protocol"},
+    "finetune": {"corpus", "extract", "heads", "protocol"},
+    "predict": {"corpus", "extract", "heads", "finetune", "protocol"},
     "doctor": {"corpus", "cache"},
     "demo": {"corpus"},
-    "commands": {"corpus", "cache", "protocol", "settings", "report", "extract", "heads", "doctor", "demo"},
+    "commands": {"corpus", "cache", "protocol", "settings", "report", "extract", "heads", "finetune", "predict", "doctor", "demo"},
     "cli": {"commands"},
 }
 

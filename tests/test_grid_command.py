@@ -177,7 +177,7 @@ def test_a_run_that_fails_and_memory_that_runs_out_are_said_when_they_happen(
 @pytest.mark.parametrize(
     ("arguments", "messages"),
     [
-        ([], ["which grid? Give one of zhao2022-table1, zhao2022-table2, zhao2022-table3, or a TOML file"]),
+        ([], ["which grid? Give one of sun2023-table1, sun2023-table2, zhao2022-table1, zhao2022-table2, zhao2022-table3, or a"]),
         (["zhao2022-table7"], ["there is no grid 'zhao2022-table7'", "zhao2022-table2", "TOML file of your own"]),
         (["zhao2022-table1", "--folds", "7"], ["no session 7 to test on, only 1, 2, 3"]),
         (["zhao2022-table1", "--validation", "magic"], ["unknown validation 'magic', expected one of random, session"]),
@@ -228,6 +228,8 @@ def test_presets_are_listed_for_people_and_for_programs() -> None:
         ("zhao2022-table1", 10),
         ("zhao2022-table2", 16),
         ("zhao2022-table3", 4),
+        ("sun2023-table1", 7),
+        ("sun2023-table2", 3),
     ]
 
 
@@ -238,4 +240,4 @@ def test_presets_are_package_data() -> None:
     root = Path(__file__).parent.parent
     project = tomllib.loads((root / "pyproject.toml").read_text())
     assert "presets/*.toml" in project["tool"]["setuptools"]["package-data"]["mer.heads"]
-    assert len(list((root / "heads" / "presets").glob("*"))) == len(list((root / "heads" / "presets").glob("*.toml"))) == 3
+    assert len(list((root / "heads" / "presets").glob("*"))) == len(list((root / "heads" / "presets").glob("*.toml"))) == 5

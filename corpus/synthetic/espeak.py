@@ -9,9 +9,7 @@ import ctypes
 import importlib
 import re
 import shutil
-import signal
 import tempfile
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mer.corpus.interrupt import ctrl_c_waits
 from mer.corpus.utterance import CorpusError
 
 _SYNCHRONOUS = 2
@@ -137,7 +136,7 @@ class Synthesizer:
         self._events.clear()
         # Between plain spaces "of the" is one dictionary entry, and its second word has no event.
         encoded = re.sub(r"(?<=\w) (?=\w)", "\N{NO-BREAK SPACE}", text).encode()
-        with _ctrl_c_waits():
+        with ctrl_c_waits():  # raised in a callback from C, it would be printed and lost
             refused = self.library.espeak_Synth(encoded, len(encoded) + 1, 0, 1, 0, _UTF8, None, None)
             self.library.espeak_Synchronize()
         if refused:
@@ -173,22 +172,6 @@ def _phonemes(events: list[tuple[int, int, int, str]], samples: int) -> tuple[Ph
     return tuple(
         Phoneme(name=name, word=word, start=start, end=end) for (name, word, start), end in zip(starts, ends, strict=True)
     )
-
-
-@contextlib.contextmanager
-def _ctrl_c_waits() -> Iterator[None]:
-    """Ctrl-C takes effect at the end of the block: raised in a callback from C, it would be printed and lost."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    pressed: list[int] = []
-    handler = signal.signal(signal.SIGINT, lambda number, frame: pressed.append(number))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, handler or signal.SIG_DFL)
-    if pressed:
-        raise KeyboardInterrupt
 
 
 @contextlib.contextmanager

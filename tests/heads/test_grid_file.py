@@ -9,7 +9,7 @@ from mer.heads.config import HeadConfig
 from mer.heads.errors import HeadError
 from mer.heads.grid import Grid, GridError, GridRow
 from mer.heads.grid_file import preset_names, read_grid
-from mer.heads.grid_options import option_names
+from mer.heads.grid_kind import HEAD_GRIDS
 
 Write = Callable[[str], str]
 
@@ -49,8 +49,8 @@ def faults(write: Write, text: str, **overrides: object) -> list[str]:
 
 
 def test_the_presets_are_the_tables_of_the_paper() -> None:
-    assert preset_names() == ("zhao2022-table1", "zhao2022-table2", "zhao2022-table3")
-    first, second, third = (read_grid(name) for name in preset_names())
+    assert preset_names("heads") == ("zhao2022-table1", "zhao2022-table2", "zhao2022-table3")
+    first, second, third = (read_grid(name) for name in preset_names("heads"))
     assert [(row.name, row.published_ua) for row in first.rows] == [
         (f"{fusion} {branch}", ua)
         for branch, both in TABLE_1.items()
@@ -66,7 +66,7 @@ def test_the_presets_are_the_tables_of_the_paper() -> None:
 
 
 def test_the_presets_use_the_protocol_of_the_paper() -> None:
-    for name in preset_names():
+    for name in preset_names("heads"):
         for row in read_grid(name).rows:
             for config in row.configs:
                 assert (config.seeds, config.folds, config.validation, config.classes) == ((0, 1, 2, 3, 4), None, "random", "4")
@@ -363,7 +363,9 @@ def test_an_empty_grid_says_what_a_grid_needs(write: Write) -> None:
 
 @pytest.mark.parametrize("name", ["zhao2022-table9", "nowhere.toml", "."])
 def test_an_unknown_grid_lists_the_presets_and_says_that_files_work(name: str) -> None:
-    with pytest.raises(GridError, match=r"there is no grid '.*': expected zhao2022-table1, .*, or a TOML file of your own"):
+    with pytest.raises(
+        GridError, match=r"there is no grid '.*': expected sun2023-table1, .*zhao2022-table1, .*, or a TOML file of your own"
+    ):
         read_grid(name)
 
 
@@ -413,4 +415,4 @@ def test_the_example_of_the_documentation_is_the_grid_it_says_it_is(write: Write
 
 def test_the_documentation_names_every_option() -> None:
     text = (Path(__file__).parents[2] / "docs" / "grids.md").read_text(encoding="utf-8")
-    assert [option for option in option_names() if f"`{option}`" not in text] == []
+    assert [option for option in HEAD_GRIDS.options.names() if f"`{option}`" not in text] == []

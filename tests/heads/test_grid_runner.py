@@ -22,11 +22,11 @@ CLASSES = ("angry", "happy", "sad", "neutral")
 TINY = HeadConfig(granularities=("F",), hidden=4, max_epochs=2, learning_rate=0.02, batch=8, seeds=(0, 1), device="cpu")
 
 
-def row(name: str, published: float | None = None, *others: HeadConfig, **options: Any) -> GridRow:
+def row(name: str, published: float | None = None, *others: HeadConfig, **options: Any) -> GridRow[HeadConfig]:
     return GridRow(name=name, configs=(replace(TINY, **options), *others), published_ua=published)
 
 
-def grid_of(*rows: GridRow) -> Grid:
+def grid_of(*rows: GridRow[HeadConfig]) -> Grid[HeadConfig]:
     return Grid(name="own table", title="Mine", paper="Nobody 2000", rows=rows)
 
 
@@ -51,7 +51,7 @@ class FakeTrainer:
     stores: list[Any] = field(default_factory=list)
     failed_runs: list[dict[str, Any]] = field(default_factory=list)
 
-    def __call__(self, cache: Any, row: GridRow, runs: Path, *, progress: Any, command: Any, store: Any) -> Result:
+    def __call__(self, cache: Any, row: GridRow[HeadConfig], runs: Path, *, progress: Any, command: Any, store: Any) -> Result:
         if row.name in self.trouble:
             raise self.trouble[row.name]
         self.trained.append(row.name)
@@ -73,7 +73,7 @@ class FakeTrainer:
         }
         return Result(directory=directory, values=values, reused=False)
 
-    def _run(self, cache: Any, row: GridRow, fold: str, seed: int) -> tuple[list[str], RunPredictions]:
+    def _run(self, cache: Any, row: GridRow[HeadConfig], fold: str, seed: int) -> tuple[list[str], RunPredictions]:
         table = cache.utterances
         ids = [name for name, session in zip(table.ids, table.sessions, strict=True) if session == fold]
         truth = np.arange(len(ids), dtype=np.int64) % 4

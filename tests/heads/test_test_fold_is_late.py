@@ -12,10 +12,11 @@ from safetensors.numpy import load_file
 from typer.main import get_command
 
 from mer.cli import app
+from mer.finetune.config import FinetuneConfig
 from mer.heads import EpochDone, HeadConfig, HeadError, RunDone, train_head, train_multi_level
 from mer.heads.config import SINGLE, Fusion
 from mer.heads.grid import Grid, GridRow
-from mer.heads.grid_options import field_name, option_names
+from mer.heads.grid_kind import HEAD_GRIDS
 from mer.heads.grid_runner import run_grid
 from mer.protocol import Validation
 
@@ -272,11 +273,25 @@ def test_the_validation_part_is_neither_nothing_nor_more_than_the_training_part(
 def test_no_option_of_a_command_is_more_than_a_field_or_a_matter_of_files_and_printing(command: str) -> None:
     """So that what holds for every field holds for every option."""
     given = {parameter.name for parameter in get_command(app).commands[command].params}  # type: ignore[attr-defined]
-    elsewhere = {"name", "list_presets", "cache", "runs", "show_layers", "as_json", "quiet"}
+    elsewhere = {
+        "name",
+        "list_presets",
+        "cache",
+        "corpus",
+        "runs",
+        "show_layers",
+        "as_json",
+        "quiet",
+        "resume",
+        "weights",
+        "revision",
+    }
+    fine_tuned = {field.name for field in fields(FinetuneConfig)} if command == "grid" else set()
     renamed = {"granularity": "granularities", "ram": "ram_gib", "device_memory": "device_memory_gib"}
-    assert {renamed.get(name, name) for name in given - elsewhere} <= set(OTHERWISE)
+    assert {renamed.get(name, name) for name in given - elsewhere} <= set(OTHERWISE) | fine_tuned
     assert {"folds", "validation", "max_epochs"} <= given
 
 
 def test_a_grid_file_knows_the_fields_and_nothing_else() -> None:
-    assert {field_name(option) for option in option_names()} == set(OTHERWISE)
+    options = HEAD_GRIDS.options
+    assert {options.field(option) for option in options.names()} == set(OTHERWISE)

@@ -1,0 +1,230 @@
+"""Time of a fine-tuning step: no auxiliary task, both tasks, and both when their batches are encoded again.
+
+wav2vec 2.0 base and BERT base with random weights, cross-attention of `--fusion-layers` layers, utterances with IEMOCAP's
+durations; forward pass, backward pass and AdamW. The rows take turns on one model in one process, on one CPU thread and
+in CPU time, because machines are shared; on a GPU in wall time, with peak memory and the share of the bfloat16 rate that
+a product of two large matrices reaches there.
+
+    python bench/finetune.py --seconds 24 --rounds 3
+    python bench/finetune.py --device cuda --seconds 60 --rounds 20
+"""
+
+import argparse
+import dataclasses
+import math
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import nullcontext
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F  # noqa: N812
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
+from transformers import BertConfig, BertModel, BertTokenizer, Wav2Vec2Config, Wav2Vec2FeatureExtractor, Wav2Vec2Model
+from transformers.utils import logging
+
+from mer.finetune.auxiliary import draw_pairing, pair_classes
+from mer.finetune.batch import Batch, Pairing
+from mer.finetune.config import FinetuneConfig
+from mer.finetune.model import FinetuneModel
+from mer.finetune.trainable import load_encoders
+
+CLASSES = 4
+RATE = 16_000
+PIECES_PER_SECOND = 3.5
+VOCABULARY = 30_522
+PLAIN, BOTH, AGAIN = "no auxiliary task", "both tasks", "both tasks, encoded again"
+
+Row = Callable[[Batch, Pairing], Tensor]
+
+
+def main() -> None:
+    """Time every row in turn, several rounds, and print medians."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=float, default=24.0, help="padded audio of a batch")
+    parser.add_argument("--rounds", type=int, default=3, help="steps of every row that are timed; one more goes first")
+    parser.add_argument("--fusion-layers", type=int, default=1, help="K")
+    parser.add_argument("--device", default="cpu", help="cpu, or cuda")
+    parser.add_argument("--checkpointing", action="store_true", help="recompute activations")
+    parser.add_argument("--float32", action="store_true", help="on a GPU: no autocast")
+    arguments = parser.parse_args()
+    device = torch.device(arguments.device)
+    if device.type == "cpu":
+        torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as scratch:
+        model = base_model(Path(scratch), arguments.fusion_layers, arguments.checkpointing).to(device).train()
+    batch = iemocap_like_batch(arguments.seconds)
+    pairing = draw_pairing(batch.labels, np.random.default_rng(0)).to(device)
+    batch = batch.to(device)
+    steps = Steps(model, device, bfloat16=device.type == "cuda" and not arguments.float32)
+    rows: dict[str, Row] = {
+        PLAIN: lambda batch, pairing: model(batch).loss,
+        BOTH: lambda batch, pairing: model(batch, pairing).loss,
+        AGAIN: lambda batch, pairing: encoded_again(model, batch, pairing),
+    }
+    spent: dict[str, list[float]] = {name: [] for name in rows}
+    for turn in range(arguments.rounds + 1):
+        for name, row in rows.items():
+            seconds = steps.take(row, batch, pairing)
+            if turn:
+                spent[name].append(seconds)
+                print(f"round {turn}: {name}: {seconds:.3f} s", file=sys.stderr)
+    audio = sum(batch.samples) / RATE
+    where = torch.cuda.get_device_name(device) if device.type == "cuda" else "one CPU thread, CPU time"
+    print(f"{len(batch.rows)} utterances, {audio:.1f} s of audio, {sum(batch.wordpieces)} wordpieces")
+    print(f"K = {arguments.fusion_layers}; {where}; medians")
+    measured = {name: steps.measure(row, batch, pairing) for name, row in rows.items()} if device.type == "cuda" else {}
+    show(spent, audio, measured)
+
+
+class Steps:
+    """Optimiser steps of one model."""
+
+    def __init__(self, model: FinetuneModel, device: torch.device, *, bfloat16: bool) -> None:
+        """Nothing is trained yet."""
+        self._optimizer = torch.optim.AdamW(model.parameter_groups(model.config))
+        self._device = device
+        self._bfloat16 = bfloat16
+
+    def take(self, row: Row, batch: Batch, pairing: Pairing) -> float:
+        """Seconds of one step: of CPU time, or of wall time on a GPU."""
+        clock = time.process_time if self._device.type == "cpu" else time.perf_counter
+        self._wait()
+        started = clock()
+        self._optimizer.zero_grad()
+        with torch.autocast("cuda", torch.bfloat16) if self._bfloat16 else nullcontext():
+            loss = row(batch, pairing)
+        loss.backward()
+        self._optimizer.step()
+        self._wait()
+        return clock() - started
+
+    def measure(self, row: Row, batch: Batch, pairing: Pairing) -> tuple[float, float]:
+        """Peak GiB of a step on a GPU, and the seconds that its operations would take at the bfloat16 rate."""
+        torch.cuda.reset_peak_memory_stats(self._device)
+        with FlopCounterMode(display=False) as counter:
+            self.take(row, batch, pairing)
+        peak = torch.cuda.max_memory_allocated(self._device) / 2**30
+        return peak, counter.get_total_flops() / matrix_rate(self._device)
+
+    def _wait(self) -> None:
+        if self._device.type == "cuda":
+            torch.cuda.synchronize(self._device)
+
+
+def encoded_again(model: FinetuneModel, batch: Batch, pairing: Pairing) -> Tensor:
+    """The loss of both tasks as one writes it first: each auxiliary batch goes through the encoders."""
+    assert model.fusion is not None
+    assert model.pair is not None
+    assert batch.tokens is not None
+    assert batch.waves is not None
+    everyone = torch.arange(len(batch.rows), device=pairing.permutation.device)
+    first = recombined(batch, everyone, pairing.permutation)
+    second = recombined(batch, pairing.audio, pairing.text)
+    main, pair, partner = (model.encode(each) for each in (batch, first, second))
+    embeddings = [
+        F.dropout(model.fusion(each.audio, each.text), model.config.dropout, model.training) for each in (main, pair, partner)
+    ]
+    of_pairs = pair_classes(batch.labels, pairing.permutation, CLASSES)
+    return (
+        F.cross_entropy(model.emotion(embeddings[0]), batch.labels)
+        + F.cross_entropy(model.pair(embeddings[1]), of_pairs)
+        + F.cross_entropy(model.emotion(embeddings[2]), second.labels)
+    )
+
+
+def recombined(batch: Batch, audio: Tensor, text: Tensor) -> Batch:
+    """Audio of some utterances with the text of others, before any encoder."""
+    assert batch.tokens is not None
+    assert batch.waves is not None
+    return dataclasses.replace(
+        batch,
+        rows=tuple(audio.tolist()),
+        labels=batch.labels[audio],
+        waves=batch.waves[audio],
+        samples=tuple(batch.samples[row] for row in audio.tolist()),
+        tokens=batch.tokens[text],
+        wordpieces=tuple(batch.wordpieces[row] for row in text.tolist()),
+    )
+
+
+def base_model(folder: Path, fusion_layers: int, checkpointing: bool) -> FinetuneModel:
+    """Both encoders as transformers' own defaults describe them, and the fusion module over them."""
+    torch.manual_seed(0)
+    logging.disable_progress_bar()
+    Wav2Vec2Model(Wav2Vec2Config()).save_pretrained(folder / "speech")
+    Wav2Vec2FeatureExtractor(do_normalize=True, return_attention_mask=False).save_pretrained(folder / "speech")
+    BertModel(BertConfig(vocab_size=VOCABULARY)).save_pretrained(folder / "text")
+    pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *(f"word{number}" for number in range(VOCABULARY - 5))]
+    BertTokenizer(vocab={piece: number for number, piece in enumerate(pieces)}).save_pretrained(folder / "text")
+    config = FinetuneConfig(
+        speech_model=str(folder / "speech"),
+        text_model=str(folder / "text"),
+        fusion_layers=fusion_layers,
+        aux="1+2",
+        checkpointing=checkpointing,
+    )
+    return FinetuneModel(config, load_encoders(config), CLASSES, seed_generator=torch.Generator().manual_seed(0))
+
+
+def iemocap_like_batch(seconds: float) -> Batch:
+    """Noise of neighbouring lengths, as batches by length hold: about `seconds` of padded audio.
+
+    Of a thousand utterances with IEMOCAP's durations (lognormal with mean 4.55 s and median 3.58 s), sorted, those around
+    the mean.
+    """
+    random = np.random.default_rng(0)
+    mu, sigma = math.log(3.58), math.sqrt(2 * math.log(4.55 / 3.58))
+    lengths = np.sort(np.clip(random.lognormal(mu, sigma, 1000), 0.6, 20.0))
+    middle = int(np.searchsorted(lengths, 4.55))
+    chosen = lengths[middle : middle + max(2, int(seconds / 4.55))]
+    samples = tuple(int(RATE * length) for length in chosen)
+    pieces = tuple(2 + round(PIECES_PER_SECOND * length) for length in random.permutation(chosen))
+    waves = torch.zeros(len(chosen), max(samples))
+    tokens = torch.zeros(len(chosen), max(pieces), dtype=torch.int64)
+    for row, (own, words) in enumerate(zip(samples, pieces, strict=True)):
+        waves[row, :own] = torch.from_numpy(random.normal(size=own).astype(np.float32))
+        tokens[row, :words] = torch.from_numpy(random.integers(5, VOCABULARY, words))
+    labels = torch.arange(len(chosen)) % min(CLASSES, max(1, len(chosen) // 2))
+    return Batch(rows=tuple(range(len(chosen))), labels=labels, waves=waves, samples=samples, tokens=tokens, wordpieces=pieces)
+
+
+def matrix_rate(device: torch.device) -> float:
+    """Operations per second of a bfloat16 product of two 8192 x 8192 matrices."""
+    left, right = (torch.randn(8192, 8192, device=device, dtype=torch.bfloat16) for _ in range(2))
+    best = math.inf
+    for _ in range(10):
+        torch.cuda.synchronize(device)
+        started = time.perf_counter()
+        torch.mm(left, right)
+        torch.cuda.synchronize(device)
+        best = min(best, time.perf_counter() - started)
+    return 2 * 8192**3 / best
+
+
+def show(spent: dict[str, list[float]], audio: float, measured: dict[str, tuple[float, float]]) -> None:
+    """A row a way: medians over the rounds, and ratios of rows of the same round."""
+    table = Table()
+    columns = ["", "s / step", "x no task", "audio s / s", *(["peak GiB", "of bf16 rate"] if measured else [])]
+    for column in columns:
+        table.add_column(column, justify="right" if column else "left")
+    for name, times in spent.items():
+        middle = statistics.median(times)
+        ratio = statistics.median(own / plain for own, plain in zip(times, spent[PLAIN], strict=True))
+        cells = [name, f"{middle:.3f}", f"{ratio:.3f}", f"{audio / middle:.2f}"]
+        if measured:
+            peak, ideal = measured[name]
+            cells += [f"{peak:.1f}", f"{100 * ideal / middle:.0f} %"]
+        table.add_row(*cells)
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,85 @@
+"""Writing Praat TextGrids, as the Montreal Forced Aligner does: long format, tiers that fill the whole utterance."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from urllib.parse import quote
+
+from mer.corpus.alignment import Alignment, AlignmentError, Segment
+
+SUFFIX = ".TextGrid"
+
+
+def textgrid_name(utterance_id: str) -> str:
+    """The file name of an utterance: its id, as a wav of that name would give; characters that no file system forbids."""
+    return quote(utterance_id, safe=" !#$&'()+,;=@[]{}^~") + SUFFIX
+
+
+def textgrid_text(alignment: Alignment, seconds: float) -> str:
+    """A TextGrid with the tiers `words`, `phones` and `syllables`; pauses are intervals without a label.
+
+    Args:
+        alignment: in time order.
+        seconds: of the audio; what reaches beyond is cut there.
+
+    Raises:
+        AlignmentError: segments that overlap, or are out of order.
+    """
+    end_ms = round(seconds * 1000)
+    tiers = {"words": alignment.words, "phones": alignment.phones, "syllables": alignment.syllables}
+    lines = ['File type = "ooTextFile"', 'Object class = "TextGrid"', "", "xmin = 0 ", f"xmax = {_time(end_ms)} "]
+    lines += ["tiers? <exists> ", f"size = {len(tiers)} ", "item []: "]
+    for number, (name, segments) in enumerate(tiers.items(), start=1):
+        intervals = _filled(segments, end_ms, name)
+        lines += [f"    item [{number}]:", '        class = "IntervalTier" ', f'        name = "{name}" ']
+        lines += ["        xmin = 0 ", f"        xmax = {_time(end_ms)} ", f"        intervals: size = {len(intervals)} "]
+        for place, segment in enumerate(intervals, start=1):
+            label = segment.label.replace('"', '""')
+            lines += [f"        intervals [{place}]:", f"            xmin = {_time(segment.start_ms)} "]
+            lines += [f"            xmax = {_time(segment.end_ms)} ", f'            text = "{label}" ']
+    return "\n".join([*lines, ""])
+
+
+def write_textgrid(path: Path, alignment: Alignment, seconds: float) -> None:
+    """Put a TextGrid in place, whole or not at all.
+
+    Raises:
+        AlignmentError: segments that overlap, or are out of order.
+        OSError: the file system refuses.
+    """
+    content = textgrid_text(alignment, seconds).encode()
+    temporary = path.with_name(f".{path.name[:150]}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _time(milliseconds: int) -> str:
+    return f"{milliseconds / 1000:.3f}".rstrip("0").rstrip(".")
+
+
+def _filled(segments: Sequence[Segment], end_ms: int, tier: str) -> list[Segment]:
+    """The segments within the audio, and an empty one in every gap."""
+    filled: list[Segment] = []
+    position = 0
+    for segment in segments:
+        if segment.start_ms < position or segment.end_ms <= segment.start_ms:
+            raise AlignmentError(
+                f"{tier}: {segment.label!r} from {segment.start_ms} to {segment.end_ms} ms begins before {position} ms, where the "
+                "one before ends, or has no length; a TextGrid holds intervals in time order"
+            )
+        start, stop = segment.start_ms, min(segment.end_ms, end_ms)
+        if start >= stop:
+            continue
+        if start > position:
+            filled.append(Segment("", position, start))
+        filled.append(Segment(segment.label, start, stop))
+        position = stop
+    if position < end_ms or not filled:
+        filled.append(Segment("", position, end_ms))
+    return filled

@@ -1,0 +1,188 @@
+"""Everything that changes the numbers of a fine-tuned model."""
+
+import dataclasses
+import hashlib
+import json
+import math
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from mer.finetune.errors import FinetuneError
+from mer.protocol import AS_IS, CLASS_MAPS, Validation
+
+Modality = Literal["both", "speech", "text"]
+Fusion = Literal["ca", "fc"]
+Auxiliary = Literal["none", "1", "2", "1+2"]
+EpochSelection = Literal["validation", "last"]
+Precision = Literal["auto", "float32", "bfloat16"]
+TextTags = Literal["drop", "keep"]
+
+NUMBER_FREE = ("device", "keep", "checkpoint_minutes", "workers", "track")
+"""Settings that change no number, or rounding only, and are not part of a fingerprint."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinetuneConfig:
+    """One row of a table of Sun 2023: what is trained, on what, and how it is tested."""
+
+    speech_model: str = "facebook/wav2vec2-base"
+    """Hub id or folder of the speech encoder."""
+    text_model: str = "google-bert/bert-base-uncased"
+    """Hub id or folder of the text encoder."""
+    speech_revision: str | None = None
+    """Branch, tag or commit of the speech encoder's hub id."""
+    text_revision: str | None = None
+    """Branch, tag or commit of the text encoder's hub id."""
+    modality: str = "both"
+    """`both`, `speech` or `text`."""
+    fusion: str = "ca"
+    """`ca` is K layers of cross-attention; `fc` concatenates the means of both encoders' outputs."""
+    fusion_layers: int = 1
+    """K, layers of cross-attention. Used by `ca` with both modalities only."""
+    attention_heads: int = 8
+    """Heads of each cross-attention (section 3.2)."""
+    aux: str = "none"
+    """Auxiliary tasks that are trained beside the emotion: `none`, `1`, `2` or `1+2`."""
+    aux_weights: tuple[float, float] = (1.0, 1.0)
+    """a1 and a2 in L = L_MER + a1 L_aux1 + a2 L_aux2."""
+    dropout: float = 0.1
+    """Probability of zeroing a value of the pooled fusion embedding while training; the encoders keep their own."""
+    encoder_rate: float = 2e-5
+    """Step size of AdamW for both encoders."""
+    fusion_rate: float = 1e-4
+    """Step size of AdamW for what is trained from nothing."""
+    weight_decay: float = 0.01
+    """Of AdamW, for matrices; biases and gains have none."""
+    warmup: float = 0.1
+    """Share of all steps over which the step size rises; it falls linearly to zero after that."""
+    epochs: int = 20
+    """Passes over the training part."""
+    batch: int = 32
+    """Utterances whose gradients make one step, over all processes and accumulated batches together."""
+    batch_seconds: float = 60.0
+    """Padded audio of one forward pass on one device, in seconds; what is left of a step is accumulated."""
+    clip: float = 1.0
+    """Gradients are scaled down to this norm; 0 leaves them."""
+    checkpointing: bool = False
+    """Recompute activations in the backward pass: a third more time, far less memory."""
+    train_cnn: bool = False
+    """Train the convolutional front-end of the speech encoder, too."""
+    spec_augment: bool = False
+    """Mask spans of frames while training, as the checkpoint's config describes."""
+    max_seconds: float = 20.0
+    """Longer utterances are cut here, while training and in the test."""
+    text_tags: str = "drop"
+    """What becomes of tags such as [LAUGHTER] in transcripts: `drop` or `keep`."""
+    epoch_selection: str = "validation"
+    """Weights that are tested: of the epoch with the lowest `validation` loss, or of the `last`."""
+    validation: str = "random"
+    """A `random` share of the training utterances, or one training `session`."""
+    validation_share: float = 0.1
+    """Share of the training utterances, for `random`."""
+    text_disjoint: bool = False
+    """Leave utterances out of training whose transcript occurs in the test session."""
+    classes: str = "4"
+    """A class map of `mer.protocol`: 4, 4-noexc, 6, or as-is."""
+    precision: str = "auto"
+    """`bfloat16` trains under autocast; `auto` does where the GPU has it; `float32` never."""
+    seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
+    """One run per fold and seed."""
+    folds: tuple[str, ...] | None = None
+    """Test sessions; None takes every session of the corpus."""
+    device: str = "auto"
+    """`auto`, `cpu`, `cuda` or `cuda:1`."""
+    keep: int = 1
+    """Checkpoints kept on disk per run while it trains."""
+    checkpoint_minutes: float = 10.0
+    """Time between two checkpoints, and the most that an interruption costs; 0 writes one after every step."""
+    workers: int = 2
+    """Threads that read and prepare audio ahead."""
+    track: str | None = None
+    """`tensorboard` also writes event files beside metrics.jsonl."""
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be trained.
+
+        Raises:
+            FinetuneError: naming the setting, what was given and what was expected.
+        """
+        for name, valid in (
+            ("modality", get_args(Modality)),
+            ("fusion", get_args(Fusion)),
+            ("aux", get_args(Auxiliary)),
+            ("epoch_selection", get_args(EpochSelection)),
+            ("precision", get_args(Precision)),
+            ("text_tags", get_args(TextTags)),
+            ("validation", get_args(Validation)),
+            ("classes", (*CLASS_MAPS, AS_IS)),
+        ):
+            if getattr(self, name) not in valid:
+                raise FinetuneError(f"{name} {getattr(self, name)!r}: expected one of {', '.join(valid)}")
+        self._check_numbers()
+        if self.aux != "none" and self.modality != "both":
+            raise FinetuneError(
+                f"aux {self.aux} with modality {self.modality}: both auxiliary tasks recombine audio with text; "
+                "use modality both, or aux none"
+            )
+        if "1" in self.aux and self.batch < 2:
+            raise FinetuneError(
+                f"batch {self.batch} with aux {self.aux}: auxiliary task 1 pairs audio and text of different utterances of "
+                "a batch, so that it needs at least 2; use a larger batch, or leave task 1 out"
+            )
+        if not self.seeds or len(set(self.seeds)) != len(self.seeds):
+            raise FinetuneError(f"seeds {self.seeds}: expected one or more different numbers")
+
+    def _check_numbers(self) -> None:
+        least_of = {"fusion_layers": 1, "attention_heads": 1, "epochs": 1, "batch": 1, "keep": 1, "workers": 0}
+        for name, least in least_of.items():
+            if getattr(self, name) < least:
+                raise FinetuneError(f"{name} {getattr(self, name)}: expected {least} or more")
+        for name in ("encoder_rate", "fusion_rate", "batch_seconds", "max_seconds"):
+            if not (math.isfinite(getattr(self, name)) and getattr(self, name) > 0):
+                raise FinetuneError(f"{name} {getattr(self, name)}: expected a number above 0")
+        for name in ("weight_decay", "clip", "checkpoint_minutes"):
+            if not (math.isfinite(getattr(self, name)) and getattr(self, name) >= 0):
+                raise FinetuneError(f"{name} {getattr(self, name)}: expected 0 or more")
+        for name in ("dropout", "warmup"):
+            if not 0 <= getattr(self, name) < 1:
+                raise FinetuneError(f"{name} {getattr(self, name)}: expected a share in [0, 1)")
+        if not 0 < self.validation_share < 1:
+            raise FinetuneError(f"validation_share {self.validation_share}: expected a share between 0 and 1")
+        if len(self.aux_weights) != 2 or not all(math.isfinite(each) and each >= 0 for each in self.aux_weights):
+            raise FinetuneError(f"aux_weights {self.aux_weights}: expected two numbers of 0 or more")
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """Those that are encoded, speech first."""
+        return ("speech", "text") if self.modality == "both" else (self.modality,)
+
+    @property
+    def branches(self) -> tuple[str, ...]:
+        """The encoders that are trained, as results name them."""
+        return self.modalities
+
+    def as_dict(self) -> dict[str, object]:
+        """The fields as JSON knows them."""
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in dataclasses.asdict(self).items()}
+
+    def identity(self) -> dict[str, object]:
+        """All fields that can change a number of this row; those that it does not use are left out."""
+        left_out = {*NUMBER_FREE}
+        if self.modality != "both":
+            left_out |= {"fusion", "aux"}
+            other = "text" if self.modality == "speech" else "speech"
+            left_out |= {f"{other}_model", f"{other}_revision"}
+        if self.modality != "both" or self.fusion != "ca":
+            left_out |= {"fusion_layers", "attention_heads"}
+        if self.aux == "none":
+            left_out.add("aux_weights")
+        if self.modality == "text":
+            left_out |= {"train_cnn", "spec_augment", "max_seconds"}
+        if self.validation != "random":
+            left_out.add("validation_share")
+        return {name: value for name, value in self.as_dict().items() if name not in left_out}
+
+    def fingerprint(self) -> str:
+        """Sha256 over what decides the numbers; seeds and folds are parts of a run's name and not of this."""
+        kept = {key: value for key, value in dataclasses.asdict(self).items() if key not in (*NUMBER_FREE, "seeds", "folds")}
+        return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()

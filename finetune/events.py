@@ -1,0 +1,113 @@
+"""What a fine-tuning run tells while it goes on; printing and keeping it is the caller's."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from mer.finetune.trained import Epoch
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunStarted:
+    """A run is about to train, or to go on."""
+
+    fold: str
+    """Test session."""
+    seed: int
+    """Seed of the run."""
+    device: str
+    """Where this process trains."""
+    precision: str
+    """`float32` or `bfloat16`."""
+    processes: int
+    """That train together."""
+    epochs: int
+    """Of the whole run."""
+    steps: int
+    """Of each epoch."""
+    utterances: Mapping[str, int]
+    """Number in `train`, `validation` and `test`."""
+    cut: Mapping[str, int]
+    """How many of them are cut at `max_seconds`."""
+    resumed: tuple[int, int] | None
+    """Epoch (from 1) and steps done in it where a checkpoint goes on; None from the beginning."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepDone:
+    """One optimiser step, over all processes."""
+
+    fold: str
+    """Test session."""
+    seed: int
+    """Seed of the run."""
+    epoch: int
+    """From 1."""
+    epochs: int
+    """Of the whole run."""
+    step: int
+    """From 1 in the epoch."""
+    steps: int
+    """Of the epoch."""
+    loss: float
+    """What was minimised: mean over the step's utterances, all tasks together."""
+    main_loss: float
+    """Cross-entropy of the emotion."""
+    aux1_loss: float | None
+    """Cross-entropy of the re-paired utterances; None without task 1."""
+    aux2_loss: float | None
+    """Cross-entropy of the pairs of one emotion; None without task 2, or without a pair."""
+    lonely_share: float | None
+    """Share of the utterances without a partner for task 2; None without task 2."""
+    gradient_norm: float
+    """Before clipping."""
+    rate_factor: float
+    """What both step sizes are multiplied with, by warm-up and decay."""
+    audio_seconds_per_second: float
+    """Audio (unpadded, after cutting) through forward and backward passes, over this command's training time."""
+    memory: int
+    """Most bytes in use so far: allocated on the GPU of this process, or held by it on a CPU."""
+    seconds_left: float | None
+    """Estimate for the rest of this run; None before the second step."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EpochDone:
+    """An epoch is trained and validated."""
+
+    fold: str
+    """Test session."""
+    seed: int
+    """Seed of the run."""
+    epochs: int
+    """Of the whole run."""
+    epoch: Epoch
+    """What came out."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckpointWritten:
+    """A checkpoint is on disk, whole."""
+
+    path: Path
+    """Its folder."""
+    seconds: float
+    """What it took."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckpointSkipped:
+    """A checkpoint is damaged and is passed over for an earlier one, or for the beginning."""
+
+    path: Path
+    """Its folder."""
+    reason: str
+    """What is wrong with it."""
+
+
+Event = RunStarted | StepDone | EpochDone | CheckpointWritten | CheckpointSkipped
+Listener = Callable[[Event], None]
+
+
+def ignore(event: Event) -> None:
+    """A listener for callers who want none."""

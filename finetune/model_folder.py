@@ -1,0 +1,177 @@
+"""A trained model on disk: everything that a prediction needs, without the hub and without pickle.
+
+model.safetensors   all weights, float32
+speech/, text/      each encoder's config, preprocessor or tokenizer, in Hugging Face format, without weights
+config.json         the row that was trained, class names, identity, sha256 of the weights; written last
+"""
+
+import dataclasses
+import glob
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import nn
+from transformers import AutoModel
+
+from mer.extract import ExtractError
+from mer.extract.pretrained import model_label
+from mer.extract.speech_checkpoint import SpeechCheckpoint
+from mer.extract.text_checkpoint import TextCheckpoint
+from mer.finetune.backbones import SpeechBackbone, TextBackbone
+from mer.finetune.config import FinetuneConfig
+from mer.finetune.errors import FinetuneError
+from mer.finetune.model import FinetuneModel
+from mer.finetune.trainable import Encoders
+
+FORMAT = "mer-finetune-1"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class SavedModel:
+    """What was read from a folder."""
+
+    model: FinetuneModel
+    """In evaluation mode, on the CPU."""
+    encoders: Encoders
+    """Those of `model`; they prepare audio and text for it."""
+    classes: tuple[str, ...]
+    """Class names in the order of the logits."""
+    identity: dict[str, Any]
+    """What the training said of itself: encoders, fold, seed, corpus."""
+
+
+def save_model(
+    folder: Path, model: FinetuneModel, config: FinetuneConfig, classes: Sequence[str], identity: Mapping[str, Any]
+) -> None:
+    """Write a trained model, whole or not at all; what was in `folder` before is replaced.
+
+    Args:
+        folder: its parent exists. Hidden neighbours `.<name>.*`, which a killed process leaves, are removed.
+        model: as it is to be tested.
+        config: the row that was trained; encoders are named by id or by their folder's name, never by a machine's path.
+        classes: names in the order of the logits.
+        identity: JSON-able; kept as it is.
+    """
+    for killed in folder.parent.glob(f".{glob.escape(folder.name)}.*"):
+        shutil.rmtree(killed, ignore_errors=True)
+    scratch = folder.with_name(f".{folder.name}.{uuid4().hex}")
+    try:
+        for name, encoder in (("speech", model.speech), ("text", model.text)):
+            if encoder is not None:
+                _save_encoder_files(scratch / name, encoder)
+        scratch.mkdir(exist_ok=True)
+        weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+        save_file(weights, scratch / "model.safetensors", {"format": FORMAT})
+        written = dataclasses.asdict(config)
+        written |= {name: model_label(written[name]) for name in ("speech_model", "text_model")}
+        document = {
+            "format": FORMAT,
+            "config": written,
+            "classes": list(classes),
+            "identity": dict(identity),
+            "sha256": _sha256(scratch / "model.safetensors"),
+        }
+        (scratch / "config.json").write_text(json.dumps(document, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+        _sync(scratch)
+        if folder.exists():
+            (folder / "config.json").unlink(missing_ok=True)
+            shutil.rmtree(folder)
+        scratch.rename(folder)
+        _sync_folder(folder.parent)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def load_model(folder: Path) -> SavedModel:
+    """Read a model that `save_model` wrote; nothing but this folder is needed.
+
+    Raises:
+        FinetuneError: no model there, one of another format, or files that are missing or altered.
+    """
+    document = _read_document(folder)
+    weights = folder / "model.safetensors"
+    if not weights.is_file() or _sha256(weights) != document["sha256"]:
+        raise FinetuneError(f"{weights}: missing or not the file that config.json names; copy the folder again, or train again")
+    values = document["config"]
+    settings: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
+    config = FinetuneConfig(**settings)
+    classes = tuple(document["classes"])
+    try:
+        encoders = _encoders_without_weights(folder, config, document["identity"])
+        model = FinetuneModel(config, encoders, len(classes), seed_generator=torch.Generator())
+        model.load_state_dict(load_file(weights))
+    except (ExtractError, SafetensorError, RuntimeError) as problem:
+        raise FinetuneError(f"{folder}: not loadable as a model of its config: {problem}") from problem
+    return SavedModel(model=model.eval(), encoders=encoders, classes=classes, identity=document["identity"])
+
+
+def _save_encoder_files(place: Path, encoder: SpeechBackbone | TextBackbone) -> None:
+    place.mkdir(parents=True)
+    encoder.model.config.save_pretrained(place)
+    files = encoder.checkpoint.preprocessor if isinstance(encoder, SpeechBackbone) else encoder.checkpoint.tokenizer
+    files.save_pretrained(place)
+
+
+def _encoders_without_weights(folder: Path, config: FinetuneConfig, identity: dict[str, Any]) -> Encoders:
+    speech, text = None, None
+    if "speech" in config.modalities:
+        spoken = SpeechCheckpoint(str(folder / "speech"), None)
+        speech = SpeechBackbone(spoken, _untrained(spoken.config), config)
+    if "text" in config.modalities:
+        written = TextCheckpoint(str(folder / "text"), None)
+        text = TextBackbone(written, _untrained(written.config), config)
+    return Encoders(speech, text, identity)
+
+
+def _untrained(config: Any) -> nn.Module:
+    """An encoder of this shape, ready to take weights; the global generator is left as it was."""
+    with torch.random.fork_rng(devices=[]):
+        model = AutoModel.from_config(config, dtype=torch.float32)
+    assert isinstance(model, nn.Module)
+    return model.eval()
+
+
+def _read_document(folder: Path) -> dict[str, Any]:
+    file = folder / "config.json"
+    try:
+        document: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as problem:
+        raise FinetuneError(f"{folder}: no model saved by `mer finetune` (config.json: {problem})") from problem
+    if document.get("format") != FORMAT:
+        raise FinetuneError(f"{file}: format {document.get('format')!r}, this mer reads {FORMAT!r}")
+    return document
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
+
+
+def _sync(folder: Path) -> None:
+    """Put every file of a folder on disk."""
+    for path in folder.rglob("*"):
+        if path.is_file():
+            with path.open("rb+") as file:
+                os.fsync(file.fileno())
+    for path in (folder, *(path for path in folder.rglob("*") if path.is_dir())):
+        _sync_folder(path)
+
+
+def _sync_folder(folder: Path) -> None:
+    if os.name == "nt":
+        return
+    opened = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)

@@ -1,0 +1,328 @@
+"""One run, from pretrained encoders to the logits of its test fold, on one device or several."""
+
+import hashlib
+import itertools
+import json
+import math
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F  # noqa: N812
+from accelerate import Accelerator
+from jaxtyping import Float64, Int64
+from torch import Tensor
+
+from mer.corpus import Utterance
+from mer.extract.precision import exact_float32
+from mer.finetune.checkpoint import Checkpoint, CheckpointFolder, Progress
+from mer.finetune.collate import BatchReader
+from mer.finetune.config import FinetuneConfig
+from mer.finetune.errors import DivergedError, FinetuneError
+from mer.finetune.evaluation import evaluate
+from mer.finetune.events import CheckpointSkipped, CheckpointWritten, EpochDone, Listener, RunStarted, StepDone, ignore
+from mer.finetune.losses import Losses
+from mer.finetune.model import FinetuneModel
+from mer.finetune.optimizer import Optimizer
+from mer.finetune.pace import Pace
+from mer.finetune.processes import Position, explained, sum_over_processes
+from mer.finetune.randomness import global_generators_kept
+from mer.finetune.sampler import StepPlan, plan_epoch
+from mer.finetune.step import Stepper
+from mer.finetune.trainable import Encoders
+from mer.finetune.trained import Epoch, Selection, Trained
+from mer.protocol import Fold, confusion, unweighted_accuracy, weighted_accuracy
+
+
+def train_run(
+    model: FinetuneModel,
+    encoders: Encoders,
+    utterances: Sequence[Utterance],
+    targets: Int64[np.ndarray, " utterances"],
+    fold: Fold,
+    config: FinetuneConfig,
+    seed: int,
+    folder: Path,
+    accelerator: Accelerator,
+    listener: Listener = ignore,
+) -> Trained:
+    """Train one run, going on from the newest whole checkpoint in `folder` if there is one.
+
+    AdamW, a linear rise and fall of the step size, gradients averaged over the utterances of a step however it is cut
+    and dealt. The validation part is looked at after each epoch; the test part once, after the last, with the weights of
+    the selected epoch, which the model holds in the end. Checkpoints stay: `CheckpointFolder(...).discard()` when the
+    result is on disk.
+
+    Args:
+        model: as initialised from the seed, on any device.
+        encoders: part of the model; prepare what it reads.
+        utterances: of the corpus.
+        targets: class number of each.
+        fold: row numbers of each part.
+        config: the row of the table.
+        seed: decides order, pairing and dropout.
+        folder: of the run, shared by all processes; checkpoints go to `checkpoints/` in it.
+        accelerator: of this process, from `make_accelerator`.
+        listener: hears of steps, epochs and checkpoints, in the main process only.
+
+    Raises:
+        DivergedError: a loss, gradient or test logit that is no number; in every process.
+        FinetuneError: bad data, a checkpoint of another run, no memory, a lost process.
+    """
+    position = Position(f"fold {fold.test_session}, seed {seed}")
+    tell = listener if accelerator.is_main_process else ignore
+    with global_generators_kept(), exact_float32(), explained(position, accelerator, config):
+        parts = {"train": fold.train, "validation": fold.validation, "test": fold.test}
+        rows = {name: part.tolist() for name, part in parts.items()}
+        reader = BatchReader(utterances, targets, list(itertools.chain(*rows.values())), encoders, config)
+        run = run_identity(model, encoders, utterances, targets, fold, config, seed)
+        checkpoints = CheckpointFolder(folder, run, config.keep)
+        training = _Training(model, reader, targets.tolist(), rows, fold.test_session, config, seed, accelerator, position, tell)
+        try:
+            return training.run(checkpoints)
+        finally:
+            # Accelerate keeps what it prepared, and its autocast inside the model, until it is told.
+            accelerator.unwrap_model(model, keep_fp32_wrapper=False)
+            accelerator.free_memory()
+
+
+def run_identity(
+    model: FinetuneModel,
+    encoders: Encoders,
+    utterances: Sequence[Utterance],
+    targets: Int64[np.ndarray, " utterances"],
+    fold: Fold,
+    config: FinetuneConfig,
+    seed: int,
+) -> dict[str, Any]:
+    """Everything that decides the numbers of a run, as JSON values."""
+    members = [
+        [name, [[utterances[row].id, int(targets[row])] for row in part.tolist()]]
+        for name, part in (("train", fold.train), ("validation", fold.validation), ("test", fold.test))
+    ]
+    elsewhere = ("seeds", "folds", "speech_model", "text_model", "speech_revision", "text_revision")
+    return {
+        "config": {name: value for name, value in config.identity().items() if name not in elsewhere},
+        "fold": fold.test_session,
+        "seed": seed,
+        "classes": model.classes,
+        "encoders": encoders.identity,
+        "utterances": hashlib.sha256(json.dumps(members).encode()).hexdigest(),
+    }
+
+
+class _Training:
+    """State of one run."""
+
+    def __init__(
+        self,
+        model: FinetuneModel,
+        reader: BatchReader,
+        labels: Sequence[int],
+        rows: Mapping[str, list[int]],
+        fold: str,
+        config: FinetuneConfig,
+        seed: int,
+        accelerator: Accelerator,
+        position: Position,
+        tell: Listener,
+    ) -> None:
+        self._model, self._reader, self._labels, self._rows = model, reader, labels, rows
+        self._fold, self._config, self._seed = fold, config, seed
+        self._accelerator, self._position, self._tell = accelerator, position, tell
+        self._selection = Selection(config.epoch_selection)
+        self._progress = Progress()
+        self._audio = {name: sum(reader.seconds[row] for row in part) for name, part in rows.items()}
+
+    def run(self, checkpoints: CheckpointFolder) -> Trained:
+        """Train, validate, and test once."""
+        self._checkpoints = checkpoints
+        self._steps = len(self._plan(1))
+        resumed = self._prepare()
+        self._pace = Pace(self._accelerator.device)
+        self._before = self._progress.seconds
+        self._written = 0.0
+        self._announce(resumed)
+        for epoch in range(self._progress.epoch, self._config.epochs + 1):
+            self._train(epoch)
+            self._validate(epoch)
+        self._selection.apply(self._model)
+        logits = self._evaluate("test")
+        lost = int((~logits.isfinite()).any(1).sum())
+        if lost:
+            raise DivergedError(f"{self._position}: the logits of {lost} test utterances are no numbers")
+        return Trained(
+            fold=self._fold,
+            seed=self._seed,
+            epochs=self._progress.epochs,
+            best_epoch=self._selection.best_epoch,
+            logits=logits.numpy(),
+            cut=self._cut(),
+            precision=self._precision,
+            processes=self._accelerator.num_processes,
+            memory=self._pace.memory(),
+            seconds=self._before + self._pace.elapsed(),
+        )
+
+    def _prepare(self) -> bool:
+        """Load the newest checkpoint, if there is one, and put everything on the device."""
+        found = self._checkpoints.newest(lambda path, reason: self._tell(CheckpointSkipped(path=path, reason=reason)))
+        if found is not None:
+            self._progress = found.progress
+            self._model.load_state_dict(dict(found.model))
+            self._selection.restore(found.progress.best_epoch, found.progress.lowest, found.selected)
+        self._check_same_position()
+        self._optimizer = Optimizer(self._model, self._config, self._steps * self._config.epochs)
+        wrapped = self._optimizer.prepare(self._model, self._accelerator)
+        if found is not None:
+            self._optimizer.load_state(found.optimizer)
+        self._stepper = Stepper(
+            wrapped,
+            self._optimizer,
+            self._labels,
+            self._reader.seconds,
+            self._fold,
+            self._config,
+            self._seed,
+            self._accelerator,
+            self._position,
+        )
+        return found is not None
+
+    def _check_same_position(self) -> None:
+        """Processes that read different folders would train different models."""
+        here = self._progress.epoch * self._steps + self._progress.step
+        places = torch.zeros(self._accelerator.num_processes, dtype=torch.int64, device=self._accelerator.device)
+        places[self._accelerator.process_index] = here
+        if set(sum_over_processes(self._accelerator, places).tolist()) != {here}:
+            raise FinetuneError(
+                f"{self._position}: process {self._accelerator.process_index} found another checkpoint in "
+                f"{self._checkpoints.path} than the others; the run's folder must be one that all processes share"
+            )
+
+    def _plan(self, epoch: int) -> list[StepPlan]:
+        seconds = self._reader.lengths
+        processes = self._accelerator.num_processes
+        return plan_epoch(seconds, self._labels, self._rows["train"], self._config, self._seed, epoch, processes)
+
+    def _train(self, epoch: int) -> None:
+        """The steps of an epoch that are not done yet."""
+        todo = self._plan(epoch)[self._progress.step :]
+        process, device = self._accelerator.process_index, self._accelerator.device
+        mine = [rows for plan in todo for _, rows in plan.of(process)]
+        self._model.train()
+        self._pace.start()
+        with closing(self._reader.ahead(mine, pin=device.type == "cuda")) as batches:
+            for plan in todo:
+                self._position.at(epoch, plan.step + 1)
+                done = (epoch - 1) * self._steps + plan.step
+                sums, norm = self._stepper.take(epoch, plan, batches)
+                factor = self._optimizer.step(done)
+                lap = self._pace.trained(sum(self._reader.seconds[row] for rows in plan.micro_batches for row in rows))
+                self._progress = replace(
+                    self._progress,
+                    step=plan.step + 1,
+                    sums=self._progress.sums + sums,
+                    epoch_seconds=self._progress.epoch_seconds + lap,
+                )
+                self._tell(self._step_done(sums.means(self._config), norm, factor))
+                if plan.step + 1 < self._steps:  # after the last one the epoch's own is written
+                    self._write_if_due()
+
+    def _validate(self, epoch: int) -> None:
+        """Judge the epoch that is over, and keep its weights if they are the best."""
+        self._pace.start()
+        logits = self._evaluate("validation")
+        truth = torch.tensor([self._labels[row] for row in self._rows["validation"]])
+        loss = float(F.cross_entropy(logits, truth))
+        if not math.isfinite(loss):
+            raise DivergedError(f"{self._position}: the validation loss is {loss}; lower --encoder-rate or --fusion-rate")
+        lap = self._pace.evaluated(self._audio["validation"])
+        matrix = confusion(truth.numpy(), logits.argmax(1).numpy(), self._model.classes)
+        losses = self._progress.sums.means(self._config)
+        over = Epoch(
+            epoch=epoch,
+            train_loss=losses.total,
+            main_loss=losses.main,
+            aux1_loss=losses.aux1,
+            aux2_loss=losses.aux2,
+            lonely_share=losses.lonely_share,
+            validation_loss=loss,
+            validation_ua=unweighted_accuracy(matrix),
+            validation_wa=weighted_accuracy(matrix),
+            seconds=self._progress.epoch_seconds + lap,
+        )
+        self._selection.note(epoch, loss, self._model)
+        best, lowest = self._selection.best_epoch, self._selection.lowest
+        epochs = (*self._progress.epochs, over)
+        self._progress = Progress(epoch=epoch + 1, epochs=epochs, best_epoch=best, lowest=lowest)
+        self._tell(EpochDone(fold=self._fold, seed=self._seed, epochs=self._config.epochs, epoch=over))
+        self._write_if_due()
+
+    def _evaluate(self, part: str) -> Float64[Tensor, "utterances classes"]:
+        return evaluate(self._model, self._reader, self._rows[part], self._config, self._accelerator, self._position)
+
+    def _write_if_due(self) -> None:
+        """A checkpoint, by the main process alone: all hold the same weights and moments."""
+        elapsed = self._pace.elapsed()
+        if not self._accelerator.is_main_process or elapsed - self._written < 60 * self._config.checkpoint_minutes:
+            return
+        self._progress = replace(self._progress, seconds=self._before + elapsed)
+        state = {name: value.detach().to("cpu", copy=True) for name, value in self._model.state_dict().items()}
+        checkpoint = Checkpoint(
+            progress=self._progress, model=state, optimizer=self._optimizer.state(), selected=self._selection.weights
+        )
+        path = self._checkpoints.write(checkpoint, (self._progress.epoch - 1) * self._steps + self._progress.step)
+        self._written = self._pace.elapsed()
+        self._pace.start()
+        self._tell(CheckpointWritten(path=path, seconds=self._written - elapsed))
+
+    def _announce(self, resumed: bool) -> None:
+        self._tell(
+            RunStarted(
+                fold=self._fold,
+                seed=self._seed,
+                device=str(self._accelerator.device),
+                precision=self._precision,
+                processes=self._accelerator.num_processes,
+                epochs=self._config.epochs,
+                steps=self._steps,
+                utterances={name: len(part) for name, part in self._rows.items()},
+                cut=self._cut(),
+                resumed=(self._progress.epoch, self._progress.step) if resumed else None,
+            )
+        )
+
+    def _step_done(self, losses: Losses, norm: float, factor: float) -> StepDone:
+        progress, epochs = self._progress, self._config.epochs
+        after = epochs - progress.epoch  # whole epochs
+        to_evaluate = (after + 1) * self._audio["validation"] + self._audio["test"]
+        return StepDone(
+            fold=self._fold,
+            seed=self._seed,
+            epoch=progress.epoch,
+            epochs=epochs,
+            step=progress.step,
+            steps=self._steps,
+            loss=losses.total,
+            main_loss=losses.main,
+            aux1_loss=losses.aux1,
+            aux2_loss=losses.aux2,
+            lonely_share=losses.lonely_share,
+            gradient_norm=norm,
+            rate_factor=factor,
+            audio_seconds_per_second=self._pace.audio_per_second,
+            memory=self._pace.memory(),
+            seconds_left=self._pace.left(after * self._steps + self._steps - progress.step, to_evaluate),
+        )
+
+    def _cut(self) -> dict[str, int]:
+        return {name: sum(row in self._reader.cut for row in part) for name, part in self._rows.items()}
+
+    @property
+    def _precision(self) -> str:
+        return "bfloat16" if self._accelerator.mixed_precision == "bf16" else "float32"

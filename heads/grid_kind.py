@@ -1,0 +1,53 @@
+"""Kinds of grids: what the rows of a table are made of."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Generic
+
+from mer.heads.config import HeadConfig
+from mer.heads.grid import MULTI_LEVEL, Config
+from mer.heads.grid_options import GridOptions
+
+HEADS, FINETUNE = "heads", "finetune"
+"""Values of `kind` in `[grid]`: heads on a feature cache, or models that are trained end to end."""
+
+PARTS = ("coattention", "late")
+"""Options of a multi-level row: the granularities of its two heads."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class GridKind(Generic[Config]):
+    """How the rows of one kind of grid are read."""
+
+    name: str
+    """`heads` or `finetune`."""
+    options: GridOptions
+    """What a row can set."""
+    make: Callable[..., Config]
+    """Config of a row, from its fields; raises a ValueError for one that cannot be trained."""
+    name_of: Callable[[tuple[Config, ...]], str]
+    """What a row without a name is called."""
+    shape: frozenset[str]
+    """Options that `name_of` tells, and that decide which branches a row has."""
+    parts: tuple[str, ...] = ()
+    """Options of a row only, that make it of two configs."""
+    between_faults: str = "\n"
+    """What stands between two faults in an error of `make`."""
+
+
+def _name_of_heads(configs: tuple[HeadConfig, ...]) -> str:
+    if len(configs) > 1:
+        return f"{MULTI_LEVEL} {', '.join('+'.join(config.granularities) for config in configs)}"
+    return f"{configs[0].fusion} {'+'.join(configs[0].branches)}"
+
+
+HEAD_GRIDS = GridKind(
+    name=HEADS,
+    options=GridOptions(config=HeadConfig, renamed={"granularity": "granularities"}),
+    make=HeadConfig,
+    name_of=_name_of_heads,
+    shape=frozenset({"granularity", "modality", "fusion", *PARTS}),
+    parts=PARTS,
+    between_faults="; ",
+)
+"""Grids of heads on cached features."""
