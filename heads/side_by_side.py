@@ -13,7 +13,7 @@ from typing import ParamSpec
 
 import torch
 
-from mer.heads.trainer import Job, Listener, StackTrainer
+from mer.heads.trainer import Job, Listener, StackTrainer, TrainingStopped
 
 P = ParamSpec("P")
 
@@ -44,9 +44,9 @@ def train_side_by_side(trainer: StackTrainer, jobs: Sequence[Job], *, stack: int
 def _train_in_threads(trainer: StackTrainer, jobs: Sequence[Job], stack: int, threads: int, listener: Listener) -> None:
     waiting, lock = deque(jobs), threading.Lock()
     shared = Listener(
-        epoch=_one_at_a_time(lock, listener.epoch),
-        run=_one_at_a_time(lock, listener.run),
-        stack=_one_at_a_time(lock, listener.stack),
+        epoch=_one_at_a_time(lock, trainer.stop, listener.epoch),
+        run=_one_at_a_time(lock, trainer.stop, listener.run),
+        stack=_one_at_a_time(lock, trainer.stop, listener.stack),
     )
 
     def work() -> None:
@@ -65,10 +65,18 @@ def _train_in_threads(trainer: StackTrainer, jobs: Sequence[Job], stack: int, th
         future.result()
 
 
-def _one_at_a_time(lock: threading.Lock, call: Callable[P, None]) -> Callable[P, None]:
+def _one_at_a_time(lock: threading.Lock, stop: threading.Event, call: Callable[P, None]) -> Callable[P, None]:
+    """Nobody hears or writes anything after a call that raised."""
+
     def locked(*args: P.args, **kwargs: P.kwargs) -> None:
         with lock:
-            call(*args, **kwargs)
+            if stop.is_set():
+                raise TrainingStopped
+            try:
+                call(*args, **kwargs)
+            except BaseException:
+                stop.set()
+                raise
 
     return locked
 

@@ -145,7 +145,7 @@ class StackTrainer:
                     if run.over:
                         listener.run(run.job, self._outcome(run))
                 active = [run for run in active if not run.over]
-            except _StoppedError:
+            except TrainingStopped:
                 return
             except (torch.OutOfMemoryError, RuntimeError) as problem:
                 if not _is_out_of_memory(problem):
@@ -254,7 +254,7 @@ class StackTrainer:
         plans = (plan(number) for number in range(max(len(each) for each in batches)))
         for (members, step), after in itertools.pairwise(itertools.chain(plans, [None])):  # type: ignore[misc]
             if self.stop.is_set():
-                raise _StoppedError
+                raise TrainingStopped
             for source in self._sources.values():
                 if after is not None:
                     source.prefetch(after[1])
@@ -301,7 +301,7 @@ class StackTrainer:
         )
 
 
-class _StoppedError(Exception):
+class TrainingStopped(Exception):  # noqa: N818 - nothing is wrong
     """Training was asked to end."""
 
 

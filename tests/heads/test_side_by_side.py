@@ -44,9 +44,19 @@ def config_of(fusion: str, **fields: Any) -> HeadConfig:
     return HeadConfig(fusion=fusion, modality=modality, granularities=("F",), **given)
 
 
-@pytest.mark.parametrize(("fusion", "stack"), [("late", 6), ("late", 5), ("transformer", 2)])
-def test_every_run_in_threads_has_the_very_bits_it_has_alone(make_cache: CacheMaker, fusion: str, stack: int) -> None:
-    cache, config = make_cache(), config_of(fusion)
+@pytest.mark.parametrize(
+    ("fusion", "stack", "stopping"),
+    [
+        ("late", 6, {}),
+        ("late", 5, {}),
+        ("late", 4, {"patience": 1, "max_epochs": 8, "learning_rate": 0.05}),
+        ("transformer", 2, {}),
+    ],
+)
+def test_every_run_in_threads_has_the_very_bits_it_has_alone(
+    make_cache: CacheMaker, fusion: str, stack: int, stopping: dict[str, float]
+) -> None:
+    cache, config = make_cache(), config_of(fusion, **stopping)
     found: list[dict[tuple[str, int], TrainedRun | DivergedError]] = []
     threads: set[str] = set()
     for alone in (True, False):
@@ -62,6 +72,8 @@ def test_every_run_in_threads_has_the_very_bits_it_has_alone(make_cache: CacheMa
         found.append(outcomes)
     assert len(threads) == 3  # the main thread alone, then two
     assert set(found[0]) == set(found[1]) == set(RUNS)
+    lengths = {len(run.epochs) for run in found[0].values() if isinstance(run, TrainedRun)}
+    assert (len(lengths) > 1) == bool(stopping)  # runs of one stack end at different epochs
     for key, one in found[0].items():
         other = found[1][key]
         assert isinstance(one, TrainedRun)
@@ -89,12 +101,16 @@ def test_a_listener_hears_one_call_at_a_time(make_cache: CacheMaker) -> None:
 def test_an_error_in_one_thread_ends_the_others(make_cache: CacheMaker) -> None:
     trainer, jobs = make_trainer(make_cache(), config_of("late", max_epochs=10_000, patience=10_000))
 
+    heard: list[int] = []
+
     def disk_full(job: Job, epoch: Epoch) -> None:
+        heard.append(epoch.epoch)
         if epoch.epoch == 3:
             raise OSError("no space left")
 
     with pytest.raises(OSError, match="no space left"):
         train_side_by_side(trainer, jobs, stack=6, listener=Listener(epoch=disk_full))
+    assert heard.count(3) == 1  # nobody is told anything after it
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("train")]
 
 
