@@ -11,7 +11,7 @@ import pytest
 from tests.finetune.conftest import edit_json
 
 ROWS = {"text": ["--modality", "text"], "speech": ["--modality", "speech"], "both": ["--aux", "1+2"]}
-SETTINGS = ["--folds", "1-2", "--seeds", "1", "--epochs", "6", "--batch", "8", "--max-seconds", "5", "--no-weights"]
+SETTINGS = ["--folds", "1", "--seeds", "1", "--epochs", "6", "--batch", "8", "--max-seconds", "5", "--no-weights"]
 RATES = ["--encoder-rate", "5e-4", "--fusion-rate", "5e-3"]
 """Random weights need larger steps than pretrained ones."""
 
@@ -42,8 +42,8 @@ def test_cross_attention_with_both_tasks_ends_ahead_of_either_modality(tmp_path:
         ua[name] = result["summary"]["all"]["ua"]["mean_of_folds"]
         lines = (Path(result["directory"]) / "metrics.jsonl").read_text().splitlines()
         losses = [json.loads(line)["main_loss"] for line in lines]
-        falls[name] = [losses[first] - losses[first + 5] for first in (0, 6)]
+        falls[name] = losses[0] - losses[5]
     # Chance is 0.25. Measured, seed 0, folds 1 and 2: text 0.48 and 0.50, speech 0.61 and 0.58, both 0.76 and 0.77.
     assert min(ua["text"], ua["speech"]) > 0.4
     assert ua["both"] > max(ua["text"], ua["speech"]) + 0.05
-    assert all(fall > 0.1 for each in falls.values() for fall in each)
+    assert min(falls.values()) > 0.1

@@ -1,0 +1,78 @@
+"""What is said about one recording."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float64
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prediction:
+    """The emotion of one recording, by all runs that were asked."""
+
+    id: str
+    """Of the recording."""
+    label: str
+    """The most probable class, the first of equals."""
+    probabilities: dict[str, float]
+    """Class to probability: the mean over the runs of the softmax of each run's logits."""
+    agreement: float
+    """Share of the runs whose own most probable class is `label`."""
+    logits: dict[str, tuple[float, ...]]
+    """Run, such as `fold1-seed0`, to its logits in the order of the classes."""
+    seconds: float
+    """Of audio that was heard; 0 where only text is used."""
+    notes: tuple[str, ...]
+    """What was done to the recording, or may be wrong with it: conversions, cuts, alignments that failed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failure:
+    """A recording without an answer."""
+
+    id: str
+    """Of the recording."""
+    reason: str
+    """Which file, what is wrong, what to do."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Answer:
+    """The logits of one recording, as one kind of model gives them."""
+
+    logits: Float64[np.ndarray, "runs classes"]
+    """Of each run."""
+    seconds: float
+    """Of audio that was heard."""
+    notes: tuple[str, ...]
+    """See `Prediction`."""
+
+
+def softmax(logits: Float64[np.ndarray, "runs classes"]) -> Float64[np.ndarray, "runs classes"]:
+    """Probabilities of each run."""
+    powers = np.exp(logits - logits.max(1, keepdims=True))
+    probabilities: Float64[np.ndarray, "runs classes"] = powers / powers.sum(1, keepdims=True)
+    return probabilities
+
+
+def make_prediction(name: str, answer: Answer, runs: tuple[str, ...], classes: tuple[str, ...]) -> Prediction:
+    """Average an answer over its runs.
+
+    Args:
+        name: id of the recording.
+        answer: what the model said.
+        runs: names of the rows of its logits.
+        classes: names of their columns.
+    """
+    each = softmax(answer.logits)
+    mean = each.mean(0)
+    best = int(mean.argmax())
+    return Prediction(
+        id=name,
+        label=classes[best],
+        probabilities=dict(zip(classes, mean.tolist(), strict=True)),
+        agreement=float((each.argmax(1) == best).mean()),
+        logits={run: tuple(row) for run, row in zip(runs, answer.logits.tolist(), strict=True)},
+        seconds=answer.seconds,
+        notes=answer.notes,
+    )

@@ -1,0 +1,164 @@
+"""A run as a folder of its own: weights, config and model card, as the Hugging Face hub has them."""
+
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from safetensors.torch import save_file
+from torch import Tensor
+from transformers.utils import logging
+
+from mer.extract import EncoderError
+from mer.extract.pretrained import load_config, load_weights, weights_fingerprint
+from mer.extract.speech_checkpoint import SpeechCheckpoint
+from mer.extract.text_checkpoint import TextCheckpoint
+from mer.heads.run_directory import run_stem
+from mer.predict.errors import PredictError
+from mer.predict.head_engine import EncoderChoice, extract_config
+from mer.predict.model_card import model_card
+from mer.predict.saved_head import Run, SavedHead
+from mer.predict.saved_run import EXPORT_FORMAT, SavedModels, choose_runs, read_saved
+
+DESCRIBED = ("corpus", "synthetic", "config", "branches", "utterances", "summary", "runs", "device", "encoders", "name")
+"""What an export keeps of `result.json`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exported:
+    """What was written."""
+
+    folder: Path
+    """Where."""
+    runs: tuple[str, ...]
+    """Runs in it, such as `fold1-seed0`."""
+    encoders: bool
+    """Whether the encoders are in it."""
+    bytes: int
+    """Of all files."""
+
+
+def export_run(
+    run: Path,
+    folder: Path,
+    *,
+    folds: Sequence[str] | None = None,
+    seeds: Sequence[int] | None = None,
+    with_encoders: bool | None = None,
+    speech_model: str | None = None,
+    text_model: str | None = None,
+) -> Exported:
+    """Write what `mer predict` needs of a run into a new folder, whole or not at all.
+
+    Args:
+        run: a run directory, or an earlier export.
+        folder: new or empty.
+        folds: only the runs that left these sessions out; None takes all.
+        seeds: likewise.
+        with_encoders: copy the frozen encoders; None does where they are not on the hub. Fine-tuned models always hold theirs.
+        speech_model: the speech encoder's folder, where the hub does not have what the run names.
+        text_model: likewise.
+
+    Raises:
+        PredictError: a folder in use, a run without weights, or encoders other than the run's.
+        EncoderError: an encoder that is to be copied and is not to be had.
+    """
+    saved, result = read_saved(run)
+    runs = choose_runs(saved.runs, folds, seeds, saved.folder)
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise PredictError(f"{folder}: not an empty folder; give a new one for the export")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    scratch = folder.absolute().with_name(f".{folder.name}.{uuid4().hex}")
+    scratch.mkdir()
+    try:
+        described = _described(result)
+        if isinstance(saved, SavedModels):
+            copied, document, encoders = True, _write_models(saved, runs, scratch), result.get("encoders", {})
+        else:
+            choice = EncoderChoice(speech_model=speech_model, text_model=text_model)
+            copied, encoders = _write_encoders(saved, choice, with_encoders, scratch), saved.features
+            document = _write_heads(saved, runs, scratch)
+        document |= {"format": EXPORT_FORMAT, "classes": list(saved.classes), "runs": [list(each) for each in runs]}
+        document |= {"id2label": dict(enumerate(saved.classes)), "result": described}
+        card = model_card(described, encoders, runs, copied=copied, kind=document["kind"])
+        (scratch / "README.md").write_text(card, encoding="utf-8")
+        (scratch / "config.json").write_text(json.dumps(document, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+        files = [path for path in scratch.rglob("*") if path.is_file()]
+        for path in files:  # weights come for their owner's eyes only
+            path.chmod((scratch / "README.md").stat().st_mode)
+        size = sum(path.stat().st_size for path in files)
+        if folder.exists():
+            folder.rmdir()
+        scratch.rename(folder)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    return Exported(folder=folder, runs=tuple(run_stem(*each) for each in runs), encoders=copied, bytes=size)
+
+
+def _described(result: Mapping[str, Any]) -> dict[str, Any]:
+    """The result without what only its run directory means, and without paths of this machine."""
+    found = {name: result[name] for name in DESCRIBED if name in result}
+    config = dict(found["config"])
+    for name, encoder in found.get("encoders", {}).items():
+        config[f"{name}_model"] = encoder["model"]
+    return found | {"config": {name: value for name, value in config.items() if name not in ("ram_gib", "device_memory_gib")}}
+
+
+def _write_models(saved: SavedModels, runs: Sequence[Run], folder: Path) -> dict[str, Any]:
+    for run, path in saved.models:
+        if run in runs:
+            shutil.copytree(path, folder / run_stem(*run))
+    return {"kind": "finetuned"}
+
+
+def _write_heads(saved: SavedHead, runs: Sequence[Run], folder: Path) -> dict[str, Any]:
+    tensors: dict[str, Tensor] = {}
+    for number, part in enumerate(saved.parts):
+        for run in runs:
+            read = part.weights[run].read()
+            tensors |= {f"{number}.{run_stem(*run)}.{name}": value.contiguous() for name, value in read.items()}
+    save_file(tensors, folder / "model.safetensors", {"format": "pt"})
+    parts = [
+        {"config": part.config.as_dict(), "layers": {name: list(each) for name, each in part.layers.items()}}
+        for part in saved.parts
+    ]
+    return {"kind": "head", "features": dict(saved.features), "parts": parts}
+
+
+def _write_encoders(saved: SavedHead, choice: EncoderChoice, wanted: bool | None, folder: Path) -> bool:
+    """Whether the encoders that the head uses were copied."""
+    config = extract_config(saved, choice)
+    used = {name: needed for name, needed in (("speech", config.needs_speech), ("text", config.needs_text)) if needed}
+    on_hub = all(saved.features[name].get("revision") for name in used)
+    if wanted is False or (wanted is None and on_hub):
+        return False
+    for name in used:
+        model, revision = (
+            (config.speech_model, config.speech_revision) if name == "speech" else (config.text_model, config.text_revision)
+        )
+        try:
+            _write_encoder(name, model, revision, saved.features[name], folder / name)
+        except EncoderError as problem:
+            raise PredictError(f"{saved.folder}: its encoders are to be copied. {problem}") from problem
+    return True
+
+
+def _write_encoder(name: str, model: str, revision: str | None, identity: Mapping[str, Any], folder: Path) -> None:
+    option = f"--{name}-model"
+    weights: Any = load_weights(model, revision, option, load_config(model, revision, option))
+    if weights_fingerprint(weights) != identity["weights_sha256"]:
+        raise PredictError(
+            f"{option} {model}: not the encoder that the run was trained behind, {identity['model']}; give that one"
+        )
+    files = SpeechCheckpoint(model, revision).preprocessor if name == "speech" else TextCheckpoint(model, revision).tokenizer
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        weights.save_pretrained(folder)
+        files.save_pretrained(folder)
+    finally:
+        if shown:
+            logging.enable_progress_bar()

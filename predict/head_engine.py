@@ -1,0 +1,195 @@
+"""Answers of a trained head: encoders, segments and rounding as `mer extract` has them, logits as training has them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float64
+
+from mer.corpus import Utterance
+from mer.extract import EncoderError, ExtractConfig, Resources
+from mer.extract.encode import EncodedShard, Encoders, encode_shard
+from mer.extract.precision import exact_float32
+from mer.extract.pretrained import resolve_device
+from mer.extract.workers import load_encoders
+from mer.heads import FeatureSource, Head, Statistics
+from mer.predict.answer import Answer
+from mer.predict.errors import PredictError
+from mer.predict.live_features import LiveUnits, head_logits
+from mer.predict.saved_head import WIDTH_OF, Run, SavedHead, load_head
+
+RUNS_AT_ONCE = 5
+"""Runs in one forward pass of the heads: bounds their activations."""
+KEPT_BYTES = 2 * 2**30
+"""Heads stay in memory up to this size, and are read again for every batch of recordings beyond it."""
+SAME = ("weights_sha256", "sample_rate", "normalize", "frame_stride", "frame_length")
+"""What an encoder must share with the one that the head was trained behind."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncoderChoice:
+    """Where the encoders are, when not where the run says, and where they run."""
+
+    speech_model: str | None = None
+    """Hub id or folder; None takes the one that the run names."""
+    text_model: str | None = None
+    """Likewise."""
+    device: str = "auto"
+    """`auto`, `cpu`, `cuda` or `cuda:1`."""
+
+
+class HeadEngine:
+    """The runs of a head behind the encoders that it was trained behind."""
+
+    def __init__(self, saved: SavedHead, runs: Sequence[Run], choice: EncoderChoice) -> None:
+        """Load the encoders, and check that they are those of the run.
+
+        Args:
+            saved: the head.
+            runs: which of its runs answer.
+            choice: where the encoders are.
+
+        Raises:
+            PredictError: encoders other than those that the head was trained behind, or damaged weights.
+            EncoderError: an encoder that is not to be had.
+        """
+        self._saved, self._runs = saved, tuple(runs)
+        self._config = extract_config(saved, choice)
+        self._resources = Resources(device=choice.device, workers=1)
+        self._device = resolve_device(choice.device)
+        self._encoders = _load(self._config, self._resources, saved)
+        self._layers = _layers_of(self._encoders)
+        self._kept: dict[tuple[int, Run], tuple[Head, dict[str, Statistics]]] = {}
+        self._keeps = True
+        head, _ = self._load_head(0, self._runs[0])
+        size = sum(value.numel() * value.element_size() for value in head.state_dict().values())
+        self._keeps = size * len(self._runs) * len(saved.parts) <= KEPT_BYTES
+
+    @property
+    def hears(self) -> bool:
+        """Whether audio is used."""
+        return self._config.needs_speech
+
+    @property
+    def reads(self) -> bool:
+        """Whether the transcript is used."""
+        return self._config.needs_text
+
+    @property
+    def aligns(self) -> bool:
+        """Whether the times of phones, syllables or words are used."""
+        return self._config.needs_alignment
+
+    @property
+    def aligned_by(self) -> str:
+        """Whose times the run was trained on: `corpus`, `textgrid` or `pocketsphinx`."""
+        return str(self._saved.features.get("segments", {}).get("alignment", "corpus"))
+
+    def answer(self, utterances: Sequence[Utterance]) -> dict[str, Answer | str]:
+        """An answer for each recording by its id, or the reason why there is none.
+
+        Args:
+            utterances: at least one, with different ids; all of their features are in memory at the same time.
+        """
+        with exact_float32():
+            shard = encode_shard(utterances, self._encoders, self._config, self._resources)
+        found: dict[str, Answer | str] = {each.id: each.reason for each in shard.failed}
+        if shard.utterances:
+            logits = self._logits(shard)
+            for number, (record, _) in enumerate(shard.utterances):
+                if np.isfinite(logits[:, number]).all():
+                    found[record.id] = Answer(logits=logits[:, number], seconds=record.seconds, notes=self._notes(record))
+                else:
+                    found[record.id] = f"{record.id}: its logits are no numbers; is this audio like what the head was trained on?"
+        return found
+
+    def _logits(self, shard: EncodedShard) -> Float64[np.ndarray, "runs recordings classes"]:
+        """Mean over the parts, as multi-level fusion has it (Zhao 2022, section 2.4); most heads have one part."""
+        summed: Float64[np.ndarray, "runs recordings classes"] | None = None
+        for number in range(len(self._saved.parts)):
+            logits = self._part_logits(number, shard)
+            summed = logits if summed is None else summed + logits
+        assert summed is not None
+        return summed / len(self._saved.parts)
+
+    def _part_logits(self, number: int, shard: EncodedShard) -> Float64[np.ndarray, "runs recordings classes"]:
+        part = self._saved.parts[number]
+        sources = {
+            name: FeatureSource(
+                LiveUnits([units[name].data for _, units in shard.utterances]),
+                device=self._device,
+                layers=[self._layers[name].index(layer) for layer in part.layers[name]],
+            )
+            for name in part.config.branches
+        }
+        found = []
+        for start in range(0, len(self._runs), RUNS_AT_ONCE):
+            loaded = [self._load_head(number, run) for run in self._runs[start : start + RUNS_AT_ONCE]]
+            heads, statistics = [head for head, _ in loaded], [each for _, each in loaded]
+            found.append(head_logits(heads, statistics, sources, len(shard.utterances)))
+        return np.concatenate(found)
+
+    def _load_head(self, number: int, run: Run) -> tuple[Head, dict[str, Statistics]]:
+        if (number, run) in self._kept:
+            return self._kept[number, run]
+        loaded = load_head(self._saved, self._saved.parts[number], run, self._device)
+        if self._keeps:
+            self._kept[number, run] = loaded
+        return loaded
+
+    def _notes(self, record: Any) -> tuple[str, ...]:
+        whole = self.aligns and record.alignment == "none"
+        return ("no alignment: its phones, syllables and words are one segment over all of it",) if whole else ()
+
+
+def extract_config(saved: SavedHead, choice: EncoderChoice) -> ExtractConfig:
+    """What `mer extract` was told when it made the features of a head, less what the head does not use."""
+    features = saved.features
+    spoken, written = features.get("speech", {}), features.get("text", {})
+    local = {name: str(saved.folder / name) for name in ("speech", "text") if (saved.folder / name / "config.json").is_file()}
+    return ExtractConfig(
+        speech_model=choice.speech_model or local.get("speech") or spoken.get("model", ""),
+        text_model=choice.text_model or local.get("text") or written.get("model", ""),
+        speech_revision=spoken.get("revision"),
+        text_revision=written.get("revision"),
+        granularities=saved.granularities,
+        layers=_wanted_layers(saved),
+        dtype=features["compute"]["dtype"],
+        storage=features["storage"]["dtype"],
+        text_tags=written.get("tags", "drop"),
+        fillers=features.get("segments", {}).get("fillers", "keep"),
+    )
+
+
+def _wanted_layers(saved: SavedHead) -> tuple[int, ...] | None:
+    """The layers that some part uses; None for encoders of different depth, all of whose layers are used."""
+    stored = {tuple(each) for each in saved.features["layers"].values()}
+    if len(stored) > 1:
+        return None
+    return tuple(sorted({layer for part in saved.parts for each in part.layers.values() for layer in each}))
+
+
+def _load(config: ExtractConfig, resources: Resources, saved: SavedHead) -> Encoders:
+    try:
+        encoders = load_encoders(config, resources)
+    except EncoderError as problem:
+        raise PredictError(f"{saved.folder} needs the encoders that its features came from. {problem}") from problem
+    for name, encoder in (("speech", encoders.speech), ("text", encoders.text)):
+        expected: Mapping[str, Any] = saved.features.get(name, {})
+        differing = [key for key in SAME if encoder is not None and encoder.identity.get(key) != expected.get(key)]
+        if encoder is not None and differing:
+            raise PredictError(
+                f"--{name}-model {encoder.name}: not the encoder that {saved.folder} was trained behind, {expected.get('model')} "
+                f"(different: {', '.join(differing)}); give the folder or hub id of that one"
+            )
+    return encoders
+
+
+def _layers_of(encoders: Encoders) -> dict[str, list[int]]:
+    found = {}
+    for name in "FPSWT":
+        encoder = encoders.text if WIDTH_OF.get(name) == "text" else encoders.speech
+        if encoder is not None:
+            found[name] = list(encoder.layers)
+    return found

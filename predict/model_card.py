@@ -1,0 +1,140 @@
+"""The README of an exported run: what it is, what it was measured on, and what it must not be taken for."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+ENCODERS = ("speech", "text")
+
+
+def model_card(
+    result: Mapping[str, Any],
+    encoders: Mapping[str, Mapping[str, Any]],
+    runs: Sequence[tuple[str, int]],
+    *,
+    copied: bool,
+    kind: str,
+) -> str:
+    """A model card in Markdown, with the metadata that the Hugging Face hub reads.
+
+    Args:
+        result: what `result.json` holds.
+        encoders: `speech` and `text`, as the features or the result identify them.
+        runs: folds and seeds that are exported.
+        copied: whether the encoders' weights are part of the folder.
+        kind: `head` or `finetuned`.
+    """
+    parts = [
+        _metadata(result, encoders),
+        f"# {result['corpus']}: {_what(result, kind)}",
+        "Written by `mer export`. Not edited by anybody; add who made it, why, and under which licence it may be used.",
+        _use(result, copied),
+        _labels(result),
+        _training(result, encoders, runs),
+        _metrics(result),
+        _limits(result),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _what(result: Mapping[str, Any], kind: str) -> str:
+    branches = "+".join(result["branches"])
+    if kind == "finetuned":
+        return f"fine-tuned encoders, {branches} ({result.get('name', 'one row')})"
+    return f"{result['config']['fusion']} head on frozen encoders, {branches}"
+
+
+def _metadata(result: Mapping[str, Any], encoders: Mapping[str, Mapping[str, Any]]) -> str:
+    bases = [encoders[name]["model"] for name in ENCODERS if name in encoders and "/" in encoders[name]["model"]]
+    lines = ["library_name: mer", "pipeline_tag: audio-classification", "tags:", "- speech-emotion-recognition"]
+    lines += ["- synthetic-speech"] if result["synthetic"] else []
+    lines += ["base_model:", *(f"- {name}" for name in bases)] if bases else []
+    return "\n".join(["---", *lines, "metrics:", "- recall", "- accuracy", "---"])
+
+
+def _use(result: Mapping[str, Any], copied: bool) -> str:
+    where = (
+        "Everything needed is in this folder."
+        if copied
+        else "The encoders are fetched from the Hugging Face hub when first used."
+    )
+    asks = '`--wav x.wav --text "what is said"`' if set(result["branches"]) - {"T", "text"} else '`--text "what is said"`'
+    return f"## Use\n\n`mer predict THIS_FOLDER` with {asks}, or `mer.predict.load(folder)` in Python. {where}"
+
+
+def _labels(result: Mapping[str, Any]) -> str:
+    names = result["summary"]["classes"]
+    merged = ""
+    if result["config"].get("classes") == "4":
+        merged = " `happy` also stands for excitement, as in most work on IEMOCAP."
+    return f"## Task and labels\n\nEmotion of one spoken utterance, one of {len(names)}: {', '.join(names)}.{merged}"
+
+
+def _training(result: Mapping[str, Any], encoders: Mapping[str, Mapping[str, Any]], runs: Sequence[tuple[str, int]]) -> str:
+    config = result["config"]
+    validation = (
+        "10 % of the training utterances, drawn at random" if config["validation"] == "random" else "one training session"
+    )
+    spoken = "**synthetic speech** (a synthesiser's, not people's)" if result["synthetic"] else "speech"
+    lines = [
+        "## Training",
+        "",
+        f"* Corpus: `{result['corpus']}`, {result['utterances']['used']:,} utterances of {spoken}.",
+        *(
+            f"* {name.capitalize()} encoder: `{encoders[name]['model']}`, revision "
+            f"{encoders[name].get('revision') or 'unknown'}, weights sha256 `{encoders[name]['weights_sha256'][:12]}`."
+            for name in ENCODERS
+            if name in encoders
+        ),
+        f"* Protocol: leave one session out; the epoch was chosen on {validation}, never on the test session"
+        + ("; sentences of the test session were left out of training." if config.get("text_disjoint") else "."),
+        f"* Runs in this folder: {', '.join(f'fold {fold} seed {seed}' for fold, seed in runs)}. Their probabilities are "
+        "averaged.",
+    ]
+    return "\n".join(lines)
+
+
+def _metrics(result: Mapping[str, Any]) -> str:
+    scores = result["summary"]["all"]
+    rows = [
+        f"| {name.upper()} | {_percent(scores[name]['mean_of_folds'])} | {_percent(scores[name]['std_folds'])} "
+        f"| {_percent(scores[name]['std_seeds'])} | {_percent(scores[name]['merged'])} |"
+        for name in ("ua", "wa")
+    ]
+    recall = ", ".join(f"{name} {_percent(value)}" for name, value in result["summary"]["recall"].items())
+    return "\n".join(
+        [
+            "## Measured",
+            "",
+            f"In percent, over {len(result['runs'])} runs, each on the session that it left out.",
+            "",
+            "| | mean of folds | ± folds | ± seeds | merged |",
+            "|---|---|---|---|---|",
+            *rows,
+            "",
+            "UA: mean of the class recalls. WA: share of utterances that are right. merged: all test sessions scored together. "
+            f"Recall: {recall}.",
+        ]
+    )
+
+
+def _limits(result: Mapping[str, Any]) -> str:
+    lines = ["## Limits", ""]
+    if result["synthetic"]:
+        lines.append("* **Trained on synthetic speech**: it shows that the tool works and says nothing about people.")
+    elif str(result["corpus"]).startswith("iemocap"):
+        lines.append(
+            "* **Trained on acted speech**: ten English-speaking actors in a laboratory. Spontaneous emotion is weaker and mixed."
+        )
+    else:
+        lines.append("* If the corpus holds acted speech, expect less on spontaneous speech; `mer` does not know which it is.")
+    lines += [
+        "* The figures are those of single runs on speakers of the same corpus. The average of several runs has not been "
+        "measured, and recordings of the training corpus have been seen by most runs.",
+        "* It always answers with one of its labels, also for music, noise, and emotions that are none of them.",
+        "* Probabilities are not calibrated. Do not decide about a person by them.",
+    ]
+    return "\n".join(lines)
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.2f}"

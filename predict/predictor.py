@@ -1,0 +1,227 @@
+"""The object that answers for new recordings."""
+
+import dataclasses
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+from mer.corpus import TextGridAlignment, Utterance
+from mer.extract import AudioError, read_header
+from mer.heads.run_directory import run_stem
+from mer.predict.answer import Answer, Failure, Prediction, make_prediction
+from mer.predict.checks import conversions, refusal
+from mer.predict.errors import PredictError
+from mer.predict.finetuned_engine import FinetunedEngine
+from mer.predict.head_engine import EncoderChoice, HeadEngine
+from mer.predict.on_the_fly import Aligner, aligned
+from mer.predict.saved_head import Run, SavedHead
+from mer.predict.saved_run import choose_runs, read_saved
+
+CHUNK_SECONDS = 120.0
+"""Audio whose features are in memory together: 110 MB of frames at base size."""
+MAX_SECONDS = 60.0
+"""Longer audio is refused by default."""
+
+
+@runtime_checkable  # beartype checks arguments by isinstance
+class Engine(Protocol):
+    """What answers: a head behind frozen encoders, or models that were trained whole."""
+
+    @property
+    def hears(self) -> bool:
+        """Whether audio is used."""
+        ...
+
+    @property
+    def reads(self) -> bool:
+        """Whether the transcript is used."""
+        ...
+
+    @property
+    def aligns(self) -> bool:
+        """Whether the times of phones, syllables or words are used."""
+        ...
+
+    @property
+    def aligned_by(self) -> str:
+        """Whose times the run was trained on: `corpus`, `textgrid` or `pocketsphinx`."""
+        ...
+
+    def answer(self, utterances: Sequence[Utterance]) -> dict[str, Answer | str]:
+        """An answer for each recording by its id, or the reason why there is none."""
+        ...
+
+
+class Predictor:
+    """A saved run, ready to answer. Threads may share one: they take turns."""
+
+    def __init__(
+        self, engine: Engine, classes: tuple[str, ...], runs: Sequence[Run], *, max_seconds: float, aligner: Aligner | None
+    ) -> None:
+        """Use `load`."""
+        self.classes = classes
+        """Class names in the order of every logit."""
+        self.runs = tuple(run_stem(*run) for run in runs)
+        """Runs that answer, such as `fold1-seed0`."""
+        self.hears, self.reads, self.aligns = engine.hears, engine.reads, engine.aligns
+        """Whether audio, text, and the times of phones, syllables or words are used."""
+        self.aligner = aligner
+        """Times recordings that bring no alignment; None leaves them one segment."""
+        self._engine, self._max_seconds = engine, max_seconds
+        self._lock = threading.Lock()
+
+    def predict(self, wav: Path | str, text: str | None = None, *, textgrid: Path | str | None = None) -> Prediction:
+        """The emotion of one recording.
+
+        Args:
+            wav: an audio file that libsndfile reads; not looked at where only text is used.
+            text: what is said; needed where text or alignments are used.
+            textgrid: its alignment, if there is one; else it is made where it is needed.
+
+        Raises:
+            PredictError: audio or text that cannot be answered for.
+        """
+        path = Path(wav)
+        source = None if textgrid is None else TextGridAlignment(path=Path(textgrid))
+        (found,) = self.predict_many([recording(path, text, alignment=source)])
+        if isinstance(found, Failure):
+            raise PredictError(found.reason)
+        return found
+
+    def predict_many(
+        self, utterances: Sequence[Utterance], *, progress: Callable[[int, int], None] = lambda done, total: None
+    ) -> list[Prediction | Failure]:
+        """The emotions of many recordings, in their order; one that cannot be answered for does not stop the others.
+
+        Args:
+            utterances: with different ids; labels, speakers and sessions are not looked at.
+            progress: called with recordings done and in all.
+
+        Raises:
+            PredictError: an id that occurs twice.
+        """
+        repeated = [name for name, count in Counter(each.id for each in utterances).items() if count > 1]
+        if repeated:
+            raise PredictError(f"id {repeated[0]!r} is used twice; give every recording its own")
+        found: dict[str, Prediction | Failure] = {}
+        with self._lock:
+            for chunk in _chunks(utterances):
+                found |= self._answer(chunk)
+                progress(len(found), len(utterances))
+        return [found[each.id] for each in utterances]
+
+    def needs_aligner(self, utterances: Sequence[Utterance]) -> bool:
+        """Whether some recording has no times that this run can use.
+
+        Its own come first, but a run that was trained on pocketsphinx's takes these instead of a corpus' own.
+        """
+        replaced = self._engine.aligned_by == "pocketsphinx"
+        return self.aligns and any(
+            each.alignment is None or (replaced and each.alignment.kind == "corpus") for each in utterances
+        )
+
+    def _answer(self, utterances: Sequence[Utterance]) -> dict[str, Prediction | Failure]:
+        found: dict[str, Prediction | Failure] = {}
+        ready, notes = list[Utterance](), dict[str, tuple[str, ...]]()
+        for utterance in utterances:
+            reason = refusal(utterance, hears=self.hears, reads=self.reads, max_seconds=self._max_seconds)
+            if reason is not None:
+                found[utterance.id] = Failure(id=utterance.id, reason=reason)
+                continue
+            notes[utterance.id] = conversions(utterance) if self.hears else ()
+            ready.append(self._align(utterance, notes))
+        answers = self._engine.answer(ready) if ready else {}
+        for name, answer in answers.items():
+            if isinstance(answer, str):
+                found[name] = Failure(id=name, reason=answer)
+            else:
+                told = (*notes[name], *(note for note in answer.notes if not any("not aligned" in each for each in notes[name])))
+                found[name] = make_prediction(name, dataclasses.replace(answer, notes=told), self.runs, self.classes)
+        return found
+
+    def _align(self, utterance: Utterance, notes: dict[str, tuple[str, ...]]) -> Utterance:
+        if self.aligner is None or not self.needs_aligner([utterance]):
+            return utterance
+        timed, problem = aligned(utterance, self.aligner)
+        if problem is not None:
+            notes[utterance.id] += (f"{problem}; its phones, syllables and words are one segment over all of it",)
+        return timed
+
+
+def load(
+    folder: Path | str,
+    *,
+    folds: Sequence[str] | None = None,
+    seeds: Sequence[int] | None = None,
+    labels: Sequence[str] | None = None,
+    speech_model: str | None = None,
+    text_model: str | None = None,
+    device: str = "auto",
+    max_seconds: float = MAX_SECONDS,
+    aligner: Aligner | None = None,
+) -> Predictor:
+    """Make a saved run ready to answer for new recordings.
+
+    Args:
+        folder: a run directory of `mer train-head` or `mer finetune`, or what `mer export` made of one.
+        folds: answer by the runs that left these sessions out; None takes all, and averages their probabilities.
+        seeds: likewise.
+        labels: those that are expected, in any order; a run that answers with others is refused.
+        speech_model: the speech encoder's folder, where the hub does not have what the run names.
+        text_model: likewise.
+        device: `auto`, `cpu`, `cuda` or `cuda:1`.
+        max_seconds: longer audio is refused.
+        aligner: times the phones, syllables and words of recordings that bring no alignment; None leaves them one segment.
+
+    Raises:
+        PredictError: a folder that holds no such run, encoders other than the run's, or labels other than expected.
+        EncoderError: an encoder that is not to be had.
+    """
+    saved, _ = read_saved(Path(folder))
+    runs = choose_runs(saved.runs, folds, seeds, saved.folder)
+    if labels is not None and set(labels) != set(saved.classes):
+        raise PredictError(
+            f"{folder} answers with {', '.join(saved.classes)}, and {', '.join(labels)} were asked for; take a run that was "
+            "trained on these, or ask for what it has"
+        )
+    engine: Engine
+    if isinstance(saved, SavedHead):
+        choice = EncoderChoice(speech_model=speech_model, text_model=text_model, device=device)
+        engine = HeadEngine(saved, runs, choice)
+    else:
+        engine = FinetunedEngine([path for run, path in saved.models if run in runs], device)
+    return Predictor(engine, saved.classes, runs, max_seconds=max_seconds, aligner=aligner)
+
+
+def recording(wav: Path, text: str | None, *, name: str | None = None, alignment: TextGridAlignment | None = None) -> Utterance:
+    """A recording of which nothing but audio and text is known.
+
+    Args:
+        wav: audio file.
+        text: what is said.
+        name: its id; None takes the file's name without its ending.
+        alignment: where its times are.
+    """
+    return Utterance(id=name or wav.stem or "text", wav=wav, text=text, label="", speaker="", session="", alignment=alignment)
+
+
+def _chunks(utterances: Sequence[Utterance]) -> Iterator[list[Utterance]]:
+    chunk, seconds = list[Utterance](), 0.0
+    for utterance in utterances:
+        length = _seconds(utterance)
+        if chunk and (seconds + length > CHUNK_SECONDS or len(chunk) >= 256):
+            yield chunk
+            chunk, seconds = [], 0.0
+        chunk.append(utterance)
+        seconds += length
+    if chunk:
+        yield chunk
+
+
+def _seconds(utterance: Utterance) -> float:
+    try:
+        return read_header(utterance.wav).seconds
+    except AudioError:
+        return 0.0

@@ -1,0 +1,124 @@
+"""Recordings on disk: a folder of audio and text files, a list of them, or a corpus."""
+
+import csv
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from mer.corpus import TextGridAlignment, Utterance, open_corpus
+from mer.corpus.manifest import SUFFIXES
+from mer.corpus.manifest_row import ALIASES, ManifestFolder, RowError, make_utterance
+from mer.predict.answer import Failure
+from mer.predict.errors import PredictError
+from mer.predict.predictor import recording
+
+AUDIO = (".wav", ".flac", ".ogg", ".opus", ".mp3", ".aif", ".aiff", ".au")
+"""Endings of audio files that are looked for in a folder."""
+TEXTS = (".txt", ".lab")
+"""Endings of the text file beside an audio file, the first that is there."""
+UNKNOWN = {"label": "unknown", "speaker": "unknown", "session": "unknown"}
+"""What a corpus must say of an utterance, and nobody knows of a new recording."""
+
+
+def read_recordings(path: Path) -> tuple[list[Utterance], list[Failure]]:
+    """What is to be predicted, and what of it cannot be, each with its reason; no audio is opened.
+
+    A folder gives every audio file in it and below it, with the text of the same name beside it (`.txt` or `.lab`) and its
+    `.TextGrid`, if there is one. A `.jsonl` or `.csv` file has the columns `wav` and `text`, and optionally `id` and
+    `textgrid`; others are not looked at. Paths in it are relative to its folder and stay there. A folder in IEMOCAP's layout
+    gives its labelled utterances.
+
+    Args:
+        path: the folder or file.
+
+    Raises:
+        PredictError: nothing there, or a file that is no list of recordings.
+        CorpusError: a damaged corpus.
+    """
+    if path.is_dir():
+        if any(path.glob("Session*")):
+            return list(open_corpus(path)), []
+        return _in_folder(path)
+    if not path.is_file():
+        raise PredictError(
+            f"{path}: nothing there; give a folder of audio with text files, or a .jsonl or .csv list of recordings"
+        )
+    return _in_list(path)
+
+
+def _in_folder(folder: Path) -> tuple[list[Utterance], list[Failure]]:
+    found, failed = list[Utterance](), list[Failure]()
+    names = dict[str, Path]()
+    for wav in sorted(each for each in folder.rglob("*") if each.suffix.lower() in AUDIO and each.is_file()):
+        name = wav.relative_to(folder).with_suffix("").as_posix()
+        if name in names:
+            failed.append(
+                Failure(id=wav.relative_to(folder).as_posix(), reason=f"{wav}: {names[name]} has the same name; rename one")
+            )
+            continue
+        names[name] = wav
+        text = next((wav.with_suffix(ending) for ending in TEXTS if wav.with_suffix(ending).is_file()), None)
+        grid = wav.with_suffix(".TextGrid")
+        alignment = TextGridAlignment(path=grid) if grid.is_file() else None
+        try:
+            words = None if text is None else " ".join(text.read_text(encoding="utf-8-sig").split())
+        except (OSError, UnicodeDecodeError) as problem:
+            failed.append(Failure(id=name, reason=f"{text}: not readable as UTF-8 text ({problem}); save it as UTF-8"))
+            continue
+        found.append(recording(wav, words, name=name, alignment=alignment))
+    if not found and not failed:
+        raise PredictError(f"{folder}: no audio in it or below it (looked for {' '.join(AUDIO)})")
+    return found, failed
+
+
+def _in_list(path: Path) -> tuple[list[Utterance], list[Failure]]:
+    if path.suffix.lower() not in SUFFIXES:
+        raise PredictError(
+            f"{path}: give the audio with --wav, or a list of recordings whose name ends with {' or '.join(SUFFIXES)}"
+        )
+    folder = ManifestFolder.of(path)
+    found, failed, lines = list[Utterance](), list[Failure](), dict[str, int]()
+    for line, row in _rows(path):
+        values = {ALIASES.get(name, name): value for name, value in row.items()}
+        wav = values.get("wav")
+        name = str(values.get("id") or (Path(wav).with_suffix("").as_posix() if isinstance(wav, str) else "") or f"line {line}")
+        wanted = {column: values.get(column) for column in ("wav", "text", "textgrid")}
+        try:
+            utterance = make_utterance({**wanted, **UNKNOWN, "id": name}, folder)
+        except RowError as problem:
+            failed.append(Failure(id=name, reason=f"{path}:{line}: {problem}"))
+            continue
+        if name in lines:
+            failed.append(Failure(id=name, reason=f"{path}:{line}: id {name!r} is used already in line {lines[name]}"))
+            continue
+        lines[name] = line
+        found.append(utterance)
+    if not found and not failed:
+        raise PredictError(f"{path}: no recordings in it")
+    return found, failed
+
+
+def _rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as problem:
+        raise PredictError(f"{path}: not readable as UTF-8 text ({problem}); save it as UTF-8") from None
+    if path.suffix.lower() == ".csv":
+        reader = csv.DictReader(text.splitlines(keepends=True), skipinitialspace=True)
+        if "wav" not in (reader.fieldnames or ()):
+            raise PredictError(
+                f"{path}: no column `wav` in its first line ({', '.join(reader.fieldnames or ())}); name the columns there"
+            )
+        yield from ((reader.line_num, {name: value or None for name, value in row.items() if name}) for row in reader)
+        return
+    for line, content in enumerate(text.split("\n"), start=1):
+        if not content.strip():
+            continue
+        try:
+            row = json.loads(content)
+        except (ValueError, RecursionError):
+            row = None
+        if not isinstance(row, dict):
+            raise PredictError(f"{path}:{line}: expected one JSON object per line, got {content.strip()[:60]!r}")
+        yield line, row

@@ -1,0 +1,121 @@
+"""A trained head on disk, in the run directory that `mer train-head` wrote or in an exported folder."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from mer.heads import Head, HeadConfig, HeadError, Statistics
+from mer.heads.build_head import build_head
+from mer.heads.run_directory import run_stem
+from mer.predict.errors import PredictError
+
+Run = tuple[str, int]
+"""Fold and seed."""
+
+WIDTH_OF = {"T": "text"}
+"""Granularities that do not come from the speech encoder."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SavedWeights:
+    """Tensors of one run: a file of their own, or those of a file whose names begin in the same way."""
+
+    path: Path
+    """A safetensors file."""
+    prefix: str = ""
+    """What the names of the wanted tensors begin with."""
+
+    def read(self) -> dict[str, Tensor]:
+        """The tensors, by name without the prefix.
+
+        Raises:
+            PredictError: no such file, a damaged one, or one without these tensors.
+        """
+        try:
+            with safe_open(self.path, "pt") as file:
+                found = {
+                    name.removeprefix(self.prefix): file.get_tensor(name) for name in file.keys() if name.startswith(self.prefix)
+                }
+        except (OSError, SafetensorError) as problem:
+            raise PredictError(f"{self.path}: no readable weights ({problem}); copy the folder again, or train again") from None
+        if not found:
+            raise PredictError(f"{self.path}: no weights named {self.prefix}...; copy the folder again, or export again")
+        return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class SavedPart:
+    """One head of a result: multi-level fusion has two, every other result one."""
+
+    config: HeadConfig
+    """As it was trained."""
+    layers: Mapping[str, tuple[int, ...]]
+    """Granularity to the numbers of the encoder layers that the head averages."""
+    weights: Mapping[Run, SavedWeights]
+    """Where each run's tensors are."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SavedHead:
+    """Everything that a prediction with a head needs, less the encoders."""
+
+    folder: Path
+    """Where it was read from."""
+    classes: tuple[str, ...]
+    """Class names in the order of the logits."""
+    features: Mapping[str, Any]
+    """Identity of the features it was trained on, the `spec.json` of their cache."""
+    parts: tuple[SavedPart, ...]
+    """Heads whose logits are averaged."""
+    runs: tuple[Run, ...]
+    """Folds and seeds, in the order of the result."""
+
+    @property
+    def granularities(self) -> tuple[str, ...]:
+        """Those that some part uses."""
+        wanted = {name for part in self.parts for name in part.config.branches}
+        return tuple(name for name in "FPSWT" if name in wanted)
+
+
+def saved_part(
+    config: Mapping[str, Any], layers: Mapping[str, Sequence[int]], weights: Mapping[Run, SavedWeights], place: Path
+) -> SavedPart:
+    """A part from the values of a JSON document.
+
+    Raises:
+        PredictError: settings that this version does not know.
+    """
+    settings: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in config.items()}
+    try:
+        known = HeadConfig(**settings)
+    except (TypeError, HeadError) as problem:
+        raise PredictError(f"{place}: its settings are not those of this version of mer ({problem}); train again") from None
+    return SavedPart(config=known, layers={name: tuple(each) for name, each in layers.items()}, weights=weights)
+
+
+def load_head(saved: SavedHead, part: SavedPart, run: Run, device: torch.device) -> tuple[Head, dict[str, Statistics]]:
+    """One run's head with the weights that were tested, and its normalisation.
+
+    Raises:
+        PredictError: weights that are not there, or not those of such a head.
+    """
+    place = part.weights[run]
+    tensors = place.read()
+    widths = saved.features["dim"]
+    shapes = {name: (len(part.layers[name]), int(widths[WIDTH_OF.get(name, "speech")])) for name in part.config.branches}
+    statistics = {}
+    try:
+        if part.config.normalize != "none":
+            for name in part.config.branches:
+                mean, std = (tensors.pop(f"statistics.{name}.{each}") for each in ("mean", "std"))
+                statistics[name] = Statistics(mean=mean, std=std).to(device)
+        head = build_head(part.config, shapes, len(saved.classes), seed=run[1], fold=run[0])
+        head.load_state_dict(tensors)
+    except (KeyError, RuntimeError, HeadError) as problem:
+        raise PredictError(f"{place.path}: not the weights of run {run_stem(*run)} ({problem}); train or export again") from None
+    return head.eval().to(device), statistics

@@ -1,0 +1,159 @@
+"""Finding out what a folder holds: a result of `mer train-head` or `mer finetune`, or an export of one."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mer.heads.result_document import RESULT_FORMAT
+from mer.heads.run_directory import run_stem
+from mer.predict.errors import PredictError
+from mer.predict.saved_head import Run, SavedHead, SavedPart, SavedWeights, saved_part
+
+EXPORT_FORMAT = "mer-export-1"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SavedModels:
+    """Models of a fine-tuned result, each a folder of `mer.finetune.model_folder`."""
+
+    folder: Path
+    """Where the result was read from."""
+    classes: tuple[str, ...]
+    """Class names in the order of the logits."""
+    models: tuple[tuple[Run, Path], ...]
+    """Folds and seeds with their folders, in the order of the result."""
+
+    @property
+    def runs(self) -> tuple[Run, ...]:
+        """Folds and seeds."""
+        return tuple(run for run, _ in self.models)
+
+
+def read_saved(folder: Path) -> tuple[SavedHead | SavedModels, dict[str, Any]]:
+    """What a folder holds, and the document that describes it (`result.json`, or the `result` of an export).
+
+    Raises:
+        PredictError: no such folder, an unfinished result, one of another version, or one without weights.
+    """
+    if not folder.is_dir():
+        raise PredictError(f"{folder}: no such folder; give a run directory, such as those in runs/, or an exported folder")
+    if (folder / "result.json").is_file():
+        document = _read_json(folder / "result.json")
+        _check_format(folder / "result.json", document, RESULT_FORMAT)
+        if "encoders" in document:
+            return _models(folder, document, folder / "weights"), document
+        return _head_of_run(folder, document), document
+    config = _read_json(folder / "config.json") if (folder / "config.json").is_file() else {}
+    if str(config.get("format", "")).startswith("mer-export-"):
+        _check_format(folder / "config.json", config, EXPORT_FORMAT)
+        return _exported(folder, config), config["result"]
+    if (folder / "finished").is_dir():
+        raise PredictError(f"{folder}: this result is not finished; give the command that trains it again, it goes on from there")
+    raise PredictError(
+        f"{folder}: neither a run directory (no result.json) nor an exported folder (config.json says format "
+        f"{config.get('format')!r}); give one that `mer train-head`, `mer finetune` or `mer export` wrote"
+    )
+
+
+def choose_runs(runs: Sequence[Run], folds: Sequence[str] | None, seeds: Sequence[int] | None, folder: Path) -> tuple[Run, ...]:
+    """The runs of these folds and seeds; None takes all.
+
+    Raises:
+        PredictError: a fold or seed that the result does not have.
+    """
+    for noun, wanted, there in (
+        ("fold", folds, dict.fromkeys(fold for fold, _ in runs)),
+        ("seed", seeds, dict.fromkeys(seed for _, seed in runs)),
+    ):
+        missing = [each for each in wanted or () if each not in there]
+        if missing:
+            raise PredictError(f"{folder}: no {noun} {', '.join(map(str, missing))}; it has {', '.join(map(str, there))}")
+    chosen = tuple(run for run in runs if (folds is None or run[0] in folds) and (seeds is None or run[1] in seeds))
+    if not chosen:
+        raise PredictError(f"{folder}: none of its {len(runs)} runs has such a fold and seed")
+    return chosen
+
+
+def _head_of_run(folder: Path, document: dict[str, Any]) -> SavedHead:
+    parts = [folder.parent / name for name in document["parts"]] if "parts" in document else [folder]
+    missing = [part for part in parts if not (part / "result.json").is_file()]
+    if missing:
+        raise PredictError(
+            f"{folder}: multi-level fusion answers with the two heads it is made of, and {missing[0]} is not there; keep the "
+            "three folders side by side, or export this one where they are"
+        )
+    if "features" not in document:
+        raise PredictError(
+            f"{folder}: trained by an earlier mer, which did not write down the features; move it away and train again"
+        )
+    runs = _runs(document)
+    return SavedHead(
+        folder=folder,
+        classes=tuple(document["summary"]["classes"]),
+        features=document["features"],
+        parts=tuple(_part_of_run(part, _read_json(part / "result.json") if part != folder else document, runs) for part in parts),
+        runs=runs,
+    )
+
+
+def _part_of_run(folder: Path, document: dict[str, Any], runs: Sequence[Run]) -> SavedPart:
+    weights = {run: SavedWeights(path=folder / "weights" / f"{run_stem(*run)}.safetensors") for run in runs}
+    missing = [each.path for each in weights.values() if not each.path.is_file()]
+    if missing:
+        raise PredictError(
+            f"{folder}: {len(missing)} of {len(runs)} runs have no weights (first: {missing[0].name}); copy the folder whole, or "
+            "move it away and train again"
+        )
+    return saved_part(document["config"], document["layers"], weights, folder)
+
+
+def _models(folder: Path, document: dict[str, Any], place: Path) -> SavedModels:
+    models = tuple((run, place / run_stem(*run)) for run in _runs(document))
+    there = tuple((run, path) for run, path in models if (path / "config.json").is_file())
+    if not there:
+        raise PredictError(f"{folder}: no run's weights are there; `mer finetune` keeps them unless it is told --no-weights")
+    return SavedModels(folder=folder, classes=tuple(document["summary"]["classes"]), models=there)
+
+
+def _exported(folder: Path, config: dict[str, Any]) -> SavedHead | SavedModels:
+    runs = tuple((str(fold), int(seed)) for fold, seed in config["runs"])
+    classes = tuple(config["classes"])
+    if config["kind"] == "finetuned":
+        return SavedModels(folder=folder, classes=classes, models=tuple((run, folder / run_stem(*run)) for run in runs))
+    file = folder / "model.safetensors"
+    if not file.is_file():
+        raise PredictError(f"{file}: not there; copy the exported folder again")
+    parts = tuple(
+        saved_part(
+            part["config"],
+            part["layers"],
+            {run: SavedWeights(path=file, prefix=f"{number}.{run_stem(*run)}.") for run in runs},
+            folder,
+        )
+        for number, part in enumerate(config["parts"])
+    )
+    return SavedHead(folder=folder, classes=classes, features=config["features"], parts=parts, runs=runs)
+
+
+def _runs(document: dict[str, Any]) -> tuple[Run, ...]:
+    return tuple((str(row["fold"]), int(row["seed"])) for row in document["runs"])
+
+
+def _read_json(file: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as problem:
+        raise PredictError(f"{file}: not readable as JSON ({problem}); copy the folder again, or train again") from None
+    if not isinstance(found, dict):
+        raise PredictError(f"{file}: expected one JSON object; copy the folder again, or train again")
+    return found
+
+
+def _check_format(file: Path, document: dict[str, Any], known: object) -> None:
+    if document.get("format") != known:
+        raise PredictError(
+            f"{file}: format {document.get('format')!r}, and this version of mer reads {known!r}; use the mer that wrote it, or "
+            "train again"
+        )

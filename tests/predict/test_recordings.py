@@ -1,0 +1,92 @@
+"""Recordings as they lie on people's disks."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from mer.predict import PredictError, read_recordings
+
+
+def sound(path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    soundfile.write(path, np.zeros(800), 8_000)
+    return path
+
+
+def test_a_folder_gives_every_audio_file_with_the_text_and_the_grid_beside_it(tmp_path: Path) -> None:
+    for name in ("b.wav", "sub/a.flac", "c.WAV"):
+        sound(tmp_path / name)
+    (tmp_path / "b.txt").write_text("\ufeffleave\n me  alone\n", encoding="utf-8")
+    (tmp_path / "sub" / "a.lab").write_text("noon")
+    (tmp_path / "sub" / "a.TextGrid").touch()
+    found, failed = read_recordings(tmp_path)
+    assert [(each.id, each.text, each.alignment is not None) for each in found] == [
+        ("b", "leave me alone", False),
+        ("c", None, False),
+        ("sub/a", "noon", True),
+    ]
+    assert failed == []
+
+
+def test_two_files_of_one_name_and_a_text_that_is_no_utf8_are_listed_and_the_others_go_on(tmp_path: Path) -> None:
+    for name in ("a.flac", "a.wav", "b.wav", "c.wav"):
+        sound(tmp_path / name)
+    (tmp_path / "b.txt").write_bytes("déjà".encode("latin-1"))
+    found, failed = read_recordings(tmp_path)
+    assert [each.id for each in found] == ["a", "c"]
+    assert "a.flac has the same name" in failed[0].reason
+    assert "b.txt: not readable as UTF-8" in failed[1].reason
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".csv"])
+def test_a_list_needs_wav_and_text_and_no_labels(suffix: str, tmp_path: Path) -> None:
+    rows = [{"wav": "clips/a.wav", "text": "hello, you"}, {"wav": "b.wav", "text": "noon", "id": "second", "label": "sad"}]
+    path = tmp_path / f"new{suffix}"
+    if suffix == ".jsonl":
+        path.write_text("\n".join(json.dumps(row) for row in rows))
+    else:
+        path.write_text('wav,text,id,label\nclips/a.wav,"hello, you",,\nb.wav,noon,second,sad\n')
+    found, failed = read_recordings(path)
+    assert [(each.id, each.wav, each.text) for each in found] == [
+        ("clips/a", tmp_path / "clips/a.wav", "hello, you"),
+        ("second", tmp_path / "b.wav", "noon"),
+    ]
+    assert failed == []
+
+
+def test_rows_that_leave_the_folder_or_repeat_an_id_are_listed_with_their_line(tmp_path: Path) -> None:
+    rows = [{"wav": "../a.wav"}, {"wav": "b.wav", "text": "noon"}, {"wav": "b.wav"}, {"text": "no audio"}, {"wav": 7}]
+    path = tmp_path / "new.jsonl"
+    path.write_text("\n".join(json.dumps(row) for row in rows))
+    found, failed = read_recordings(path)
+    assert [each.id for each in found] == ["b"]
+    assert [each.reason.split(": ", 1)[0].rpartition(":")[2] for each in failed] == ["1", "3", "4", "5"]
+    assert "stay in it" in failed[0].reason
+    assert "used already in line 2" in failed[1].reason
+    assert "no wav" in failed[2].reason
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("nothing", None, "nothing there"),
+        ("a.wav", "", "give the audio with --wav"),
+        ("a.csv", "sound,text\n", "no column `wav`"),
+        ("a.jsonl", "[1]\n", r"a.jsonl:1: expected one JSON object"),
+        ("b.jsonl", "{\n", r"b.jsonl:1: expected one JSON object"),
+        ("c.jsonl", "", "no recordings in it"),
+    ],
+)
+def test_what_is_no_list_of_recordings_is_refused(name: str, content: str | None, message: str, tmp_path: Path) -> None:
+    if content is not None:
+        (tmp_path / name).write_text(content)
+    with pytest.raises(PredictError, match=message):
+        read_recordings(tmp_path / name)
+
+
+def test_a_folder_without_audio_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(PredictError, match="no audio in it or below it"):
+        read_recordings(tmp_path)
