@@ -6,11 +6,13 @@ from typing import Annotated
 import typer
 
 import mer
+from mer.commands.align import align
 from mer.commands.cache import cache_info, cache_verify
 from mer.commands.console import clear_errors
 from mer.commands.defaults import read_defaults
 from mer.commands.demo import demo
 from mer.commands.doctor import doctor
+from mer.commands.export import export
 from mer.commands.extract import extract
 from mer.commands.finetune import finetune
 from mer.commands.grid import grid
@@ -27,7 +29,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_show_locals=False,
 )
-for command in (demo, extract, train_head, grid, finetune, predict, synth, doctor):
+for command in (demo, align, extract, train_head, grid, finetune, predict, export, synth, doctor):
     app.command()(command)
 cache_app = typer.Typer(help="Look at a feature cache, and check it.", no_args_is_help=True)
 cache_app.command("info")(cache_info)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mer.commands.align import align_with_bar
 from mer.commands.console import GO_ON, clear_errors, print_result, progress_bar, say
 from mer.commands.corpus_choice import find_corpus, revisions_by_encoder
 from mer.commands.options import (
@@ -69,6 +70,26 @@ def extract(
         bool,
         typer.Option("--drop-fillers", rich_help_panel=WHAT, help="Laughter and breaths are no units of P, S, W."),
     ] = False,
+    alignment: Annotated[
+        str,
+        typer.Option(
+            rich_help_panel=WHAT,
+            help="Times of P, S and W: corpus (its own files), textgrid (of --textgrids), or pocketsphinx (`mer align` into the "
+            "cache folder, now).",
+        ),
+    ] = "corpus",
+    textgrids: Annotated[
+        Path | None,
+        typer.Option(rich_help_panel=WHERE, help="Folder of TextGrids by `mer align` or MFA, for --alignment textgrid."),
+    ] = None,
+    resegment: Annotated[
+        bool,
+        typer.Option(
+            "--resegment",
+            rich_help_panel=HOW,
+            help="Only the alignment changed: average the frames of a cache that is there, without the encoders.",
+        ),
+    ] = False,
     alignment_offset: Annotated[
         int,
         typer.Option(rich_help_panel=WHAT, help="Milliseconds added to IEMOCAP's alignments; some readers add 20."),
@@ -112,6 +133,7 @@ def extract(
         from mer.extract import ExtractConfig, Resources, parse_layers
 
         found = find_corpus(corpus, session, classes, alignment_offset)
+        found = with_alignment(found, alignment, textgrids, cache, workers, quiet)
         revisions = revisions_by_encoder(revision or [])
         config = ExtractConfig(
             speech_model=speech_model,
@@ -124,14 +146,10 @@ def extract(
             storage=storage,
             text_tags=text_tags,
             fillers="drop" if drop_fillers else "keep",
+            alignment=alignment,
         )
-        result = extract_with_bar(
-            found,
-            config,
-            cache,
-            Resources(device=device, workers=workers, batch_seconds=batch_seconds),
-            quiet,
-        )
+        resources = Resources(device=device, workers=workers, batch_seconds=batch_seconds)
+        result = extract_with_bar(found, config, cache, resources, quiet, resegment=resegment)
     from mer.report import extraction_lines
 
     data = dataclasses.asdict(result) | {"problems": [dataclasses.asdict(p) for p in found.problems]}
@@ -141,6 +159,30 @@ def extract(
         say(f"the corpus has oddities ({len(found.problems)}): `mer doctor --corpus {place}` lists them", quiet)
     if result.failed:
         raise typer.Exit(1)
+
+
+def with_alignment(
+    corpus: "Corpus", alignment: str, textgrids: Path | None, cache: Path, workers: int | None, quiet: bool
+) -> "Corpus":
+    """The corpus with the alignments of `--alignment`; those of pocketsphinx are made first, where they are missing."""
+    from mer.corpus.textgrid_folder import with_textgrids
+
+    if (alignment == "textgrid") != (textgrids is not None):
+        raise typer.BadParameter("--alignment textgrid and --textgrids DIR belong together", param_hint="--alignment")
+    if textgrids is not None:
+        return with_textgrids(corpus, textgrids)
+    if alignment != "pocketsphinx":
+        return corpus
+    folder = cache / corpus.name / "pocketsphinx"
+    summary = align_with_bar(corpus, folder, workers, quiet)
+    if summary.failed:
+        say(f"{len(summary.failed)} utterances could not be aligned and are one segment each: {folder}/alignment.jsonl", quiet)
+    return with_textgrids(corpus, folder, kind="pocketsphinx") if summary.aligned else without_alignments(corpus)
+
+
+def without_alignments(corpus: "Corpus") -> "Corpus":
+    """Every utterance as one segment."""
+    return dataclasses.replace(corpus, utterances=tuple(dataclasses.replace(u, alignment=None) for u in corpus))
 
 
 def refuse_one_cache(cache: Path) -> None:
@@ -154,15 +196,19 @@ def refuse_one_cache(cache: Path) -> None:
         )
 
 
-def extract_with_bar(corpus: "Corpus", config: "ExtractConfig", cache: Path, resources: "Resources", quiet: bool) -> "Extraction":
-    """Extract a corpus under a progress bar."""
-    from mer.extract import Progress, extract
+def extract_with_bar(
+    corpus: "Corpus", config: "ExtractConfig", cache: Path, resources: "Resources", quiet: bool, *, resegment: bool = False
+) -> "Extraction":
+    """Extract a corpus under a progress bar, or redo the segments of one."""
+    from mer.extract import Progress
+    from mer.extract import extract as run_encoders
+    from mer.extract import resegment as average_again
     from mer.report.tables import size
 
     first: list[tuple[float, float]] = []
 
     with progress_bar("extract", quiet) as bar:
-        bar.update(0, 0, "loading the encoders")
+        bar.update(0, 0, "reading the frames" if resegment else "loading the encoders")
 
         def show(progress: Progress) -> None:
             if not first:
@@ -177,4 +223,5 @@ def extract_with_bar(corpus: "Corpus", config: "ExtractConfig", cache: Path, res
             detail = f"{progress.utterances:,}/{progress.utterances_total:,} utt., {size(progress.bytes)}{rate}"
             bar.update(progress.seconds, progress.seconds_total, detail)
 
-        return extract(corpus, config, cache, resources=resources, on_progress=show)
+        work = average_again if resegment else run_encoders
+        return work(corpus, config, cache, resources=resources, on_progress=show)

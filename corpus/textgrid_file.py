@@ -70,8 +70,8 @@ def _filled(segments: Sequence[Segment], end_ms: int, tier: str) -> list[Segment
     for segment in segments:
         if segment.start_ms < position or segment.end_ms <= segment.start_ms:
             raise AlignmentError(
-                f"{tier}: {segment.label!r} from {segment.start_ms} to {segment.end_ms} ms begins before {position} ms, where the "
-                "one before ends, or has no length; a TextGrid holds intervals in time order"
+                f"{tier}: {segment.label!r} from {segment.start_ms} to {segment.end_ms} ms begins before {position} ms, where "
+                "the one before ends, or has no length; a TextGrid holds intervals in time order"
             )
         start, stop = segment.start_ms, min(segment.end_ms, end_ms)
         if start >= stop:

@@ -28,7 +28,7 @@ def with_textgrids(corpus: Corpus, folder: Path, *, kind: str = "textgrid") -> C
         raise CorpusError(f"{folder}: no such folder of TextGrids; `mer align` makes one")
     files: dict[str, list[Path]] = {}
     for path in sorted(folder.rglob(f"*{SUFFIX}")):
-        if not path.name.startswith("."):
+        if not path.name.startswith("._"):  # macOS leaves these behind
             files.setdefault(path.name, []).append(path)
     utterances = tuple(replace(u, alignment=_source(u, files, folder, kind)) for u in corpus)
     if corpus.utterances and not any(u.alignment for u in utterances):

@@ -10,6 +10,7 @@ from mer.extract.config import ExtractError as ExtractError
 from mer.extract.config import Resources as Resources
 from mer.extract.config import parse_layers as parse_layers
 from mer.extract.pretrained import EncoderError as EncoderError
+from mer.extract.resegment import resegment as resegment
 from mer.extract.run import Extraction as Extraction
 from mer.extract.run import Progress as Progress
 from mer.extract.run import extract as extract

@@ -6,6 +6,7 @@ from mer.cache import GRANULARITIES
 
 SPEECH_GRANULARITIES = ("F", "P", "S", "W")
 COMPUTE_DTYPES = ("float32", "float64", "bfloat16")
+ALIGNMENTS = ("corpus", "textgrid", "pocketsphinx")
 STORAGE_DTYPES = ("float16", "float32")
 
 
@@ -37,6 +38,8 @@ class ExtractConfig:
     """`drop` removes `[LAUGHTER]`-style tags before the text encoder, `keep` feeds them to it."""
     fillers: str = "keep"
     """`keep` makes laughter and breath units of P, S and W; `drop` leaves them out."""
+    alignment: str = "corpus"
+    """Whose times the corpus comes with: its own files', `textgrid`s' of a folder, or `pocketsphinx`'s of `mer align`."""
 
     def __post_init__(self) -> None:
         if not self.granularities or set(self.granularities) - set(GRANULARITIES):
@@ -45,6 +48,7 @@ class ExtractConfig:
         _one_of("storage", self.storage, STORAGE_DTYPES)
         _one_of("text_tags", self.text_tags, ("drop", "keep"))
         _one_of("fillers", self.fillers, ("drop", "keep"))
+        _one_of("alignment", self.alignment, ALIGNMENTS)
         if self.layers is not None and (
             not self.layers or any(i < 0 for i in self.layers) or list(self.layers) != sorted(set(self.layers))
         ):

@@ -32,6 +32,11 @@ class Encoders:
     text: TextEncoder | None
     """None when T is not wanted."""
 
+    @property
+    def device(self) -> torch.device:
+        """Where they are."""
+        return next(encoder.device for encoder in (self.speech, self.text) if encoder is not None)
+
 
 @dataclass(kw_only=True)
 class EncodedShard:

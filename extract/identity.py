@@ -37,7 +37,7 @@ def make_spec(corpus: Corpus, config: ExtractConfig, encoders: Encoders) -> dict
             "padding": "per-utterance statistics",
         }
     if config.needs_alignment:
-        spec["segments"] = {"rule": "frame centre", "version": POOLING_VERSION, "fillers": config.fillers}
+        spec["segments"] = segment_rule(config)
     if text is not None:
         spec["layers"]["text"] = list(text.layers)
         spec["dim"]["text"] = text.dim
@@ -45,9 +45,15 @@ def make_spec(corpus: Corpus, config: ExtractConfig, encoders: Encoders) -> dict
     return spec
 
 
-def provenance(encoders: Encoders) -> dict[str, Any]:
+def segment_rule(config: ExtractConfig) -> dict[str, Any]:
+    """What decides segments besides the times, each utterance's of which are in its fingerprint."""
+    rule: dict[str, Any] = {"rule": "frame centre", "version": POOLING_VERSION, "fillers": config.fillers}
+    # Absent for the corpus' own: caches from before there was a choice keep their key.
+    return rule if config.alignment == "corpus" else rule | {"alignment": config.alignment}
+
+
+def provenance(device: torch.device) -> dict[str, Any]:
     """Who computed: recorded in each sidecar, never part of the identity."""
-    device = next(e.device for e in (encoders.speech, encoders.text) if e is not None)
     return {
         "mer": mer.__version__,
         "python": platform.python_version(),

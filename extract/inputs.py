@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,6 +79,14 @@ def fingerprint(utterance: Utterance) -> str:
     return digest.hexdigest()
 
 
+def audio_digest(wav: Path) -> str | None:
+    """Sha256 of an audio file, kept with the features so that frames can be used again; None where it is unreadable."""
+    try:
+        return hashlib.sha256(wav.read_bytes()).hexdigest()
+    except OSError:
+        return None
+
+
 def prepare(
     utterance: Utterance, config: ExtractConfig, speech: SpeechEncoder | None, text: TextEncoder | None
 ) -> Prepared | FailedUtterance:
@@ -110,7 +119,7 @@ def _prepare(
             )
         wave, conversions = speech.prepare(decoded.samples), decoded.conversions()
         if config.needs_alignment:
-            aligned, segments = _segments(utterance, config, round(seconds * 1000))
+            aligned, segments = wanted_segments(utterance, config, round(seconds * 1000))
     else:
         seconds = read_header(utterance.wav).seconds if utterance.wav.is_file() else 0.0
     record = UtteranceRecord(
@@ -142,8 +151,12 @@ def _tokens(utterance: Utterance, config: ExtractConfig, text: TextEncoder) -> l
     return tokens
 
 
-def _segments(utterance: Utterance, config: ExtractConfig, duration_ms: int) -> tuple[str, dict[str, tuple[Segment, ...]]]:
-    """The wanted tiers and where they come from; a tier without units is one segment over the whole utterance."""
+def wanted_segments(utterance: Utterance, config: ExtractConfig, duration_ms: int) -> tuple[str, dict[str, tuple[Segment, ...]]]:
+    """The wanted tiers and where they come from; a tier without units is one segment over the whole utterance.
+
+    Raises:
+        AlignmentError: an alignment that cannot be read, or reaches beyond the audio.
+    """
     whole = (Segment("", 0, duration_ms),)
     wanted = [g for g in config.granularities if g in "PSW"]
     if utterance.alignment is None:

@@ -122,7 +122,7 @@ def _extract(
     folder = CacheFolder.create(cache, make_spec(corpus, config, encoders))
     folder.sweep_temporaries()
     utterances = {u.id: u for u in corpus}
-    seconds = {u.id: _seconds(u) for u in corpus}
+    seconds = {u.id: audio_seconds(u) for u in corpus}
     sizes = {u.id: _expected_bytes(u, seconds[u.id], config, encoders) for u in corpus}
     fingerprints = Fingerprints(utterances)
     wanted = [(u.id, u.session, sizes[u.id]) for u in corpus]
@@ -130,13 +130,13 @@ def _extract(
     todo = pending(folder, plan, fingerprints)
     units = [Unit(name=name, utterances=tuple(utterances[i] for i in plan[name])) for name in todo]
     waiting = [u.id for unit in units for u in unit.utterances]
-    _check_disk(folder.path, sum(sizes[i] for i in waiting))
-    counter = _Counter(len(waiting), sum(seconds[i] for i in waiting), on_progress)
+    check_disk(folder.path, sum(sizes[i] for i in waiting))
+    counter = EventCounter(len(waiting), sum(seconds[i] for i in waiting), on_progress)
     started = time.monotonic()
     if units:
         _run(units, encoders, folder, config, resources, counter)
     sidecars = {name: sidecar for name, sidecar in folder.sidecars().items() if name in plan}
-    return _summary(corpus, folder, sidecars, counter, len(units), time.monotonic() - started)
+    return summary(corpus, folder, sidecars, counter, len(units), time.monotonic() - started)
 
 
 def default_workers(device: torch.device, units: int) -> int:
@@ -160,7 +160,7 @@ def _run(
     run_here(units, encoders, folder, config, resources, on_event)
 
 
-class _Counter:
+class EventCounter:
     """Adds up the events of all workers and reports them."""
 
     def __init__(self, utterances: int, seconds: float, on_progress: Callable[[Progress], None]) -> None:
@@ -169,6 +169,7 @@ class _Counter:
         self._on_progress = on_progress
 
     def __call__(self, event: Event) -> None:
+        """Count one event."""
         match event:
             case Encoded(utterances, seconds):
                 self.utterances += utterances
@@ -186,7 +187,7 @@ class _Counter:
         )
 
 
-def _seconds(utterance: Utterance) -> float:
+def audio_seconds(utterance: Utterance) -> float:
     """Duration from the header; 0 for what cannot be read (it fails with its reason when its turn comes)."""
     try:
         return read_header(utterance.wav).seconds
@@ -210,7 +211,16 @@ def _expected_bytes(utterance: Utterance, seconds: float, config: ExtractConfig,
     return int(total)
 
 
-def _check_disk(folder: Path, planned: int) -> None:
+def check_disk(folder: Path, planned: int) -> None:
+    """Refuse to begin what will not fit.
+
+    Args:
+        folder: the cache.
+        planned: bytes that will be written.
+
+    Raises:
+        ExtractError: too little is free.
+    """
     free = shutil.disk_usage(folder).free
     if planned * DISK_MARGIN > free:
         raise ExtractError(
@@ -219,14 +229,24 @@ def _check_disk(folder: Path, planned: int) -> None:
         )
 
 
-def _summary(
+def summary(
     corpus: Corpus,
     folder: CacheFolder,
     sidecars: Mapping[str, Sidecar],
-    counter: _Counter,
+    counter: EventCounter,
     made: int,
     wall_seconds: float,
 ) -> Extraction:
+    """What the cache holds now of what was asked for.
+
+    Args:
+        corpus: what was asked for.
+        folder: the cache.
+        sidecars: of the planned shards.
+        counter: of this run.
+        made: shards made in this run.
+        wall_seconds: of this run.
+    """
     asked = {u.id for u in corpus}
     held = [record for sidecar in sidecars.values() for record in sidecar.utterances if record.id in asked]
     conversions: Counter[str] = Counter()

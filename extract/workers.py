@@ -24,6 +24,7 @@ from mer.corpus.interrupt import ctrl_c_waits
 from mer.extract.config import ExtractConfig, ExtractError, Resources
 from mer.extract.encode import EncodedShard, Encoders, encode_shard
 from mer.extract.identity import provenance
+from mer.extract.inputs import audio_digest
 from mer.extract.precision import exact_float32
 from mer.extract.pretrained import resolve_device
 from mer.extract.speech_encoder import SpeechEncoder
@@ -95,10 +96,11 @@ def run_here(
         notes = {
             "conversions": dict(encoded.conversions),
             "alignments": dict(encoded.alignments),
+            "audio": {u.id: audio_digest(u.wav) for u in unit.utterances},
             "started": started,
             "finished": time.time(),
         }
-        sidecar = folder.commit(unit.name, shard, provenance(encoders) | notes)
+        sidecar = folder.commit(unit.name, shard, provenance(encoders.device) | notes)
         on_event(Committed(unit.name, sidecar.bytes))
 
     with exact_float32(), ThreadPoolExecutor(max_workers=1, thread_name_prefix="commit") as committer:

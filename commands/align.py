@@ -1,0 +1,128 @@
+"""`mer align`."""
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from mer.commands.console import GO_ON, clear_errors, print_result, progress_bar
+from mer.commands.corpus_choice import find_corpus
+from mer.commands.options import HOW, WHAT, WHERE, CorpusOption, JsonOption, QuietOption
+
+if TYPE_CHECKING:
+    from rich.text import Text
+
+    from mer.corpus import Alignment, Corpus
+    from mer.corpus.aligner import AlignSummary
+
+SHOWN = 20
+"""Failures and unknown words on screen; all of them are in the log and in --json."""
+
+
+def align(
+    corpus: CorpusOption = None,
+    to: Annotated[
+        Path, typer.Option(rich_help_panel=WHERE, help="Folder of the TextGrids, one per utterance, and alignment.jsonl.")
+    ] = Path("alignments"),
+    session: Annotated[str | None, typer.Option(rich_help_panel=WHAT, help="Sessions, such as 1-5 or 1,3. Default: all.")] = None,
+    check: Annotated[
+        str | None,
+        typer.Option(
+            rich_help_panel=WHAT,
+            help="Align nothing: compare the TextGrids in --to with others, a folder of them or `corpus` for the corpus' own.",
+        ),
+    ] = None,
+    workers: Annotated[int | None, typer.Option(min=1, rich_help_panel=HOW, help="Processes. Default: one per core.")] = None,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Find every phone, syllable and word of English transcripts in their recordings, and write TextGrids.
+
+    File names and tiers are those of the Montreal Forced Aligner. Words that no dictionary has get a pronunciation from
+    their letters and are listed. An utterance that cannot be aligned does not stop the others: it is listed with its
+    reason, extraction takes it as one segment, and the exit code is 1. Needs the extra `align`.
+    """
+    with clear_errors(f"what is in {to} stays; {GO_ON}"):
+        found = find_corpus(corpus, session, "as-is", 0)
+        if check is not None:
+            data = compare(found, to, check)
+            print_result(data, lines(agreement_lines(data)), as_json)
+            return
+        summary = align_with_bar(found, to, workers, quiet)
+        data = dataclasses.asdict(summary)
+    print_result(data, lines(summary_lines(data)), as_json)
+    if summary.failed:
+        raise typer.Exit(1)
+
+
+def align_with_bar(corpus: "Corpus", folder: Path, workers: int | None, quiet: bool) -> "AlignSummary":
+    """Align a corpus under a progress bar."""
+    from mer.corpus.aligner import align_corpus
+
+    with progress_bar("align", quiet) as bar:
+
+        def show(done: int, total: int, seconds: float) -> None:
+            rate = f"{seconds / bar.elapsed:.0f} x real time" if bar.elapsed else ""
+            bar.update(done, total, f"{done:,}/{total:,} utt., {rate}")
+
+        return align_corpus(corpus, folder, workers=workers, on_progress=show)
+
+
+def compare(corpus: "Corpus", ours: Path, other: str) -> dict[str, Any]:
+    """Agreement of the TextGrids in a folder with another set, over the utterances that both have."""
+    from mer.corpus.aligner import compare_alignments
+    from mer.corpus.textgrid_folder import with_textgrids
+
+    own = with_textgrids(corpus, ours)
+    theirs = corpus if other == "corpus" else with_textgrids(corpus, Path(other))
+    pairs: list[tuple[Alignment, Alignment]] = [
+        (a.alignment.read(), b.alignment.read()) for a, b in zip(own, theirs, strict=True) if a.alignment and b.alignment
+    ]
+    return {
+        "ours": str(ours),
+        "theirs": other,
+        "utterances": len(corpus),
+        "compared": len(pairs),
+        "tiers": [dataclasses.asdict(agreement) for agreement in compare_alignments(pairs)],
+    }
+
+
+def lines(text: Iterator[str]) -> "Text":
+    """Lines as they are: `[LAUGHTER]` is no mark-up."""
+    from rich.text import Text
+
+    return Text("\n".join(text))
+
+
+def summary_lines(data: Mapping[str, Any]) -> Iterator[str]:
+    """What `mer align` prints."""
+    yield (
+        f"{data['folder']}: {data['aligned']:,} of {data['utterances']:,} utterances aligned ({data['made']:,} now, "
+        f"{data['seconds']:,.0f} s of audio), {data['aligner']}"
+    )
+    if data["unknown_words"]:
+        words = [f"{word} {count}" for word, count in data["unknown_words"].items()]
+        more = f", and {len(words) - SHOWN} more" if len(words) > SHOWN else ""
+        yield f"not in the dictionary, said by their letters ({len(words)}): {', '.join(words[:SHOWN])}{more}"
+    if data["fillers_lost"]:
+        yield f"tags without a sound at their place: {data['fillers_lost']}"
+    if data["failed"]:
+        yield f"not aligned ({len(data['failed'])}), one segment each at extraction:"
+        yield from (f"  {failure['id']}: {failure['reason']}" for failure in data["failed"][:SHOWN])
+        if len(data["failed"]) > SHOWN:
+            yield f"  and {len(data['failed']) - SHOWN} more, in {data['folder'] / 'alignment.jsonl'}"
+
+
+def agreement_lines(data: Mapping[str, Any]) -> Iterator[str]:
+    """What `mer align --check` prints."""
+    yield f"{data['ours']} minus {data['theirs']}: {data['compared']:,} of {data['utterances']:,} utterances in both"
+    if not data["tiers"]:
+        yield "no unit of one is in the other"
+        return
+    yield f"{'':10} {'matched':>15} {'median':>7} {'80 %':>7} {'95 %':>7} {'bias':>7}  <= 20 ms  <= 50 ms"
+    for tier in data["tiers"]:
+        matched = f"{tier['matched']:,}/{tier['units']:,}"
+        times = " ".join(f"{tier[name]:4.0f} ms" for name in ("median", "p80", "p95", "bias"))
+        yield f"{tier['tier']:10} {matched:>15} {times} {tier['within_20']:8.1%}  {tier['within_50']:8.1%}"

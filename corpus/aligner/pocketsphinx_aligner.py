@@ -1,0 +1,254 @@
+"""Forced alignment with pocketsphinx: acoustic model and dictionary come with its wheel, nothing is downloaded."""
+
+import importlib
+import re
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float32
+
+from mer.corpus.aligner.align_error import AlignError
+from mer.corpus.aligner.fillers_in_pauses import fill_pauses
+from mer.corpus.aligner.letter_to_sound import letter_to_sound
+from mer.corpus.aligner.spoken_words import Spoken, spoken_words
+from mer.corpus.alignment import Alignment, Segment, is_silence
+from mer.corpus.arpabet import to_arpabet
+from mer.corpus.syllables import syllable_segments
+
+ALIGNER_VERSION = 1
+"""Raised whenever the same speech and text would be aligned otherwise."""
+SAMPLE_RATE = 16_000
+"""Hz; what the acoustic model was trained on."""
+MAX_SECONDS = 600.0
+"""Longer speech is refused: the search keeps all of it in memory."""
+FRAME_MS = 10
+FILLER_PHONE = "spn"
+"""Phone of every filler, as the Montreal Forced Aligner writes it."""
+
+SHORTEST_PHONE = 3
+"""Frames: a phone's model has three states."""
+MOST_SQUEEZED = 1 / 3
+"""Of the phones, as short as can be. Right texts have at most 0.18, wrong ones that align at all nearly always more."""
+FEWEST_TO_JUDGE = 8
+"""Phones: a single word may well be said so fast."""
+MOST_UNKNOWN, UNKNOWN_TO_JUDGE = 0.5, 4
+"""Above this share of unknown words, of at least so many, a text is taken for another language."""
+_WRONG_TEXT = "the text cannot be what is said here: check that text and audio belong together"
+_VARIANT = re.compile(r"\([0-9]+\)$")
+
+
+@dataclass(frozen=True, slots=True)
+class _TimedPhone:
+    """In frames."""
+
+    name: str
+    start: int
+    frames: int
+
+
+@dataclass(frozen=True, slots=True)
+class _TimedWord:
+    """In frames."""
+
+    name: str
+    start: int
+    frames: int
+    phones: tuple[_TimedPhone, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Aligned:
+    """One utterance aligned."""
+
+    alignment: Alignment
+    """Phones, syllables, words; fillers among them."""
+    unknown: tuple[str, ...]
+    """Words that the dictionary does not have, once each, in order; they are said by `letter_to_sound`."""
+    fillers_lost: int
+    """Tags for which no sound was found in the pause at their place."""
+
+
+class Aligner:
+    """One decoder of pocketsphinx; results do not depend on what was aligned before. Threads take turns."""
+
+    def __init__(self) -> None:
+        """Load the acoustic model, in about 0.2 s and 110 MB.
+
+        Raises:
+            AlignError: if pocketsphinx is not installed.
+        """
+        self._lock = threading.Lock()
+        self._decoder = _new_decoder()
+        self._guessed: set[str] = set()
+
+    def knows(self, word: str) -> bool:
+        """Whether the dictionary has a word (lower case)."""
+        return self._lookup(word) is not None
+
+    def align(self, wave: Float32[np.ndarray, " samples"], text: str) -> Aligned:
+        """Find every phone, syllable and word of a text in speech.
+
+        Two passes over a linear graph of the words with optional pauses: words, then their phones. Syllables are
+        grouped by maximal onset.
+
+        Args:
+            wave: 16 kHz mono, full scale = 1.
+            text: English; bracketed tags are fillers, found in the pauses.
+
+        Raises:
+            AlignError: no words, speech that is too short, silent or too long, a text that is not English or cannot be
+                what is said.
+        """
+        spoken = spoken_words(text, self.knows)
+        words = [s.label for s in spoken if not s.is_tag]
+        seconds = len(wave) / SAMPLE_RATE
+        if not spoken:
+            raise AlignError(f"no words in the text {text[:60]!r}: write down what is said")
+        if seconds > MAX_SECONDS:
+            raise AlignError(f"{seconds:.0f} s of speech; the aligner takes {MAX_SECONDS:.0f} s at most: cut it at pauses")
+        if not np.isfinite(wave).all():
+            raise AlignError("samples that are not finite: write the audio file again")
+        if not np.any(np.abs(wave) > 1e-4):
+            raise AlignError(f"{seconds:.2f} s of silence: there is nothing to align")
+        with self._lock:
+            unknown = self._pronounce(words)
+            found = self._decode(wave, words) if words else []
+        timed = [phone for word in found for phone in word.phones]
+        _check_plausible(timed)
+        own_words = [_segment(word.name, word) for word in found]
+        fillers = fill_pauses(wave, own_words, _tags_by_place(spoken))
+        if not words and not fillers:
+            raise AlignError(f"no words in the text {text[:60]!r}, and no sound that its tags could be")
+        own_phones = [_segment(to_arpabet(phone.name), phone) for phone in timed]
+        filler_phones = [Segment(FILLER_PHONE, filler.start_ms, filler.end_ms) for filler in fillers]
+        phones = tuple(sorted([*own_phones, *filler_phones], key=_start))
+        all_words = tuple(sorted([*own_words, *fillers], key=_start))
+        alignment = Alignment(phones=phones, syllables=syllable_segments(phones, all_words), words=all_words)
+        lost = sum(s.is_tag for s in spoken) - len(fillers)
+        return Aligned(alignment=alignment, unknown=unknown, fillers_lost=lost)
+
+    def _lookup(self, word: str) -> tuple[str, ...] | None:
+        """Pronunciation in the dictionary; guesses are none, or results would depend on what was aligned before."""
+        if word in self._guessed or not word.strip("'"):
+            return None
+        phones = self._decoder.lookup_word(word)
+        return tuple(str(phones).split()) if phones else None
+
+    def _pronounce(self, words: Sequence[str]) -> tuple[str, ...]:
+        """Add guesses for what the dictionary lacks; returns these words.
+
+        Raises:
+            AlignError: if most words are unknown.
+        """
+        unknown = tuple(word for word in dict.fromkeys(words) if not self.knows(word))
+        share = sum(word in unknown for word in words) / max(len(words), 1)
+        if len(unknown) >= UNKNOWN_TO_JUDGE and share > MOST_UNKNOWN:
+            raise AlignError(
+                f"{len(unknown)} of {len(set(words))} words are in no English dictionary ({', '.join(unknown[:5])}, ...): the "
+                "aligner speaks English only; give TextGrids of another aligner instead"
+            )
+        for word in unknown:
+            if word not in self._guessed:
+                self._decoder.add_word(word, " ".join(letter_to_sound(word, self._lookup)), False)
+                self._guessed.add(word)
+        return unknown
+
+    def _decode(self, wave: Float32[np.ndarray, " samples"], words: Sequence[str]) -> list[_TimedWord]:
+        samples = np.clip(np.rint(wave * 32767.0), -32768, 32767).astype("<i2").tobytes()
+        try:
+            self._decoder.reinit_feat()  # forgets the utterance before
+            self._decoder.set_align_text(" ".join(words))
+            self._listen(samples)
+            if self._decoder.seg() is None:
+                raise AlignError(_WRONG_TEXT)
+            self._decoder.set_alignment()
+            self._listen(samples)
+            found = [_timed_word(entry) for entry in self._decoder.get_alignment()]
+        except RuntimeError as error:
+            # It stays in the middle of the utterance, and the next one would fail too.
+            self._decoder, self._guessed = _new_decoder(), set()
+            raise AlignError(f"{_WRONG_TEXT} ({error})") from error
+        found = [word for word in found if not is_silence(word.name)]
+        if [word.name for word in found] != list(words):
+            raise AlignError(_WRONG_TEXT)
+        return found
+
+    def _listen(self, samples: bytes) -> None:
+        self._decoder.start_utt()
+        self._decoder.process_raw(samples, full_utt=True)
+        self._decoder.end_utt()
+
+
+_thread_safe = threading.Lock()
+_shared: list[Aligner] = []
+
+
+def align(wave: Float32[np.ndarray, " samples"], text: str) -> Alignment:
+    """`Aligner.align` with one aligner for the whole process, which is made when first needed.
+
+    Args:
+        wave: 16 kHz mono, full scale = 1.
+        text: English; bracketed tags are fillers.
+
+    Raises:
+        AlignError: pocketsphinx is not installed, or speech and text cannot be aligned.
+    """
+    with _thread_safe:
+        if not _shared:
+            _shared.append(Aligner())
+    return _shared[0].align(wave, text).alignment
+
+
+def aligner_name() -> str:
+    """Aligner and versions, for records.
+
+    Raises:
+        AlignError: if pocketsphinx is not installed.
+    """
+    _module()
+    return f"pocketsphinx {version('pocketsphinx')}, mer rules {ALIGNER_VERSION}"
+
+
+def _module() -> Any:
+    try:
+        return importlib.import_module("pocketsphinx")
+    except ImportError as error:
+        raise AlignError("no forced aligner here: `pip install 'mer-fusion[align]'` brings pocketsphinx and its model") from error
+
+
+def _new_decoder() -> Any:
+    # Its lattice search over the words' path moves them and then often misses the last one: 18 of 100 utterances failed.
+    return _module().Decoder(lm=None, loglevel="FATAL", bestpath=False)
+
+
+def _timed_word(entry: Any) -> _TimedWord:
+    phones = tuple(_TimedPhone(phone.name, phone.start, phone.duration) for phone in entry)
+    return _TimedWord(_VARIANT.sub("", entry.name), entry.start, entry.duration, phones)
+
+
+def _segment(label: str, timed: _TimedWord | _TimedPhone) -> Segment:
+    return Segment(label, timed.start * FRAME_MS, (timed.start + timed.frames) * FRAME_MS)
+
+
+def _check_plausible(phones: Sequence[_TimedPhone]) -> None:
+    squeezed = sum(phone.frames <= SHORTEST_PHONE for phone in phones)
+    if len(phones) >= FEWEST_TO_JUDGE and squeezed > MOST_SQUEEZED * len(phones):
+        raise AlignError(f"{_WRONG_TEXT} ({squeezed} of {len(phones)} phones would be as short as can be)")
+
+
+def _tags_by_place(spoken: Sequence[Spoken]) -> list[list[str]]:
+    places: list[list[str]] = [[]]
+    for one in spoken:
+        if one.is_tag:
+            places[-1].append(one.label)
+        else:
+            places.append([])
+    return places
+
+
+def _start(segment: Segment) -> int:
+    return segment.start_ms

@@ -1,0 +1,249 @@
+"""`mer extract --resegment`: phones, syllables and words anew from frames that a cache keeps, without the encoders."""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from mer.cache import (
+    CacheError,
+    CacheFolder,
+    FailedUtterance,
+    FeatureCache,
+    Units,
+    UtteranceRecord,
+    build_shard,
+    pending,
+    plan_shards,
+)
+from mer.corpus import AlignmentError, Corpus, Segment, Utterance
+from mer.corpus.audio import AudioError, read_header
+from mer.extract.config import ExtractConfig, ExtractError, Resources
+from mer.extract.identity import provenance, segment_rule
+from mer.extract.inputs import Fingerprints, audio_digest, fingerprint, wanted_segments
+from mer.extract.pretrained import model_label
+from mer.extract.run import EventCounter, Extraction, Progress, check_disk, summary
+from mer.extract.segments import frame_ranges, segment_means
+from mer.extract.workers import Committed, Encoded
+
+KEPT_FRAMES = "as stored"
+"""In a cache's identity: its segments are averages of frames rounded to the stored type, not of the encoder's own."""
+
+
+def resegment(
+    corpus: Corpus,
+    config: ExtractConfig,
+    cache: Path,
+    *,
+    resources: Resources | None = None,
+    on_progress: Callable[[Progress], None] = lambda progress: None,
+) -> Extraction:
+    """Make a cache with other segments out of one that keeps its frames; F and T are copied bit for bit.
+
+    It is a cache of its own, with its own key: an average of frames in float16 is not, to the last bit, the average of
+    the encoder's float32 frames (differences stay below float16's own rounding).
+
+    Args:
+        corpus: with the new alignments.
+        config: as the frames were extracted, but for `alignment`, `fillers` and `granularities`.
+        cache: root of the caches; the new one goes beside the old one.
+        resources: only `shard_bytes` counts: there is no model to run.
+        on_progress: called after each utterance.
+
+    Raises:
+        ExtractError: no cache, or several that differ, with such frames; utterances that it does not hold, or whose
+            audio or text is another now.
+        CacheError: a damaged cache.
+    """
+    if not config.needs_alignment:
+        raise ExtractError("--resegment makes P, S and W; name one of them in --granularity, or leave --resegment out")
+    source = _find_source(corpus, config, cache)
+    _check_same_inputs(corpus, source, config)
+    folder = CacheFolder.create(cache, _new_spec(source.spec, config))
+    folder.sweep_temporaries()
+    utterances = {u.id: u for u in corpus}
+    fingerprints = Fingerprints(utterances)
+    sizes = {u.id: _stored_bytes(u, source, config) for u in corpus}
+    wanted = [(u.id, u.session, sizes[u.id]) for u in corpus]
+    target = (resources or Resources()).shard_bytes
+    plan = plan_shards(folder, wanted, target_bytes=target, fingerprints=fingerprints)
+    todo = pending(folder, plan, fingerprints)
+    waiting = [i for name in todo for i in plan[name]]
+    check_disk(folder.path, sum(sizes.get(i, 0) for i in waiting))
+    seconds = dict(zip(source.utterances.ids, source.utterances.seconds, strict=True))
+    counter = EventCounter(len(waiting), float(sum(seconds.get(i, 0.0) for i in waiting)), on_progress)
+    started = time.monotonic()
+    for name in todo:
+        _make_shard(name, [utterances[i] for i in plan[name]], source, folder, config, counter)
+    sidecars = {name: sidecar for name, sidecar in folder.sidecars().items() if name in plan}
+    return summary(corpus, folder, sidecars, counter, len(todo), time.monotonic() - started)
+
+
+def _find_source(corpus: Corpus, config: ExtractConfig, cache: Path) -> FeatureCache:
+    """The cache under the root whose frames are those that this configuration would give."""
+    there = sorted(path.parent for path in (cache / corpus.name).glob("*/spec.json"))
+    found = [folder for folder in map(CacheFolder.find, there) if _fits(folder.spec, config)]
+    if not found:
+        raise ExtractError(
+            f"{cache / corpus.name}: no cache of these encoders and settings with frames (granularity F) among "
+            f"{len(there)}; run `mer extract` without --resegment"
+        )
+    if len({_frames_identity(folder.spec) for folder in found}) > 1:
+        raise ExtractError(
+            f"{cache / corpus.name}: {', '.join(folder.path.name for folder in found)} hold frames of different weights or "
+            "layers under these names; give --layers or --revision, or move those aside that are not meant"
+        )
+    fullest = max(found, key=lambda folder: sum(len(sidecar.utterances) for sidecar in folder.sidecars().values()))
+    return FeatureCache(fullest)
+
+
+def _fits(spec: Mapping[str, Any], config: ExtractConfig) -> bool:
+    speech, text = spec.get("speech"), spec.get("text")
+    if "F" not in spec["granularities"] or not speech or speech["model"] != model_label(config.speech_model):
+        return False
+    if config.needs_text and (not text or text["model"] != model_label(config.text_model) or text["tags"] != config.text_tags):
+        return False
+    streams = {"speech": config.speech_revision} | ({"text": config.text_revision} if config.needs_text else {})
+    return (
+        spec["compute"]["dtype"] == config.dtype
+        and spec["storage"]["dtype"] == config.storage
+        and all(config.layers is None or list(config.layers) == spec["layers"][stream] for stream in streams)
+        and all(revision is None or revision == spec[stream].get("revision") for stream, revision in streams.items())
+    )
+
+
+def _frames_identity(spec: Mapping[str, Any]) -> str:
+    return repr([spec.get("speech"), spec.get("text"), spec["layers"]])
+
+
+def _new_spec(spec: Mapping[str, Any], config: ExtractConfig) -> dict[str, Any]:
+    streams = ("speech", "text") if config.needs_text else ("speech",)
+    kept = {name: spec[name] for name in ("format_version", "corpus", "compute", "storage", *streams)}
+    return kept | {
+        "granularities": list(config.granularities),
+        "layers": {stream: spec["layers"][stream] for stream in streams},
+        "dim": {stream: spec["dim"][stream] for stream in streams},
+        "segments": segment_rule(config) | {"frames": KEPT_FRAMES},
+    }
+
+
+def _check_same_inputs(corpus: Corpus, source: FeatureCache, config: ExtractConfig) -> None:
+    """Frames are used again only for the very audio they were made of.
+
+    Raises:
+        ExtractError: naming the first utterance that is missing, or has other audio or another text now.
+    """
+    rows = {name: row for row, name in enumerate(source.utterances.ids)}
+    failed = {failure.id for failure in source.failed}
+    audio: dict[str, str | None] = {}
+    for sidecar in source.folder.sidecars().values():
+        audio |= sidecar.provenance.get("audio", {})
+    for utterance in corpus:
+        if utterance.id in failed:
+            continue
+        if utterance.id not in rows:
+            raise ExtractError(
+                f"{source.folder.path}: no frames of {utterance.id!r}; run `mer extract` without --resegment first"
+            )
+        changed = config.needs_text and source.utterances.texts[rows[utterance.id]] != (utterance.text or "")
+        if utterance.id in audio:
+            changed |= audio[utterance.id] != audio_digest(utterance.wav)
+        else:  # made before the digests were kept
+            changed |= abs(_seconds(utterance) - source.utterances.seconds[rows[utterance.id]]) > 0.001
+        if changed:
+            raise ExtractError(
+                f"{utterance.id!r}: audio or text is not what the frames in {source.folder.path} were made of; run "
+                "`mer extract` without --resegment"
+            )
+
+
+def _seconds(utterance: Utterance) -> float:
+    try:
+        return read_header(utterance.wav).seconds
+    except AudioError:
+        return 0.0
+
+
+def _stored_bytes(utterance: Utterance, source: FeatureCache, config: ExtractConfig) -> int:
+    """Of what is copied, and as much again for what is averaged."""
+    if utterance.id not in source.utterances.ids:
+        return 0
+    kept = sum(source.read(utterance.id, g).nbytes for g in config.granularities if g in "FT")
+    return kept + source.read(utterance.id, "F").nbytes
+
+
+def _make_shard(
+    name: str,
+    utterances: Sequence[Utterance],
+    source: FeatureCache,
+    folder: CacheFolder,
+    config: ExtractConfig,
+    counter: EventCounter,
+) -> None:
+    done: list[tuple[UtteranceRecord, dict[str, Units]]] = []
+    failed: list[FailedUtterance] = []
+    reasons = {failure.id: failure.reason for failure in source.failed}
+    started = time.time()
+    for utterance in utterances:
+        mark = fingerprint(utterance)
+        if utterance.id in reasons:
+            failed.append(FailedUtterance(id=utterance.id, reason=reasons[utterance.id], fingerprint=mark))
+            continue
+        try:
+            done.append(_anew(utterance, mark, source, config))
+        except (AlignmentError, CacheError) as problem:
+            failed.append(FailedUtterance(id=utterance.id, reason=str(problem), fingerprint=mark))
+            continue
+        counter(Encoded(1, done[-1][0].seconds))
+    notes = {
+        "conversions": {},
+        "alignments": dict(Counter(record.alignment for record, _ in done)),
+        "audio": {utterance.id: audio_digest(utterance.wav) for utterance in utterances},
+        "resegmented_from": source.key,
+        "started": started,
+        "finished": time.time(),
+    }
+    sidecar = folder.commit(name, build_shard(folder.spec, done, failed), provenance(torch.device("cpu")) | notes)
+    counter(Committed(name, sidecar.bytes))
+
+
+def _anew(
+    utterance: Utterance, mark: str, source: FeatureCache, config: ExtractConfig
+) -> tuple[UtteranceRecord, dict[str, Units]]:
+    seconds = float(source.utterances.seconds[source.utterances.index(utterance.id)])
+    kind, segments = wanted_segments(utterance, config, round(seconds * 1000))
+    frames = source.read(utterance.id, "F")
+    units = {g: Units(data=source.read(utterance.id, g)) for g in config.granularities if g in "FT"}
+    units |= {g: _averaged(frames, tier, source.spec) for g, tier in segments.items()}
+    record = UtteranceRecord(
+        id=utterance.id,
+        label=utterance.label,
+        speaker=utterance.speaker,
+        session=utterance.session,
+        dialogue=utterance.dialogue,
+        style=utterance.style,
+        text=utterance.text or "",
+        seconds=seconds,
+        alignment=kind,
+        fingerprint=mark,
+    )
+    return record, units
+
+
+def _averaged(frames: np.ndarray, segments: Sequence[Segment], spec: Mapping[str, Any]) -> Units:
+    spans = np.array([(segment.start_ms, segment.end_ms) for segment in segments], dtype=np.int64)
+    speech = spec["speech"]
+    ranges = frame_ranges(
+        spans,
+        len(frames),
+        sample_rate=speech["sample_rate"],
+        stride=speech["frame_stride"],
+        length=speech["frame_length"],
+    )
+    means = segment_means(torch.from_numpy(frames.copy()), ranges)
+    stored = means.numpy().astype(spec["storage"]["dtype"])
+    return Units(data=stored, span=spans / 1000.0, labels=tuple(segment.label for segment in segments))
