@@ -19,9 +19,9 @@ ALLOWED: dict[str, set[str]] = {
     "predict": {"corpus", "extract", "heads", "finetune", "protocol"},
     "doctor": {"corpus", "cache"},
     "demo": {"corpus"},
-    "commands": {"corpus", "cache", "protocol", "settings", "report", "extract", "heads", "finetune", "predict", "doctor", "demo"},
     "cli": {"commands"},
 }
+ALLOWED["commands"] = set(ALLOWED) - {"cli"}
 
 
 def imported_rooms(files: list[Path]) -> set[str]:
