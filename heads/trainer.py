@@ -18,9 +18,9 @@ from mer.heads.build_head import build_head
 from mer.heads.config import HeadConfig
 from mer.heads.errors import DivergedError, HeadError
 from mer.heads.feature_source import FeatureSource
-from mer.heads.head import Head, StackedUnits
+from mer.heads.head import Head
 from mer.heads.heap import keep_large_buffers
-from mer.heads.layer_average import normalized_averages
+from mer.heads.stacked_forward import stacked_logits
 from mer.heads.statistics import Statistics
 from mer.heads.step import Step, plan_step
 from mer.heads.trained_run import EarlyStopping, Epoch, TrainedRun
@@ -263,16 +263,8 @@ class StackTrainer:
                 source.done(step)
 
     def _forward(self, runs: Sequence[_Active], step: Step, dropout: Sequence[torch.Generator] | None) -> Tensor:
-        heads = [run.head for run in runs]
-        utterances = tuple(len(rows) for rows in step.rows)
-        units = {}
-        for name, source in self._sources.items():
-            reads = source.reads(step)
-            averages = [head.average(name) for head in heads]
-            values = normalized_averages(averages, [run.statistics.get(name) for run in runs], reads)
-            units[name] = StackedUnits(values=values, lengths=reads.lengths, sizes=reads.sizes, utterances=utterances)
-        logits: Tensor = type(heads[0]).logits(heads, units, dropout)
-        return logits
+        heads, statistics = [run.head for run in runs], [run.statistics for run in runs]
+        return stacked_logits(heads, statistics, self._sources, step, dropout)
 
     def _test(self, finished: Sequence[_Active]) -> None:
         """Logits of the test utterances with the best weights."""

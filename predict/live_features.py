@@ -8,8 +8,8 @@ import torch
 from jaxtyping import Float64
 from numpy.typing import NDArray
 
-from mer.heads import FeatureSource, Head, StackedUnits, Statistics
-from mer.heads.layer_average import normalized_averages
+from mer.heads import FeatureSource, Head, Statistics
+from mer.heads.stacked_forward import stacked_logits
 from mer.heads.step import plan_step
 
 ROWS = 32
@@ -70,14 +70,6 @@ def head_logits(
         for start in range(0, recordings, ROWS):
             rows = np.arange(start, min(start + ROWS, recordings))
             step = plan_step([rows] * len(heads))
-            utterances = tuple(len(rows) for _ in heads)
-            units = {}
-            for name, source in sources.items():
-                reads = source.reads(step)
-                values = normalized_averages(
-                    [head.average(name) for head in heads], [each.get(name) for each in statistics], reads
-                )
-                units[name] = StackedUnits(values=values, lengths=reads.lengths, sizes=reads.sizes, utterances=utterances)
-            logits = type(heads[0]).logits(heads, units, None)
+            logits = stacked_logits(heads, statistics, sources, step, None)
             found.append(logits.double().cpu().numpy().reshape(len(heads), len(rows), -1))
     return np.concatenate(found, axis=1)
