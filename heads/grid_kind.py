@@ -36,9 +36,10 @@ class GridKind(Generic[Config]):
 
 
 def _name_of_heads(configs: tuple[HeadConfig, ...]) -> str:
-    if len(configs) > 1:
+    first, *others = configs
+    if others:
         return f"{MULTI_LEVEL} {', '.join('+'.join(config.granularities) for config in configs)}"
-    return f"{configs[0].fusion} {'+'.join(configs[0].branches)}"
+    return f"{first.fusion} {'+'.join(first.branches)}"
 
 
 HEAD_GRIDS = GridKind(
