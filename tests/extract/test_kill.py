@@ -36,8 +36,8 @@ def committed(cache: Path) -> int:
 def kill_and_resume(corpus: Corpus, config: ExtractConfig, cache: Path, resources: Resources, *, kills: int) -> int:
     """Kill `kills` extractions at random moments; the number of those that had not finished by then.
 
-    Every second one is killed only after it has committed a shard, however slow this machine is now, and a random part of the
-    time that this took after that; the others at a random moment from their start to as long as the first shard took.
+    Every second one is killed only after it has committed one or two shards, however slow this machine is now, and a moment
+    later; the others at a random moment from their start to as long as the first shard took.
     """
     random_ = random.Random(20)
     # The first process waits for imports, the later ones do not.
@@ -46,12 +46,13 @@ def kill_and_resume(corpus: Corpus, config: ExtractConfig, cache: Path, resource
     for number in range(kills):
         process, begun, before = start(corpus, config, cache, resources), time.monotonic(), committed(cache)
         if number % 2 == 0:
-            while process.is_alive() and committed(cache) == before:
-                time.sleep(0.005)
+            wanted = before + random_.choice((1, 2))
+            while process.is_alive() and committed(cache) < wanted:
+                time.sleep(0.002)
             to_first = time.monotonic() - begun
-            time.sleep(random_.random() * to_first / 4)
+            time.sleep(0.03 * random_.random())
         else:
-            time.sleep(random_.random() * to_first)
+            time.sleep(0.9 * random_.random() * to_first)
         process.kill()
         process.join()
         unfinished += process.exitcode != 0
