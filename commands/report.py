@@ -143,11 +143,12 @@ def compare_group(group: "RunGroup", reference: str | None) -> tuple[list[dict[s
 
 def answers_of(run: "ReportedRun") -> Any:
     """A row's answers in the protocol's own form."""
-    from dataclasses import asdict
-
     from mer.protocol import answers_from_table
 
-    lines = ({name: str(value) for name, value in asdict(each).items()} for each in run.predictions)
+    lines = (
+        {"fold": each.fold, "seed": str(each.seed), "id": each.id, "label": each.label, "prediction": each.prediction}
+        for each in run.predictions
+    )
     return answers_from_table(lines, run.classes)
 
 
