@@ -81,7 +81,7 @@ def report(
             for name, lines in notes.items():
                 for line in lines:
                     say(f"{name}: {line}", quiet)
-        results = [one_table(group, reference, quiet) for group in groups]
+        results = [one_table(group, reference) for group in groups]
         folders = [None if to is None else to / folder_name(group) if len(groups) > 1 else to for group in groups]
         written = []
         for group, result, folder in zip(groups, results, folders, strict=True):
@@ -104,7 +104,7 @@ def folder_name(group: "RunGroup") -> str:
     return re.sub(r"[^\w.-]+", "-", "-".join([group.corpus, *group.classes]))[:80]
 
 
-def one_table(group: "RunGroup", reference: str | None, quiet: bool) -> dict[str, Any]:
+def one_table(group: "RunGroup", reference: str | None) -> dict[str, Any]:
     """The scores of a group and its differences from one row."""
     from mer.report import score_table
 

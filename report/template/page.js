@@ -195,7 +195,14 @@
   form.addEventListener("submit", (event) => event.preventDefault());
   form.addEventListener("reset", () => setTimeout(refresh));
   more.addEventListener("click", extend);
-  new IntersectionObserver((entries) => { if (entries[0].isIntersecting && !more.hidden) extend(); }, { root: box, rootMargin: "600px" }).observe(more);
+  const watcher = new IntersectionObserver((entries) => {
+    if (!entries[entries.length - 1].isIntersecting || more.hidden) return;
+    extend();
+    // An observer reports changes only: looked at anew, a button that is still in sight asks for more again.
+    watcher.unobserve(more);
+    watcher.observe(more);
+  }, { root: box, rootMargin: "600px" });
+  watcher.observe(more);
 
   list.addEventListener("keydown", (event) => {
     const entry = event.target.closest("#list > li");
