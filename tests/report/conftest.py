@@ -128,7 +128,7 @@ def write_run(
         for (fold, seed), letters in answers.items():
             for name, label, said in zip(IDS[fold], LABELS[fold], full(letters), strict=True):
                 shares = ["0.800000" if each == said else "0.200000" for each in CLASSES]
-                named = dict(zip(CLASSES, classes, strict=True))
+                named: dict[str, str] = dict(zip(CLASSES, classes, strict=True))
                 writer.writerow([fold, seed, name, named[label], named[said], *shares])
     result = result_of(answers, corpus, synthetic, config, classes)
     (folder / "result.json").write_text(json.dumps(result))

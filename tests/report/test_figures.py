@@ -1,8 +1,8 @@
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from matplotlib.figure import Figure
 
 from mer.report import RunGroup, find_runs, group_runs
 from mer.report.figure_set import figure_set
@@ -38,8 +38,9 @@ def facts(group: RunGroup) -> Facts:
     }
 
 
-def visible(figure: Figure) -> list[object]:
-    return [axis for axis in figure.axes if axis.get_visible()]
+def numbers(values: Any) -> list[float]:
+    found: list[float] = np.asarray(values, dtype=float).tolist()
+    return found
 
 
 def test_every_axis_says_its_unit_and_every_figure_fits_a_column_or_a_page(group: RunGroup, facts: Facts) -> None:
@@ -61,7 +62,7 @@ def test_every_axis_says_its_unit_and_every_figure_fits_a_column_or_a_page(group
         assert axes[0].get_ylabel().endswith(")")
         assert axes[-1].get_xlabel().endswith(")")
         sizes = [text.get_fontsize() for axis in axes for text in (*axis.texts, *axis.get_xticklabels(), *axis.get_yticklabels())]
-        assert min(sizes) >= 5
+        assert min(float(size) for size in sizes) >= 5
 
 
 def test_without_facts_only_sessions_divide(group: RunGroup) -> None:
@@ -99,7 +100,7 @@ def test_points_are_means_of_folds_and_of_seeds() -> None:
         RunScore(fold=fold, seed=seed, ua=ua) for fold, seed, ua in [("1", 0, 0.5), ("1", 1, 0.7), ("2", 0, 0.9), ("2", 1, 0.5)]
     ]
     axis = ua_by_row_figure({"head": scores}, 0.25).axes[0]
-    lines = {str(line.get_label()): list(np.asarray(line.get_xdata(), dtype=float)) for line in axis.lines}
+    lines = {str(line.get_label()): numbers(line.get_xdata()) for line in axis.lines}
     assert lines["a test session"] == pytest.approx([60, 70])
     assert lines["a seed"] == pytest.approx([70, 60])
     assert lines["mean"] == pytest.approx([65, 65])
@@ -119,8 +120,8 @@ def test_a_learning_curve_has_a_line_a_run_and_a_dot_at_its_best() -> None:
     axis = learning_curves_figure({"head": lines}).axes[0]
     curves = [line for line in axis.lines if line.get_marker() == "None"]
     dots = [line for line in axis.lines if line.get_marker() == "o"]
-    assert [list(curve.get_ydata()) for curve in curves] == [[30, 60, 50]] * 2
-    assert [(dot.get_xdata()[0], dot.get_ydata()[0]) for dot in dots] == [(2, 60)] * 2
+    assert [numbers(curve.get_ydata()) for curve in curves] == [[30, 60, 50]] * 2
+    assert [(numbers(dot.get_xdata()), numbers(dot.get_ydata())) for dot in dots] == [([2], [60])] * 2
 
 
 def test_parts_show_their_size_and_every_head() -> None:
@@ -130,7 +131,7 @@ def test_parts_show_their_size_and_every_head() -> None:
     }
     axis = ua_by_part_figure(scores, "speaker", 0.5).axes[0]
     assert [label.get_text() for label in axis.get_xticklabels()] == ["1F\nn=1,234", "2M\nn=5"]
-    assert [list(line.get_ydata()) for line in axis.lines[:2]] == [[50, 25], [100]]
+    assert [numbers(line.get_ydata()) for line in axis.lines[:2]] == [[50, 25], [100]]
     assert axis.get_xlabel() == "speaker (id)"
 
 
