@@ -18,6 +18,7 @@ from mer.commands.finetune import finetune
 from mer.commands.grid import grid
 from mer.commands.options import Context
 from mer.commands.predict import predict
+from mer.commands.report import report
 from mer.commands.synth import synth
 from mer.commands.train_head import train_head
 
@@ -29,7 +30,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_show_locals=False,
 )
-for command in (demo, align, extract, train_head, grid, finetune, predict, export, synth, doctor):
+for command in (demo, align, extract, train_head, grid, finetune, predict, export, report, synth, doctor):
     app.command()(command)
 cache_app = typer.Typer(help="Look at a feature cache, and check it.", no_args_is_help=True)
 cache_app.command("info")(cache_info)

@@ -9,6 +9,7 @@ from mer.commands.console import clear_errors, progress_bar, say
 from mer.commands.corpus_choice import raw_labels
 from mer.commands.extract import extract_with_bar
 from mer.commands.options import HOW, WHERE, JsonOption, QuietOption, SeedsOption
+from mer.commands.report import one_table
 from mer.commands.train_head import print_results, train_with_bar
 
 
@@ -19,11 +20,12 @@ def demo(
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Run everything once on a synthetic corpus: speak, extract, train, compare. Offline, about two minutes on two cores.
+    """Run everything once on a synthetic corpus: speak, extract, train, report. Offline, about two minutes on two cores.
 
     espeak-ng speaks a small corpus in IEMOCAP's own file formats, small encoders
     with random weights take the place of wav2vec 2.0 and BERT, and three heads are
-    trained: text only, speech only, and late fusion of both.
+    trained: text only, speech only, and late fusion of both. It ends with a page
+    of results, where every utterance can be looked at and listened to.
     """
     with clear_errors():
         from mer.cache import open_cache
@@ -53,4 +55,16 @@ def demo(
             HeadConfig(seeds=tuple(range(seeds))),
         )
         results = [train_with_bar(features, (head,), to / "runs", quiet) for head in heads]
+        page = write_demo_page([result.directory for result in results], to / "report", root, quiet)
     print_results(results, as_json)
+    say(f"page      {page}", quiet)
+
+
+def write_demo_page(runs: list[Path], folder: Path, corpus: Path, quiet: bool) -> Path:
+    """Tables, figures and the page of the demo's heads."""
+    from mer.commands.report_page import write_report
+    from mer.report import find_runs, group_runs
+
+    (group,) = group_runs(find_runs(tuple(runs)))
+    table = one_table(group, None)["table"]
+    return write_report(group, table, folder, corpus=corpus, cache=folder, audio="link", audio_limit=0.0, quiet=quiet)

@@ -1,0 +1,125 @@
+"""What a corpus or a feature cache says about the utterances of a report."""
+
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from mer.commands.options import DEFAULT_CORPUS
+
+if TYPE_CHECKING:
+    from mer.corpus import Corpus, Utterance
+    from mer.report.utterance_facts import UtteranceFacts
+
+BINS = 100
+"""Stretches of a waveform."""
+
+
+def corpus_facts(
+    corpus: "Corpus", wanted: frozenset[str], folder: Path, *, audio: bool, progress: Callable[[float, float], None]
+) -> dict[str, "UtteranceFacts"]:
+    """Transcript, speaker, segments and waveform of each utterance.
+
+    Args:
+        corpus: which holds them.
+        wanted: ids of the utterances.
+        folder: of the page, which links to recordings from there.
+        audio: whether the page links to recordings.
+        progress: called with utterances done and in all.
+    """
+    chosen = [each for each in corpus if each.id in wanted]
+    found = {}
+
+    def read(utterance: "Utterance") -> "UtteranceFacts":
+        return _facts(utterance, link(utterance.wav, folder) if audio else "")
+
+    # Files are waited for, and libsndfile lets other threads run.
+    with ThreadPoolExecutor(4) as pool:
+        for done, facts in enumerate(pool.map(read, chosen), start=1):
+            found[facts.id] = facts
+            progress(done, len(chosen))
+    return found
+
+
+def link(wav: Path, folder: Path) -> str:
+    """Address of a recording as seen from the page."""
+    import os
+
+    try:
+        relative = os.path.relpath(wav.resolve(), folder.resolve())
+    except ValueError:  # another drive
+        return wav.resolve().as_uri()
+    return quote(Path(relative).as_posix())
+
+
+def _facts(utterance: "Utterance", audio: str) -> "UtteranceFacts":
+    from mer.corpus import AlignmentError
+    from mer.report.utterance_facts import UtteranceFacts
+
+    seconds, peaks = waveform(utterance.wav)
+    try:
+        alignment = utterance.alignment.read() if utterance.alignment is not None else None
+    except (AlignmentError, OSError):
+        alignment = None  # the extraction has counted it; here it is a picture without bands
+    words, phones = (alignment.words, alignment.phones) if alignment is not None else ((), ())
+    return UtteranceFacts(
+        id=utterance.id,
+        session=utterance.session,
+        speaker=utterance.speaker,
+        style=utterance.style,
+        text=utterance.text,
+        seconds=seconds,
+        words=tuple((each.label, each.start_ms / 1000, each.end_ms / 1000) for each in words),
+        phones=tuple((each.label, each.start_ms / 1000, each.end_ms / 1000) for each in phones),
+        peaks=peaks,
+        audio=audio if seconds is not None else "",
+    )
+
+
+def waveform(wav: Path) -> tuple[float | None, tuple[int, ...]]:
+    """Seconds, and the largest amplitude of each stretch as 0 to 99 of full scale of that recording."""
+    import numpy as np
+    import soundfile
+
+    try:
+        samples, rate = soundfile.read(wav, dtype="float32", always_2d=True)
+    except (OSError, RuntimeError):
+        return None, ()
+    level = np.nan_to_num(np.abs(samples).max(axis=1)) if len(samples) else np.zeros(1)
+    edges = np.linspace(0, len(level), min(BINS, len(level)), endpoint=False).astype(np.int64)
+    peaks = np.maximum.reduceat(level, edges)
+    top = float(peaks.max()) or 1.0
+    return len(samples) / rate, tuple(round(99 * float(peak) / top) for peak in peaks)
+
+
+def cache_facts(cache: Path, key: str) -> dict[str, "UtteranceFacts"] | None:
+    """Transcripts, speakers and durations out of the cache that the runs were trained on; None where it is not there."""
+    from mer.cache import CacheError, open_cache
+    from mer.report.utterance_facts import UtteranceFacts
+
+    places: Iterable[Path] = [cache, *sorted(cache.glob(f"*/{key[:12]}"))] if cache.is_dir() else []
+    for place in places:
+        try:
+            features = open_cache(place)
+        except CacheError:
+            continue
+        if features.key == key:
+            table = features.utterances
+            columns = zip(
+                table.ids, table.sessions, table.speakers, table.styles, table.texts, table.seconds.tolist(), strict=True
+            )
+            return {
+                name: UtteranceFacts(id=name, session=session, speaker=speaker, style=style, text=text, seconds=seconds)
+                for name, session, speaker, style, text, seconds in columns
+            }
+    return None
+
+
+def corpus_at_hand(path: Path | None) -> "Corpus | None":
+    """The corpus of `--corpus`, or the one that lies here; None where there is none and none was named."""
+    from mer.corpus import open_corpus
+
+    if path is None and not DEFAULT_CORPUS.exists():
+        return None
+    return open_corpus(path or DEFAULT_CORPUS)

@@ -1,0 +1,101 @@
+"""Every figure that the runs of a table have the numbers for."""
+
+from dataclasses import dataclass
+
+from matplotlib.figure import Figure
+
+from mer.report.figures.confusion import confusion_figure
+from mer.report.figures.layer_weights import layer_weights_figure
+from mer.report.figures.learning_curves import learning_curves_figure
+from mer.report.figures.ua_by_part import ua_by_part_figure
+from mer.report.figures.ua_by_row import RunScore, ua_by_row_figure
+from mer.report.part_scores import PARTS, part_scores, parts_of
+from mer.report.run_group import RunGroup
+from mer.report.utterance_facts import Facts
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class NamedFigure:
+    """A figure with its file's name and its caption."""
+
+    name: str
+    """Without a suffix."""
+    caption: str
+    """What it shows, in full: also what a screen reader says."""
+    figure: Figure
+    """The drawing."""
+
+
+def figure_set(group: RunGroup, facts: Facts) -> list[NamedFigure]:
+    """Draw what there is; a figure without numbers is left out.
+
+    Args:
+        group: the rows.
+        facts: of the test utterances.
+    """
+    found: list[NamedFigure] = []
+    done = group.finished
+    if done:
+        found += [_ua_by_row(group), _confusion(group)]
+        found += [figure for division in PARTS if (figure := _by_part(group, facts, division)) is not None]
+    found += _layer_weights(group)
+    epochs = {run.name: run.metrics.epochs for run in group.runs if run.metrics.epochs}
+    if epochs:
+        caption = (
+            "Learning curves: validation UA of every run by epoch, one panel a head, one colour a test session; "
+            "the dot is the best epoch."
+        )
+        found.append(NamedFigure(name="learning-curves", caption=caption, figure=learning_curves_figure(epochs)))
+    return found
+
+
+def _ua_by_row(group: RunGroup) -> NamedFigure:
+    scores = {
+        run.name: [RunScore(fold=str(each["fold"]), seed=each["seed"], ua=each["ua"]) for each in run.result["runs"]]
+        for run in group.finished
+    }
+    means = ", ".join(f"{run.name} {100 * run.result['summary']['all']['ua']['mean_of_folds']:.1f}" for run in group.finished)
+    caption = (
+        f"UA of each head in percent ({means}): mean over folds and seeds, with the mean of each test session and of each seed."
+    )
+    return NamedFigure(name="ua-by-head", caption=caption, figure=ua_by_row_figure(scores, 1 / len(group.classes)))
+
+
+def _confusion(group: RunGroup) -> NamedFigure:
+    matrices = {run.name: run.result["summary"]["confusion"] for run in group.finished}
+    seeds = {run.name: len(run.result["summary"]["seeds"]) for run in group.finished}
+    caption = (
+        "Confusion matrices, merged over folds, mean over seeds: share of each class (row) that was given each prediction "
+        "(column), and utterances below it. The diagonal holds the recalls."
+    )
+    return NamedFigure(name="confusion", caption=caption, figure=confusion_figure(matrices, group.classes, seeds))
+
+
+def _by_part(group: RunGroup, facts: Facts, division: str) -> NamedFigure | None:
+    parts = parts_of(facts, division)
+    if len(set(parts.values()) - {""}) < 2:
+        return None
+    scores = {run.name: part_scores(run.predictions, parts) for run in group.finished}
+    caption = f"UA by {division} in percent, mean over seeds; n = test utterances. "
+    caption += "Parts that lack a class have the mean of the others."
+    return NamedFigure(
+        name=f"ua-by-{division}", caption=caption, figure=ua_by_part_figure(scores, division, 1 / len(group.classes))
+    )
+
+
+def _layer_weights(group: RunGroup) -> list[NamedFigure]:
+    """One figure a head that has learned shares."""
+    found = []
+    for run in group.finished:
+        rows = [each.get("layer_shares") or {} for each in run.result["runs"]]
+        names = [name for name in run.result.get("layers", {}) if all(name in row for row in rows)]
+        if names:
+            shares = {name: [row[name] for row in rows] for name in names}
+            layers = {name: run.result["layers"][name] for name in names}
+            caption = (
+                f"Learned share of each encoder layer in {run.name}, in percent, mean over runs with the standard deviation "
+                "over runs."
+            )
+            stem = "layers-" + "".join(letter if letter.isalnum() else "-" for letter in run.name)
+            found.append(NamedFigure(name=stem, caption=caption, figure=layer_weights_figure(shares, layers)))
+    return found

@@ -1,0 +1,55 @@
+"""Confusion matrices: counts and recalls."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from mer.report.figures.style import COLUMN, PAGE, new_figure, paper_style
+
+ACROSS = 4
+"""Matrices side by side."""
+
+
+def confusion_figure(matrices: Mapping[str, Sequence[Sequence[int]]], classes: Sequence[str], seeds: Mapping[str, int]) -> Figure:
+    """One matrix per head: utterances of a class (row) that were given another (column), and their share of the row.
+
+    Args:
+        matrices: head to its counts over all folds and seeds.
+        classes: class names.
+        seeds: head to its number of seeds; counts are divided by it.
+    """
+    across = min(ACROSS, len(matrices))
+    down = -(-len(matrices) // across)
+    width = COLUMN if across == 1 else PAGE
+    side = width / across
+    with paper_style():
+        figure = new_figure(width, down * (0.95 * side + 0.15) + 0.1)
+        axes = figure.subplots(down, across, squeeze=False)
+        for place, axis in enumerate(axes.flat):
+            axis.set_visible(place < len(matrices))
+        for place, (name, matrix) in enumerate(matrices.items()):
+            axis = axes.flat[place]
+            _draw(axis, np.array(matrix, dtype=np.float64) / seeds[name], classes, first=place % across == 0)
+            axis.set_title(name)
+            if place >= len(matrices) - across:
+                axis.set_xlabel("prediction (class)")
+    return figure
+
+
+def _draw(axis: Axes, counts: np.ndarray, classes: Sequence[str], *, first: bool) -> None:
+    sizes = counts.sum(axis=1, keepdims=True)
+    shares = np.divide(counts, sizes, out=np.zeros_like(counts), where=sizes > 0)
+    axis.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    small = 5.5 if len(classes) <= 4 else 4
+    for row, column in np.ndindex(*counts.shape):
+        colour = "white" if shares[row, column] > 0.72 else "black"
+        text = f"{100 * shares[row, column]:.0f} %\n{counts[row, column]:,.0f}"
+        axis.text(column, row, text, ha="center", va="center", color=colour, fontsize=small)
+    axis.set_xticks(range(len(classes)), classes, rotation=30, ha="right", rotation_mode="anchor")
+    axis.set_yticks(range(len(classes)), classes if first else [""] * len(classes))
+    axis.tick_params(length=0, labelsize=6)
+    axis.spines[:].set_visible(False)
+    if first:
+        axis.set_ylabel("label (class)")

@@ -1,0 +1,45 @@
+"""Learned shares of the encoder layers."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from mer.report.figures.style import COLOURS, COLUMN, GREY, MARKERS, new_figure, paper_style
+
+NAMES = {"F": "frame", "P": "phone", "S": "syllable", "W": "word", "T": "wordpiece (text)"}
+
+
+def layer_weights_figure(shares: Mapping[str, Sequence[Sequence[float]]], layers: Mapping[str, Sequence[int]]) -> Figure:
+    """Share of each layer by granularity: mean over runs with its standard deviation, beside equal shares.
+
+    Args:
+        shares: granularity to its runs, each with one share per layer, of 1.
+        layers: granularity to the numbers of its layers.
+    """
+    with paper_style():
+        figure = new_figure(COLUMN, 2.4)
+        axis = figure.subplots()
+        for place, (name, runs) in enumerate(shares.items()):
+            values = 100 * np.array(runs, dtype=np.float64)
+            spread = values.std(axis=0, ddof=1) if len(values) > 1 else np.zeros(values.shape[1])
+            colour = COLOURS[place % len(COLOURS)]
+            # Side by side, so that error bars of one layer can be told apart.
+            where = np.array(layers[name]) + 0.12 * (place - (len(shares) - 1) / 2)
+            axis.errorbar(
+                where,
+                values.mean(axis=0),
+                yerr=spread,
+                color=colour,
+                marker=MARKERS[place % len(MARKERS)],
+                markersize=3,
+                elinewidth=0.6,
+                label=f"{name} {NAMES.get(name, '')}".strip(),
+            )
+        numbers = sorted({number for each in layers.values() for number in each})
+        axis.axhline(100 / len(numbers), color=GREY, linestyle="--", linewidth=0.6, zorder=0, label="equal shares")
+        axis.set_xticks(numbers)
+        axis.set_xlabel("transformer layer (number)")
+        axis.set_ylabel("share in the average (%)")
+        figure.legend(loc="outside upper center", ncols=min(3, len(shares) + 1), fontsize=6)
+    return figure

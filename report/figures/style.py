@@ -1,0 +1,69 @@
+"""How figures look: widths of a paper's columns, fonts that can be read there, colours for every eye."""
+
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import matplotlib as mpl
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+COLUMN, PAGE = 3.35, 7.0
+"""Width of one column and of a whole page of a two-column paper, in inches."""
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+"""Okabe and Ito (2008): distinct to people with any common colour blindness."""
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+GREY = "#767676"
+DPI = 200
+SETTINGS = {
+    "font.size": 7.0,
+    "font.family": "DejaVu Sans",
+    "axes.titlesize": 7.0,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.6,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "legend.frameon": False,
+    "lines.linewidth": 1.0,
+    "svg.fonttype": "path",
+    "svg.hashsalt": "mer",
+    "pdf.fonttype": 42,
+}
+
+
+@contextmanager
+def paper_style() -> Iterator[None]:
+    """Figures made inside look like the others; nothing outside changes."""
+    with mpl.rc_context(SETTINGS):  # type: ignore[arg-type]  # its stub wants literals
+        yield
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """An empty figure in inches, without a window and without global state."""
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def png(figure: Figure) -> bytes:
+    """The figure as pixels."""
+    return _saved(figure, "png")
+
+
+def svg(figure: Figure) -> bytes:
+    """The figure as SVG, the same bytes each time."""
+    return _saved(figure, "svg")
+
+
+def vector(figure: Figure) -> bytes:
+    """The figure as PDF, the same bytes each time."""
+    return _saved(figure, "pdf")
+
+
+def _saved(figure: Figure, kind: str) -> bytes:
+    image = io.BytesIO()
+    undated = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {}}[kind]
+    with paper_style():
+        figure.savefig(image, format=kind, dpi=DPI, metadata=undated)
+    return image.getvalue()

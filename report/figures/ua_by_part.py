@@ -1,0 +1,49 @@
+"""UA by session, speaker, duration or style."""
+
+from collections.abc import Mapping, Sequence
+
+from matplotlib.figure import Figure
+
+from mer.report.figures.style import COLOURS, COLUMN, GREY, MARKERS, new_figure, paper_style
+from mer.report.part_scores import PartScore, part_order
+
+UNITS = {"session": "test session (number)", "speaker": "speaker (id)", "duration": "duration (s)", "style": "style (name)"}
+
+
+def ua_by_part_figure(scores: Mapping[str, Sequence[PartScore]], division: str, chance: float) -> Figure:
+    """Points of every head over the parts, with the number of utterances below each part.
+
+    Args:
+        scores: head to its score on each part.
+        division: a name in `PARTS`.
+        chance: UA of guessing, of 1.
+    """
+    parts = part_order([score.part for each in scores.values() for score in each])
+    counts = {score.part: score.utterances for each in scores.values() for score in each}
+    with paper_style():
+        figure = new_figure(COLUMN, 2.3 + 0.14 * -(-len(scores) // 3))
+        axis = figure.subplots()
+        for place, (name, each) in enumerate(scores.items()):
+            known = {score.part: 100 * score.ua for score in each}
+            shift = 0.5 * (place / max(1, len(scores) - 1) - 0.5) if len(scores) > 1 else 0.0
+            where = [number + shift for number, part in enumerate(parts) if part in known]
+            axis.plot(
+                where,
+                [known[part] for part in parts if part in known],
+                linestyle="none",
+                marker=MARKERS[place % len(MARKERS)],
+                color=COLOURS[place % len(COLOURS)],
+                markerfacecolor="none" if place >= len(COLOURS) else None,
+                markersize=3.5,
+                label=name,
+            )
+        axis.axhline(100 * chance, color=GREY, linestyle="--", linewidth=0.6, zorder=0)
+        axis.annotate("chance", (0.01, 100 * chance), xycoords=("axes fraction", "data"), va="bottom", color=GREY, size=6)
+        axis.set_xticks(
+            range(len(parts)), [f"{part}\nn={counts[part]:,}" for part in parts], fontsize=5.5 if len(parts) > 6 else 6.5
+        )
+        axis.set_xlim(-0.6, len(parts) - 0.4)
+        axis.set_xlabel(UNITS.get(division, division))
+        axis.set_ylabel("UA (%)")
+        figure.legend(loc="outside upper center", ncols=3, fontsize=6, columnspacing=1.0, handletextpad=0.2)
+    return figure

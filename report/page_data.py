@@ -1,0 +1,85 @@
+"""What the page's script reads: utterances and answers as compact JSON that no transcript can break out of."""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mer.report.run_group import RunGroup
+from mer.report.utterance_answers import Answer, mean_answers
+from mer.report.utterance_facts import Facts, UtteranceFacts
+
+BASE64 = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+"""One character per peak."""
+TOP = 99
+"""Largest peak of `UtteranceFacts`."""
+
+
+def page_data(group: RunGroup, facts: Facts) -> dict[str, Any]:
+    """Classes, heads, and every test utterance with what each head says.
+
+    Probabilities are per mille, times are hundredths of a second.
+
+    Args:
+        group: the rows; those with predictions become heads of the browser.
+        facts: of the utterances, as far as known; sessions are the folds otherwise.
+    """
+    runs = [run for run in group.runs if run.predictions]
+    answers = {run.name: mean_answers(run.predictions, group.classes) for run in runs}
+    number = {name: place for place, name in enumerate(group.classes)}
+    found: dict[str, Answer] = {}
+    for of_head in answers.values():
+        for name, answer in of_head.items():
+            found.setdefault(name, answer)
+    utterances = []
+    for name, first in found.items():
+        known = facts.get(name) or UtteranceFacts(id=name, session=first.fold)
+        row = _utterance(known) | {"l": number[first.label]}
+        row["h"] = [_shares(of_head.get(name)) for of_head in answers.values()]
+        row["r"] = [_right(of_head.get(name)) for of_head in answers.values()]
+        utterances.append(row)
+    utterances.sort(key=lambda row: str(row["i"]))
+    return {"classes": list(group.classes), "heads": [run.name for run in runs], "utterances": utterances}
+
+
+def _utterance(facts: UtteranceFacts) -> dict[str, Any]:
+    row: dict[str, Any] = {"i": visible(facts.id), "s": visible(facts.session)}
+    optional: Mapping[str, Any] = {
+        "k": visible(facts.speaker),
+        "y": visible(facts.style),
+        "t": None if facts.text is None else visible(facts.text),
+        "d": None if facts.seconds is None else _hundredths(facts.seconds),
+        "w": [[visible(word), _hundredths(start), _hundredths(end)] for word, start, end in facts.words],
+        "f": [[visible(phone), _hundredths(start)] for phone, start, _ in facts.phones],
+        "p": "".join(BASE64[round(peak * 63 / TOP)] for peak in facts.peaks),
+        "a": facts.audio,
+    }
+    return row | {key: value for key, value in optional.items() if value not in (None, "", [])}
+
+
+def visible(text: str) -> str:
+    """The text with control characters and broken Unicode as signs that can be seen; line ends become spaces."""
+    spaced = re.sub(r"[\t\n\r]+", " ", text)
+    shown = re.sub(r"[\x00-\x1f]", lambda match: chr(0x2400 + ord(match[0])), spaced)
+    # Marks that reverse what follows them would reach beyond the transcript.
+    return re.sub(r"[\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069]", "\N{REPLACEMENT CHARACTER}", shown)
+
+
+def script_json(data: Any) -> str:
+    """JSON that may stand in a script element: nothing in it can end the element or start a comment."""
+    text = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    for character in "<>&\u2028\u2029":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return text
+
+
+def _shares(answer: Answer | None) -> Sequence[int] | None:
+    return None if answer is None else [round(1000 * share) for share in answer.probabilities]
+
+
+def _right(answer: Answer | None) -> str | None:
+    return None if answer is None else f"{answer.right}/{answer.seeds}"
+
+
+def _hundredths(seconds: float) -> int:
+    return round(100 * seconds)

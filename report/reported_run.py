@@ -1,0 +1,167 @@
+"""One run directory, with whatever it has."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from mer.report.errors import ReportError
+from mer.report.run_files import RESULT_FORMAT, MetricsLog, Prediction, read_json, read_metrics, read_predictions
+
+Status = Literal["done", "unfinished"]
+CONFIG, RESULT, GRID = "config.json", "result.json", "grid.json"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ReportedRun:
+    """A row of a table: a head with all its folds and seeds."""
+
+    directory: Path
+    """Where it lies."""
+    name: str
+    """Head and granularities: `late F+S+T`; or the name that a grid gives it."""
+    status: Status
+    """Whether `result.json` is there."""
+    corpus: str
+    """Name of the corpus."""
+    synthetic: bool | None
+    """Whether its speech is synthetic; None where an unfinished run does not say."""
+    classes: tuple[str, ...]
+    """Class names in order; empty where an unfinished run has none yet."""
+    config: Mapping[str, Any]
+    """What was asked for, as in `config.json`."""
+    result: Mapping[str, Any]
+    """`result.json`; empty for an unfinished run."""
+    provenance: tuple[Mapping[str, Any], ...]
+    """Versions and command of each start."""
+    metrics: MetricsLog
+    """Epochs."""
+    predictions: tuple[Prediction, ...]
+    """Test utterances of every finished run."""
+    finished: int
+    """(fold, seed) that have ended."""
+    published: Mapping[str, float]
+    """A paper's `ua` and `wa` in percent, where a grid says them."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader has to know about the files."""
+        found = []
+        if self.status == "unfinished":
+            found.append(f"not finished: {self.finished} runs have ended, {len(self.metrics.epochs):,} epochs are logged")
+        if self.metrics.torn:
+            found.append("metrics.jsonl: the last line is torn and was left out")
+        others = [number for number in self.metrics.skipped if not (self.metrics.torn and number == self.metrics.skipped[-1])]
+        if others:
+            found.append(f"metrics.jsonl: {len(others)} damaged lines were left out, first {others[0]}")
+        failed = self.result.get("failed_runs", [])
+        found += [f"failed run: fold {each['fold']} seed {each['seed']}: {each['reason']}" for each in failed]
+        return tuple(found)
+
+
+def find_runs(paths: tuple[Path, ...]) -> list[ReportedRun]:
+    """All runs at the given places, each once, in the order given.
+
+    Args:
+        paths: run directories, folders of such, or the folder of a grid, which names its rows and what a paper has for them.
+
+    Raises:
+        ReportError: nothing is there, or a file is damaged.
+    """
+    found: dict[Path, ReportedRun] = {}
+    for path in paths:
+        for directory, name, published in _directories(path):
+            key = directory.resolve()
+            if key not in found or (published and not found[key].published):
+                found[key] = read_run(directory, name=name, published=published)
+    return _with_different_names(list(found.values()))
+
+
+def _directories(path: Path) -> list[tuple[Path, str | None, dict[str, float]]]:
+    if not path.is_dir():
+        raise ReportError(f"{path}: no such folder; give run directories, such as runs/NAME, or a folder of them")
+    if (path / CONFIG).exists() or (path / RESULT).exists():
+        return [(path, None, {})]
+    if (path / GRID).exists():
+        return _of_grid(path)
+    inside = sorted(folder for folder in path.iterdir() if folder.is_dir())
+    grids = [row for folder in inside if (folder / GRID).exists() for row in _of_grid(folder)]
+    singles = [folder for folder in inside if (folder / CONFIG).exists() or (folder / RESULT).exists()]
+    if not singles and not grids:
+        raise ReportError(f"{path}: holds no run (no {CONFIG} and no {RESULT}); give a run directory or a folder of them")
+    return [*grids, *((folder, None, {}) for folder in singles)]
+
+
+def _of_grid(path: Path) -> list[tuple[Path, str | None, dict[str, float]]]:
+    rows = []
+    for row in read_json(path / GRID)["rows"]:
+        directory = path.parent / row["directory"] if row.get("directory") else None
+        if directory is not None and directory.is_dir():
+            figures = {"ua": row.get("published_ua"), "wa": row.get("published_wa")}
+            rows.append((directory, row["name"], {name: value for name, value in figures.items() if value is not None}))
+    return rows
+
+
+def read_run(directory: Path, *, name: str | None = None, published: Mapping[str, float] | None = None) -> ReportedRun:
+    """Read one run directory; a run that is not finished gives what it has.
+
+    Args:
+        directory: with `config.json` or `result.json`.
+        name: of the row; made of the head and its branches by default.
+        published: a paper's `ua` and `wa` in percent.
+
+    Raises:
+        ReportError: a file is damaged, or of a format that this version does not know.
+    """
+    done = (directory / RESULT).exists()
+    result = read_json(directory / RESULT) if done else {}
+    if done and result.get("format") != RESULT_FORMAT:
+        raise ReportError(
+            f"{directory / RESULT}: format {result.get('format')!r}, this version of mer reads {RESULT_FORMAT}; "
+            "use the version that wrote it"
+        )
+    asked = read_json(directory / CONFIG) if (directory / CONFIG).exists() else {}
+    config = result.get("config") or asked.get("config") or {}
+    branches = result.get("branches") or config.get("branches") or config.get("granularities") or []
+    classes: tuple[str, ...] = tuple(result["summary"]["classes"]) if done else ()
+    predictions: tuple[Prediction, ...] = ()
+    if (directory / "predictions.csv").exists():
+        columns, predictions = read_predictions(directory / "predictions.csv")
+        classes = classes or columns
+        if columns != classes:
+            raise ReportError(
+                f"{directory / 'predictions.csv'}: has the classes {', '.join(columns)}, {RESULT} has {', '.join(classes)}"
+            )
+    starts = read_json(directory / "provenance.json", list) if (directory / "provenance.json").exists() else []
+    return ReportedRun(
+        directory=directory,
+        name=name or " ".join(filter(None, [str(config.get("fusion", "")), "+".join(branches)])) or directory.name,
+        status="done" if done else "unfinished",
+        corpus=result.get("corpus") or _corpus_of(directory, config),
+        synthetic=result.get("synthetic"),
+        classes=classes,
+        config=config,
+        result=result,
+        provenance=tuple(starts),
+        metrics=read_metrics(directory / "metrics.jsonl"),
+        predictions=predictions,
+        finished=len(result["runs"]) if done else len(list((directory / "finished").glob("*.json"))),
+        published=dict(published or {}),
+    )
+
+
+def _corpus_of(directory: Path, config: Mapping[str, Any]) -> str:
+    """An unfinished run says its corpus in the name of its folder only: `corpus-head-branches-hash`."""
+    marker = f"-{config.get('fusion', '')}-"
+    return directory.name.split(marker)[0] if marker in directory.name else "unknown"
+
+
+def _with_different_names(runs: list[ReportedRun]) -> list[ReportedRun]:
+    """Rows of one name get the end of their folder's name, which is the hash of their settings."""
+    from dataclasses import replace
+
+    names = [run.name for run in runs]
+    return [
+        replace(run, name=f"{run.name} ({run.directory.name.rsplit('-', 1)[-1]})") if names.count(run.name) > 1 else run
+        for run in runs
+    ]

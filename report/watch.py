@@ -1,0 +1,76 @@
+"""A run while it trains, from the files that it writes."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from mer.report.reported_run import RESULT
+from mer.report.run_files import read_metrics
+from mer.report.tables import counted, percent
+
+NOTE = "Validation UA in percent, mean of the class recalls. Of the test session nothing is shown."
+BARS = " ▁▂▃▄▅▆▇█"
+WIDTH = 30
+"""Epochs that a sparkline shows; the last ones."""
+LATEST = 12
+"""Runs that are listed; those whose epochs came last."""
+
+
+def is_finished(directory: Path) -> bool:
+    """Whether the result is written, which is the last thing that a run does."""
+    return (directory / RESULT).exists()
+
+
+def watch_view(directory: Path) -> RenderableType:
+    """The newest state: one line per (fold, seed), the latest last.
+
+    Args:
+        directory: of the run; one without epochs yet says so.
+    """
+    log = read_metrics(directory / "metrics.jsonl")
+    ended = len(list((directory / "finished").glob("*.json")))
+    runs: dict[tuple[str, int], list[Mapping[str, Any]]] = {}
+    for epoch in log.epochs:
+        key = (str(epoch["fold"]), int(epoch["seed"]))
+        # Put last what was written last.
+        runs[key] = [*runs.pop(key, []), epoch]
+    state = "finished" if is_finished(directory) else f"training: {counted(ended, 'run')} ended" if runs else "no epoch yet"
+    parts: list[RenderableType] = [Text(f"{directory.name}: {state}, {counted(len(log.epochs), 'epoch')}", style="bold")]
+    if runs:
+        parts.append(_runs(runs))
+    if len(runs) > LATEST:
+        parts.append(Text(f"and {len(runs) - LATEST} earlier runs", style="dim"))
+    return Group(*parts, Text(NOTE, style="dim"))
+
+
+def _runs(runs: Mapping[tuple[str, int], Sequence[Mapping[str, Any]]]) -> Table:
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
+    for name in ("fold", "seed", "epoch", "train\nloss", "valid.\nloss", "UA", "best\nUA"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("validation UA", no_wrap=True)
+    for (fold, seed), epochs in list(runs.items())[-LATEST:]:
+        last = epochs[-1]
+        scores = [epoch["validation_ua"] for epoch in epochs if epoch.get("validation_ua") is not None]
+        losses = (_loss(last.get("train_loss")), _loss(last.get("validation_loss")))
+        best = percent(max(scores, default=None))
+        now = percent(scores[-1] if scores else None)
+        table.add_row(fold, str(seed), str(last["epoch"]), *losses, now, best, sparkline(scores))
+    return table
+
+
+def sparkline(values: Sequence[float]) -> str:
+    """The last values as bars between their smallest and largest."""
+    shown = values[-WIDTH:]
+    if not shown:
+        return ""
+    low, high = min(shown), max(shown)
+    return "".join(BARS[1 + round((value - low) / (high - low) * 7) if high > low else 4] for value in shown)
+
+
+def _loss(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"

@@ -1,0 +1,255 @@
+"""The page as a browser shows it; needs `pip install -e ".[browser]"` and a chromium (`apt-get install chromium`)."""
+
+import csv
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+
+pytest.importorskip("playwright", reason="playwright is not installed")
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason="no chromium is installed")]
+
+CLASSES = ("angry", "happy", "sad", "neutral")
+UTTERANCES, HEADS, SEEDS = 5531, 4, 5
+ATTACK = "<script>alert(1)</script>"
+
+
+@dataclass
+class Watched:
+    """A page with what it asked for and complained about."""
+
+    page: Page
+    requests: list[str] = field(default_factory=list)
+    complaints: list[str] = field(default_factory=list)
+
+
+def write_big_corpus(folder: Path) -> None:
+    """A manifest of 5,531 short recordings, the first with markup for a transcript."""
+    generator = np.random.default_rng(0)
+    (folder / "wav").mkdir(parents=True)
+    tone = (8000 * np.sin(np.arange(4000) / 7)).astype(np.int16)
+    with (folder / "own.csv").open("w", newline="") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(["id", "wav", "text", "label", "speaker", "session"])
+        for number in range(UTTERANCES):
+            soundfile.write(folder / f"wav/u{number:04}.wav", tone[: generator.integers(1500, 4000)], 16000)
+            text = ATTACK if number == 0 else f"they said number {number} again and nobody knew what it meant"
+            session = str(number % 5 + 1)
+            writer.writerow([f"u{number:04}", f"wav/u{number:04}.wav", text, CLASSES[number % 4], f"{session}F", session])
+
+
+def write_big_run(folder: Path, seed: int) -> None:
+    """A result of 25 runs over the corpus, with answers drawn at random."""
+    generator = np.random.default_rng(seed)
+    folder.mkdir(parents=True)
+    config = {"fusion": "late", "granularities": ["F"], "seed_of_test": seed}
+    (folder / "config.json").write_text(json.dumps({"config": {**config, "branches": ["F", "T"]}}))
+    truth, session = np.arange(UTTERANCES) % 4, np.arange(UTTERANCES) % 5 + 1
+    confusion, rows = np.zeros((4, 4), dtype=int), []
+    with (folder / "predictions.csv").open("w", newline="") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(["fold", "seed", "id", "label", "prediction", *CLASSES])
+        for run, fold in ((run, fold) for run in range(SEEDS) for fold in range(1, 6)):
+            chosen = np.flatnonzero(session == fold)
+            shares = generator.dirichlet([0.5] * 4, len(chosen)) + 0.3 * np.eye(4)[truth[chosen]]
+            said = shares.argmax(axis=1)
+            np.add.at(confusion, (truth[chosen], said), 1)
+            rows.append(
+                {"fold": str(fold), "seed": run, "ua": float((said == truth[chosen]).mean()), "wa": 0.5, "layer_shares": {}}
+            )
+            for place, number in enumerate(chosen.tolist()):
+                cells = [f"{share / shares[place].sum():.6f}" for share in shares[place]]
+                writer.writerow([fold, run, f"u{number:04}", CLASSES[truth[number]], CLASSES[said[place]], *cells])
+    score = {"mean_of_folds": float(np.mean([row["ua"] for row in rows])), "merged": 0.5, "std_folds": 0.01, "std_seeds": 0.01}
+    summary = {
+        "classes": CLASSES,
+        "folds": list("12345"),
+        "seeds": list(range(SEEDS)),
+        "all": {"utterances": UTTERANCES, "ua": score, "wa": score},
+        "recall": {name: float(confusion[place, place] / confusion[place].sum()) for place, name in enumerate(CLASSES)},
+        "confusion": confusion.tolist(),
+    }
+    result = {"format": 1, "corpus": "own", "synthetic": True, "config": config, "branches": ["F", "T"], "summary": summary}
+    (folder / "result.json").write_text(json.dumps(result | {"runs": rows, "failed_runs": [], "layers": {}}))
+
+
+@pytest.fixture(scope="module")
+def big_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of 5,531 utterances and 4 heads, as the command makes it, timed."""
+    folder = tmp_path_factory.mktemp("big")
+    write_big_corpus(folder / "corpus")
+    for head in range(HEADS):
+        write_big_run(folder / "runs" / f"own-late-F+T-{head:08}", head)
+    command = [sys.executable, "-m", "mer.cli", "report", str(folder / "runs"), "--to", str(folder / "out"), "--quiet"]
+    started = time.monotonic()
+    subprocess.run([*command, "--corpus", str(folder / "corpus" / "own.csv")], check=True, env=os.environ, capture_output=True)
+    seconds = time.monotonic() - started
+    page = folder / "out" / "index.html"
+    print(f"\npage of {UTTERANCES:,} utterances x {HEADS} heads: {seconds:.1f} s, {page.stat().st_size / 1e6:.1f} MB")
+    assert seconds < 20
+    assert page.stat().st_size < 5_000_000
+    return page
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        launched = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield launched
+        launched.close()
+
+
+@pytest.fixture(params=[("light", 1200), ("dark", 1200), ("light", 390), ("dark", 390)], ids=lambda pair: f"{pair[0]}-{pair[1]}")
+def watched(request: pytest.FixtureRequest, browser: Browser, big_page: Path) -> Iterator[Watched]:
+    scheme, width = request.param
+    context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
+    context.set_default_timeout(15_000)
+    seen = Watched(context.new_page())
+    seen.page.on("request", lambda sent: seen.requests.append(sent.url))
+    seen.page.on("console", lambda message: seen.complaints.append(message.text))
+    seen.page.on("pageerror", lambda problem: seen.complaints.append(str(problem)))
+    seen.page.on("dialog", lambda dialog: seen.complaints.append(dialog.message))
+    seen.page.goto(big_page.as_uri())
+    yield seen
+    context.close()
+
+
+def shown(page: Page) -> int:
+    return int(page.locator("#count").inner_text().split(" of ")[0].replace(",", ""))
+
+
+def plays(page: Page) -> bool:
+    """Whether the opened recording moves within some seconds; the page forbids the eval of `wait_for_function`."""
+    for _ in range(50):
+        if page.locator("#list audio").evaluate("audio => audio.currentTime") > 0:
+            return True
+        page.wait_for_timeout(100)
+    return False
+
+
+def test_filters_find_what_they_say(watched: Watched) -> None:
+    page = watched.page
+    assert shown(page) == UTTERANCES
+    page.fill("#f-text", "NUMBER 123 again ")
+    assert shown(page) == 1
+    assert page.locator("#list .id").inner_text() == "u0123"
+    page.click("button[type=reset]")
+    expect(page.locator("#count")).to_have_text(f"{UTTERANCES:,} of {UTTERANCES:,} utterances")
+    page.select_option("#f-label", label="sad")
+    assert shown(page) == sum(number % 4 == 2 for number in range(UTTERANCES))
+    page.select_option("#f-answers", "right")
+    right = shown(page)
+    page.select_option("#f-answers", "wrong")
+    assert right + shown(page) == sum(number % 4 == 2 for number in range(UTTERANCES))
+    page.select_option("#f-prediction", label="sad")
+    assert shown(page) == 0
+    page.click("button[type=reset]")
+    page.select_option("#f-session", "2")
+    page.fill("#f-from", "45")
+    assert 0 < shown(page) < UTTERANCES / 5
+    assert watched.complaints == []
+
+
+def test_an_utterance_opens_with_every_head_and_plays_by_keyboard(watched: Watched) -> None:
+    page = watched.page
+    page.keyboard.press("/")
+    page.keyboard.type("u000")
+    assert shown(page) == 10
+    page.locator("#list .row").first.focus()
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    opened = page.locator("#list .open")
+    assert opened.locator(".heads > div").count() == HEADS
+    assert opened.locator(".bar").count() == HEADS * len(CLASSES)
+    assert opened.locator("svg .wave").count() == 100
+    assert "number 1 again" in opened.locator(".said").inner_text()
+    page.keyboard.press("p")
+    assert plays(page)
+    assert page.locator("#list audio").evaluate("audio => audio.error") is None
+    assert {address.split(":")[0] for address in watched.requests} <= {"file", "data"}
+    assert watched.complaints == []
+
+
+def test_a_transcript_with_markup_appears_as_text(watched: Watched) -> None:
+    page = watched.page
+    page.fill("#f-text", "u0000")
+    page.locator("#list .row").click()
+    assert page.locator("#list .said").inner_text() == ATTACK
+    assert page.locator("#list script").count() == 0
+    assert watched.complaints == []
+
+
+def test_tables_sort_both_ways(watched: Watched) -> None:
+    page = watched.page
+    heading = page.locator("#scores thead button", has_text="UA").first
+    values = []
+    for direction in ("descending", "ascending"):
+        heading.click()
+        assert heading.locator("xpath=..").get_attribute("aria-sort") == direction
+        values.append([float(cell) for cell in page.locator("#scores tbody tr td:nth-child(3)").all_inner_texts()])
+    assert values[0] == sorted(values[0], reverse=True)
+    assert values[1] == sorted(values[0])
+    assert len(values[0]) == HEADS
+
+
+def test_nothing_is_wider_than_the_screen_and_axe_finds_no_serious_fault(watched: Watched) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright")
+    page = watched.page
+    page.locator("#list .row").nth(1).click()
+    page.locator("#settings summary").first.click()
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    faults: list[dict[str, Any]] = axe.Axe().run(page).response["violations"]
+    assert [(fault["id"], fault["impact"]) for fault in faults if fault["impact"] in ("serious", "critical")] == []
+
+
+def test_the_theme_can_be_changed(watched: Watched) -> None:
+    colour = "getComputedStyle(document.body).backgroundColor"
+    before = watched.page.evaluate(colour)
+    watched.page.click("#theme")
+    assert watched.page.evaluate(colour) != before
+
+
+def test_the_page_opens_filters_and_scrolls_within_a_second(browser: Browser, big_page: Path) -> None:
+    page = browser.new_page()
+    started = time.monotonic()
+    page.goto(big_page.as_uri())
+    page.locator("#list .row").first.wait_for()
+    opened = time.monotonic() - started
+    filtered = []
+    for name, value in (("answers", "disagree"), ("label", "1"), ("order", "sure"), ("answers", "")):
+        milliseconds = page.evaluate(
+            """([name, value]) => new Promise((done) => {
+                const select = document.getElementById("f-" + name), started = performance.now();
+                select.value = value;
+                select.dispatchEvent(new Event("input", { bubbles: true }));
+                requestAnimationFrame(() => setTimeout(() => done(performance.now() - started)));
+            })""",
+            [name, value],
+        )
+        filtered.append(milliseconds / 1000)
+    page.click("button[type=reset]")
+    started = time.monotonic()
+    # To the end of the list: every row gets made.
+    page.evaluate(
+        """async () => { const box = document.getElementById("box"), more = document.getElementById("more");
+            while (!more.hidden) { box.scrollTop = box.scrollHeight; await new Promise(requestAnimationFrame); } }"""
+    )
+    scrolled = time.monotonic() - started
+    print(f"\nopened in {opened:.2f} s, filtered in at most {max(filtered):.2f} s, scrolled to the end in {scrolled:.1f} s")
+    assert opened < 1
+    assert max(filtered) < 1
+    assert page.locator("#list > li").count() == UTTERANCES
+    page.close()

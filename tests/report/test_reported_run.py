@@ -1,0 +1,142 @@
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from mer.report import ReportError, find_runs, group_runs, read_run
+from mer.report.run_files import read_metrics, read_predictions
+
+ANSWERS = {("1", 0): "aasa", ("2", 0): "aass"}
+Make = Callable[..., Path]
+
+
+def test_a_finished_run_is_read_whole(two_runs: Path) -> None:
+    late, linear = find_runs((two_runs,))
+    assert (late.name, linear.name) == ("late F+T", "linear T")
+    assert (late.status, late.corpus, late.classes, late.finished) == ("done", "tiny", ("angry", "sad"), 4)
+    assert len(late.predictions) == 16
+    assert late.predictions[2].prediction == "angry"
+    assert late.predictions[2].probabilities == (0.8, 0.2)
+    assert len(late.metrics.epochs) == 12
+    assert late.notes == ()
+
+
+def test_a_run_is_taken_once_however_often_it_is_given(two_runs: Path) -> None:
+    assert len(find_runs((two_runs, two_runs / "tiny-linear-T-11111111", two_runs))) == 2
+
+
+def test_a_run_that_is_not_finished_gives_what_it_has(tmp_path: Path, make_run: Make) -> None:
+    run = read_run(make_run(tmp_path / "tiny-linear-T-1", ANSWERS, finished=False))
+    assert (run.status, run.corpus, run.finished, run.classes) == ("unfinished", "tiny", 1, ())
+    assert run.notes == ("not finished: 1 runs have ended, 6 epochs are logged",)
+
+
+@pytest.mark.parametrize("cut", [1, 20, 80])
+def test_a_torn_last_line_is_left_out_and_said(tmp_path: Path, make_run: Make, cut: int) -> None:
+    folder = make_run(tmp_path / "run", ANSWERS)
+    log = folder / "metrics.jsonl"
+    log.write_bytes(log.read_bytes()[: -1 - cut])
+    run = read_run(folder)
+    assert len(run.metrics.epochs) == 5
+    assert run.metrics.torn
+    assert run.notes == ("metrics.jsonl: the last line is torn and was left out",)
+
+
+def test_a_last_line_that_only_lacks_its_end_counts(tmp_path: Path, make_run: Make) -> None:
+    log = make_run(tmp_path / "run", ANSWERS) / "metrics.jsonl"
+    log.write_bytes(log.read_bytes()[:-1])
+    assert (len(read_metrics(log).epochs), read_metrics(log).torn) == (6, False)
+
+
+def test_damage_inside_the_log_is_counted(tmp_path: Path, make_run: Make) -> None:
+    folder = make_run(tmp_path / "run", ANSWERS)
+    lines = (folder / "metrics.jsonl").read_bytes().splitlines()
+    lines[1], lines[3] = b"\xff\xfe\x00", b"[1]"
+    (folder / "metrics.jsonl").write_bytes(b"\n".join(lines) + b"\n")
+    run = read_run(folder)
+    assert len(run.metrics.epochs) == 4
+    assert run.notes == ("metrics.jsonl: 2 damaged lines were left out, first 2",)
+
+
+def test_a_cut_prediction_is_an_error_that_names_its_line(tmp_path: Path, make_run: Make) -> None:
+    file = make_run(tmp_path / "run", ANSWERS) / "predictions.csv"
+    file.write_bytes(file.read_bytes()[:-12])
+    with pytest.raises(ReportError, match=r"predictions.csv, line 9: cannot be read.*train that row again"):
+        read_predictions(file)
+
+
+def test_foreign_columns_are_an_error(tmp_path: Path) -> None:
+    (tmp_path / "p.csv").write_text("id,label\nu1,angry\n")
+    with pytest.raises(
+        ReportError, match="expected the columns fold, seed, id, label, prediction and one per class, found id, label"
+    ):
+        read_predictions(tmp_path / "p.csv")
+
+
+def test_a_damaged_result_is_an_error_with_its_file(tmp_path: Path, make_run: Make) -> None:
+    folder = make_run(tmp_path / "run", ANSWERS)
+    (folder / "result.json").write_text('{"format": 1,')
+    with pytest.raises(ReportError, match=r"result.json: is damaged"):
+        read_run(folder)
+
+
+def test_a_result_of_another_format_is_refused(tmp_path: Path, make_run: Make) -> None:
+    folder = make_run(tmp_path / "run", ANSWERS)
+    result = json.loads((folder / "result.json").read_text())
+    (folder / "result.json").write_text(json.dumps(result | {"format": 2}))
+    with pytest.raises(ReportError, match="format 2, this version of mer reads 1"):
+        read_run(folder)
+
+
+@pytest.mark.parametrize(("name", "message"), [("nowhere", "no such folder"), (".", "holds no run")])
+def test_where_there_is_no_run_the_error_says_what_to_give(tmp_path: Path, name: str, message: str) -> None:
+    with pytest.raises(ReportError, match=message):
+        find_runs((tmp_path / name,))
+
+
+def test_a_grid_names_its_rows_and_what_the_paper_has(two_runs: Path) -> None:
+    (two_runs / "tiny-grid").mkdir()
+    rows = [
+        {"name": "text alone", "directory": "tiny-linear-T-11111111", "published_ua": 68.12, "published_wa": None},
+        {"name": "pending", "published_ua": 1.0},
+    ]
+    (two_runs / "tiny-grid" / "grid.json").write_text(json.dumps({"rows": rows}))
+    (only,) = find_runs((two_runs / "tiny-grid",))
+    assert (only.name, only.published) == ("text alone", {"ua": 68.12})
+    assert {run.name: dict(run.published) for run in find_runs((two_runs,))} == {"text alone": {"ua": 68.12}, "late F+T": {}}
+
+
+def test_rows_of_one_name_are_told_apart_by_their_folder(tmp_path: Path, make_run: Make) -> None:
+    for end in ("aaaa", "bbbb"):
+        make_run(tmp_path / f"tiny-linear-T-{end}", ANSWERS)
+    assert [run.name for run in find_runs((tmp_path,))] == ["linear T (aaaa)", "linear T (bbbb)"]
+
+
+def test_different_corpora_are_refused_with_the_rows_of_each(tmp_path: Path, make_run: Make) -> None:
+    make_run(tmp_path / "a-linear-T-1", ANSWERS)
+    make_run(tmp_path / "b-late-F-2", ANSWERS, corpus="other", fusion="late", branches=("F",))
+    runs = find_runs((tmp_path,))
+    with pytest.raises(
+        ReportError, match=r"(?s)cannot share a table.*tiny, angry, sad: linear T.*other, angry, sad: late F.*--force"
+    ):
+        group_runs(runs)
+    assert [(group.corpus, [run.name for run in group.runs]) for group in group_runs(runs, force=True)] == [
+        ("tiny", ["linear T"]),
+        ("other", ["late F"]),
+    ]
+
+
+def test_different_classes_are_refused_too(tmp_path: Path, make_run: Make) -> None:
+    make_run(tmp_path / "a-linear-T-1", ANSWERS)
+    make_run(tmp_path / "b-linear-T-2", ANSWERS, classes=("hot", "cold"))
+    with pytest.raises(ReportError, match="tiny, hot, cold"):
+        group_runs(find_runs((tmp_path,)))
+
+
+def test_an_unfinished_run_joins_the_table_of_its_corpus(tmp_path: Path, make_run: Make) -> None:
+    make_run(tmp_path / "tiny-coattention-F-0", ANSWERS, fusion="coattention", branches=("F",), finished=False)
+    make_run(tmp_path / "tiny-linear-T-1", ANSWERS)
+    (group,) = group_runs(find_runs((tmp_path,)))
+    assert [run.name for run in group.runs] == ["coattention F", "linear T"]
+    assert [run.name for run in group.finished] == ["linear T"]

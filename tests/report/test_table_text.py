@@ -1,0 +1,161 @@
+import csv
+import io
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from mer.report import ReportedRun, csv_table, find_runs, group_runs, latex_table, markdown_table, score_table, terminal_table
+from mer.report.score_table import ScoreTable
+from mer.report.table_text import DEFINITIONS, DIFFERENCE
+
+AGAINST: dict[str, Any] = {
+    "row": "linear T",
+    "reference": "late F+T",
+    "pairs": 4,
+    "difference": -0.2291666666666667,
+    "low": -0.5,
+    "high": -0.02,
+    "p": 0.01,
+    "p_holm": 0.02,
+    "p_folds": 0.03,
+    "p_folds_holm": 0.06,
+    "p_bootstrap": 0.01,
+}
+# By hand, linear T (UA of fold 1: seeds 3/4, 3/4; fold 2: (2/3 + 1)/2 = 5/6, (1 + 0)/2 = 1/2):
+#   mean (3/4 + 3/4 + 5/6 + 1/2)/4 = 17/24 = 70.83; folds 3/4, 2/3: |3/4 - 2/3|/sqrt 2 = 5.89; seeds 19/24, 15/24: 11.79
+#   merged, seed 0: (4/5 + 2/3)/2, seed 1 the same = 73.33; WA 3/4 everywhere = 75.00
+# late F+T (one of u3 wrong in seed 0): mean (3/4 + 3)/4 = 93.75; folds 7/8, 1 and seeds 7/8, 1: 8.84
+#   merged, seed 0: (1 + 2/3)/2 = 5/6, seed 1: 1 = 91.67; WA (3/4 + 3)/4 = 93.75, merged (7/8 + 1)/2 = 93.75
+LATE = ["93.75", "8.84", "8.84", "91.67", "93.75", "93.75"]
+LINEAR = ["70.83", "5.89", "11.79", "73.33", "75.00", "75.00"]
+NOTES = [DEFINITIONS, DIFFERENCE.format(reference="late F+T")]
+
+
+def table_of(folder: Path, *comparisons: dict[str, Any], **changes: Any) -> ScoreTable:
+    from dataclasses import replace
+
+    runs: list[ReportedRun] = find_runs((folder,))
+    (group,) = group_runs([replace(run, **changes) if run.name == "linear T" else run for run in runs])
+    return score_table(group, comparisons)
+
+
+def test_markdown_holds_the_numbers_worked_out_by_hand(two_runs: Path) -> None:
+    assert markdown_table(table_of(two_runs, AGAINST)) == "\n".join(
+        [
+            "**tiny, 2 classes**",
+            "",
+            "| head | n | UA | ± folds | ± seeds | UA merged | WA | WA merged | difference |",
+            "|---|---:|---:|---:|---:|---:|---:|---:|---:|",
+            f"| late F+T | 8 | **{LATE[0]}** | {' | '.join(LATE[1:])} | reference |",
+            f"| linear T | 8 | {' | '.join(LINEAR)} | -22.92 \\[-50.00, -2.00\\]\\* |",
+            "",
+            NOTES[0],
+            "",
+            NOTES[1].replace("*", r"\*"),
+            "",
+        ]
+    )
+
+
+def test_latex_is_booktabs_with_the_best_bold_and_the_mark_raised(two_runs: Path) -> None:
+    made = latex_table(table_of(two_runs, AGAINST))
+    rows = "\n".join(
+        [
+            r"    \toprule",
+            r"    head & n & UA & $\pm$ folds & $\pm$ seeds & UA merged & WA & WA merged & difference \\",
+            r"    \midrule",
+            rf"    late F+T & 8 & \textbf{{{LATE[0]}}} & {' & '.join(LATE[1:])} & reference \\",
+            rf"    linear T & 8 & {' & '.join(LINEAR)} & $-$22.92 [$-$50.00, $-$2.00]$^{{*}}$ \\",
+            r"    \bottomrule",
+        ]
+    )
+    begin = "\\begin{table}\n  \\centering\n  \\caption{tiny, 2 classes. In percent. UA = mean"
+    assert made.startswith(begin)
+    assert f"  \\begin{{tabular}}{{lrrrrrrrr}}\n{rows}\n  \\end{{tabular}}\n\\end{{table}}\n" in made
+    assert "its 95 \\% bootstrap" in made
+
+
+def test_csv_has_full_precision_in_percent(two_runs: Path) -> None:
+    late, linear = csv.DictReader(io.StringIO(csv_table(table_of(two_runs, AGAINST, published={"ua": 68.12}))))
+    assert float(linear["ua"]) == pytest.approx(100 * 17 / 24, abs=1e-7)
+    assert float(linear["ua_std_folds"]) == pytest.approx(100 / 12 / 2**0.5, abs=1e-7)
+    assert float(linear["ua_std_seeds"]) == pytest.approx(100 / 6 / 2**0.5, abs=1e-7)
+    assert float(linear["ua_merged"]) == pytest.approx(100 * 11 / 15, abs=1e-7)
+    assert linear == {
+        "name": "linear T",
+        "status": "done",
+        "utterances": "8",
+        "runs": "4",
+        "ua": "70.83333333",
+        "ua_std_folds": "5.89255651",
+        "ua_std_seeds": "11.78511302",
+        "ua_merged": "73.33333333",
+        "wa": "75",
+        "wa_merged": "75",
+        "paper_ua": "68.12",
+        "paper_wa": "",
+        "reference": "late F+T",
+        "difference": "-22.91666667",
+        "low": "-50",
+        "high": "-2",
+        "p_holm": "0.02",
+        "mark": "*",
+        "synthetic": "0",
+    }
+    assert (late["reference"], late["difference"], late["mark"]) == ("", "", "")
+
+
+def test_the_terminal_fits_80_columns_and_has_the_same_numbers(two_runs: Path) -> None:
+    table = table_of(two_runs, AGAINST, published={"ua": 68.12, "wa": 70.5})
+    console = Console(file=io.StringIO(), width=80, color_system=None)
+    console.print(terminal_table(table, [AGAINST], {"odd one": "other utterances"}, chosen=False))
+    assert isinstance(console.file, io.StringIO)
+    lines = console.file.getvalue().splitlines()
+    assert [line.split() for line in lines if line.startswith("late F+T")] == [["late", "F+T", "8", *LATE, "-", "-"]]
+    assert [line.split() for line in lines if line.startswith("linear T")] == [["linear", "T", "8", *LINEAR, "68.12", "70.50"]]
+    text = " ".join(" ".join(lines).split())
+    assert "The reference is the best row of this table" in text
+    assert "not compared: odd one: other utterances" in text
+
+
+def test_the_papers_figures_have_columns_where_there_are_any(two_runs: Path) -> None:
+    assert "paper" not in markdown_table(table_of(two_runs))
+    ua = markdown_table(table_of(two_runs, published={"ua": 68.12}))
+    assert "| WA merged | paper UA |" in ua
+    assert f"| {LINEAR[-1]} | 68.12 |\n" in ua
+    assert f"| {LATE[-1]} | - |\n" in ua
+    both = markdown_table(table_of(two_runs, published={"ua": 68.12, "wa": 70.5}))
+    assert "| paper UA | paper WA |" in both
+    assert "| 68.12 | 70.50 |" in both
+
+
+def test_synthetic_speech_is_said_in_every_format(two_runs: Path) -> None:
+    table = table_of(two_runs, synthetic=True)
+    assert "Synthetic speech: not comparable with any corpus." in markdown_table(table)
+    assert "Synthetic speech: not comparable with any corpus." in latex_table(table)
+    assert [row["synthetic"] for row in csv.DictReader(io.StringIO(csv_table(table)))] == ["1", "1"]
+
+
+def test_an_unfinished_row_is_shown_as_such(two_runs: Path) -> None:
+    (two_runs / "tiny-linear-T-11111111" / "result.json").unlink()
+    table = table_of(two_runs)
+    assert "| linear T | - | unfinished | - | - | - | - | - |" in markdown_table(table)
+    assert "linear T: not finished: 0 runs have ended, 12 epochs are logged." in markdown_table(table)
+    assert r"linear T & - & unfinished & -" in latex_table(table)
+    assert [row["ua"] for row in csv.DictReader(io.StringIO(csv_table(table)))][1] == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "latex", "markdown"),
+    [
+        ("50% & $x_1$ #2 {a}~^", r"50\% \& \$x\_1\$ \#2 \{a\}\textasciitilde{}\textasciicircum{}", r"50% & $x\_1$ #2 {a}~^"),
+        (r"a\b | c", r"a\textbackslash{}b | c", r"a\\b \| c"),
+        ("<b>*x*\nnext", "<b>*x* next", r"\<b>\*x\* next"),
+    ],
+)
+def test_names_cannot_break_a_table(two_runs: Path, name: str, latex: str, markdown: str) -> None:
+    table = table_of(two_runs, name=name)
+    assert f"    {latex} & 8 &" in latex_table(table)
+    assert f"| {markdown} | 8 |" in markdown_table(table)
