@@ -17,6 +17,9 @@ from torch import Tensor
 # the whole step, so that short utterances, which cost nothing, do not end up in buckets of their own.
 PADDING_SHARE = 1 / 64
 
+# Padding up to so many pairs is free: a bucket's dozens of small operations take longer.
+FREE_PAIRS = 2**14
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class PaddedSide:
@@ -69,7 +72,7 @@ def pair_sequences(
 def _buckets(first: np.ndarray, second: np.ndarray) -> list[np.ndarray]:
     """Utterances of each bucket, the longest first."""
     order = np.lexsort((-second, -first))
-    allowed = PADDING_SHARE * float(first @ second)
+    allowed = max(PADDING_SHARE * float(first @ second), FREE_PAIRS)
     buckets, start, pairs, longest = [], 0, 0, (0, 0)
     for end, utterance in enumerate(order):
         lengths = int(first[utterance]), int(second[utterance])
