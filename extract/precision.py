@@ -1,4 +1,4 @@
-"""What float32 means on a GPU."""
+"""The same float32 numbers on every machine of a kind."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,3 +15,18 @@ def exact_float32() -> Iterator[None]:
         yield
     finally:
         torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = cudnn, matmul
+
+
+@contextmanager
+def one_thread_on_cpu(device: torch.device) -> Iterator[None]:
+    """One thread from the loading on, so that one worker and many, here and elsewhere, give the same bytes.
+
+    Loading counts: the weight norm that is computed once there differs in its last bit between one thread and two.
+    """
+    threads = torch.get_num_threads()
+    if device.type == "cpu":
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)

@@ -4,8 +4,7 @@ import os
 import shutil
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from mer.extract.config import ExtractConfig, ExtractError, Resources
 from mer.extract.encode import STORAGE, Encoders
 from mer.extract.identity import make_spec
 from mer.extract.inputs import Fingerprints
+from mer.extract.precision import one_thread_on_cpu
 from mer.extract.pretrained import resolve_device
 from mer.extract.workers import Committed, Encoded, Event, Unit, load_encoders, run_here, run_in_processes
 
@@ -96,23 +96,8 @@ def extract(
     resources = resources or Resources()
     if not len(corpus):
         raise ExtractError(f"corpus {corpus.name!r} has no utterances with these labels and sessions")
-    with _one_thread_on_cpu(resolve_device(resources.device)):
+    with one_thread_on_cpu(resolve_device(resources.device)):
         return _extract(corpus, config, cache, resources, on_progress)
-
-
-@contextmanager
-def _one_thread_on_cpu(device: torch.device) -> Iterator[None]:
-    """One thread from the loading on, so that one worker and many, here and elsewhere, give the same bytes.
-
-    Loading counts: the weight norm that is computed once there differs in its last bit between one thread and two.
-    """
-    threads = torch.get_num_threads()
-    if device.type == "cpu":
-        torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 def _extract(

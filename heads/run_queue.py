@@ -100,7 +100,11 @@ class RunQueue:
         )
         listener = Listener(epoch=self._on_epoch, run=self._on_run, stack=lambda runs: self._progress(StackHalved(runs=runs)))
         train_side_by_side(trainer, jobs, stack=stack, listener=listener)
-        return [self._finished[key] for key in self._numbers if key in self._finished], self._failed
+        return [self._finished[key] for key in self._numbers if key in self._finished], self._failed_in_order()
+
+    def _failed_in_order(self) -> list[dict[str, Any]]:
+        """As the plan has them, not as threads came across them."""
+        return sorted(self._failed, key=lambda each: self._numbers[each["fold"], each["seed"]])
 
     def _jobs(self, pending: Sequence[tuple[Fold, int]]) -> list[Job]:
         if self._config.normalize == "none" or not pending:

@@ -10,7 +10,7 @@ from jaxtyping import Float64
 from mer.corpus import Utterance
 from mer.extract import EncoderError, ExtractConfig, Resources
 from mer.extract.encode import EncodedShard, Encoders, encode_shard
-from mer.extract.precision import exact_float32
+from mer.extract.precision import exact_float32, one_thread_on_cpu
 from mer.extract.pretrained import resolve_device
 from mer.extract.workers import load_encoders
 from mer.heads import FeatureSource, Head, Statistics
@@ -92,7 +92,8 @@ class HeadEngine:
         Args:
             utterances: at least one, with different ids; all of their features are in memory at the same time.
         """
-        with exact_float32():
+        # One thread, as in extraction: the same numbers, and no value that rounds to another float16.
+        with exact_float32(), one_thread_on_cpu(self._device):
             shard = encode_shard(utterances, self._encoders, self._config, self._resources)
         found: dict[str, Answer | str] = {each.id: each.reason for each in shard.failed}
         if shard.utterances:
@@ -172,7 +173,8 @@ def _wanted_layers(saved: SavedHead) -> tuple[int, ...] | None:
 
 def _load(config: ExtractConfig, resources: Resources, saved: SavedHead) -> Encoders:
     try:
-        encoders = load_encoders(config, resources)
+        with one_thread_on_cpu(resolve_device(resources.device)):
+            encoders = load_encoders(config, resources)
     except EncoderError as problem:
         raise PredictError(f"{saved.folder} needs the encoders that its features came from. {problem}") from problem
     for name, encoder in (("speech", encoders.speech), ("text", encoders.text)):

@@ -52,6 +52,7 @@ def test_an_export_of_an_export_with_fewer_runs_gives_their_logits(trained: Any,
     assert one_run.logits == {"fold2-seed1": pytest.approx(all_runs.logits["fold2-seed1"], rel=1e-5, abs=1e-6)}
 
 
+@pytest.mark.slow
 def test_a_fresh_process_answers_from_the_folder_alone(trained: Any, loaded: Loader, tmp_path: Path) -> None:
     folder = export(trained, "coattention", tmp_path / "exported").folder
     wav = tmp_path / "clip.wav"

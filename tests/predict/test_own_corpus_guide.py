@@ -56,6 +56,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trained: Any) -> Pat
     return tmp_path
 
 
+@pytest.mark.slow
 def test_the_five_commands_lead_to_a_results_table_and_to_answers(folder: Path) -> None:
     assert [command.split()[1] for command in COMMANDS] == ["doctor", "align", "extract", "train-head", "predict"]
     invoke: Callable[..., Any] = CliRunner().invoke
