@@ -1,5 +1,7 @@
-"""Ctrl-C at a moment that can bear it."""
+"""How Ctrl-C and the end of a parent reach the processes of a command."""
 
+import multiprocessing
+import os
 import signal
 import threading
 from collections.abc import Iterator
@@ -20,3 +22,33 @@ def ctrl_c_waits() -> Iterator[None]:
         signal.signal(signal.SIGINT, handler or signal.SIG_DFL)
     if pressed:
         raise KeyboardInterrupt
+
+
+@contextmanager
+def never_heard_by_children() -> Iterator[None]:
+    """Processes that are started in the block never hear Ctrl-C.
+
+    Otherwise one that still imports would die with a traceback, or be cut off from a parent that has half started it.
+    Children inherit the mask; the parent's other threads still take the signal.
+    """
+    if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+
+def end_with_parent() -> None:
+    """Leave as soon as the parent is gone, however it ended: an orphan would go on using the machine."""
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        return
+
+    def watch() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True, name="parent-watch").start()

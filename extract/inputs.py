@@ -122,18 +122,7 @@ def _prepare(
             aligned, segments = wanted_segments(utterance, config, round(seconds * 1000))
     else:
         seconds = read_header(utterance.wav).seconds if utterance.wav.is_file() else 0.0
-    record = UtteranceRecord(
-        id=utterance.id,
-        label=utterance.label,
-        speaker=utterance.speaker,
-        session=utterance.session,
-        dialogue=utterance.dialogue,
-        style=utterance.style,
-        text=utterance.text or "",
-        seconds=seconds,
-        alignment=aligned,
-        fingerprint=mark,
-    )
+    record = make_record(utterance, seconds, aligned, mark)
     tokens = None if text is None else _tokens(utterance, config, text)
     return Prepared(record=record, wave=wave, tokens=tokens, segments=segments, conversions=conversions)
 
@@ -149,6 +138,29 @@ def _tokens(utterance: Utterance, config: ExtractConfig, text: TextEncoder) -> l
             f"split the utterance"
         )
     return tokens
+
+
+def make_record(utterance: Utterance, seconds: float, alignment: str, mark: str) -> UtteranceRecord:
+    """What a shard says of an utterance.
+
+    Args:
+        utterance: as the corpus has it.
+        seconds: length of its audio.
+        alignment: where its segments' times come from.
+        mark: its fingerprint, of what its features are made from.
+    """
+    return UtteranceRecord(
+        id=utterance.id,
+        label=utterance.label,
+        speaker=utterance.speaker,
+        session=utterance.session,
+        dialogue=utterance.dialogue,
+        style=utterance.style,
+        text=utterance.text or "",
+        seconds=seconds,
+        alignment=alignment,
+        fingerprint=mark,
+    )
 
 
 def wanted_segments(utterance: Utterance, config: ExtractConfig, duration_ms: int) -> tuple[str, dict[str, tuple[Segment, ...]]]:

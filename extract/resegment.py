@@ -24,7 +24,7 @@ from mer.corpus import AlignmentError, Corpus, Segment, Utterance
 from mer.corpus.audio import AudioError, read_header
 from mer.extract.config import ExtractConfig, ExtractError, Resources
 from mer.extract.identity import provenance, segment_rule
-from mer.extract.inputs import Fingerprints, audio_digest, fingerprint, wanted_segments
+from mer.extract.inputs import Fingerprints, audio_digest, fingerprint, make_record, wanted_segments
 from mer.extract.pretrained import model_label
 from mer.extract.run import EventCounter, Extraction, Progress, check_disk, summary
 from mer.extract.segments import frame_ranges, segment_means
@@ -219,19 +219,7 @@ def _anew(
     frames = source.read(utterance.id, "F")
     units = {g: Units(data=source.read(utterance.id, g)) for g in config.granularities if g in "FT"}
     units |= {g: _averaged(frames, tier, source.spec) for g, tier in segments.items()}
-    record = UtteranceRecord(
-        id=utterance.id,
-        label=utterance.label,
-        speaker=utterance.speaker,
-        session=utterance.session,
-        dialogue=utterance.dialogue,
-        style=utterance.style,
-        text=utterance.text or "",
-        seconds=seconds,
-        alignment=kind,
-        fingerprint=mark,
-    )
-    return record, units
+    return make_record(utterance, seconds, kind, mark), units
 
 
 def _averaged(frames: np.ndarray, segments: Sequence[Segment], spec: Mapping[str, Any]) -> Units:

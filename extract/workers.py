@@ -4,7 +4,6 @@ import multiprocessing
 import os
 import signal
 import sys
-import threading
 import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -20,7 +19,7 @@ import torch
 
 from mer.cache import CacheFolder, build_shard
 from mer.corpus import Utterance
-from mer.corpus.interrupt import ctrl_c_waits
+from mer.corpus.interrupt import ctrl_c_waits, end_with_parent, never_heard_by_children
 from mer.extract.config import ExtractConfig, ExtractError, Resources
 from mer.extract.encode import EncodedShard, Encoders, encode_shard
 from mer.extract.identity import provenance
@@ -136,7 +135,7 @@ def run_in_processes(
         tasks.put(None)
     processes: list[BaseProcess] = []
     try:
-        with _single_threaded_children(), ctrl_c_waits(), _never_heard_by_children():
+        with _single_threaded_children(), ctrl_c_waits(), never_heard_by_children():
             for number in range(workers):
                 arguments = (tasks, events, folder, config, resources)
                 process = context.Process(target=_worker, args=arguments, name=f"mer-extract-{number}", daemon=True)
@@ -180,7 +179,7 @@ def _worker(tasks: Any, events: Any, folder: Path, config: ExtractConfig, resour
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
     # Leave in order: killed outright, a worker leaves a semaphore of some library behind, and Python warns about it.
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
-    _end_with_parent()
+    end_with_parent()
     torch.set_num_threads(1)
     try:
         encoders = load_encoders(config, resources)
@@ -188,19 +187,6 @@ def _worker(tasks: Any, events: Any, folder: Path, config: ExtractConfig, resour
         events.put(None)
     except Exception:
         events.put(traceback.format_exc())
-
-
-def _end_with_parent() -> None:
-    """Leave as soon as the parent is gone, however it ended: an orphan would go on using the machine."""
-    parent = multiprocessing.parent_process()
-    if parent is None:
-        return
-
-    def watch() -> None:
-        parent.join()
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True, name="parent-watch").start()
 
 
 @contextmanager
@@ -220,20 +206,3 @@ def _single_threaded_children() -> Iterator[None]:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
-
-
-@contextmanager
-def _never_heard_by_children() -> Iterator[None]:
-    """Processes that are started in the block never hear Ctrl-C.
-
-    Otherwise one that still imports would die with a traceback, or be cut off from a parent that has half started it.
-    Children inherit the mask; the parent's other threads still take the signal.
-    """
-    if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)

@@ -3,12 +3,10 @@
 import multiprocessing
 import os
 import signal
-import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
@@ -18,6 +16,7 @@ from mer.corpus.aligner.alignment_log import LOG_NAME, Outcome, end_torn_line, i
 from mer.corpus.aligner.pocketsphinx_aligner import SAMPLE_RATE, Aligner, aligner_name
 from mer.corpus.alignment import AlignmentError
 from mer.corpus.audio import AudioError, read_wave
+from mer.corpus.interrupt import end_with_parent, never_heard_by_children
 from mer.corpus.textgrid_file import textgrid_name, write_textgrid
 from mer.corpus.utterance import Corpus, Utterance
 
@@ -124,7 +123,7 @@ def _batches(todo: Sequence[Utterance], folder: Path, processes: int) -> Iterato
     pool = ProcessPoolExecutor(processes, mp_context=context, initializer=_start_worker)
     running: set[Future[list[Outcome]]] = set()
     try:
-        with _ctrl_c_waits():  # processes are started by the first submissions
+        with never_heard_by_children():  # processes are started by the first submissions
             running = {pool.submit(_align_chunk, chunk, folder) for chunk in chunks[: 2 * processes]}
         waiting = iter(chunks[2 * processes :])
         while running:
@@ -169,25 +168,4 @@ def _align_one(utterance: Utterance, folder: Path, aligner: Aligner) -> Outcome:
 def _start_worker() -> None:
     """Ctrl-C reaches the whole group and the parent decides; a worker whose parent is gone goes too."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent = multiprocessing.parent_process()
-    if parent is None:
-        return
-
-    def watch() -> None:
-        parent.join()
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True, name="parent-watch").start()
-
-
-@contextmanager
-def _ctrl_c_waits() -> Iterator[None]:
-    """Ctrl-C takes effect at the end of the block, and processes that are started in it never hear it."""
-    if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+    end_with_parent()
