@@ -19,7 +19,7 @@ import torch
 
 from mer.cache import CacheFolder, build_shard
 from mer.corpus import Utterance
-from mer.corpus.interrupt import ctrl_c_waits, end_with_parent, never_heard_by_children
+from mer.backends.interrupt import ctrl_c_waits, end_with_parent, never_heard_by_children
 from mer.extract.config import ExtractConfig, ExtractError, Resources
 from mer.extract.encode import EncodedShard, Encoders, encode_shard
 from mer.extract.identity import provenance

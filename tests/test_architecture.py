@@ -8,15 +8,17 @@ import pytest
 ROOT = Path(__file__).parent.parent
 
 ALLOWED: dict[str, set[str]] = {
-    "corpus": set(),
+    "backends": set(),
+    "corpus": {"backends"},
     "cache": set(),
     "protocol": set(),
     "settings": set(),
     "report": set(),
-    "extract": {"corpus", "cache"},
-    "heads": {"cache", "protocol"},
-    "finetune": {"corpus", "extract", "heads", "protocol"},
+    "extract": {"backends", "corpus", "cache"},
+    "heads": {"backends", "cache", "protocol"},
+    "finetune": {"backends", "corpus", "extract", "heads", "protocol"},
     "predict": {"corpus", "extract", "heads", "finetune", "protocol"},
+    "status": {"cache", "report"},
     "doctor": {"corpus", "cache"},
     "demo": {"corpus"},
     "cli": {"commands"},

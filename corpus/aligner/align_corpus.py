@@ -16,7 +16,7 @@ from mer.corpus.aligner.alignment_log import LOG_NAME, Outcome, end_torn_line, i
 from mer.corpus.aligner.pocketsphinx_aligner import SAMPLE_RATE, Aligner, aligner_name
 from mer.corpus.alignment import AlignmentError
 from mer.corpus.audio import AudioError, read_wave
-from mer.corpus.interrupt import end_with_parent, never_heard_by_children
+from mer.backends.interrupt import end_with_parent, never_heard_by_children
 from mer.corpus.textgrid_file import textgrid_name, write_textgrid
 from mer.corpus.utterance import Corpus, Utterance
 

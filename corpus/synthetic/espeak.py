@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mer.corpus.interrupt import ctrl_c_waits
+from mer.backends.interrupt import ctrl_c_waits
 from mer.corpus.utterance import CorpusError
 
 _SYNCHRONOUS = 2
