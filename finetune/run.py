@@ -15,7 +15,7 @@ from mer.corpus import Corpus
 from mer.finetune.agreement import on_main
 from mer.finetune.config import FinetuneConfig
 from mer.finetune.errors import DivergedError, FinetuneError
-from mer.finetune.events import Event
+from mer.finetune.events import EpochDone, Event
 from mer.finetune.material import Material, take_material
 from mer.finetune.model import FinetuneModel
 from mer.finetune.model_folder import save_model
@@ -25,10 +25,11 @@ from mer.finetune.tracking import Tracker, check_tracking
 from mer.finetune.trainable import Encoders, load_encoders
 from mer.finetune.trained import Epoch, Trained
 from mer.finetune.trainer import train_run
+from mer.heads.planned_head import plan_runs
 from mer.heads.progress import RunDone
 from mer.heads.result_document import RESULT_FORMAT, result_values, utterance_counts
 from mer.heads.run_directory import FinishedRun, RunDirectory, run_folder, run_stem, versions
-from mer.heads.train_head import Result, plan_runs
+from mer.heads.train_head import Result
 from mer.protocol import Fold, confusion, integer_seed, session_names, unweighted_accuracy
 
 NAMED_BY_WEIGHTS = ("speech_model", "text_model", "speech_revision", "text_revision")
@@ -222,9 +223,7 @@ class _Queue:
 
     def _read_finished(self) -> dict[tuple[str, int], FinishedRun]:
         assert self.directory is not None
-        found = {(run.fold, run.seed): run for run in self.directory.finished(with_weights=self._storage.weights)}
-        self.directory.rewrite_metrics([found[key] for key in self._numbers if key in found])
-        return found
+        return {(run.fold, run.seed): run for run in self.directory.finished(with_weights=self._storage.weights)}
 
     def _train_one(self, fold: Fold, seed: int) -> None:
         unfinished = self._path / "unfinished" / run_stem(fold.test_session, seed)
@@ -238,6 +237,8 @@ class _Queue:
 
         def listen(event: Event) -> None:
             tracker.take(event)
+            if isinstance(event, EpochDone) and self.directory is not None:
+                self.directory.append_epoch(event.fold, event.seed, event.epoch)
             self._tell(event)
 
         try:

@@ -7,3 +7,7 @@ class HeadError(ValueError):
 
 class DivergedError(HeadError):
     """One run whose loss is no longer a number; the other runs go on."""
+
+
+class UnfinishedError(HeadError):
+    """A result that cannot be written yet: runs of it are still to be trained, by this command or by others."""

@@ -14,11 +14,12 @@ from mer.heads.config import SPEECH, HeadConfig
 from mer.heads.errors import HeadError
 from mer.heads.feature_store import FeatureStore
 from mer.heads.features import Features
+from mer.heads.planned_head import directory_name
 from mer.heads.progress import Progress
 from mer.heads.result_document import RESULT_FORMAT, result_document
 from mer.heads.run_directory import FinishedRun, RunDirectory, run_stem, versions
 from mer.heads.selection import select
-from mer.heads.train_head import Result, directory_name, open_store, train_head
+from mer.heads.train_head import HeadTrainer, Result, open_store, train_head
 
 
 def train_multi_level(
@@ -30,6 +31,7 @@ def train_multi_level(
     progress: Progress | None = None,
     command: str | None = None,
     store: FeatureStore | None = None,
+    train: HeadTrainer = train_head,
 ) -> Result:
     """Train both heads, or take them where they are, and average their logits for each fold and seed.
 
@@ -44,13 +46,14 @@ def train_multi_level(
         progress: called with what happens while the two are trained.
         command: the command line, for `provenance.json`.
         store: features that an earlier call has opened.
+        train: gives the result of each of the two.
 
     Raises:
         HeadError: two heads that were not trained and tested on the same utterances, or no run that both finished.
     """
     _check_same_protocol(coattention, late)
     store = store or open_store(late)
-    parts = [train_head(cache, config, runs, progress=progress, command=command, store=store) for config in (coattention, late)]
+    parts = [train(cache, config, runs, progress=progress, command=command, store=store) for config in (coattention, late)]
     selection, classes = select(cache, late.classes)
     identity = {
         "format": RESULT_FORMAT,
@@ -61,23 +64,22 @@ def train_multi_level(
     branches = tuple(dict.fromkeys([*coattention.granularities, *late.granularities]))
     ordered = (*(name for name in SPEECH if name in branches), "T")
     directory = RunDirectory(runs / directory_name(cache, "multi-level", ordered, identity), identity)
-    with directory.locked():
-        existing = directory.result()
-        if existing is not None:
-            return Result(directory=directory.path, values=existing, reused=all(part.reused for part in parts))
-        directory.append_provenance({"versions": versions(), "command": command, "started": time.time()})
-        early, other = (read_test_logits(part) for part in parts)
-        finished = [_combined(key, early[key], other[key], classes.classes) for key in early if key in other]
-        if not finished:
-            raise HeadError("no fold and seed was finished by both heads, so there is nothing to average")
-        failed = [failure for part in parts for failure in part.values["failed_runs"]]
-        document = result_document(cache, late, ordered, selection, classes, finished, failed, str(store.device))
-        document |= {
-            "config": {**late.as_dict(), "fusion": "multi-level", "granularities": list(ordered[:-1])},
-            "parts": [part.directory.name for part in parts],
-            "removed_for_text": parts[1].values["removed_for_text"],
-        }
-        values = directory.finish(finished, classes.classes, document)
+    existing = directory.result()
+    if existing is not None:
+        return Result(directory=directory.path, values=existing, reused=all(part.reused for part in parts))
+    directory.append_provenance({"versions": versions(), "command": command, "started": time.time()})
+    early, other = (read_test_logits(part) for part in parts)
+    finished = [_combined(key, early[key], other[key], classes.classes) for key in early if key in other]
+    if not finished:
+        raise HeadError("no fold and seed was finished by both heads, so there is nothing to average")
+    failed = [failure for part in parts for failure in part.values["failed_runs"]]
+    document = result_document(cache, late, ordered, selection, classes, finished, failed, str(store.device))
+    document |= {
+        "config": {**late.as_dict(), "fusion": "multi-level", "granularities": list(ordered[:-1])},
+        "parts": [part.directory.name for part in parts],
+        "removed_for_text": parts[1].values["removed_for_text"],
+    }
+    values = directory.finish(finished, classes.classes, document)
     return Result(directory=directory.path, values=values, reused=False)
 
 

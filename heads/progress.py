@@ -56,8 +56,6 @@ class EpochDone:
     """Mean cross-entropy of the validation part."""
     validation_ua: float
     """UA of the validation part."""
-    seconds_left: float | None
-    """Estimate for all remaining runs; None before the first run of this command is finished."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,9 +1,14 @@
 """The folder of one result: what is written when, so that an interrupted command loses one run at most.
 
+Several processes, also of several machines, may write runs of one result at the same time: every file is one run's or one
+start's, and is whole when it is there. One run that two of them train is the same twice.
+
 config.json       what was asked for, written first; a folder with another one is refused
-provenance.json   versions and command of each start
-metrics.jsonl     one line per epoch, appended while training
+starts/           one JSON per command that trained here; provenance.json, their list, once result.json is there
+running/          fold1-seed0.jsonl: one line per epoch while that run trains
 finished/         one JSON per finished run: its commit marker, removed once result.json is there
+failed/           one JSON per run that ended without a number
+metrics.jsonl     every epoch of every finished run, written with the result
 weights/          fold1-seed0.safetensors: best parameters and normalisation statistics; of a model that was trained
                   end to end a folder fold1-seed0/
 predictions.csv   test utterances of every run
@@ -12,11 +17,13 @@ result.json       written last
 """
 
 import csv
+import errno
 import hashlib
 import io
 import json
 import os
 import re
+import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -113,7 +120,9 @@ class RunDirectory:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep other commands out of the folder for as long as this one lives.
+        """Keep other commands of this machine out of the folder, for checkpoints, which are no commit markers.
+
+        Where the file system has no locks nobody is kept out.
 
         Raises:
             HeadError: another command trains here.
@@ -122,8 +131,9 @@ class RunDirectory:
             if sys.platform != "win32":
                 try:
                     fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except OSError:
-                    raise HeadError(f"{self.path}: another command is training this; wait for it") from None
+                except OSError as problem:
+                    if problem.errno in (errno.EWOULDBLOCK, errno.EACCES):
+                        raise HeadError(f"{self.path}: another command is training this; wait for it") from None
             yield
 
     def result(self) -> dict[str, Any] | None:
@@ -136,11 +146,20 @@ class RunDirectory:
 
     def finished(self, *, with_weights: bool = True) -> list[FinishedRun]:
         """Runs that were committed whole. One whose weights are missing counts as unfinished if they are wanted."""
+        found = [_parse(values, self._epoch) for values in self._ended("finished")]
+        return [run for run in found if not with_weights or self.weights(run.fold, run.seed).exists()]
+
+    def failed(self) -> list[dict[str, Any]]:
+        """Fold, seed and reason of runs that ended without a number."""
+        return self._ended("failed")
+
+    def _ended(self, kind: str) -> list[dict[str, Any]]:
         found = []
-        for file in sorted((self.path / "finished").glob("*.json")):
-            values = json.loads(file.read_text(encoding="utf-8"))
-            if not with_weights or self.weights(values["fold"], values["seed"]).exists():
-                found.append(_parse(values, self._epoch))
+        for file in sorted((self.path / kind).glob("*.json")):
+            try:
+                found.append(json.loads(file.read_text(encoding="utf-8")))
+            except FileNotFoundError:
+                continue  # another process has just written the result, and tidies
         return found
 
     def weights(self, fold: str, seed: int) -> Path:
@@ -156,30 +175,52 @@ class RunDirectory:
     def commit_saved(self, run: FinishedRun) -> None:
         """Make a run count whose weights are on disk already, or are not to be kept."""
         text = json.dumps(asdict(run), allow_nan=False)
+        # Gone where another process has written the result in the meantime.
+        (self.path / "finished").mkdir(exist_ok=True)
         write_atomically(self.path / "finished" / f"{run_stem(run.fold, run.seed)}.json", text.encode())
+        self.forget_epochs(run.fold, run.seed)
+
+    def commit_failure(self, fold: str, seed: int, reason: str) -> None:
+        """Note that a run ended without a number, and would again."""
+        (self.path / "failed").mkdir(exist_ok=True)
+        text = json.dumps({"fold": fold, "seed": seed, "reason": reason})
+        write_atomically(self.path / "failed" / f"{run_stem(fold, seed)}.json", text.encode())
+        self.forget_epochs(fold, seed)
 
     def append_epoch(self, fold: str, seed: int, epoch: EpochRecord) -> None:
-        """Add one line to `metrics.jsonl`."""
-        with (self.path / "metrics.jsonl").open("a", encoding="utf-8") as file:
-            file.write(_line(fold, seed, epoch))
+        """Add a line to what is known of a run that trains."""
+        file = self._running(fold, seed)
+        file.parent.mkdir(exist_ok=True)
+        with file.open("a", encoding="utf-8") as lines:
+            lines.write(_line(fold, seed, epoch))
 
-    def rewrite_metrics(self, runs: Sequence[FinishedRun]) -> None:
-        """Make `metrics.jsonl` hold exactly the epochs of these runs: drops what a killed run left."""
-        lines = [_line(run.fold, run.seed, epoch) for run in runs for epoch in run.epochs]
-        write_atomically(self.path / "metrics.jsonl", "".join(lines).encode())
+    def forget_epochs(self, fold: str, seed: int) -> None:
+        """Drop what a run has told that ended, or that begins anew."""
+        self._running(fold, seed).unlink(missing_ok=True)
+
+    def _running(self, fold: str, seed: int) -> Path:
+        return self.path / "running" / f"{run_stem(fold, seed)}.jsonl"
 
     def append_provenance(self, start: Mapping[str, Any]) -> None:
-        """Add the versions and the command of one start."""
+        """Keep the versions and the command of one start."""
+        (self.path / "starts").mkdir(exist_ok=True)
+        write_atomically(self.path / "starts" / f"{uuid4().hex}.json", (json.dumps(start, indent=2) + "\n").encode())
+
+    def _write_provenance(self) -> None:
         file = self.path / "provenance.json"
-        starts = json.loads(file.read_text(encoding="utf-8")) if file.exists() else []
-        write_atomically(file, (json.dumps([*starts, start], indent=2) + "\n").encode())
+        earlier = json.loads(file.read_text(encoding="utf-8")) if file.exists() else []
+        starts = sorted(self._ended("starts"), key=lambda start: float(start["started"]))
+        if starts:
+            write_atomically(file, (json.dumps([*earlier, *starts], indent=2) + "\n").encode())
 
     def finish(self, runs: Sequence[FinishedRun], classes: Sequence[str], result: Mapping[str, Any]) -> dict[str, Any]:
         """Write metrics and predictions in the order of `runs`, then the result, as it will be read back."""
-        self.rewrite_metrics(runs)
+        lines = [_line(run.fold, run.seed, epoch) for run in runs for epoch in run.epochs]
+        write_atomically(self.path / "metrics.jsonl", "".join(lines).encode())
         write_atomically(self.path / "predictions.csv", _predictions(runs, classes).encode())
         logits = {run_stem(run.fold, run.seed): torch.tensor(run.logits, dtype=torch.float64) for run in runs}
         write_atomically(self.path / "logits.safetensors", save(logits, {"format": "mer-logits-1"}))
+        self._write_provenance()
         text = json.dumps(result, indent=2, allow_nan=False) + "\n"
         write_atomically(self.path / "result.json", text.encode())
         self.tidy()
@@ -188,10 +229,12 @@ class RunDirectory:
 
     def tidy(self) -> None:
         """Remove what only unfinished results need."""
-        for file in (self.path / "finished").glob("*"):
-            file.unlink(missing_ok=True)
-        if (self.path / "finished").exists():
-            (self.path / "finished").rmdir()
+        for kind in ("finished", "failed", "running", "starts"):
+            shutil.rmtree(self.path / kind, ignore_errors=True)
+
+    def forget_failures(self) -> None:
+        """Let runs that ended without a number be tried again."""
+        shutil.rmtree(self.path / "failed", ignore_errors=True)
 
 
 def write_atomically(path: Path, image: bytes) -> None:

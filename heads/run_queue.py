@@ -1,8 +1,6 @@
 """Trains what is not yet finished of a result, many runs at once."""
 
-import time
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import torch
@@ -72,39 +70,35 @@ class RunQueue:
         self._positions = {name: layer_positions(cache, name, config.layers) for name in config.branches}
         self._stored = {name: len(cache.layers(name)) for name in config.branches}
         self._numbers = {(fold.test_session, seed): number for number, (fold, seed) in enumerate(plan, start=1)}
-        self._finished: dict[tuple[str, int], FinishedRun] = {}
-        self._failed: list[dict[str, Any]] = []
-        self._pace = _Pace()
+        self._over = 0
 
-    def train(self) -> tuple[list[FinishedRun], list[dict[str, Any]]]:
-        """Finished runs in plan order, and those that failed."""
-        self._finished = {(run.fold, run.seed): run for run in self._directory.finished()}
-        pending = [(f, s) for f, s in self._plan if (f.test_session, s) not in self._finished]
+    def train(self, pending: Sequence[tuple[Fold, int]], *, over: int) -> None:
+        """Train runs of the plan; each is in the directory as soon as it ends, with a number or without.
+
+        Args:
+            pending: the runs.
+            over: how many others have ended before.
+        """
+        self._over = over
         # The folds of a seed go through the corpus in one order: side by side they share what they read.
-        pending.sort(key=lambda job: job[1])
-        self._directory.rewrite_metrics([self._finished[key] for key in self._numbers if key in self._finished])
+        pending = sorted(pending, key=lambda job: job[1])
+        for fold, seed in pending:
+            self._directory.forget_epochs(fold.test_session, seed)
         stack = stack_size(self._config, self._sources, len(self._classes.classes), len(pending), self._store.device)
         self._progress(
             TrainingStarted(
                 runs=len(self._plan),
-                finished=len(self._finished),
+                finished=over,
                 stack=stack,
                 device=str(self._store.device),
                 features=self._place,
             )
         )
-        jobs = self._jobs(pending)
-        self._pace.begin(len(jobs))
         trainer = StackTrainer(
             self._sources, self._selection.targets, len(self._classes.classes), self._config, self._store.device
         )
         listener = Listener(epoch=self._on_epoch, run=self._on_run, stack=lambda runs: self._progress(StackHalved(runs=runs)))
-        train_side_by_side(trainer, jobs, stack=stack, listener=listener)
-        return [self._finished[key] for key in self._numbers if key in self._finished], self._failed_in_order()
-
-    def _failed_in_order(self) -> list[dict[str, Any]]:
-        """As the plan has them, not as threads came across them."""
-        return sorted(self._failed, key=lambda each: self._numbers[each["fold"], each["seed"]])
+        train_side_by_side(trainer, self._jobs(pending), stack=stack, listener=listener)
 
     def _jobs(self, pending: Sequence[tuple[Fold, int]]) -> list[Job]:
         if self._config.normalize == "none" or not pending:
@@ -131,12 +125,11 @@ class RunQueue:
 
     def _on_epoch(self, job: Job, epoch: Epoch) -> None:
         self._directory.append_epoch(job.fold.test_session, job.seed, epoch)
-        self._pace.epoch()
         self._progress(
             EpochDone(
                 run=self._numbers[job.fold.test_session, job.seed],
                 runs=len(self._plan),
-                over=len(self._finished) + len(self._failed),
+                over=self._over,
                 fold=job.fold.test_session,
                 seed=job.seed,
                 epoch=epoch.epoch,
@@ -144,7 +137,6 @@ class RunQueue:
                 train_loss=epoch.train_loss,
                 validation_loss=epoch.validation_loss,
                 validation_ua=epoch.validation_ua,
-                seconds_left=self._pace.seconds_left(),
             )
         )
 
@@ -152,19 +144,18 @@ class RunQueue:
         ua, best_epoch, failure = None, None, None
         if isinstance(outcome, DivergedError):
             failure = str(outcome)
-            self._failed.append({"fold": job.fold.test_session, "seed": job.seed, "reason": failure})
+            self._directory.commit_failure(job.fold.test_session, job.seed, failure)
         else:
             run = self._as_finished(outcome, job.fold)
             self._directory.commit(run, _tensors(outcome, job.statistics))
-            self._finished[run.fold, run.seed] = run
             best_epoch = run.best_epoch
             ua = unweighted_accuracy(confusion(np.array(run.truth), np.array(run.predictions), len(self._classes.classes)))
-            self._pace.run(len(outcome.epochs))
+        self._over += 1
         self._progress(
             RunDone(
                 run=self._numbers[job.fold.test_session, job.seed],
                 runs=len(self._plan),
-                over=len(self._finished) + len(self._failed),
+                over=self._over,
                 fold=job.fold.test_session,
                 seed=job.seed,
                 best_epoch=best_epoch,
@@ -185,34 +176,6 @@ class RunQueue:
             layer_shares=trained.layer_shares,
             seconds=trained.seconds,
         )
-
-
-class _Pace:
-    """Time left: epochs still to come, as many per run as finished runs took, at the rate so far."""
-
-    def __init__(self) -> None:
-        self._started = time.perf_counter()
-        self._runs, self._epochs, self._lengths = 0, 0, list[int]()
-
-    def begin(self, runs: int) -> None:
-        """Runs that will be trained."""
-        self._started, self._runs = time.perf_counter(), runs
-
-    def epoch(self) -> None:
-        """An epoch of some run is over."""
-        self._epochs += 1
-
-    def run(self, epochs: int) -> None:
-        """A run is over."""
-        self._lengths.append(epochs)
-
-    def seconds_left(self) -> float | None:
-        """None until a run is over."""
-        if not self._lengths:
-            return None
-        expected = self._runs * float(np.mean(self._lengths))
-        rate = (time.perf_counter() - self._started) / self._epochs
-        return max(0.0, expected - self._epochs) * rate
 
 
 def _tensors(trained: TrainedRun, statistics: Mapping[str, Statistics]) -> dict[str, Tensor]:

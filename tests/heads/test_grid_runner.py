@@ -175,7 +175,7 @@ def _content(folder: Path) -> dict[str, bytes]:
     return {
         str(file.relative_to(folder)): file.read_bytes()
         for file in sorted(folder.rglob("*"))
-        if file.is_file() and file.name not in {"provenance.json", ".lock", "result.json"}
+        if file.is_file() and file.name not in {"provenance.json", "result.json"}
     }
 
 
@@ -373,7 +373,7 @@ def test_the_meter_counts_both_heads_of_a_multi_level_row_and_leaves_out_what_wa
 
 
 def _epoch(*, run: int, epoch: int) -> EpochDone:
-    numbers: dict[str, Any] = {"train_loss": 1.0, "validation_loss": 1.0, "validation_ua": 0.5, "seconds_left": None}
+    numbers: dict[str, Any] = {"train_loss": 1.0, "validation_loss": 1.0, "validation_ua": 0.5}
     return EpochDone(run=run, runs=4, over=0, fold="1", seed=0, epoch=epoch, max_epochs=2, **numbers)
 
 

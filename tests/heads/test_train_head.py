@@ -21,7 +21,7 @@ def files(folder: Path) -> dict[str, bytes]:
     """Content of a run directory, less what holds times."""
     found = {}
     for file in sorted(folder.rglob("*")):
-        if file.is_file() and file.name not in {"provenance.json", ".lock", "result.json"}:
+        if file.is_file() and file.name not in {"provenance.json", "result.json"}:
             found[str(file.relative_to(folder))] = file.read_bytes()
     return found
 
@@ -40,7 +40,6 @@ def test_a_run_directory_holds_everything_that_a_table_needs(make_cache: CacheMa
     assert result.directory.parent == tmp_path
     assert result.directory.name.startswith("planted-late-F+T-")
     assert sorted(file.name for file in result.directory.iterdir()) == [
-        ".lock",
         "config.json",
         "logits.safetensors",
         "metrics.jsonl",
@@ -122,8 +121,8 @@ def test_interrupted_and_resumed_equals_uninterrupted(make_cache: CacheMaker, tm
     def note(happened: Event) -> None:
         if isinstance(happened, TrainingStarted):
             started.append(happened.finished)
-            lines = (folder / "metrics.jsonl").read_text().splitlines()
-            assert len(lines) == 3 * happened.finished
+            assert not list(folder.glob("running/*"))
+            assert len(list(folder.glob("finished/*"))) == happened.finished
         if isinstance(happened, RunDone):
             trained.append(happened.run)
 
@@ -174,14 +173,47 @@ def test_a_directory_of_another_config_is_refused(make_cache: CacheMaker, tmp_pa
         train_head(make_cache(), config, tmp_path)
 
 
-def test_two_commands_cannot_train_the_same_result(make_cache: CacheMaker, tmp_path: Path) -> None:
-    config = replace(CONFIG, max_epochs=1, seeds=(0,), folds=("1",))
+@pytest.mark.parametrize("moment", [(1, 1), (1, 3), (4, 2), (6, 3)])
+def test_two_commands_at_once_end_with_the_same_result(make_cache: CacheMaker, tmp_path: Path, moment: tuple[int, int]) -> None:
+    """The second does everything while the first is in the middle of an epoch of some run."""
+    alone = train_head(make_cache(), CONFIG, tmp_path / "alone")
+    seconds: list[Any] = []
 
     def again(happened: Event) -> None:
-        train_head(make_cache(), config, tmp_path)
+        if isinstance(happened, EpochDone) and (happened.run, happened.epoch) == moment and not seconds:
+            seconds.append(train_head(make_cache(), CONFIG, tmp_path / "both"))
 
-    with pytest.raises(HeadError, match="another command is training this"):
-        train_head(make_cache(), config, tmp_path, progress=again)
+    first = train_head(make_cache(), replace(CONFIG, stack=1), tmp_path / "both", progress=again)
+    assert seconds[0].directory == first.directory
+    assert files(first.directory) == files(alone.directory)
+    assert timeless(first.values) == timeless(seconds[0].values)
+    assert timeless({**first.values, "config": 0}) == timeless({**alone.values, "config": 0})
+
+
+def test_epochs_of_a_run_are_told_while_it_trains(make_cache: CacheMaker, tmp_path: Path) -> None:
+    seen: dict[int, list[Any]] = {}
+
+    def look(happened: Event) -> None:
+        if isinstance(happened, EpochDone):
+            (file,) = tmp_path.glob(f"*/running/fold{happened.fold}-seed{happened.seed}.jsonl")
+            seen[happened.run] = [json.loads(line) for line in file.read_text().splitlines()]
+            assert seen[happened.run][-1]["validation_ua"] == happened.validation_ua
+
+    train_head(make_cache(), CONFIG, tmp_path, progress=look)
+    assert {run: [line["epoch"] for line in lines] for run, lines in seen.items()} == dict.fromkeys(range(1, 7), [1, 2, 3])
+
+
+def test_starts_of_a_result_are_listed_in_their_order(make_cache: CacheMaker, tmp_path: Path) -> None:
+    def stop(happened: Event) -> None:
+        if isinstance(happened, RunDone):
+            raise KeyboardInterrupt
+
+    for name in ("first", "second"):
+        with pytest.raises(KeyboardInterrupt):
+            train_head(make_cache(), replace(CONFIG, stack=1), tmp_path, progress=stop, command=name)
+    result = train_head(make_cache(), replace(CONFIG, stack=1), tmp_path, command="third")
+    starts = json.loads((result.directory / "provenance.json").read_text())
+    assert [start["command"] for start in starts] == ["first", "second", "third"]
 
 
 def test_a_run_that_diverges_fails_alone(make_cache: CacheMaker, tmp_path: Path) -> None:
@@ -226,8 +258,6 @@ def test_progress_tells_what_happens_in_order(make_cache: CacheMaker, tmp_path: 
     assert {event.granularity for event in read if event.done == event.total} == {"F", "T"}
     epochs = [event for event in events if isinstance(event, EpochDone)]
     assert [event.run for event in epochs] == [1, 2, 3]
-    assert epochs[0].seconds_left is None
-    assert epochs[1].seconds_left is not None
     assert isinstance(events[-1], RunDone)
 
 
