@@ -2,7 +2,7 @@
 
 from mer.finetune.events import RunStarted, StepDone
 from mer.finetune.progress import FinetuneEvent, FinetuningStarted
-from mer.heads.grid_runner import GridEvent, GridStarted, RowDone, RowStarted
+from mer.heads.grid_table import GridEvent, GridStarted, RowDone, RowStarted
 from mer.heads.progress import RunDone
 
 

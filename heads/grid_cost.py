@@ -1,6 +1,6 @@
 """How much work the rows of a grid are, so that the time left can be told before the slow ones come."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from mer.heads.config import HeadConfig
 from mer.heads.features import Features
@@ -19,9 +19,14 @@ def row_costs(cache: Features, grid: Grid[HeadConfig]) -> list[float]:
         grid: the table.
     """
     names = sorted({name for row in grid.rows for name in row.branches})
-    units = {name: int(cache.packed(name).lengths.sum()) for name in names}
+    units = unit_counts(cache, names)
     sessions = len(set(cache.utterances.sessions))
-    return [sum(_cost(cache, config, units) * runs_of(config, sessions) for config in row.configs) for row in grid.rows]
+    return [sum(run_cost(cache, config, units) * runs_of(config, sessions) for config in row.configs) for row in grid.rows]
+
+
+def unit_counts(cache: Features, granularities: Iterable[str]) -> dict[str, int]:
+    """Units of all utterances of a cache."""
+    return {name: int(cache.packed(name).lengths.sum()) for name in granularities}
 
 
 def runs_of(config: HeadConfig, sessions: int) -> int:
@@ -29,7 +34,14 @@ def runs_of(config: HeadConfig, sessions: int) -> int:
     return len(config.seeds) * (sessions if config.folds is None else len(config.folds))
 
 
-def _cost(cache: Features, config: HeadConfig, units: Mapping[str, int]) -> float:
+def run_cost(cache: Features, config: HeadConfig, units: Mapping[str, int]) -> float:
+    """Products of one epoch of a run; a guess, and only ratios mean anything.
+
+    Args:
+        cache: the feature cache.
+        config: the head.
+        units: of each of its granularities, from `unit_counts`.
+    """
     total = 0.0
     for name in config.branches:
         width, layers = cache.dim(name), len(config.layers or cache.layers(name))

@@ -1,6 +1,6 @@
 """How far a grid is, in work rather than in rows: one coattention row can be a hundred late ones."""
 
-from mer.heads.grid_runner import GridEvent, GridStarted, RowDone, RowStarted
+from mer.heads.grid_table import GridEvent, GridStarted, RowDone, RowStarted
 from mer.heads.progress import EpochDone, RunDone, TrainingStarted
 
 FIRST_GUESS = 15

@@ -62,16 +62,21 @@ def _published_wa(row: GridRow[Config]) -> list[float]:
     return [] if row.published_wa is None else [row.published_wa]
 
 
-def grid_document(origin: GridOrigin, grid: Grid[Config], done: Sequence[RowResult[Config]]) -> dict[str, Any]:
-    """The content of `grid.json`; nothing in it depends on how often the grid was interrupted."""
-    pending = [_pending(row) for row in grid.rows[len(done) :]]
+def grid_document(origin: GridOrigin, grid: Grid[Config], done: Mapping[int, RowResult[Config]]) -> dict[str, Any]:
+    """The content of `grid.json`; nothing in it depends on how often the grid was interrupted.
+
+    Args:
+        origin: what the rows are trained on.
+        grid: the table.
+        done: the rows that are over, by number from 1.
+    """
     return {
         "format": GRID_FORMAT,
         "grid": {"name": grid.name, "title": grid.title, "paper": grid.paper},
         "corpus": origin.corpus,
         "synthetic": origin.synthetic,
         "cache_key": origin.key,
-        "rows": [*(_finished(each) for each in done), *pending],
+        "rows": [_finished(done[number]) if number in done else _pending(row) for number, row in enumerate(grid.rows, 1)],
         "comparisons": [],
         "not_compared": {},
     }

@@ -73,7 +73,8 @@ def train_multi_level(
     if not finished:
         raise HeadError("no fold and seed was finished by both heads, so there is nothing to average")
     failed = [failure for part in parts for failure in part.values["failed_runs"]]
-    document = result_document(cache, late, ordered, selection, classes, finished, failed, str(store.device))
+    device = ", ".join(sorted({part.values["device"] for part in parts}))
+    document = result_document(cache, late, ordered, selection, classes, finished, failed, device)
     document |= {
         "config": {**late.as_dict(), "fusion": "multi-level", "granularities": list(ordered[:-1])},
         "parts": [part.directory.name for part in parts],

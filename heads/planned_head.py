@@ -87,14 +87,15 @@ class PlannedHead:
         # In this order: what another process tidied away while we looked is in its result.
         return [] if waiting and self.directory.result() is not None else waiting
 
-    def train(self, wanted: Collection[RunKey], store: FeatureStore, progress: Progress, command: str | None) -> None:
+    def note_start(self, command: str | None, device: str) -> None:
+        """Keep versions and command of a start for the provenance."""
+        self.directory.append_provenance({"versions": versions(), "command": command, "device": device, "started": time.time()})
+
+    def train(self, wanted: Collection[RunKey], store: FeatureStore, progress: Progress) -> None:
         """Train those of the wanted runs that have not ended; each is on disk as soon as it ends."""
-        waiting = [key for key in self.pending() if key in set(wanted)]
+        waiting = {key for key in self.pending() if key in wanted}
         if not waiting:
             return
-        self.directory.append_provenance(
-            {"versions": versions(), "command": command, "device": str(store.device), "started": time.time()}
-        )
         finished, failed = self._ended()
         RunQueue(
             self.cache,
@@ -107,14 +108,12 @@ class PlannedHead:
             progress,
         ).train([pair for pair in self.plan if (pair[0].test_session, pair[1]) in waiting], over=len(finished) + len(failed))
 
-    def finish(self, device: str) -> dict[str, Any]:
+    def finish(self) -> dict[str, Any]:
         """Write the result of runs that have all ended, as it will be read back.
 
-        Args:
-            device: where they were trained.
-
         Raises:
-            HeadError: runs that have not ended, or none that ended with a number.
+            UnfinishedError: runs that have not ended.
+            HeadError: none ended with a number.
         """
         finished, failed = self._ended()
         # After that look: another process tidies when its result is there.
@@ -130,6 +129,7 @@ class PlannedHead:
         if not runs:
             self.directory.forget_failures()
             raise HeadError(f"no run ended with a number; first: {failures[0]['reason']}")
+        device = ", ".join(sorted({run.device for run in runs}))
         document = result_document(
             self.cache, self.config, self.config.branches, self.selection, self.classes, runs, failures, device
         )

@@ -77,6 +77,8 @@ class FinishedRun:
     """Granularity to the learned share of each layer."""
     seconds: float
     """Wall time of the run."""
+    device: str = ""
+    """Where it was trained."""
 
     @property
     def predictions(self) -> list[int]:
@@ -235,6 +237,21 @@ class RunDirectory:
     def forget_failures(self) -> None:
         """Let runs that ended without a number be tried again."""
         shutil.rmtree(self.path / "failed", ignore_errors=True)
+
+
+def all_ended(path: Path, keys: Sequence[tuple[str, int]]) -> bool:
+    """Whether runs of a head have all ended, with a number or without.
+
+    Args:
+        path: a run directory, which need not be there.
+        keys: test session and seed of each run.
+    """
+
+    def ended(stem: str) -> bool:
+        finished = (path / "finished" / f"{stem}.json").exists() and (path / "weights" / f"{stem}.safetensors").exists()
+        return finished or (path / "failed" / f"{stem}.json").exists()
+
+    return all(ended(run_stem(*key)) for key in keys) or (path / "result.json").exists()
 
 
 def write_atomically(path: Path, image: bytes) -> None:

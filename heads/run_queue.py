@@ -175,6 +175,7 @@ class RunQueue:
             logits=tuple(tuple(row) for row in trained.logits.tolist()),
             layer_shares=trained.layer_shares,
             seconds=trained.seconds,
+            device=str(self._store.device),
         )
 
 

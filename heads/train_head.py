@@ -76,8 +76,10 @@ def train_head(
     existing = head.result()
     if existing is not None:
         return Result(directory=head.directory.path, values=existing, reused=True)
-    head.train(head.keys, store, progress or ignore, command)
-    return Result(directory=head.directory.path, values=head.finish(str(store.device)), reused=False)
+    if head.pending():
+        head.note_start(command, str(store.device))
+        head.train(head.keys, store, progress or ignore)
+    return Result(directory=head.directory.path, values=head.finish(), reused=False)
 
 
 def finish_head(
@@ -99,8 +101,7 @@ def finish_head(
     existing = head.result()
     if existing is not None:
         return Result(directory=head.directory.path, values=existing, reused=True)
-    device = str(store.device if store else choose_device(config.device))
-    return Result(directory=head.directory.path, values=head.finish(device), reused=False)
+    return Result(directory=head.directory.path, values=head.finish(), reused=False)
 
 
 def open_store(config: HeadConfig) -> FeatureStore:

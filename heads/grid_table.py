@@ -1,0 +1,151 @@
+"""The table of a grid while it fills: what became of each row, on disk after each."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic
+
+from mer.heads.errors import UnfinishedError
+from mer.heads.grid import Config, Grid, GridRow
+from mer.heads.grid_record import GridOrigin, RowResult, grid_comparisons, grid_document, grid_folder, write_grid
+from mer.heads.progress import Event
+from mer.heads.train_head import Result
+
+
+@dataclass(frozen=True, kw_only=True)
+class GridStarted:
+    """Sent once, before the first row."""
+
+    costs: tuple[float, ...]
+    """Work of each row, finished or not; only the ratios mean anything."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RowStarted:
+    """A row begins; what its training reports follows."""
+
+    row: int
+    """Number of the row, from 1."""
+    rows: int
+    """Rows of the grid."""
+    name: str
+    """What the table calls it."""
+    parts: int
+    """Heads of the row: two for a multi-level one."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RowDone:
+    """A row is over and in `grid.json`."""
+
+    row: int
+    """Number of the row, from 1."""
+    rows: int
+    """Rows of the grid."""
+    name: str
+    """What the table calls it."""
+    reused: bool
+    """True when it was there already and nothing was trained."""
+    ua: float | None
+    """UA, mean of folds; None when the row failed."""
+    failure: str | None
+    """Why the row failed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ComparisonStarted:
+    """All rows are over, and the finished ones are compared: seconds for each, on a large corpus."""
+
+    rows: int
+    """Finished rows."""
+
+
+GridEvent = GridStarted | RowStarted | RowDone | ComparisonStarted | Event
+GridProgress = Callable[[GridEvent], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class GridResult(Generic[Config]):
+    """A table that is as finished as it can be."""
+
+    directory: Path
+    """Where `grid.json` is."""
+    rows: tuple[RowResult[Config], ...]
+    """In the order of the grid."""
+    values: Mapping[str, Any]
+    """What `grid.json` holds."""
+
+    @property
+    def failed(self) -> bool:
+        """Whether a row, or a run of one, failed."""
+        return any(row.result is None or row.result.values["failed_runs"] for row in self.rows)
+
+
+class GridTable(Generic[Config]):
+    """The rows of a grid that are over, in any order, and `grid.json`."""
+
+    def __init__(
+        self,
+        grid: Grid[Config],
+        origin: GridOrigin,
+        runs: Path,
+        *,
+        tell: GridProgress,
+        recorded: tuple[type[Exception], ...],
+        writes: bool = True,
+    ) -> None:
+        """Make the folder of `grid.json`.
+
+        Args:
+            grid: the table.
+            origin: what it is trained on.
+            runs: folder of run directories.
+            tell: called with what happens.
+            recorded: errors that are a row's own; any other ends the grid.
+            writes: whether this process writes `grid.json`; of several that train together, one does.
+        """
+        self.grid, self._origin, self._tell, self._recorded, self._writes = grid, origin, tell, recorded, writes
+        self.directory = runs / grid_folder(origin, grid)
+        self.directory.mkdir(parents=True, exist_ok=True)
+        self._done: dict[int, RowResult[Config]] = {}
+
+    def fill(self, number: int, train: Callable[[GridRow[Config]], Result], *, unfinished: str | None = None) -> None:
+        """Put a row into the table.
+
+        Args:
+            number: of the row, from 1.
+            train: gives its result.
+            unfinished: why runs of the row are not trained, which is then its failure; None leaves such a row open.
+        """
+        row = self.grid.rows[number - 1]
+        try:
+            done = RowResult(row=row, result=train(row), failure=None)
+        except UnfinishedError as problem:
+            if unfinished is None:
+                return
+            done = RowResult(row=row, result=None, failure=f"{problem}: {unfinished}")
+        except self._recorded as problem:
+            done = RowResult(row=row, result=None, failure=str(problem))
+        self._done[number] = done
+        if self._writes:
+            write_grid(self.directory, grid_document(self._origin, self.grid, self._done))
+        self._tell(
+            RowDone(
+                row=number,
+                rows=len(self.grid.rows),
+                name=row.name,
+                reused=done.result is not None and done.result.reused,
+                ua=None if done.result is None else done.result.values["summary"]["all"]["ua"]["mean_of_folds"],
+                failure=done.failure,
+            )
+        )
+
+    def compare(self) -> GridResult[Config]:
+        """Compare the rows that have a result, and end."""
+        rows = tuple(done for _, done in sorted(self._done.items()))
+        values: Mapping[str, Any] = {}
+        if self._writes:
+            self._tell(ComparisonStarted(rows=sum(done.result is not None for done in rows)))
+            document = grid_document(self._origin, self.grid, self._done)
+            values = write_grid(self.directory, {**document, **grid_comparisons(rows)})
+        return GridResult(directory=self.directory, rows=rows, values=values)
