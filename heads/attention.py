@@ -8,8 +8,9 @@ import torch.nn.functional as F  # noqa: N812
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from mer.heads.dropout import grouped_dropout, grouped_relu_dropout
 from mer.heads.errors import HeadError
-from mer.heads.grouped import grouped_dropout, grouped_layer_norm, grouped_linear
+from mer.heads.grouped import grouped_layer_norm, grouped_linear
 from mer.heads.linear_branch import uniform_linear
 from mer.heads.sequence_pairs import PaddedSide
 
@@ -202,8 +203,8 @@ def after_attention(
     """
     dropout = layers[0].dropout
     x = grouped_layer_norm(queries + attended, [layer.gain1 for layer in layers], [layer.bias1 for layer in layers], sizes)
-    hidden = grouped_linear(x, [layer.w1 for layer in layers], [layer.b1 for layer in layers], sizes).relu_()
-    hidden = grouped_dropout(hidden, dropout, generators, sizes)
+    hidden = grouped_linear(x, [layer.w1 for layer in layers], [layer.b1 for layer in layers], sizes)
+    hidden = grouped_relu_dropout(hidden, dropout, generators, sizes)
     hidden = grouped_linear(hidden, [layer.w2 for layer in layers], [layer.b2 for layer in layers], sizes)
     hidden = grouped_dropout(hidden, dropout, generators, sizes)
     return grouped_layer_norm(x + hidden, [layer.gain2 for layer in layers], [layer.bias2 for layer in layers], sizes)

@@ -8,8 +8,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from mer.heads.attention import AttentionLayer, after_attention, attend_to_few, attend_to_many
+from mer.heads.dropout import grouped_relu_dropout
 from mer.heads.errors import HeadError
-from mer.heads.grouped import grouped_affine, grouped_dropout, grouped_layer_norm, grouped_linear
+from mer.heads.grouped import grouped_affine, grouped_layer_norm, grouped_linear
 from mer.heads.head import Head, StackedUnits
 from mer.heads.layer_average import LayerAverage
 from mer.heads.linear_branch import uniform_linear
@@ -109,8 +110,8 @@ class CoattentionHead(Head):
             for name in runs[0].stacks
         ]
         c, utterances = torch.cat(embeddings, 1), units[TEXT].utterances
-        hidden = grouped_linear(c, [run.w4 for run in runs], [run.b4 for run in runs], utterances).relu_()
-        hidden = grouped_dropout(hidden, runs[0].dropout, generators, utterances)
+        hidden = grouped_linear(c, [run.w4 for run in runs], [run.b4 for run in runs], utterances)
+        hidden = grouped_relu_dropout(hidden, runs[0].dropout, generators, utterances)
         g = grouped_layer_norm(hidden + c, [run.gain for run in runs], [run.bias for run in runs], utterances)
         return grouped_linear(g, [run.w5 for run in runs], [run.b5 for run in runs], utterances)
 

@@ -67,40 +67,6 @@ def grouped_affine(
     return scaled[0] if len(scaled) == 1 else torch.cat(scaled)
 
 
-def grouped_dropout(
-    values: Float[Tensor, "rows dim"],
-    probability: float,
-    generators: Sequence[torch.Generator] | None,
-    sizes: Sequence[int],
-) -> Float[Tensor, "rows dim"]:
-    """Dropout whose draws depend on a run's own generator only: zero with `probability`, else divided by the rest.
-
-    Sixteen random bits decide each value, several times faster on a CPU than `Tensor.bernoulli_`; the
-    probability is therefore rounded to a multiple of 2^-16, in the division too.
-
-    Args:
-        values: rows of run 0, then of run 1, and so on.
-        probability: in [0, 1).
-        generators: one per run, on the device of `values`; None returns `values` unchanged.
-        sizes: rows per run; 0 is allowed.
-    """
-    dropped = min(round(probability * 2**16), 2**16 - 1)
-    if generators is None or dropped == 0:
-        return values
-    dim = values.shape[1]
-    bits = [_random_bits(size * dim, generator, values.device) for size, generator in zip(sizes, generators, strict=True)]
-    drawn = (bits[0] if len(bits) == 1 else torch.cat(bits)).view(values.shape)
-    keep = (drawn >= dropped - 2**15).to(values.dtype)
-    return values * keep.mul_(2**16 / (2**16 - dropped))
-
-
-def _random_bits(count: int, generator: torch.Generator, device: torch.device) -> Tensor:
-    """`count` random 16-bit integers."""
-    words = torch.empty(-(-count // 4), dtype=torch.int64, device=device)
-    words.random_(-(2**63), None, generator=generator)  # all 64 bits; the default leaves the sign bit at zero
-    return words.view(torch.int16)[:count]
-
-
 def bounds(sizes: Sequence[int]) -> list[tuple[int, int]]:
     """First row of each run and the row after its last."""
     return list(pairwise(accumulate(sizes, initial=0)))

@@ -7,7 +7,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from mer.heads.grouped import grouped_dropout, grouped_linear
+from mer.heads.dropout import grouped_relu_dropout
+from mer.heads.grouped import grouped_linear
 from mer.heads.head import StackedUnits
 from mer.heads.layer_average import LayerAverage
 
@@ -58,10 +59,10 @@ def hidden_units(
     first = [branch.w1 * average.gain for branch, average in pairs]
     biases = [branch.b1 + branch.w1 @ average.bias for branch, average in pairs]
     sizes, dropout = units.sizes, branches[0].dropout
-    hidden = grouped_linear(units.values, first, biases, sizes).relu_()
-    hidden = grouped_dropout(hidden, dropout, generators, sizes)
-    hidden = grouped_linear(hidden, [each.w2 for each in branches], [each.b2 for each in branches], sizes).relu_()
-    return grouped_dropout(hidden, dropout, generators, sizes)
+    hidden = grouped_linear(units.values, first, biases, sizes)
+    hidden = grouped_relu_dropout(hidden, dropout, generators, sizes)
+    hidden = grouped_linear(hidden, [each.w2 for each in branches], [each.b2 for each in branches], sizes)
+    return grouped_relu_dropout(hidden, dropout, generators, sizes)
 
 
 def branch_logits(

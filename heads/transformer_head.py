@@ -7,8 +7,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from mer.heads.attention import AttentionLayer, after_attention, self_attention
+from mer.heads.dropout import grouped_relu_dropout
 from mer.heads.errors import HeadError
-from mer.heads.grouped import grouped_affine, grouped_dropout, grouped_linear
+from mer.heads.grouped import grouped_affine, grouped_linear
 from mer.heads.head import Head, StackedUnits
 from mer.heads.layer_average import LayerAverage
 from mer.heads.linear_branch import uniform_linear
@@ -85,8 +86,8 @@ class TransformerHead(Head):
             attended = self_attention(layers, states, side, each.sizes)
             states = after_attention(layers, states, attended, generators, each.sizes)
         pooled = packed_mean(states, each.lengths)
-        hidden = grouped_linear(pooled, [run.w1 for run in runs], [run.b1 for run in runs], each.utterances).relu_()
-        hidden = grouped_dropout(hidden, runs[0].dropout, generators, each.utterances)
+        hidden = grouped_linear(pooled, [run.w1 for run in runs], [run.b1 for run in runs], each.utterances)
+        hidden = grouped_relu_dropout(hidden, runs[0].dropout, generators, each.utterances)
         return grouped_linear(hidden, [run.w2 for run in runs], [run.b2 for run in runs], each.utterances)
 
     def layer(self, depth: int) -> AttentionLayer:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from mer.heads.grouped import bounds, grouped_affine, grouped_dropout, grouped_layer_norm, grouped_linear
+from mer.heads.grouped import bounds, grouped_affine, grouped_layer_norm, grouped_linear
 
 SIZES = [[5], [2, 3], [0, 4, 1], [3, 0, 2, 2]]
 
@@ -43,15 +43,3 @@ def test_layer_normalisation_and_its_gain_and_bias_are_each_runs_own(sizes: list
         found = layer(values, gains, biases, sizes)
         np.testing.assert_allclose(found.detach().numpy(), np.concatenate(expected), rtol=1e-10, atol=1e-12)
         assert torch.autograd.gradcheck(lambda v, *p, layer=layer: layer(v, p[:runs], p[runs:], sizes), (values, *gains, *biases))
-
-
-@pytest.mark.parametrize("dim", [4, 3])
-def test_dropout_of_a_run_depends_on_its_own_generator_only(dim: int) -> None:
-    """A dim of 3 leaves draws over at the end of a run; they must not shift the next run's."""
-    values = torch.ones(11, dim)
-    seeds = [torch.Generator().manual_seed(seed) for seed in (5, 6, 7)]
-    together = torch.split(grouped_dropout(values, 0.4, seeds, [3, 7, 1]), [3, 7, 1])
-    for seed, part in zip((5, 6, 7), together, strict=True):
-        alone = grouped_dropout(torch.ones_like(part), 0.4, [torch.Generator().manual_seed(seed)], [len(part)])
-        assert torch.equal(alone, part)
-    assert not torch.equal(together[0], together[1][:3])

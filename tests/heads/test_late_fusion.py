@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from mer.heads import Concatenation, Head, HeadError, LateFusion, StackedUnits, Statistics
-from mer.heads.grouped import grouped_dropout
 from mer.heads.layer_average import normalized_averages
 from mer.heads.reads import Piece, SharedReads
 
@@ -155,24 +154,6 @@ def test_the_same_generator_gives_the_same_weights_and_dropout_and_the_global_on
     assert not torch.equal(logits[0], logits_of(first, units, {}, torch.Generator().manual_seed(6)))
     assert not torch.equal(logits[0], logits_of(first, units, {}))
     assert torch.equal(torch.get_rng_state(), before)
-
-
-@pytest.mark.parametrize("probability", [0.2, 0.5, 0.9])
-def test_dropout_zeroes_the_right_share_of_every_position_and_keeps_the_expectation(probability: float) -> None:
-    values = torch.ones(100_001, 4)
-    dropped = grouped_dropout(values, probability, [torch.Generator().manual_seed(0)], [100_001])
-    kept = set(dropped.flatten().tolist()) - {0.0}
-    np.testing.assert_allclose(list(kept), [1 / (1 - probability)], rtol=1e-3)
-    # Four standard deviations of a share of 100,001 draws.
-    tolerance = 4 * np.sqrt(probability * (1 - probability) / 100_001)
-    np.testing.assert_allclose((dropped == 0).double().mean(0), np.full(4, probability), atol=tolerance)
-    np.testing.assert_allclose(dropped.double().mean(), 1, atol=tolerance / (1 - probability))
-
-
-@pytest.mark.parametrize(("probability", "seeded"), [(0.0, True), (0.9, False)])
-def test_without_a_generator_or_probability_nothing_is_dropped(probability: float, seeded: bool) -> None:
-    values = torch.ones(25, 4)
-    assert torch.equal(grouped_dropout(values, probability, [torch.Generator()] if seeded else None, [25]), values)
 
 
 def test_layer_shares_are_the_weights_over_their_sum() -> None:
