@@ -36,7 +36,7 @@ class Slot:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class UnitDone:
-    """Told by a worker as soon as the artefact of a unit is committed."""
+    """Told by a worker as soon as the artefact of a unit is committed; by the backend, if it was found committed."""
 
     name: str
     """Of the unit."""
@@ -44,7 +44,10 @@ class UnitDone:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class UnitFailed:
-    """A unit that did not succeed at the last try; the others go on."""
+    """A unit that did not succeed at the last try; the others go on.
+
+    A worker tells it of a single try whose commit failed after `do` had returned; the backend decides about another.
+    """
 
     name: str
     """Of the unit."""
@@ -52,6 +55,26 @@ class UnitFailed:
     """The last error, or how the worker ended, and on which host."""
     tries: int
     """How often it was begun."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WorkerLost:
+    """A worker has died; the units that it had are tried elsewhere."""
+
+    number: int
+    """Of its slot."""
+    host: str
+    """Where it ran."""
+    reason: str
+    """How it ended."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Notice:
+    """What a backend has to say to people: where its logs are, which jobs it has submitted."""
+
+    text: str
+    """One line."""
 
 
 @runtime_checkable
@@ -65,16 +88,17 @@ class Worker(Protocol):
             unit: what to do.
             share: of the usual batch size: 1, or 0.5 at the second try after memory ran out or a worker was killed.
             tell: hears of progress, from any thread, in this order for one unit: any number of the work's own
-                events, then `UnitDone` when the artefact is committed.
+                events, then `UnitDone` when the artefact is committed, or `UnitFailed` if the commit failed later.
 
         Raises:
             MemoryError: memory ran out (torch.OutOfMemoryError is taken for it, too).
+            BackendError: no unit can be done; ends the work.
             Exception: the unit failed; a second try is made elsewhere if there is another worker.
         """
         ...
 
     def finish(self) -> None:
-        """Return when every unit so far is committed, and told to be."""
+        """Return when every unit so far is committed, and told to be; more units may follow."""
         ...
 
 

@@ -1,24 +1,29 @@
 """`mer grid`."""
 
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mer.commands.console import clear_errors, print_result, progress_bar, say
-from mer.commands.corpus_choice import default_classes, find_corpus, kind_of_corpus, revisions_by_encoder
+from mer.commands.backend_options import (
+    BackendOption,
+    GpusPerWorkerOption,
+    RayAddressOption,
+    ShardRankOption,
+    ShardWorldOption,
+    SlurmOption,
+    WorkersOption,
+)
+from mer.commands.console import clear_errors, print_result
+from mer.commands.corpus_choice import revisions_by_encoder
 from mer.commands.finetune import process_number
+from mer.commands.grid_view import WhereItRuns, finetune_grid, head_grid
 from mer.commands.options import HOW, WHAT, CacheOption, CorpusOption, DeviceOption, JsonOption, QuietOption, RunsOption
-from mer.commands.train_head import checked
 
 if TYPE_CHECKING:
-    from mer.cache import FeatureCache
-    from mer.finetune.config import FinetuneConfig
-    from mer.heads import HeadConfig
     from mer.heads.grid import Grid
-    from mer.heads.grid_runner import GridResult
+    from mer.heads.grid_table import GridResult
 
 ON_CACHE, TUNED = "Grids of heads on cached features", "Grids that are fine-tuned (sun2023)"
 AS_IS = "as-is"
@@ -89,12 +94,20 @@ def grid(
         bool, typer.Option("--weights/--no-weights", rich_help_panel=TUNED, help="Keep every run's weights (base size: 0.8 GB).")
     ] = True,
     track: Annotated[str | None, typer.Option(rich_help_panel=TUNED, help="tensorboard: event files, too.")] = None,
+    backend: BackendOption = "local",
+    workers: WorkersOption = None,
+    shard_rank: ShardRankOption = None,
+    shard_world: ShardWorldOption = None,
+    slurm: SlurmOption = None,
+    ray_address: RayAddressOption = None,
+    gpus_per_worker: GpusPerWorkerOption = None,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
     """Fill a whole table: train every row of a paper's table, or of your own, and print ours beside the paper's.
 
     Heads are trained on --cache, models of Sun 2023 end to end on --corpus. Options go before what the grid says.
+    Bundles of runs (of models: whole rows) are shared by the processes of this machine, or of a cluster.
     Rows that are finished already, from whichever command, are taken as they are: an interrupted grid goes on where it
     stopped. A row that fails is listed, and the exit code is 1.
     """
@@ -134,10 +147,21 @@ def grid(
         }
         refuse_other_options(kind, {other: values for other, values in of_kind.items() if other != kind})
         overrides = {option: value for option, value in (shared | of_kind[kind]).items() if value is not None}
+        where = WhereItRuns(
+            backend=backend,
+            workers=workers,
+            rank=shard_rank,
+            world=shard_world,
+            slurm=slurm,
+            ray_address=ray_address,
+            gpus_per_worker=gpus_per_worker,
+            device=device,
+            runs=runs,
+        )
         if kind == HEADS:
-            result: Any = head_grid(name, overrides, cache, runs, quiet)
+            result: Any = head_grid(name, overrides, cache, where, quiet)
         else:
-            result = finetune_grid(name, overrides, corpus, runs, quiet, weights=weights, resume=resume)
+            result = finetune_grid(name, overrides, corpus, where, quiet, weights=weights, resume=resume)
     if process_number():
         return
     print_grid(result, as_json)
@@ -155,92 +179,6 @@ def refuse_other_options(kind: str, others: "Mapping[str, Mapping[str, Any]]") -
             option = {"ram_gib": "ram", "device_memory_gib": "device_memory"}.get(given[0], given[0]).replace("_", "-")
             option = "revision" if option.endswith("-revision") else option
             raise typer.BadParameter(f"is for grids of kind {other!r}; this one is of kind {kind!r}", param_hint=f"--{option}")
-
-
-def head_grid(name: str, overrides: "Mapping[str, Any]", cache: Path, runs: Path, quiet: bool) -> "GridResult[HeadConfig]":
-    """Train a grid of heads on cached features."""
-    from mer.cache import open_cache
-    from mer.heads.grid_file import read_grid
-
-    features = checked(open_cache(cache), quiet)
-    fallbacks = {"classes": default_classes(features.spec["corpus"]["kind"])}
-    return run_with_bar(features, read_grid(name, fallbacks=fallbacks, overrides=overrides), runs, quiet)
-
-
-def finetune_grid(
-    name: str, overrides: "Mapping[str, Any]", corpus: Path | None, runs: Path, quiet: bool, *, weights: bool, resume: bool
-) -> "GridResult[FinetuneConfig]":
-    """Fine-tune the rows of a grid."""
-    from mer.commands.finetune import FinetuneView
-    from mer.finetune.grid import FINETUNE_GRIDS, run_finetune_grid
-    from mer.finetune.meter import FinetuneMeter
-    from mer.finetune.run import Storage
-    from mer.heads.grid_file import read_grid_of
-    from mer.heads.grid_runner import ComparisonStarted, RowDone, RowStarted
-
-    fallbacks = {"classes": default_classes(kind_of_corpus(corpus))}
-    grid = read_grid_of(FINETUNE_GRIDS, name, fallbacks=fallbacks, overrides=overrides)
-    wanted = {config.classes for row in grid.rows for config in row.configs}
-    found = find_corpus(corpus, None, wanted.pop() if len(wanted) == 1 else AS_IS, 0)
-    silent = quiet or process_number() > 0
-    meter, view = FinetuneMeter(), FinetuneView("", silent)
-    with progress_bar("grid", silent) as bar:
-
-        def show(event: Any) -> None:
-            meter.take(event)
-            match event:
-                case RowStarted():
-                    view.row, view.below = f"{event.row}/{event.rows} {event.name}", ()
-                case RowDone():
-                    outcome = f"failed: {event.failure}" if event.ua is None else f"UA {100 * event.ua:.2f}"
-                    say(f"{view.row}: {outcome}{', finished before' if event.reused else ''}", silent)
-                case ComparisonStarted():
-                    view.row, view.detail, view.below = f"comparing {event.rows} rows", "", ()
-                case _:
-                    view.take(event)
-            bar.update(meter.done, meter.total, view.row, view.below)
-
-        storage = Storage(runs=runs, weights=weights, resume=resume)
-        return run_finetune_grid(found, grid, storage, progress=show, command=" ".join(["mer", *sys.argv[1:]]))
-
-
-def run_with_bar(features: "FeatureCache", grid: "Grid[HeadConfig]", runs: Path, quiet: bool) -> "GridResult[HeadConfig]":
-    """Train a grid under one progress bar over all its rows."""
-    from mer.heads import EpochDone, RunDone, StackHalved, StatisticsProgress, TrainingStarted
-    from mer.heads.grid_meter import GridMeter
-    from mer.heads.grid_runner import ComparisonStarted, RowDone, RowStarted, run_grid
-
-    meter = GridMeter()
-    with progress_bar("grid", quiet) as bar:
-        row, detail = "", ""
-
-        def show(event: Any) -> None:
-            nonlocal row, detail
-            meter.take(event)
-            match event:
-                case RowStarted():
-                    row = detail = f"{event.row}/{event.rows} {event.name}"
-                case TrainingStarted():
-                    kept = f" ({event.finished} finished before)" if event.finished else ""
-                    say(f"{row}: {event.runs} runs{kept}, {event.stack} at once on {event.device}; {event.features}", quiet)
-                case StatisticsProgress():
-                    detail = f"{row} statistics of {event.granularity}"
-                case EpochDone():
-                    detail = f"{row} {event.over}/{event.runs} runs"
-                case RunDone() if event.failure:
-                    say(f"{row}: a run failed: {event.failure}", quiet)
-                case StackHalved():
-                    say(f"{row}: memory ran out; {event.runs} runs at once from now on", quiet)
-                case RowDone():
-                    outcome = f"failed: {event.failure}" if event.ua is None else f"UA {100 * event.ua:.2f}"
-                    say(f"{row}: {outcome}{', finished before' if event.reused else ''}", quiet)
-                case ComparisonStarted():
-                    detail = f"comparing {event.rows} rows"
-                case _:
-                    pass
-            bar.update(meter.done, meter.total, detail)
-
-        return run_grid(features, grid, runs, progress=show, command=" ".join(["mer", *sys.argv[1:]]))
 
 
 def print_grid(result: "GridResult[Any]", as_json: bool) -> None:

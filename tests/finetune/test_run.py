@@ -23,7 +23,7 @@ from mer.finetune.trainer import train_run
 from mer.heads.errors import HeadError
 from mer.heads.grid import Grid, GridRow
 from mer.heads.grid_file import kind_of_grid, preset_names, read_grid_of
-from mer.heads.grid_runner import RowDone, RowStarted
+from mer.heads.grid_table import RowDone, RowStarted
 from mer.heads.progress import RunDone
 
 NarrowConfig = Callable[..., FinetuneConfig]

@@ -1,0 +1,145 @@
+"""Following a job array by what its tasks have committed."""
+
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from mer.backends.array_task import ArrayTask, read_units, write_unit
+from mer.backends.attempt import TRIES
+from mer.backends.work import BackendError, Notice, Unit, UnitDone, UnitFailed, Work, WorkerLost
+
+LOOKED_AT = 4  # units per task and look; they are committed nearly in their order
+
+
+class _Followed:
+    """A task, its job, and the units that are not known to be done."""
+
+    def __init__(self, task: ArrayTask, job: Any) -> None:
+        self.task, self.job = task, job
+        self._rest = read_units(task.units)
+        self._next: list[Unit] = []
+
+    def newly_done(self) -> Iterator[Unit]:
+        """Units that are committed now, of the next few."""
+        while True:
+            self._next += islice(self._rest, LOOKED_AT - len(self._next))
+            done = [unit for unit in self._next if self.task.work.is_done(unit)]
+            if not done:
+                return
+            self._next = [unit for unit in self._next if unit not in done]
+            yield from done
+
+    def remaining(self) -> Iterator[Unit]:
+        """All units that were not seen to be done."""
+        yield from self._next
+        yield from self._rest
+
+
+class ArrayWatch:
+    """Submits tasks, tells what becomes of their units, and submits a task that was killed once more."""
+
+    def __init__(
+        self, executor: Any, work: Work, *, folder: Path, tell: Callable[[object], None], again: BinaryIO | None
+    ) -> None:
+        """Set up for one array.
+
+        Args:
+            executor: submitit's.
+            work: of all tasks.
+            folder: where the logs are.
+            tell: hears of units.
+            again: file for units that have failed once; None: that was their last try.
+        """
+        self._executor, self._work, self._folder, self._tell, self._again = executor, work, folder, tell, again
+        self._running: list[_Followed] = []
+        self._failed: list[UnitFailed] = []
+        self._refusals: list[str] = []
+        self._worked = 0
+
+    def submit(self, tasks: Sequence[ArrayTask]) -> None:
+        """Put tasks in the queue as one array.
+
+        Raises:
+            BackendError: sbatch refuses them.
+        """
+        jobs = self._submitted(tasks)
+        self._running += [_Followed(task, job) for task, job in zip(tasks, jobs, strict=True)]
+
+    def follow(self, poll_seconds: float) -> tuple[UnitFailed, ...]:
+        """Wait for every task; the units that failed at their last try.
+
+        Raises:
+            BackendError: every task refused the work.
+        """
+        while True:
+            for followed in list(self._running):
+                ended = followed.job.done()
+                for unit in followed.newly_done():
+                    self._tell(UnitDone(name=unit.name))
+                if ended:
+                    self._end(followed)
+            if not self._running:
+                break
+            time.sleep(poll_seconds)
+        if self._refusals and not self._worked:
+            raise BackendError(self._refusals[0])
+        return tuple(self._failed)
+
+    def _submitted(self, tasks: Sequence[ArrayTask]) -> Sequence[Any]:
+        try:
+            jobs: Sequence[Any] = self._executor.submit_array(list(tasks))
+        except (RuntimeError, OSError, subprocess.SubprocessError) as error:
+            raise BackendError(f"the jobs could not be submitted: {error}") from None
+        number = str(jobs[0].job_id).split("_")[0]
+        ends = f"They go on if this command ends; `scancel {number}` ends them"
+        self._tell(Notice(text=f"{len(jobs)} tasks submitted, job {number}; logs in {self._folder}. {ends}"))
+        return jobs
+
+    def _end(self, followed: _Followed) -> None:
+        """A job has ended: all is well, or its worker refused the work, or it was killed."""
+        from submitit.core.utils import FailedJobError
+
+        error = followed.job.exception()
+        task, tries = followed.task, 1
+        if error is None:
+            reason, reported = "the task finished without committing it", followed.job.result()
+        else:
+            refused, reported = isinstance(error, FailedJobError), ()
+            reason = f"{_last_line(str(error), refused)}; log: {followed.job.paths.stderr}"
+            self._tell(WorkerLost(number=task.slot.number, host=f"job {followed.job.job_id}", reason=reason))
+            if refused:
+                self._refusals.append(reason)
+            elif task.after_death:
+                tries = TRIES
+            else:
+                followed.task = replace(task, after_death=True)
+                followed.job = self._submitted([followed.task])[0]
+                return
+        self._worked += error is None
+        self._running.remove(followed)
+        self._settle(followed, {failed.name: failed for failed in reported}, reason, tries)
+
+    def _settle(self, followed: _Followed, reported: dict[str, UnitFailed], reason: str, tries: int) -> None:
+        for unit in followed.remaining():
+            if self._work.is_done(unit):
+                self._tell(UnitDone(name=unit.name))
+                continue
+            failed = reported.get(unit.name) or UnitFailed(name=unit.name, reason=reason, tries=tries)
+            if self._again is not None and failed.tries < TRIES:
+                write_unit(self._again, unit)
+                continue
+            self._failed.append(replace(failed, tries=failed.tries + (self._again is None)))
+            self._tell(self._failed[-1])
+
+
+def _last_line(text: str, trace: bool) -> str:
+    """The line that says it: of a trace between two rules the last, of a job that left no result the first two."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    if not trace:
+        return " ".join(lines[:2])
+    rules = [number for number, line in enumerate(lines) if set(line) == {"-"}]
+    return lines[rules[1] - 1] if len(rules) > 1 else lines[-1]
