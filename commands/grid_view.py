@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 AS_IS = "as-is"
 MOST_ON_A_CPU = 8
 """Processes on a CPU by default: each holds PyTorch, half a gigabyte."""
+WORTH_PROCESSES = 60.0
+"""Seconds of work on a CPU from which it is shared by processes by default."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,12 +93,17 @@ def head_grid(
     """Train a grid of heads on cached features."""
     from mer.backends.local import cores
     from mer.cache import open_cache
+    from mer.heads.grid_check import check_grid
+    from mer.heads.grid_cost import guessed_seconds
     from mer.heads.grid_file import read_grid
 
     features = checked(open_cache(cache), quiet)
     fallbacks = {"classes": default_classes(features.spec["corpus"]["kind"])}
     grid = read_grid(name, fallbacks=fallbacks, overrides=overrides)
-    engine, workers = where.engine(min(cores(), MOST_ON_A_CPU) if len(grid.rows) > 1 else 1)
+    check_grid(features, grid)
+    # Processes take seconds to start.
+    several = len(grid.rows) > 1 and guessed_seconds(features, grid) > WORTH_PROCESSES
+    engine, workers = where.engine(min(cores(), MOST_ON_A_CPU) if several else 1)
     if engine is None:
         return run_with_bar(features, grid, where.runs, quiet)
     return launch_with_bar(features, grid, where, engine, workers, quiet)

@@ -10,6 +10,22 @@ ATTENTION = ("transformer", "coattention")
 READ = 20
 """What it costs to read and average one value of a unit, in multiplications: memory is slower than products."""
 
+PRODUCTS_PER_SECOND = 3e10
+"""Of these costs, what a thread of a processor of 2023 does in a second: to tell minutes from seconds, no more."""
+USUAL_EPOCHS = 15
+"""That a run takes with early stopping, until better is known."""
+
+
+def guessed_seconds(cache: Features, grid: Grid[HeadConfig]) -> float:
+    """CPU-seconds of a grid, within a factor of several.
+
+    Args:
+        cache: the feature cache; it has to hold every granularity of the grid.
+        grid: the table.
+    """
+    costs = zip(row_costs(cache, grid), grid.rows, strict=True)
+    return sum(cost * min(USUAL_EPOCHS, row.configs[0].max_epochs) for cost, row in costs) / PRODUCTS_PER_SECOND
+
 
 def row_costs(cache: Features, grid: Grid[HeadConfig]) -> list[float]:
     """Products of one epoch of each row, times its runs; a guess, and only their ratios mean anything.

@@ -1,10 +1,8 @@
 """How far a grid is, in work rather than in rows: one coattention row can be a hundred late ones."""
 
+from mer.heads.grid_cost import USUAL_EPOCHS
 from mer.heads.grid_table import GridEvent, GridStarted, RowDone, RowStarted
 from mer.heads.progress import EpochDone, RunDone, TrainingStarted
-
-FIRST_GUESS = 15
-"""Epochs that a run takes with early stopping, until one is over and better is known."""
 
 
 class GridMeter:
@@ -72,5 +70,5 @@ class GridMeter:
 
     def _expected(self) -> float:
         """Epochs of all runs of this head."""
-        each = self._epochs_of_over / self._over if self._over else min(FIRST_GUESS, self._max_epochs)
+        each = self._epochs_of_over / self._over if self._over else min(USUAL_EPOCHS, self._max_epochs)
         return max(1.0, self._runs * each)

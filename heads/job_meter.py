@@ -1,8 +1,8 @@
 """How far the bundles of a grid are, in work."""
 
 from mer.backends import UnitDone, UnitFailed
+from mer.heads.grid_cost import USUAL_EPOCHS
 from mer.heads.grid_launch import JobsPlanned
-from mer.heads.grid_meter import FIRST_GUESS
 from mer.heads.head_work import JobEvent
 from mer.heads.progress import EpochDone, RunDone, TrainingStarted
 
@@ -51,5 +51,5 @@ class JobMeter:
         """Of a bundle that is under way; never all of it."""
         epochs = self._epochs[unit].values()
         known = [length for length in self._lengths if length]
-        expected = sum(known) / len(known) if known else FIRST_GUESS
+        expected = sum(known) / len(known) if known else USUAL_EPOCHS
         return min(0.95, sum(epochs) / (expected * max(1, len(epochs))))

@@ -141,7 +141,7 @@ def test_a_row_that_fails_is_listed_and_the_exit_code_is_1(features: Path, tmp_p
 def test_a_corpus_of_its_own_labels_keeps_them_unless_the_grid_says_otherwise(
     features: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from mer.commands import grid as command
+    from mer.commands import grid_view as command
 
     monkeypatch.setattr(command, "default_classes", lambda kind: {"iemocap": "as-is"}[kind])
     file = tmp_path / "own.toml"
