@@ -1,13 +1,19 @@
 """`mer grid` as a person meets it: on a small cache, with presets and files, right and wrong."""
 
 import json
+import os
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 from typer.testing import CliRunner
 
+import mer
 from mer.cache import CacheFolder, Units, UtteranceRecord, build_shard
 from mer.cli import app
 from mer.heads import HeadError
@@ -241,3 +247,74 @@ def test_presets_are_package_data() -> None:
     project = tomllib.loads((root / "pyproject.toml").read_text())
     assert "presets/*.toml" in project["tool"]["setuptools"]["package-data"]["mer.heads"]
     assert len(list((root / "heads" / "presets").glob("*"))) == len(list((root / "heads" / "presets").glob("*.toml"))) == 5
+
+
+SMALL = """
+[grid]
+title = "Small"
+[defaults]
+seeds = 2
+max_epochs = 3
+hidden = 8
+[[rows]]
+granularity = "S"
+[[rows]]
+granularity = "W"
+fusion = "coattention"
+attention_layers = 1
+"""
+
+
+def started(features: Path, runs: Path, *options: str) -> "subprocess.Popen[str]":
+    table = features.parent / "small.toml"
+    table.write_text(SMALL)
+    command = [sys.executable, "-m", "mer.cli", "grid", str(table), "--cache", str(features), "--runs", str(runs), *options]
+    environment = {**os.environ, "PYTHONPATH": str(Path(mer.__file__).parent / ".dev")}
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+
+
+def contents(runs: Path) -> dict[str, bytes]:
+    """Every file that holds no times."""
+    names = {"provenance.json", "result.json"}
+    files = [file for file in sorted(runs.rglob("*")) if file.is_file() and file.name not in names]
+    return {str(file.relative_to(runs)): file.read_bytes() for file in files}
+
+
+@pytest.fixture(scope="module")
+def one_process(features: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    runs = tmp_path_factory.mktemp("one")
+    command = started(features, runs, "--workers", "1")
+    _, messages = command.communicate()
+    assert command.returncode == 0, messages
+    return contents(runs)
+
+
+@pytest.mark.slow
+def test_a_killed_worker_of_a_grid_costs_a_bundle_and_no_number(
+    features: Path, one_process: dict[str, bytes], tmp_path: Path
+) -> None:
+    command = started(features, tmp_path, "--workers", "2")
+    while not list(tmp_path.glob("*/running/*")):
+        assert command.poll() is None, command.communicate()[1]
+        time.sleep(0.01)
+    workers = [each for each in psutil.Process(command.pid).children() if "spawn_main" in " ".join(each.cmdline())]
+    assert workers
+    workers[0].kill()
+    _, messages = command.communicate()
+    assert command.returncode == 0, messages
+    assert "a worker was lost" in messages
+    assert contents(tmp_path) == one_process
+
+
+@pytest.mark.slow
+def test_ranks_of_any_scheduler_end_with_the_table_of_one_process(
+    features: Path, one_process: dict[str, bytes], tmp_path: Path
+) -> None:
+    ranks = [started(features, tmp_path, "--shard-rank", str(rank), "--shard-world", "2") for rank in range(2)]
+    messages = [rank.communicate()[1] for rank in ranks]
+    assert [rank.returncode for rank in ranks] == [0, 0], messages
+    # A rank that ends before the other leaves rows open; whoever asks next finds them finished.
+    last = started(features, tmp_path, "--workers", "1")
+    last.communicate()
+    assert last.returncode == 0
+    assert contents(tmp_path) == one_process
