@@ -1,9 +1,14 @@
 """What several rooms' tests share: small encoders in Hugging Face format, made once per test run."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Processes that run tests side by side leave each other the cores; before PyTorch is imported.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 TEXTS = [
     "i am so happy that you came to see us",
