@@ -43,9 +43,10 @@ def figure_set(group: RunGroup, facts: Facts) -> list[NamedFigure]:
     if epochs:
         caption = (
             "Learning curves: validation UA of every run by epoch, one panel a head, one colour a test session; "
-            "the dot is the best epoch."
+            "the dot is the epoch whose weights were tested (of the lowest validation loss, where the settings do not say the last)."
         )
-        found.append(NamedFigure(name="learning-curves", caption=caption, figure=learning_curves_figure(epochs)))
+        kept = {run.name: run.kept_epochs for run in group.runs}
+        found.append(NamedFigure(name="learning-curves", caption=caption, figure=learning_curves_figure(epochs, kept)))
     return found
 
 
@@ -56,7 +57,8 @@ def _ua_by_row(group: RunGroup) -> NamedFigure:
     }
     means = ", ".join(f"{run.name} {100 * run.result['summary']['all']['ua']['mean_of_folds']:.1f}" for run in group.finished)
     caption = (
-        f"UA of each head in percent ({means}): mean over folds and seeds, with the mean of each test session and of each seed."
+        f"UA of each head in percent ({means}): mean over folds and seeds, with the mean of each test session and of each seed. "
+        f"Guessing has {100 / len(group.classes):.1f}."
     )
     return NamedFigure(name="ua-by-head", caption=caption, figure=ua_by_row_figure(scores, 1 / len(group.classes)))
 
@@ -76,11 +78,10 @@ def _by_part(group: RunGroup, facts: Facts, division: str) -> NamedFigure | None
     if len(set(parts.values()) - {""}) < 2:
         return None
     scores = {run.name: part_scores(run.predictions, parts) for run in group.finished}
-    caption = f"UA by {division} in percent, mean over seeds; n = test utterances. "
-    caption += "Parts that lack a class have the mean of the others."
-    return NamedFigure(
-        name=f"ua-by-{division}", caption=caption, figure=ua_by_part_figure(scores, division, 1 / len(group.classes))
-    )
+    caption = f"UA by {division} in percent, all seeds together; n = test utterances."
+    if any(score.classes < len(group.classes) for each in scores.values() for score in each):
+        caption += " A part without utterances of some class has no UA."
+    return NamedFigure(name=f"ua-by-{division}", caption=caption, figure=ua_by_part_figure(scores, division, len(group.classes)))
 
 
 def _layer_weights(group: RunGroup) -> list[NamedFigure]:

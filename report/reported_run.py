@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from mer.report.errors import ReportError
-from mer.report.run_files import RESULT_FORMAT, MetricsLog, Prediction, read_json, read_metrics, read_predictions
+from mer.report.metrics_log import RESULT, MetricsLog, read_metrics
+from mer.report.run_files import RESULT_FORMAT, Prediction, read_json, read_predictions
+from mer.report.tables import counted
 
 Status = Literal["done", "unfinished"]
-CONFIG, RESULT, GRID = "config.json", "result.json", "grid.json"
+CONFIG, GRID = "config.json", "grid.json"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -48,15 +50,24 @@ class ReportedRun:
         """What a reader has to know about the files."""
         found = []
         if self.status == "unfinished":
-            found.append(f"not finished: {self.finished} runs have ended, {len(self.metrics.epochs):,} epochs are logged")
-        if self.metrics.torn:
-            found.append("metrics.jsonl: the last line is torn and was left out")
-        others = [number for number in self.metrics.skipped if not (self.metrics.torn and number == self.metrics.skipped[-1])]
-        if others:
-            found.append(f"metrics.jsonl: {len(others)} damaged lines were left out, first {others[0]}")
-        failed = self.result.get("failed_runs", [])
-        found += [f"failed run: fold {each['fold']} seed {each['seed']}: {each['reason']}" for each in failed]
-        return tuple(found)
+            ended, epochs = counted(self.finished, "run"), counted(len(self.metrics.epochs), "epoch")
+            found.append(f"not finished: {ended} {'has' if self.finished == 1 else 'have'} ended, {epochs} logged")
+        found += self.metrics.notes
+        return tuple([*found, *(f"failed run: fold {fold} seed {seed}: {why}" for (fold, seed), why in self.failures.items())])
+
+    @property
+    def failures(self) -> Mapping[tuple[str, int], str]:
+        """(fold, seed) that ended without a number, and why."""
+        if self.status == "unfinished":
+            return self.metrics.failed
+        return {(str(each["fold"]), int(each["seed"])): str(each["reason"]) for each in self.result.get("failed_runs", [])}
+
+    @property
+    def kept_epochs(self) -> Mapping[tuple[str, int], int]:
+        """Epoch whose weights were kept and tested, of every (fold, seed) that has ended."""
+        if self.status == "unfinished":
+            return self.metrics.kept
+        return {(str(each["fold"]), int(each["seed"])): int(each["best_epoch"]) for each in self.result["runs"]}
 
 
 def find_runs(paths: tuple[Path, ...]) -> list[ReportedRun]:
@@ -132,7 +143,7 @@ def read_run(directory: Path, *, name: str | None = None, published: Mapping[str
             raise ReportError(
                 f"{directory / 'predictions.csv'}: has the classes {', '.join(columns)}, {RESULT} has {', '.join(classes)}"
             )
-    starts = read_json(directory / "provenance.json", list) if (directory / "provenance.json").exists() else []
+    metrics = read_metrics(directory)
     return ReportedRun(
         directory=directory,
         name=name or " ".join(filter(None, [str(config.get("fusion", "")), "+".join(branches)])) or directory.name,
@@ -142,12 +153,24 @@ def read_run(directory: Path, *, name: str | None = None, published: Mapping[str
         classes=classes,
         config=config,
         result=result,
-        provenance=tuple(starts),
-        metrics=read_metrics(directory / "metrics.jsonl"),
+        provenance=_starts(directory),
+        metrics=metrics,
         predictions=predictions,
-        finished=len(result["runs"]) if done else len(list((directory / "finished").glob("*.json"))),
+        finished=len(result["runs"]) if done else len(metrics.kept),
         published=dict(published or {}),
     )
+
+
+def _starts(directory: Path) -> tuple[Mapping[str, Any], ...]:
+    """Every start: of earlier results in one list, of an unfinished one in a file each."""
+    listed = read_json(directory / "provenance.json", list) if (directory / "provenance.json").exists() else []
+    single = []
+    for file in sorted((directory / "starts").glob("*.json")):
+        try:
+            single.append(read_json(file))
+        except FileNotFoundError:
+            continue  # the result has just been written
+    return (*listed, *sorted(single, key=lambda start: float(start.get("started", 0))))
 
 
 def _corpus_of(directory: Path, config: Mapping[str, Any]) -> str:

@@ -1,8 +1,7 @@
-"""The files of a run directory, as they are found: whole, unfinished or torn."""
+"""The files of a run directory that are whole or an error."""
 
 import csv
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,49 +28,6 @@ class Prediction:
     """The class that the run gave."""
     probabilities: tuple[float, ...]
     """One per class, in the order of the file's columns."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class MetricsLog:
-    """The epochs of `metrics.jsonl`."""
-
-    epochs: tuple[Mapping[str, Any], ...]
-    """One per line, in the order of the file."""
-    skipped: tuple[int, ...]
-    """Numbers of lines that are no epoch, counted from 1."""
-    torn: bool
-    """Whether the last line has no end: a run that is being written, or one that was killed."""
-
-
-def read_metrics(file: Path) -> MetricsLog:
-    """Read the epochs of all runs; a line that cannot be read is counted and left out, never a reason to stop.
-
-    Args:
-        file: `metrics.jsonl`; a missing one has no epochs.
-    """
-    if not file.exists():
-        return MetricsLog(epochs=(), skipped=(), torn=False)
-    lines = file.read_bytes().split(b"\n")
-    epochs, skipped = [], []
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        epoch = _epoch(line)
-        if epoch is None:
-            skipped.append(number)
-        else:
-            epochs.append(epoch)
-    torn = bool(lines[-1].strip()) and len(lines) in skipped
-    return MetricsLog(epochs=tuple(epochs), skipped=tuple(skipped), torn=torn)
-
-
-def _epoch(line: bytes) -> Mapping[str, Any] | None:
-    try:
-        values = json.loads(line)
-    except ValueError:  # UnicodeDecodeError is one, too
-        return None
-    known = isinstance(values, dict) and {"fold", "seed", "epoch"} <= values.keys()
-    return values if known else None
 
 
 def read_predictions(file: Path) -> tuple[tuple[str, ...], tuple[Prediction, ...]]:

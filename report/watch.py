@@ -9,8 +9,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from mer.report.reported_run import RESULT
-from mer.report.run_files import read_metrics
+from mer.report.metrics_log import RESULT, read_metrics
 from mer.report.tables import counted, percent
 
 NOTE = "Validation UA in percent, mean of the class recalls. Of the test session nothing is shown."
@@ -32,19 +31,18 @@ def watch_view(directory: Path) -> RenderableType:
     Args:
         directory: of the run; one without epochs yet says so.
     """
-    log = read_metrics(directory / "metrics.jsonl")
-    ended = len(list((directory / "finished").glob("*.json")))
+    log = read_metrics(directory)
     runs: dict[tuple[str, int], list[Mapping[str, Any]]] = {}
     for epoch in log.epochs:
-        key = (str(epoch["fold"]), int(epoch["seed"]))
-        # Put last what was written last.
-        runs[key] = [*runs.pop(key, []), epoch]
-    state = "finished" if is_finished(directory) else f"training: {counted(ended, 'run')} ended" if runs else "no epoch yet"
+        runs.setdefault((epoch["fold"], epoch["seed"]), []).append(epoch)
+    ended = counted(len(log.kept) + len(log.failed), "run")
+    state = "finished" if is_finished(directory) else f"not finished, {ended} ended" if runs or log.failed else "no epoch yet"
     parts: list[RenderableType] = [Text(f"{directory.name}: {state}, {counted(len(log.epochs), 'epoch')}", style="bold")]
     if runs:
         parts.append(_runs(runs))
     if len(runs) > LATEST:
-        parts.append(Text(f"and {len(runs) - LATEST} earlier runs", style="dim"))
+        parts.append(Text(f"and {counted(len(runs) - LATEST, 'earlier run')}", style="dim"))
+    parts += [Text(f"failed: fold {fold} seed {seed}: {why}", style="red") for (fold, seed), why in log.failed.items()]
     return Group(*parts, Text(NOTE, style="dim"))
 
 

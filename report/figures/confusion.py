@@ -8,8 +8,12 @@ from matplotlib.figure import Figure
 
 from mer.report.figures.style import COLUMN, PAGE, new_figure, paper_style
 
-ACROSS = 4
-"""Matrices side by side."""
+CELL = 0.29
+"""Width of a cell that holds `100 %`, in inches."""
+LARGEST = 1.5
+"""Width of a matrix above which more of them stand side by side, in inches."""
+MOST = 2.6
+"""Width of a matrix that stands alone or with one other, in inches."""
 
 
 def confusion_figure(matrices: Mapping[str, Sequence[Sequence[int]]], classes: Sequence[str], seeds: Mapping[str, int]) -> Figure:
@@ -20,12 +24,13 @@ def confusion_figure(matrices: Mapping[str, Sequence[Sequence[int]]], classes: S
         classes: class names.
         seeds: head to its number of seeds; counts are divided by it.
     """
-    across = min(ACROSS, len(matrices))
+    room = PAGE - 0.6  # beside the names of the classes
+    across = min(len(matrices), max(1, int(room / max(LARGEST, CELL * len(classes)))))
     down = -(-len(matrices) // across)
-    width = COLUMN if across == 1 else PAGE
-    side = width / across
+    width = COLUMN if across == 1 and CELL * len(classes) < COLUMN - 0.6 else PAGE
+    side = min((width - 0.6) / across, max(MOST, CELL * len(classes)))
     with paper_style():
-        figure = new_figure(width, down * (0.95 * side + 0.15) + 0.1)
+        figure = new_figure(width, down * (side + 0.6))
         axes = figure.subplots(down, across, squeeze=False)
         for place, axis in enumerate(axes.flat):
             axis.set_visible(place < len(matrices))
@@ -42,11 +47,10 @@ def _draw(axis: Axes, counts: np.ndarray, classes: Sequence[str], *, first: bool
     sizes = counts.sum(axis=1, keepdims=True)
     shares = np.divide(counts, sizes, out=np.zeros_like(counts), where=sizes > 0)
     axis.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    small = 5.5 if len(classes) <= 4 else 4
     for row, column in np.ndindex(*counts.shape):
         colour = "white" if shares[row, column] > 0.72 else "black"
         text = f"{100 * shares[row, column]:.0f} %\n{counts[row, column]:,.0f}"
-        axis.text(column, row, text, ha="center", va="center", color=colour, fontsize=small)
+        axis.text(column, row, text, ha="center", va="center", color=colour, fontsize=5.5)
     axis.set_xticks(range(len(classes)), classes, rotation=30, ha="right", rotation_mode="anchor")
     axis.set_yticks(range(len(classes)), classes if first else [""] * len(classes))
     axis.tick_params(length=0, labelsize=6)

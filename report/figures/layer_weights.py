@@ -41,5 +41,14 @@ def layer_weights_figure(shares: Mapping[str, Sequence[Sequence[float]]], layers
         axis.set_xticks(numbers)
         axis.set_xlabel("transformer layer (number)")
         axis.set_ylabel("share in the average (%)")
-        figure.legend(loc="outside upper center", ncols=min(3, len(shares) + 1), fontsize=6)
+        handles, names = axis.get_legend_handles_labels()
+        # matplotlib puts lines before error bars: the granularities come first here, and rows of a legend are filled evenly.
+        order = [*range(1, len(names)), 0]
+        figure.legend(
+            [handles[place] for place in order],
+            [names[place] for place in order],
+            loc="outside upper center",
+            ncols=len(names) if len(names) < 4 else -(-len(names) // 2),
+            fontsize=6,
+        )
     return figure

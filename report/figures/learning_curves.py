@@ -4,17 +4,21 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from mer.report.figures.style import COLOURS, COLUMN, PAGE, new_figure, paper_style
 
 ACROSS = 4
 
 
-def learning_curves_figure(epochs: Mapping[str, Sequence[Mapping[str, Any]]]) -> Figure:
+def learning_curves_figure(
+    epochs: Mapping[str, Sequence[Mapping[str, Any]]], kept: Mapping[str, Mapping[tuple[str, int], int]]
+) -> Figure:
     """Validation UA of every run by epoch, a panel a head, a colour a test session; the dot is the epoch that was kept.
 
     Args:
-        epochs: head to the lines of its `metrics.jsonl`.
+        epochs: head to its epochs.
+        kept: head to the epoch whose weights were kept, by (fold, seed); a run that still trains has none.
     """
     across = min(ACROSS, len(epochs))
     down = -(-len(epochs) // across)
@@ -28,14 +32,17 @@ def learning_curves_figure(epochs: Mapping[str, Sequence[Mapping[str, Any]]]) ->
         shown = set()
         for place, (name, lines) in enumerate(epochs.items()):
             axis = axes.flat[place]
-            for (fold, _), run in _runs(lines).items():
+            for (fold, seed), run in _runs(lines).items():
                 label = None if fold in shown else f"session {fold}"
                 shown.add(fold)
-                scores = [100 * line["validation_ua"] for line in run]
-                axis.plot([line["epoch"] for line in run], scores, color=colour[fold], linewidth=0.6, alpha=0.8, label=label)
-                best = max(range(len(run)), key=scores.__getitem__)
-                axis.plot([run[best]["epoch"]], [scores[best]], "o", color=colour[fold], markersize=2.5)
+                scores = {line["epoch"]: 100 * line["validation_ua"] for line in run}
+                axis.plot(list(scores), list(scores.values()), color=colour[fold], linewidth=0.6, alpha=0.8, label=label)
+                # By validation loss, so it is not always the highest point.
+                best = kept.get(name, {}).get((fold, seed))
+                if best in scores:
+                    axis.plot([best], [scores[best]], "o", color=colour[fold], markersize=2.5)
             axis.set_title(name)
+            axis.xaxis.set_major_locator(MaxNLocator(5, integer=True))
             if place % across == 0:
                 axis.set_ylabel("validation UA (%)")
             if place >= len(epochs) - across:

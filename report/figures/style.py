@@ -14,6 +14,8 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 """Okabe and Ito (2008): distinct to people with any common colour blindness."""
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 GREY = "#767676"
+BAND = "#f2f2f2"
+"""Behind every second group of points."""
 DPI = 200
 SETTINGS = {
     "font.size": 7.0,

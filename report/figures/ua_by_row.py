@@ -9,6 +9,10 @@ from matplotlib.figure import Figure
 from mer.report.figures.style import COLOURS, COLUMN, GREY, new_figure, paper_style
 
 
+NEAR = 0.15
+"""Where the worst run is further above chance, chance is not drawn: it would press all points together."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class RunScore:
     """UA of one (fold, seed)."""
@@ -29,7 +33,7 @@ def ua_by_row_figure(scores: Mapping[str, Sequence[RunScore]], chance: float) ->
         chance: UA of guessing, of 1.
     """
     with paper_style():
-        figure = new_figure(COLUMN, 0.8 + 0.24 * len(scores))
+        figure = new_figure(COLUMN, max(1.8, 0.8 + 0.24 * len(scores)))
         axis = figure.subplots()
         for place, runs in enumerate(scores.values()):
             folds, seeds = _means(runs, "fold"), _means(runs, "seed")
@@ -55,7 +59,8 @@ def ua_by_row_figure(scores: Mapping[str, Sequence[RunScore]], chance: float) ->
             mean = 100 * float(np.mean([run.ua for run in runs]))
             axis.plot([mean, mean], [place - 0.32, place + 0.32], color="black", linewidth=1.6, label="mean" if first else None)
             axis.annotate(f"{mean:.1f}", (1.02, place), xycoords=("axes fraction", "data"), va="center", size=6)
-        axis.axvline(100 * chance, color=GREY, linestyle="--", linewidth=0.6, label="chance")
+        if min(run.ua for runs in scores.values() for run in runs) < chance + NEAR:
+            axis.axvline(100 * chance, color=GREY, linestyle="--", linewidth=0.6, label="chance")
         axis.set_yticks(range(len(scores)), list(scores))
         axis.set_ylim(len(scores) - 0.5, -0.5)
         axis.set_ylabel("head (granularities)")
