@@ -71,11 +71,15 @@ def report(
         if compare is not None:
             print_pair(*compare, as_json=as_json)
             return
+        from mer.commands.report_papers import with_known_figures
         from mer.report import ReportError, find_runs, group_runs
 
         if not runs:
             raise ReportError("which runs? Give run directories, or a folder of them: mer report runs")
-        groups = group_runs(find_runs(tuple(runs)), force=force)
+        found, remarks = with_known_figures(find_runs(tuple(runs)))
+        for remark in remarks:
+            say(remark, quiet)
+        groups = group_runs(found, force=force)
         for group in groups:
             notes = {run.name: run.notes for run in group.runs if run.status == "done"}
             for name, lines in notes.items():
@@ -92,7 +96,7 @@ def report(
                     group, result["table"], folder, corpus=corpus, cache=cache, audio=audio, audio_limit=audio_limit, quiet=quiet
                 )
                 written.append(str(page))
-        print_tables(results, written, table_format, as_json, chosen=reference is not None)
+        print_tables(results, written, table_format, as_json)
         for name in written:
             say(f"page      {name}", quiet)
 
@@ -106,11 +110,12 @@ def folder_name(group: "RunGroup") -> str:
 
 def one_table(group: "RunGroup", reference: str | None) -> dict[str, Any]:
     """The scores of a group and its differences from one row."""
+    from mer.commands.report_papers import beside_papers
     from mer.report import score_table
 
     comparisons, refusals = compare_group(group, reference)
     return {
-        "table": score_table(group, comparisons),
+        "table": score_table(group, comparisons, chosen=reference is not None, beside=beside_papers(group)),
         "comparisons": comparisons,
         "not_compared": refusals,
         "runs": [{"name": run.name, "directory": str(run.directory), "notes": list(run.notes)} for run in group.runs],
@@ -152,7 +157,7 @@ def answers_of(run: "ReportedRun") -> Any:
     return answers_from_table(lines, run.classes)
 
 
-def print_tables(results: list[dict[str, Any]], written: list[str], table_format: str, as_json: bool, *, chosen: bool) -> None:
+def print_tables(results: list[dict[str, Any]], written: list[str], table_format: str, as_json: bool) -> None:
     """All tables to standard output."""
     from rich.console import Group
 
@@ -166,7 +171,7 @@ def print_tables(results: list[dict[str, Any]], written: list[str], table_format
         "tables": [{**result, "table": result["table"].as_dict()} for result in results],
         "written": written,
     }
-    shown = [terminal_table(each["table"], each["comparisons"], each["not_compared"], chosen=chosen) for each in results]
+    shown = [terminal_table(each["table"], each["comparisons"], each["not_compared"]) for each in results]
     print_result(data, Group(*shown), as_json)
 
 

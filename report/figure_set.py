@@ -43,7 +43,7 @@ def figure_set(group: RunGroup, facts: Facts) -> list[NamedFigure]:
     if epochs:
         caption = (
             "Learning curves: validation UA of every run by epoch, one panel a head, one colour a test session; "
-            "the dot is the epoch whose weights were tested (of the lowest validation loss, where the settings do not say the last)."
+            "the dot is the epoch whose weights were tested (lowest validation loss, where the settings do not say the last)."
         )
         kept = {run.name: run.kept_epochs for run in group.runs}
         found.append(NamedFigure(name="learning-curves", caption=caption, figure=learning_curves_figure(epochs, kept)))

@@ -109,5 +109,6 @@ def _json(image: bytes) -> dict[str, Any] | None:
 
 
 def _damage(name: str, lines: list[int]) -> str:
-    several = len(lines) > 1
-    return f"{name}: {len(lines)} damaged {'lines were' if several else 'line was'} left out, {'first' if several else 'line'} {lines[0]}"
+    if len(lines) == 1:
+        return f"{name}: 1 damaged line was left out, line {lines[0]}"
+    return f"{name}: {len(lines)} damaged lines were left out, first {lines[0]}"

@@ -9,15 +9,19 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from mer.report.comparison_table import COMPARISONS, points, probability
+from mer.report.comparison_table import probability
 from mer.report.figure_set import NamedFigure
 from mer.report.figures import svg
+from mer.report.figures.style import COLUMN
 from mer.report.page_data import page_data, script_json, visible
+from mer.report.reported_run import ReportedRun
 from mer.report.run_group import RunGroup
 from mer.report.score_table import ScoreTable
-from mer.report.table_text import DEFINITIONS, SYNTHETIC, difference_cell
+from mer.report.table_text import DASH, SYNTHETIC, definitions, difference_cell, paper_cells
 from mer.report.tables import percent
 from mer.report.utterance_facts import Facts
+
+P_HOLM = "p (Holm) = p of the paired test over folds and seeds, corrected for the number of rows."
 
 
 def page(
@@ -40,15 +44,13 @@ def page(
     return template.render(
         title=f"{table.title}: {len(table.rows)} head{'s' if len(table.rows) != 1 else ''}",
         table=table,
-        both_papers=any(row.published_wa is not None for row in table.rows),
         difference_cell=difference_cell,
-        points=points,
+        paper_cells=paper_cells,
         probability=probability,
-        figures=[{"name": each.name, "caption": each.caption, "address": _address(each)} for each in figures],
+        figures=[_figure(each) for each in figures],
         runs=[_run(run) for run in group.runs],
         synthetic=SYNTHETIC if table.synthetic else "",
-        definitions=DEFINITIONS,
-        comparisons=COMPARISONS,
+        definitions=[*definitions(table), *([P_HOLM] if table.reference else [])],
         notes=list(notes),
         version=version,
         # Both are mer's own files; the data is escaped for a script element.
@@ -58,18 +60,22 @@ def page(
     )
 
 
-def _address(figure: NamedFigure) -> str:
-    return "data:image/svg+xml;base64," + base64.b64encode(svg(figure.figure)).decode()
+def _figure(figure: NamedFigure) -> Mapping[str, Any]:
+    address = "data:image/svg+xml;base64," + base64.b64encode(svg(figure.figure)).decode()
+    return {"name": figure.name, "caption": figure.caption, "address": address, "wide": figure.figure.get_figwidth() > COLUMN}
 
 
-def _run(run: Any) -> Mapping[str, Any]:
-    settings = {name: json.dumps(value) if not isinstance(value, str) else value for name, value in sorted(run.config.items())}
+def _run(run: ReportedRun) -> Mapping[str, Any]:
     return {
         "name": run.name,
         "status": run.status,
         "directory": str(run.directory),
         "notes": run.notes,
-        "settings": {name: visible(value) for name, value in settings.items()},
+        "parts": [
+            {"title": title, "values": {name: visible(_plain(value)) for name, value in values.items()}}
+            for title, values in (("Settings", dict(sorted(run.config.items()))), ("Data and result", _about(run)))
+            if values
+        ],
         "starts": [
             {
                 "command": visible(str(start.get("command", ""))),
@@ -79,3 +85,36 @@ def _run(run: Any) -> Mapping[str, Any]:
             for start in run.provenance
         ],
     }
+
+
+def _about(run: ReportedRun) -> dict[str, Any]:
+    """What the result says of its data and its making, as far as it does."""
+    if run.status != "done":
+        return {}
+    used, features = run.result.get("utterances", {}), run.result.get("features") or {}
+    models = {name: features[name] for name in ("speech", "text") if isinstance(features.get(name), dict)}
+    about = {
+        "corpus": run.corpus,
+        "utterances used": used.get("used"),
+        "of other labels, left out": used.get("other_labels"),
+        "failed in the extraction": used.get("failed_extraction"),
+        "runs": f"{len(run.result['runs'])} ended, {len(run.failures)} failed",
+        "device": run.result.get("device"),
+        "seconds of training": round(run.result.get("seconds", 0.0)),
+        "feature cache": run.result.get("cache_key"),
+        **{f"{name} encoder": model.get("model") for name, model in models.items()},
+        **{f"{name} encoder, revision": model.get("revision") for name, model in models.items()},
+        **{f"{name} encoder, SHA-256": model.get("weights_sha256") for name, model in models.items()},
+    }
+    return {name: value for name, value in about.items() if value is not None}
+
+
+def _plain(value: Any) -> str:
+    """A setting for people; what is not set is a dash, and what has parts is JSON."""
+    if value is None:
+        return DASH
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list) and all(isinstance(each, str | int | float) for each in value):
+        return ", ".join(map(str, value))
+    return json.dumps(value) if isinstance(value, dict | list) else str(value)

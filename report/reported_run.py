@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from mer.report.errors import ReportError
 from mer.report.metrics_log import RESULT, MetricsLog, read_metrics
@@ -43,7 +43,9 @@ class ReportedRun:
     finished: int
     """(fold, seed) that have ended."""
     published: Mapping[str, float]
-    """A paper's `ua` and `wa` in percent, where a grid says them."""
+    """A paper's `ua` and `wa` in percent, where they are known."""
+    paper: str
+    """Which paper and table they are of; empty where none is named."""
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -70,6 +72,15 @@ class ReportedRun:
         return {(str(each["fold"]), int(each["seed"])): int(each["best_epoch"]) for each in self.result["runs"]}
 
 
+class _Place(NamedTuple):
+    """A run directory, and what a grid says of it."""
+
+    directory: Path
+    name: str | None = None
+    published: Mapping[str, float] = {}
+    paper: str = ""
+
+
 def find_runs(paths: tuple[Path, ...]) -> list[ReportedRun]:
     """All runs at the given places, each once, in the order given.
 
@@ -81,18 +92,18 @@ def find_runs(paths: tuple[Path, ...]) -> list[ReportedRun]:
     """
     found: dict[Path, ReportedRun] = {}
     for path in paths:
-        for directory, name, published in _directories(path):
-            key = directory.resolve()
-            if key not in found or (published and not found[key].published):
-                found[key] = read_run(directory, name=name, published=published)
+        for place in _directories(path):
+            key = place.directory.resolve()
+            if key not in found or (place.published and not found[key].published):
+                found[key] = read_run(place.directory, name=place.name, published=place.published, paper=place.paper)
     return _with_different_names(list(found.values()))
 
 
-def _directories(path: Path) -> list[tuple[Path, str | None, dict[str, float]]]:
+def _directories(path: Path) -> list[_Place]:
     if not path.is_dir():
         raise ReportError(f"{path}: no such folder; give run directories, such as runs/NAME, or a folder of them")
     if (path / CONFIG).exists() or (path / RESULT).exists():
-        return [(path, None, {})]
+        return [_Place(path)]
     if (path / GRID).exists():
         return _of_grid(path)
     inside = sorted(folder for folder in path.iterdir() if folder.is_dir())
@@ -100,26 +111,32 @@ def _directories(path: Path) -> list[tuple[Path, str | None, dict[str, float]]]:
     singles = [folder for folder in inside if (folder / CONFIG).exists() or (folder / RESULT).exists()]
     if not singles and not grids:
         raise ReportError(f"{path}: holds no run (no {CONFIG} and no {RESULT}); give a run directory or a folder of them")
-    return [*grids, *((folder, None, {}) for folder in singles)]
+    return [*grids, *(_Place(folder) for folder in singles)]
 
 
-def _of_grid(path: Path) -> list[tuple[Path, str | None, dict[str, float]]]:
+def _of_grid(path: Path) -> list[_Place]:
     rows = []
-    for row in read_json(path / GRID)["rows"]:
+    grid = read_json(path / GRID)
+    paper = (grid.get("grid") or {}).get("paper") or ""
+    for row in grid["rows"]:
         directory = path.parent / row["directory"] if row.get("directory") else None
         if directory is not None and directory.is_dir():
             figures = {"ua": row.get("published_ua"), "wa": row.get("published_wa")}
-            rows.append((directory, row["name"], {name: value for name, value in figures.items() if value is not None}))
+            known = {name: value for name, value in figures.items() if value is not None}
+            rows.append(_Place(directory, row["name"], known, paper if known else ""))
     return rows
 
 
-def read_run(directory: Path, *, name: str | None = None, published: Mapping[str, float] | None = None) -> ReportedRun:
+def read_run(
+    directory: Path, *, name: str | None = None, published: Mapping[str, float] | None = None, paper: str = ""
+) -> ReportedRun:
     """Read one run directory; a run that is not finished gives what it has.
 
     Args:
         directory: with `config.json` or `result.json`.
         name: of the row; made of the head and its branches by default.
         published: a paper's `ua` and `wa` in percent.
+        paper: which paper and table they are of.
 
     Raises:
         ReportError: a file is damaged, or of a format that this version does not know.
@@ -158,6 +175,7 @@ def read_run(directory: Path, *, name: str | None = None, published: Mapping[str
         predictions=predictions,
         finished=len(result["runs"]) if done else len(metrics.kept),
         published=dict(published or {}),
+        paper=paper,
     )
 
 

@@ -10,8 +10,20 @@ from mer.report.run_group import RunGroup
 
 
 @dataclass(frozen=True, kw_only=True)
+class PaperScore:
+    """What a paper has for a row; shares of 1."""
+
+    published: float
+    """The paper's figure."""
+    difference: float | None
+    """Ours minus the paper's; None where ours is not there yet."""
+    noise: float | None
+    """Half-width of what two such means differ by when they differ in their seeds only; None for a single seed."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class ScoreRow:
-    """One head; shares of 1, published figures in percent."""
+    """One head; shares of 1."""
 
     name: str
     """Head and granularities."""
@@ -33,12 +45,16 @@ class ScoreRow:
     """All folds scored together, mean over seeds."""
     wa: float | None
     """Mean over folds and seeds."""
+    wa_folds: float | None
+    """Standard deviation of WA over folds."""
+    wa_seeds: float | None
+    """Standard deviation of WA over seeds."""
     wa_merged: float | None
     """All folds scored together, mean over seeds."""
-    published_ua: float | None
-    """A paper's UA in percent."""
-    published_wa: float | None
-    """A paper's WA in percent."""
+    paper_ua: PaperScore | None
+    """A paper's UA, where one is known."""
+    paper_wa: PaperScore | None
+    """A paper's WA, where one is known."""
     difference: float | None
     """UA minus that of the reference row."""
     low: float | None
@@ -63,25 +79,42 @@ class ScoreTable:
     """Whether the speech is synthetic, which has to be said beside every number."""
     reference: str | None
     """The row that `difference` is against."""
+    chosen: bool
+    """Whether that row was named beforehand; the best one otherwise, which favours it."""
+    papers: tuple[str, ...]
+    """Where the papers' figures stand: `Zhao 2022, table 1`."""
     rows: tuple[ScoreRow, ...]
     """One per head."""
 
     @property
     def published(self) -> bool:
         """Whether any row has a paper's figure beside it."""
-        return any(row.published_ua is not None or row.published_wa is not None for row in self.rows)
+        return any(row.paper_ua is not None or row.paper_wa is not None for row in self.rows)
+
+    @property
+    def published_wa(self) -> bool:
+        """Whether any row has a paper's WA beside it."""
+        return any(row.paper_wa is not None for row in self.rows)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain numbers, for JSON."""
         return {**asdict(self), "rows": [asdict(row) for row in self.rows]}
 
 
-def score_table(group: RunGroup, comparisons: Sequence[Mapping[str, Any]] = ()) -> ScoreTable:
+def score_table(
+    group: RunGroup,
+    comparisons: Sequence[Mapping[str, Any]] = (),
+    *,
+    chosen: bool = False,
+    beside: Mapping[str, Mapping[str, Mapping[str, Any]]] | None = None,
+) -> ScoreTable:
     """Collect what `result.json` files say.
 
     Args:
         group: the rows.
         comparisons: `RowComparison.as_dict()` of rows against one reference, where there are several rows.
+        chosen: whether that reference was named beforehand.
+        beside: row to `ua` and `wa` to `PublishedComparison.as_dict()`, where a paper has a figure.
     """
     compared = {str(each["row"]): each for each in comparisons}
     scores = [run.result["summary"]["all"]["ua"]["mean_of_folds"] for run in group.finished]
@@ -90,11 +123,15 @@ def score_table(group: RunGroup, comparisons: Sequence[Mapping[str, Any]] = ()) 
         title=group.title,
         synthetic=group.synthetic,
         reference=str(comparisons[0]["reference"]) if comparisons else None,
-        rows=tuple(_row(run, compared.get(run.name), best) for run in group.runs),
+        chosen=chosen,
+        papers=tuple(dict.fromkeys(run.paper for run in group.runs if run.paper)),
+        rows=tuple(_row(run, compared.get(run.name), best, (beside or {}).get(run.name, {})) for run in group.runs),
     )
 
 
-def _row(run: ReportedRun, compared: Mapping[str, Any] | None, best: float | None) -> ScoreRow:
+def _row(
+    run: ReportedRun, compared: Mapping[str, Any] | None, best: float | None, beside: Mapping[str, Mapping[str, Any]]
+) -> ScoreRow:
     done = run.status == "done"
     scores = run.result["summary"]["all"] if done else {}
     ua, wa = scores.get("ua", {}), scores.get("wa", {})
@@ -110,9 +147,11 @@ def _row(run: ReportedRun, compared: Mapping[str, Any] | None, best: float | Non
         ua_seeds=ua.get("std_seeds"),
         ua_merged=ua.get("merged"),
         wa=wa.get("mean_of_folds"),
+        wa_folds=wa.get("std_folds"),
+        wa_seeds=wa.get("std_seeds"),
         wa_merged=wa.get("merged"),
-        published_ua=run.published.get("ua"),
-        published_wa=run.published.get("wa"),
+        paper_ua=_paper(run.published.get("ua"), beside.get("ua", {})),
+        paper_wa=_paper(run.published.get("wa"), beside.get("wa", {})),
         difference=against.get("difference"),
         low=against.get("low"),
         high=against.get("high"),
@@ -120,3 +159,9 @@ def _row(run: ReportedRun, compared: Mapping[str, Any] | None, best: float | Non
         mark=mark(compared) if compared else "",
         best=done and ua.get("mean_of_folds") == best,
     )
+
+
+def _paper(published: float | None, compared: Mapping[str, Any]) -> PaperScore | None:
+    if published is None:
+        return None
+    return PaperScore(published=published / 100, difference=compared.get("difference"), noise=compared.get("noise"))

@@ -5,7 +5,7 @@ import io
 import re
 
 from mer.report.comparison_table import points
-from mer.report.score_table import ScoreRow, ScoreTable
+from mer.report.score_table import PaperScore, ScoreRow, ScoreTable
 from mer.report.tables import percent
 
 DASH = "-"
@@ -19,9 +19,15 @@ DIFFERENCE = (
     "difference = UA minus that of {reference}, in points, with its 95 % bootstrap interval over test utterances; * differs "
     "after Holm's correction in a paired test over folds and seeds, ** over folds alone too."
 )
+BEST = "The reference is the best row of this table, which favours it: to claim a difference, name one beforehand."
+PAPER = (
+    "paper = {papers}; vs paper = ours minus the paper's, in points, ± what two means of this many seeds differ by (95 %) when "
+    "they differ in their seeds only; a single seed has no ±."
+)
 CSV_COLUMNS = (
-    "name,status,utterances,runs,ua,ua_std_folds,ua_std_seeds,ua_merged,wa,wa_merged,paper_ua,paper_wa,reference,difference,low,"
-    "high,p_holm,mark,synthetic"
+    "name,status,utterances,runs,ua,ua_std_folds,ua_std_seeds,ua_merged,wa,wa_std_folds,wa_std_seeds,wa_merged,paper_ua,"
+    "paper_ua_difference,paper_ua_noise,paper_wa,paper_wa_difference,paper_wa_noise,reference,difference,low,high,p_holm,mark,"
+    "synthetic"
 ).split(",")
 LATEX_SPECIAL = {
     "\\": r"\textbackslash{}",
@@ -77,7 +83,9 @@ def csv_table(table: ScoreTable) -> str:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(CSV_COLUMNS)
     for row in table.rows:
-        shares = (row.ua, row.ua_folds, row.ua_seeds, row.ua_merged, row.wa, row.wa_merged)
+        shares = [row.ua, row.ua_folds, row.ua_seeds, row.ua_merged, row.wa, row.wa_folds, row.wa_seeds, row.wa_merged]
+        for paper in (row.paper_ua, row.paper_wa):
+            shares += [None] * 3 if paper is None else [paper.published, paper.difference, paper.noise]
         ends = (row.difference, row.low, row.high)
         writer.writerow(
             [
@@ -86,8 +94,6 @@ def csv_table(table: ScoreTable) -> str:
                 _number(row.utterances),
                 row.runs,
                 *(_hundredfold(share) for share in shares),
-                _number(row.published_ua),
-                _number(row.published_wa),
                 (table.reference or "") if row.difference is not None else "",
                 *(_hundredfold(share) for share in ends),
                 _number(row.p_holm),
@@ -100,23 +106,30 @@ def csv_table(table: ScoreTable) -> str:
 
 def _columns(table: ScoreTable) -> list[str]:
     names = ["head", "n", "UA", "± folds", "± seeds", "UA merged", "WA", "WA merged"]
-    names += ["paper UA", "paper WA"] if any(row.published_wa is not None for row in table.rows) else []
-    names += ["paper UA"] if table.published and "paper UA" not in names else []
+    names += ["paper UA", "vs paper"] if table.published else []
+    names += ["paper WA", "vs paper"] if table.published_wa else []
     return [*names, *(["difference"] if table.reference else [])]
 
 
 def _cells(table: ScoreTable, row: ScoreRow) -> list[str]:
-    names = _columns(table)
     cells = [row.name, DASH if row.utterances is None else f"{row.utterances:,}"]
     if row.status == "done":
         cells += [percent(share) for share in (row.ua, row.ua_folds, row.ua_seeds, row.ua_merged, row.wa, row.wa_merged)]
     else:
         cells += [row.status, *[DASH] * 5]
-    papers = {"paper UA": row.published_ua, "paper WA": row.published_wa}
-    cells += [DASH if papers[name] is None else f"{papers[name]:.2f}" for name in names if name in papers]
+    cells += paper_cells(row.paper_ua) if table.published else []
+    cells += paper_cells(row.paper_wa) if table.published_wa else []
     if table.reference:
         cells.append("reference" if row.name == table.reference else difference_cell(row))
     return cells
+
+
+def paper_cells(paper: PaperScore | None) -> list[str]:
+    """`75.80` and `-0.42 ±0.61`, or dashes."""
+    if paper is None:
+        return [DASH, DASH]
+    noise = "" if paper.noise is None else f" ±{percent(paper.noise)}"
+    return [percent(paper.published), f"{points(paper.difference)}{noise}"]
 
 
 def difference_cell(row: ScoreRow) -> str:
@@ -129,7 +142,17 @@ def difference_cell(row: ScoreRow) -> str:
 def _notes(table: ScoreTable) -> list[str]:
     notes = [SYNTHETIC] if table.synthetic else []
     notes += [f"{row.name}: {row.note}." for row in table.rows if row.note]
-    return [*notes, DEFINITIONS, *([DIFFERENCE.format(reference=table.reference)] if table.reference else [])]
+    return [*notes, *definitions(table)]
+
+
+def definitions(table: ScoreTable) -> list[str]:
+    """What the numbers of a table mean."""
+    found = [DEFINITIONS]
+    if table.published:
+        found.append(PAPER.format(papers="; ".join(table.papers) or "the figures of the grid"))
+    if table.reference:
+        found += [DIFFERENCE.format(reference=table.reference), *([] if table.chosen else [BEST])]
+    return found
 
 
 def _markdown(text: str) -> str:

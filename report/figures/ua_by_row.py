@@ -8,7 +8,6 @@ from matplotlib.figure import Figure
 
 from mer.report.figures.style import COLOURS, COLUMN, GREY, new_figure, paper_style
 
-
 NEAR = 0.15
 """Where the worst run is further above chance, chance is not drawn: it would press all points together."""
 

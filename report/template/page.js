@@ -3,6 +3,7 @@
   const data = JSON.parse(document.getElementById("data").textContent);
   const { classes, heads, utterances } = data;
   const PAGE = 100;
+  const SIDE_BY_SIDE = 4;
   const PEAKS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
   const field = (name) => document.getElementById("f-" + name);
   const list = document.getElementById("list");
@@ -37,6 +38,8 @@
     if (any) select.append(new Option("any", ""));
     for (const [value, text] of values) select.append(new Option(text, value));
   };
+  // Heads that a row shows: all of a few, of many the chosen one.
+  const listed = () => (heads.length > SIDE_BY_SIDE ? [Number(field("head").value || 0)] : heads.map((_, place) => place));
   const byClass = classes.map((name, place) => [place, name]);
   const distinct = (key) => [...new Set(utterances.map((one) => one[key]).filter(Boolean))].sort().map((value) => [value, value]);
   choices("label", byClass, true);
@@ -82,14 +85,15 @@
     return order ? result.sort(order) : result;
   };
 
+  const lengthOf = (one) => one.d || Math.max(1, ...(one.w || []).map((word) => word[2]));
+  const seconds = (hundredths) => (hundredths / 100).toFixed(2);
   const waveform = (one) => {
-    const [width, height, middle] = [1000, 120, 62];
-    const length = one.d || Math.max(1, ...(one.w || []).map((word) => word[2]));
+    const [width, height, middle] = [1000, 80, 40];
+    const length = lengthOf(one);
     const picture = draw("svg", { viewBox: `0 0 ${width} ${height}`, preserveAspectRatio: "none", role: "img" });
     const at = (time) => (width * time) / length;
-    picture.append(draw("title", {}, `Waveform of ${one.i}, ${(length / 100).toFixed(2)} s, with ${(one.w || []).length} words and ${(one.f || []).length} phones`));
+    picture.append(draw("title", {}, `Waveform of ${one.i}, ${seconds(length)} s, with ${(one.w || []).length} words and ${(one.f || []).length} phones`));
     for (const [, start, end] of one.w || []) picture.append(draw("rect", { class: "band", x: at(start), y: 0, width: Math.max(1, at(end) - at(start)), height }));
-    for (const [, start] of one.f || []) picture.append(draw("line", { class: "tick", x1: at(start), x2: at(start), y1: height - 16, y2: height }));
     const peaks = one.p || "";
     const step = width / Math.max(1, peaks.length);
     [...peaks].forEach((peak, place) => {
@@ -98,18 +102,60 @@
     });
     return picture;
   };
+  // Words, phones and seconds on one axis with the waveform; what is too narrow to be read is in the list below.
+  const track = (one) => {
+    const length = lengthOf(one);
+    const whole = make("div", "track");
+    const lane = (name, pieces) => {
+      const row = make("div", name);
+      row.setAttribute("aria-hidden", "true");
+      for (const [text, start, end] of pieces) {
+        const piece = make("span", "", text);
+        piece.style.left = (100 * start) / length + "%";
+        piece.style.width = (100 * (end - start)) / length + "%";
+        piece.title = `${text} ${seconds(start)}-${seconds(end)} s`;
+        row.append(piece);
+      }
+      whole.append(row);
+    };
+    if (one.w) lane("words", one.w);
+    whole.append(waveform(one));
+    if (one.f) lane("phones", one.f.map(([phone, start], place) => [phone, start, place + 1 < one.f.length ? one.f[place + 1][1] : length]));
+    const step = length <= 300 ? 50 : length <= 1000 ? 100 : 500;
+    const row = make("div", "times");
+    row.setAttribute("aria-hidden", "true");
+    for (let time = 0; time < length; time += step) {
+      const tick = make("span", "", time / 100 + " s");
+      tick.style.left = (100 * time) / length + "%";
+      row.append(tick);
+    }
+    whole.append(row);
+    return whole;
+  };
   const segments = (one) => {
-    const words = make("p", "small", "Words: ");
-    words.append((one.w || []).map(([word, start, end]) => `${word} ${(start / 100).toFixed(2)}-${(end / 100).toFixed(2)}`).join(" · "));
+    const words = make("p", "small", "Words (s): ");
+    words.append(one.w.map(([word, start, end]) => `${word} ${seconds(start)}-${seconds(end)}`).join(" · "));
     return words;
+  };
+  // A line that moves with the recording; a click plays from there.
+  const follow = (audio, whole, length) => {
+    const line = make("i");
+    whole.append(line);
+    audio.addEventListener("timeupdate", () => { line.style.left = (10000 * audio.currentTime) / length + "%"; });
+    whole.addEventListener("click", (event) => {
+      const frame = whole.getBoundingClientRect();
+      audio.currentTime = (length / 100) * ((event.clientX - frame.left) / frame.width);
+      audio.play().catch(() => {});
+    });
   };
 
   const details = (one) => {
     const box = make("div", "open");
     box.append(make("p", "said", one.t === undefined ? "(no transcript at hand)" : one.t));
-    const about = [["session", one.s], ["speaker", one.k], ["style", one.y], ["length", one.d === undefined ? "" : (one.d / 100).toFixed(2) + " s"], ["label", classes[one.l]]];
+    const about = [["session", one.s], ["speaker", one.k], ["style", one.y], ["length", one.d === undefined ? "" : seconds(one.d) + " s"], ["label", classes[one.l] + " (bold below)"]];
     box.append(make("p", "small", about.filter((pair) => pair[1]).map((pair) => pair.join(" ")).join(", ")));
-    if (one.p || one.w) box.append(waveform(one));
+    const whole = one.p || one.w ? track(one) : null;
+    if (whole) box.append(whole);
     if (one.w) box.append(segments(one));
     if (one.a) {
       const audio = make("audio");
@@ -122,14 +168,18 @@
       play.addEventListener("click", () => (audio.paused ? audio.play().catch(() => { play.textContent = "Cannot be played: the file is not there"; }) : audio.pause()));
       audio.addEventListener("play", () => { play.textContent = "Pause"; });
       audio.addEventListener("pause", () => { play.textContent = "Play"; });
-      box.append(play, audio);
+      const sound = make("div", "sound");
+      sound.append(play, audio);
+      box.append(sound);
+      if (whole) follow(audio, whole, lengthOf(one));
     }
     const all = make("div", "heads");
     heads.forEach((name, place) => {
       if (!one.h[place]) return;
       const part = make("div");
       const right = one.said[place] === one.l;
-      part.append(make("h3", right ? "right" : "wrong", `${right ? "✓" : "✗"} ${name}: ${classes[one.said[place]]} (${one.r[place]} seeds right)`));
+      part.append(make("h3", right ? "right" : "wrong", `${right ? "✓" : "✗"} ${name}: ${classes[one.said[place]]}`));
+      part.append(make("p", "small", `${one.r[place]} seeds right`));
       one.h[place].forEach((share, each) => {
         const bar = make("div", each === one.l ? "bar label" : "bar");
         const field = make("i");
@@ -153,26 +203,36 @@
   };
   const item = (one) => {
     const entry = make("li");
-    const button = make("button", "row");
+    const button = make("button", "row columns");
     button.type = "button";
     button.setAttribute("aria-expanded", "false");
     button.append(make("span", "id", one.i), make("span", "", classes[one.l]), make("span", "text", one.t || ""));
     const answers = make("span", "answers");
-    if (heads.length <= 4) {
-      one.said.forEach((said, place) => {
-        if (said === null) return;
-        const answer = make("span", said === one.l ? "right" : "wrong", (said === one.l ? "✓ " : "✗ ") + classes[said] + " ");
-        answer.title = heads[place];
-        answers.append(answer);
-      });
-    } else {
+    for (const place of listed()) {
+      const said = one.said[place];
+      const right = said === one.l;
+      const text = said === null ? "-" : `${right ? "✓" : "✗"} ${classes[said]} ${Math.round(one.h[place][said] / 10)} %`;
+      const answer = make("span", said === null ? "" : right ? "right" : "wrong", text);
+      answer.title = heads[place];
+      answers.append(answer);
+    }
+    if (heads.length > SIDE_BY_SIDE) {
       const tested = one.said.filter((said) => said !== null).length;
-      answers.append(make("span", one.wrong ? "wrong" : "right", `${tested - one.wrong}/${tested} right`));
+      answers.append(make("span", "", `${tested - one.wrong} of ${tested} right`));
     }
     button.append(answers);
     button.addEventListener("click", () => toggle(button, one));
     entry.append(button);
     return entry;
+  };
+  const nameColumns = () => {
+    const names = document.getElementById("names");
+    const answers = make("span", "answers");
+    for (const place of listed()) answers.append(make("span", "", heads[place]));
+    if (heads.length > SIDE_BY_SIDE) answers.append(make("span", "", "all heads"));
+    box.style.setProperty("--heads", answers.childElementCount);
+    names.replaceChildren(make("span", "", "utterance"), make("span", "", "label"), make("span", "text", "transcript"), answers);
+    names.hidden = heads.length === 0;
   };
   const extend = () => {
     const part = document.createDocumentFragment();
@@ -185,6 +245,7 @@
   const refresh = () => {
     found = filtered();
     shown = 0;
+    nameColumns();
     list.replaceChildren();
     box.scrollTop = 0;
     extend();
@@ -251,7 +312,7 @@
 
   const theme = document.getElementById("theme");
   const dark = () => document.documentElement.dataset.theme ? document.documentElement.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
-  const sayTheme = () => theme.setAttribute("aria-pressed", String(dark()));
+  const sayTheme = () => { theme.textContent = dark() ? "Light" : "Dark"; };
   theme.addEventListener("click", () => { document.documentElement.dataset.theme = dark() ? "light" : "dark"; sayTheme(); });
   sayTheme();
   refresh();

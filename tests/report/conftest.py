@@ -77,6 +77,7 @@ def result_of(
                 "seed": seed,
                 "ua": ua_and_wa(LABELS[fold], full(said))[0],
                 "wa": ua_and_wa(LABELS[fold], full(said))[1],
+                "best_epoch": 2,
                 "layer_shares": {"F": [0.4 + 0.1 * seed, 0.6 - 0.1 * seed]},
             }
             for (fold, seed), said in answers.items()
@@ -110,18 +111,20 @@ def write_run(
     classes: Sequence[str] = CLASSES,
     finished: bool = True,
 ) -> Path:
-    """Write a run directory in the files and formats of `mer train-head`; the probability of what was said is 0.8."""
+    """Write a run directory in the files and formats of `mer train-head`; the probability of what was said is 0.8.
+
+    One that is not finished has ended its first (fold, seed), and trains the others.
+    """
     folder.mkdir(parents=True)
     config = {"fusion": fusion, "granularities": list(branches), "hidden": 128}
     (folder / "config.json").write_text(json.dumps({"format": 1, "config": {**config, "branches": list(branches)}}))
-    start = {"command": "mer train-head <b>", "device": "cpu", "versions": {"python": "3.11.7"}}
+    start = {"command": "mer train-head <b>", "device": "cpu", "versions": {"python": "3.11.7"}, "started": 1.0}
+    if not finished:
+        write_unfinished(folder, list(answers), start)
+        return folder
     (folder / "provenance.json").write_text(json.dumps([start]))
     lines = [json.dumps(epoch(fold, seed, number)) for fold, seed in answers for number in (1, 2, 3)]
     (folder / "metrics.jsonl").write_text("\n".join(lines) + "\n")
-    if not finished:
-        (folder / "finished").mkdir()
-        (folder / "finished" / "fold1-seed0.json").write_text("{}")
-        return folder
     with (folder / "predictions.csv").open("w", newline="") as stream:
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow(["fold", "seed", "id", "label", "prediction", *classes])
@@ -133,6 +136,20 @@ def write_run(
     result = result_of(answers, corpus, synthetic, config, classes)
     (folder / "result.json").write_text(json.dumps(result))
     return folder
+
+
+def write_unfinished(folder: Path, runs: Sequence[tuple[str, int]], start: Mapping[str, Any]) -> None:
+    """What a run directory holds while it trains: the first run has ended, of the others there are epochs."""
+    for name in ("starts", "finished", "running"):
+        (folder / name).mkdir()
+    (folder / "starts" / "0a.json").write_text(json.dumps(start))
+    (fold, seed), *others = runs
+    epochs = [{k: v for k, v in epoch(fold, seed, number).items() if k not in ("fold", "seed")} for number in (1, 2, 3)]
+    ended = {"fold": fold, "seed": seed, "best_epoch": 2, "epochs": epochs}
+    (folder / "finished" / f"fold{fold}-seed{seed}.json").write_text(json.dumps(ended))
+    for fold, seed in others:
+        lines = [json.dumps(epoch(fold, seed, number)) + "\n" for number in (1, 2)]
+        (folder / "running" / f"fold{fold}-seed{seed}.jsonl").write_text("".join(lines))
 
 
 @pytest.fixture

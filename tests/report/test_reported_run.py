@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from mer.report import ReportError, find_runs, group_runs, read_run
-from mer.report.run_files import read_metrics, read_predictions
+from mer.report.run_files import read_predictions
 
 ANSWERS = {("1", 0): "aasa", ("2", 0): "aass"}
 Make = Callable[..., Path]
@@ -29,34 +29,8 @@ def test_a_run_is_taken_once_however_often_it_is_given(two_runs: Path) -> None:
 def test_a_run_that_is_not_finished_gives_what_it_has(tmp_path: Path, make_run: Make) -> None:
     run = read_run(make_run(tmp_path / "tiny-linear-T-1", ANSWERS, finished=False))
     assert (run.status, run.corpus, run.finished, run.classes) == ("unfinished", "tiny", 1, ())
-    assert run.notes == ("not finished: 1 runs have ended, 6 epochs are logged",)
-
-
-@pytest.mark.parametrize("cut", [1, 20, 80])
-def test_a_torn_last_line_is_left_out_and_said(tmp_path: Path, make_run: Make, cut: int) -> None:
-    folder = make_run(tmp_path / "run", ANSWERS)
-    log = folder / "metrics.jsonl"
-    log.write_bytes(log.read_bytes()[: -1 - cut])
-    run = read_run(folder)
-    assert len(run.metrics.epochs) == 5
-    assert run.metrics.torn
-    assert run.notes == ("metrics.jsonl: the last line is torn and was left out",)
-
-
-def test_a_last_line_that_only_lacks_its_end_counts(tmp_path: Path, make_run: Make) -> None:
-    log = make_run(tmp_path / "run", ANSWERS) / "metrics.jsonl"
-    log.write_bytes(log.read_bytes()[:-1])
-    assert (len(read_metrics(log).epochs), read_metrics(log).torn) == (6, False)
-
-
-def test_damage_inside_the_log_is_counted(tmp_path: Path, make_run: Make) -> None:
-    folder = make_run(tmp_path / "run", ANSWERS)
-    lines = (folder / "metrics.jsonl").read_bytes().splitlines()
-    lines[1], lines[3] = b"\xff\xfe\x00", b"[1]"
-    (folder / "metrics.jsonl").write_bytes(b"\n".join(lines) + b"\n")
-    run = read_run(folder)
-    assert len(run.metrics.epochs) == 4
-    assert run.notes == ("metrics.jsonl: 2 damaged lines were left out, first 2",)
+    assert run.notes == ("not finished: 1 run has ended, 5 epochs logged",)
+    assert [start["command"] for start in run.provenance] == ["mer train-head <b>"]
 
 
 def test_a_cut_prediction_is_an_error_that_names_its_line(tmp_path: Path, make_run: Make) -> None:
@@ -101,9 +75,9 @@ def test_a_grid_names_its_rows_and_what_the_paper_has(two_runs: Path) -> None:
         {"name": "text alone", "directory": "tiny-linear-T-11111111", "published_ua": 68.12, "published_wa": None},
         {"name": "pending", "published_ua": 1.0},
     ]
-    (two_runs / "tiny-grid" / "grid.json").write_text(json.dumps({"rows": rows}))
+    (two_runs / "tiny-grid" / "grid.json").write_text(json.dumps({"grid": {"paper": "Nobody 2000, table 7"}, "rows": rows}))
     (only,) = find_runs((two_runs / "tiny-grid",))
-    assert (only.name, only.published) == ("text alone", {"ua": 68.12})
+    assert (only.name, only.published, only.paper) == ("text alone", {"ua": 68.12}, "Nobody 2000, table 7")
     assert {run.name: dict(run.published) for run in find_runs((two_runs,))} == {"text alone": {"ua": 68.12}, "late F+T": {}}
 
 

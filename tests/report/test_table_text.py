@@ -8,7 +8,7 @@ from rich.console import Console
 
 from mer.report import ReportedRun, csv_table, find_runs, group_runs, latex_table, markdown_table, score_table, terminal_table
 from mer.report.score_table import ScoreTable
-from mer.report.table_text import DEFINITIONS, DIFFERENCE
+from mer.report.table_text import BEST, DEFINITIONS, DIFFERENCE
 
 AGAINST: dict[str, Any] = {
     "row": "linear T",
@@ -30,15 +30,16 @@ AGAINST: dict[str, Any] = {
 #   merged, seed 0: (1 + 2/3)/2 = 5/6, seed 1: 1 = 91.67; WA (3/4 + 3)/4 = 93.75, merged (7/8 + 1)/2 = 93.75
 LATE = ["93.75", "8.84", "8.84", "91.67", "93.75", "93.75"]
 LINEAR = ["70.83", "5.89", "11.79", "73.33", "75.00", "75.00"]
-NOTES = [DEFINITIONS, DIFFERENCE.format(reference="late F+T")]
+NOTES = [DEFINITIONS, DIFFERENCE.format(reference="late F+T"), BEST]
+BESIDE = {"linear T": {"ua": {"difference": 0.0271333, "noise": 0.0061}, "wa": {"difference": 0.045, "noise": None}}}
 
 
-def table_of(folder: Path, *comparisons: dict[str, Any], **changes: Any) -> ScoreTable:
+def table_of(folder: Path, *comparisons: dict[str, Any], chosen: bool = False, **changes: Any) -> ScoreTable:
     from dataclasses import replace
 
     runs: list[ReportedRun] = find_runs((folder,))
     (group,) = group_runs([replace(run, **changes) if run.name == "linear T" else run for run in runs])
-    return score_table(group, comparisons)
+    return score_table(group, comparisons, chosen=chosen, beside=BESIDE)
 
 
 def test_markdown_holds_the_numbers_worked_out_by_hand(two_runs: Path) -> None:
@@ -54,6 +55,8 @@ def test_markdown_holds_the_numbers_worked_out_by_hand(two_runs: Path) -> None:
             NOTES[0],
             "",
             NOTES[1].replace("*", r"\*"),
+            "",
+            NOTES[2],
             "",
         ]
     )
@@ -93,9 +96,15 @@ def test_csv_has_full_precision_in_percent(two_runs: Path) -> None:
         "ua_std_seeds": "11.78511302",
         "ua_merged": "73.33333333",
         "wa": "75",
+        "wa_std_folds": "0",
+        "wa_std_seeds": "0",
         "wa_merged": "75",
         "paper_ua": "68.12",
+        "paper_ua_difference": "2.71333",
+        "paper_ua_noise": "0.61",
         "paper_wa": "",
+        "paper_wa_difference": "",
+        "paper_wa_noise": "",
         "reference": "late F+T",
         "difference": "-22.91666667",
         "low": "-50",
@@ -107,28 +116,49 @@ def test_csv_has_full_precision_in_percent(two_runs: Path) -> None:
     assert (late["reference"], late["difference"], late["mark"]) == ("", "", "")
 
 
-def test_the_terminal_fits_80_columns_and_has_the_same_numbers(two_runs: Path) -> None:
-    table = table_of(two_runs, AGAINST, published={"ua": 68.12, "wa": 70.5})
+def printed(table: ScoreTable) -> list[str]:
     console = Console(file=io.StringIO(), width=80, color_system=None)
-    console.print(terminal_table(table, [AGAINST], {"odd one": "other utterances"}, chosen=False))
+    console.print(terminal_table(table, [AGAINST], {"odd one": "other utterances"}))
     assert isinstance(console.file, io.StringIO)
-    lines = console.file.getvalue().splitlines()
+    return console.file.getvalue().splitlines()
+
+
+def test_the_terminal_fits_80_columns_and_has_the_same_numbers(two_runs: Path) -> None:
+    lines = printed(table_of(two_runs, AGAINST, published={"ua": 68.12}, paper="Nobody 2000, table 7"))
     assert [line.split() for line in lines if line.startswith("late F+T")] == [["late", "F+T", "8", *LATE, "-", "-"]]
-    assert [line.split() for line in lines if line.startswith("linear T")] == [["linear", "T", "8", *LINEAR, "68.12", "70.50"]]
+    shown = [line.split() for line in lines if line.startswith("linear T")]
+    assert shown == [["linear", "T", "8", *LINEAR, "68.12", "+2.71", "±0.61"]]
     text = " ".join(" ".join(lines).split())
+    assert "paper = Nobody 2000, table 7; vs paper = ours minus the paper's" in text
     assert "The reference is the best row of this table" in text
     assert "not compared: odd one: other utterances" in text
+
+
+def test_a_reference_that_was_named_is_not_said_to_be_the_best(two_runs: Path) -> None:
+    table = table_of(two_runs, AGAINST, chosen=True)
+    for text in (" ".join(printed(table)), markdown_table(table), latex_table(table)):
+        assert "which favours it" not in text
+
+
+def test_where_a_paper_has_both_measures_the_terminal_has_a_line_for_each(two_runs: Path) -> None:
+    lines = printed(table_of(two_runs, AGAINST, published={"ua": 68.12, "wa": 70.5}))
+    place = next(number for number, line in enumerate(lines) if line.startswith("linear T"))
+    ua, wa = lines[place : place + 2]
+    assert ua.split() == ["linear", "T", "8", "UA", *LINEAR[:4], "68.12", "+2.71", "±0.61"]
+    assert wa.split() == ["WA", LINEAR[4], "0.00", "0.00", LINEAR[5], "70.50", "+4.50"]
+    assert max(map(len, lines)) <= 80
 
 
 def test_the_papers_figures_have_columns_where_there_are_any(two_runs: Path) -> None:
     assert "paper" not in markdown_table(table_of(two_runs))
     ua = markdown_table(table_of(two_runs, published={"ua": 68.12}))
-    assert "| WA merged | paper UA |" in ua
-    assert f"| {LINEAR[-1]} | 68.12 |\n" in ua
-    assert f"| {LATE[-1]} | - |\n" in ua
+    assert "| WA merged | paper UA | vs paper |" in ua
+    assert f"| {LINEAR[-1]} | 68.12 | +2.71 ±0.61 |\n" in ua
+    assert f"| {LATE[-1]} | - | - |\n" in ua
     both = markdown_table(table_of(two_runs, published={"ua": 68.12, "wa": 70.5}))
-    assert "| paper UA | paper WA |" in both
-    assert "| 68.12 | 70.50 |" in both
+    assert "| paper UA | vs paper | paper WA | vs paper |" in both
+    assert "| 68.12 | +2.71 ±0.61 | 70.50 | +4.50 |" in both
+    assert r"& 68.12 & +2.71 $\pm$0.61 \\" in latex_table(table_of(two_runs, published={"ua": 68.12}))
 
 
 def test_synthetic_speech_is_said_in_every_format(two_runs: Path) -> None:
@@ -142,7 +172,7 @@ def test_an_unfinished_row_is_shown_as_such(two_runs: Path) -> None:
     (two_runs / "tiny-linear-T-11111111" / "result.json").unlink()
     table = table_of(two_runs)
     assert "| linear T | - | unfinished | - | - | - | - | - |" in markdown_table(table)
-    assert "linear T: not finished: 0 runs have ended, 12 epochs are logged." in markdown_table(table)
+    assert "linear T: not finished: 0 runs have ended, 0 epochs logged." in markdown_table(table)
     assert r"linear T & - & unfinished & -" in latex_table(table)
     assert [row["ua"] for row in csv.DictReader(io.StringIO(csv_table(table)))][1] == ""
 

@@ -1,5 +1,6 @@
 import io
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -17,21 +18,31 @@ def shown(folder: Path) -> str:
     return console.file.getvalue()
 
 
-def test_every_run_has_its_last_epoch_and_its_best(tmp_path: Path) -> None:
-    scores = {("1", 0): (0.4, 0.7, 0.6), ("2", 0): (0.25, 0.5)}
+def train(folder: Path, fold: str, seed: int, *scores: float, torn: str = "") -> Path:
+    """What a run that trains has written so far."""
+    (folder / "running").mkdir(exist_ok=True)
     lines = [
         json.dumps({"fold": fold, "seed": seed, "epoch": place, "train_loss": 1.25, "validation_loss": 1.5, "validation_ua": ua})
-        for (fold, seed), each in scores.items()
-        for place, ua in enumerate(each, start=1)
+        for place, ua in enumerate(scores, start=1)
     ]
-    (tmp_path / "metrics.jsonl").write_text("\n".join([*lines, '{"fold": "2", "se']))
+    file = folder / "running" / f"fold{fold}-seed{seed}.jsonl"
+    file.write_text("\n".join([*lines, torn]))
+    return file
+
+
+def test_every_run_has_its_last_epoch_and_its_best(tmp_path: Path) -> None:
+    train(tmp_path, "1", 0, 0.4, 0.7, 0.6)
+    train(tmp_path, "2", 0, 0.25, 0.5, torn='{"fold": "2", "se')
     (tmp_path / "finished").mkdir()
-    (tmp_path / "finished" / "fold1-seed0.json").touch()
+    epochs = [{"epoch": 1, "train_loss": 1.0, "validation_loss": 2.0, "validation_ua": 0.3}]
+    ended = {"fold": "3", "seed": 0, "best_epoch": 1, "epochs": epochs}
+    (tmp_path / "finished" / "fold3-seed0.json").write_text(json.dumps(ended))
     text = shown(tmp_path)
-    assert f"{tmp_path.name}: training: 1 run ended, 5 epochs" in text
+    assert f"{tmp_path.name}: not finished, 1 run ended, 6 epochs" in text
     rows = [line.split() for line in text.splitlines()]
     assert ["1", "0", "3", "1.250", "1.500", "60.00", "70.00", "▁█▆"] in rows
     assert ["2", "0", "2", "1.250", "1.500", "50.00", "50.00", "▁█"] in rows
+    assert ["3", "0", "1", "1.000", "2.000", "30.00", "30.00", "▄"] in rows
     assert not is_finished(tmp_path)
     (tmp_path / "result.json").touch()
     assert "finished" in shown(tmp_path)
@@ -41,13 +52,21 @@ def test_before_the_first_epoch_it_says_so(tmp_path: Path) -> None:
     assert "no epoch yet, 0 epochs" in shown(tmp_path)
 
 
+def test_a_run_that_ended_without_a_number_is_said(tmp_path: Path) -> None:
+    (tmp_path / "failed").mkdir()
+    (tmp_path / "failed" / "fold1-seed0.json").write_text(json.dumps({"fold": "1", "seed": 0, "reason": "loss is nan [red]"}))
+    text = shown(tmp_path)
+    assert "not finished, 1 run ended" in text
+    assert "failed: fold 1 seed 0: loss is nan [red]" in text
+
+
 def test_the_runs_that_moved_last_are_shown(tmp_path: Path) -> None:
-    lines = [{"fold": "1", "seed": seed, "epoch": 1, "validation_ua": 0.5} for seed in range(14)]
-    lines.append({"fold": "1", "seed": 0, "epoch": 2, "validation_ua": 0.5})
-    (tmp_path / "metrics.jsonl").write_text("\n".join(map(json.dumps, lines)) + "\n")
+    for seed in range(14):
+        # The first was written last.
+        os.utime(train(tmp_path, "1", seed, 0.5), ns=(0, 10**9 * ((seed - 1) % 14)))
     rows = [line.split()[:3] for line in shown(tmp_path).splitlines() if line.strip().startswith("1 ")]
-    assert rows[-1] == ["1", "0", "2"]
-    assert len(rows) == 12
+    assert rows[-1] == ["1", "0", "1"]
+    assert [row[1] for row in rows[:-1]] == [str(seed) for seed in range(3, 14)]
     assert "and 2 earlier runs" in shown(tmp_path)
 
 
