@@ -202,10 +202,12 @@ def follow(directory: Path) -> None:
     from rich.live import Live
 
     from mer.report import ReportError
+    from mer.report.reported_run import CONFIG
     from mer.report.watch import is_finished, watch_view
 
-    if not directory.is_dir():
-        raise ReportError(f"{directory}: no such run directory; give the one that is being written, such as runs/NAME")
+    if not (directory / CONFIG).exists() and not is_finished(directory):
+        problem = f"holds no run (no {CONFIG})" if directory.is_dir() else "no such run directory"
+        raise ReportError(f"{directory}: {problem}; give the one that is being written, such as runs/NAME")
     console = Console(highlight=False)
     if not console.is_terminal:
         console.print(watch_view(directory))

@@ -1,7 +1,12 @@
 """`mer report` as a person meets it."""
 
 import json
+import os
 import re
+import select
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -147,6 +152,86 @@ def test_a_torn_log_is_said_and_no_reason_to_stop(two_runs: Path) -> None:
     assert "linear T: metrics.jsonl: the last line is torn and was left out" in done.stderr
 
 
+def test_without_a_corpus_the_page_has_what_the_cache_of_the_runs_knows(
+    two_runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mer.cache import CacheFolder, Units, UtteranceRecord, build_shard
+
+    spec = {
+        "format_version": 1,
+        "corpus": {"name": "tiny", "kind": "manifest", "synthetic": False},
+        "granularities": ["T"],
+        "layers": {"speech": [1], "text": [1]},
+        "dim": {"speech": 2, "text": 2},
+        "storage": {"dtype": "float16"},
+        "speech": {"model": "s"},
+        "text": {"model": "t"},
+    }
+    about = {"label": "angry", "dialogue": "d", "style": "scripted", "alignment": "corpus", "fingerprint": "0" * 64}
+    records = [
+        UtteranceRecord(id=name, speaker=f"who {name}", session="1", text=f"<i>{name}", seconds=1.5, **about)
+        for name in ("u1", "u2", "never tested")
+    ]
+    units = {"T": Units(data=np.zeros((1, 1, 2), dtype=np.float16), span=None, labels=None)}
+    folder = CacheFolder.create(tmp_path / "features", spec)
+    folder.commit("session1-000", build_shard(spec, [(record, units) for record in records], ()), {"host": "test"})
+    # A cache of other features lies beside it, and one that cannot be read.
+    CacheFolder.create(tmp_path / "features", spec | {"text": {"model": "other"}})
+    (tmp_path / "features" / "tiny" / "000000000000").mkdir()
+    for file in two_runs.glob("*/result.json"):
+        file.write_text(json.dumps(json.loads(file.read_text()) | {"cache_key": folder.key}))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MER_CORPUS", raising=False)
+    done = run(app, ["report", str(two_runs), "--to", "out", "--cache", "features"])
+    assert done.exit_code == 0, done.output
+    first, _, third, *_ = page_utterances(tmp_path / "out" / "index.html")
+    assert (first["i"], first["t"], first["k"], first["y"], first["d"]) == ("u1", "<i>u1", "who u1", "scripted", 150)
+    assert (third["i"], "t" in third, third["s"]) == ("u3", False, "1")
+    text = (tmp_path / "out" / "index.html").read_text()
+    assert "Transcripts are from the feature cache" in text
+    assert "never tested" not in text
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="has no pseudo-terminals")
+@pytest.mark.parametrize("ending", ["result", "interrupt"])
+def test_a_run_is_watched_on_a_terminal_until_it_is_finished(tmp_path: Path, make_run: Make, ending: str) -> None:
+    import pty
+
+    folder = make_run(tmp_path / "tiny-linear-T-1", {("1", 0): "aass", ("2", 0): "aass"}, finished=False)
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "mer.cli", "report", "--watch", str(folder)]
+    env = os.environ | {"TERM": "xterm", "COLUMNS": "80"}
+    process = subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, env=env, start_new_session=True)
+    os.close(theirs)
+    seen = ""
+
+    def until(text: str) -> None:
+        nonlocal seen
+        while text not in seen:
+            assert select.select([ours], [], [], 60)[0], seen
+            seen += os.read(ours, 65536).decode()
+
+    try:
+        until("not finished, 1 run ended, 5 epochs")
+        with (folder / "running" / "fold2-seed0.jsonl").open("a") as lines:
+            lines.write('{"fold": "2", "seed": 0, "epoch": 3, "validation_ua": 0.97}\n{"fold": "2", "se')
+        until("not finished, 1 run ended, 6 epochs")
+        until("97.00")
+        if ending == "result":
+            (folder / "result.json").write_text("{}")
+            until("finished, 0 epochs")
+        else:
+            os.killpg(process.pid, signal.SIGINT)
+        code = process.wait(timeout=60)
+        assert code == {"result": 0, "interrupt": 130}[ending]
+        assert (folder / "result.json").exists() == (ending == "result")
+    finally:
+        process.kill()
+        process.wait()
+        os.close(ours)
+
+
 def test_a_finished_run_is_watched_once(two_runs: Path) -> None:
     done = run(app, ["report", "--watch", str(two_runs / "tiny-linear-T-11111111")])
     assert done.exit_code == 0
@@ -162,6 +247,7 @@ def test_a_finished_run_is_watched_once(two_runs: Path) -> None:
         (["RUNS", "--audio", "loud"], "expected one of link, embed, none"),
         (["RUNS", "--reference", "best"], "there is no finished row 'best'; expected one of 'late F+T', 'linear T'"),
         (["--watch", "nowhere"], "nowhere: no such run directory"),
+        (["--watch", "RUNS"], "holds no run (no config.json); give the one that is being written"),
         (["--compare", "RUNS", "nowhere"], "nowhere: no such folder"),
         (["--compare", "RUNS/tiny-linear-T-11111111", "RUNS/tiny-linear-T-11111111"], "takes two run directories"),
     ],

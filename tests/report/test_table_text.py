@@ -31,7 +31,9 @@ AGAINST: dict[str, Any] = {
 LATE = ["93.75", "8.84", "8.84", "91.67", "93.75", "93.75"]
 LINEAR = ["70.83", "5.89", "11.79", "73.33", "75.00", "75.00"]
 NOTES = [DEFINITIONS, DIFFERENCE.format(reference="late F+T"), BEST]
-BESIDE = {"linear T": {"ua": {"difference": 0.0271333, "noise": 0.0061}, "wa": {"difference": 0.045, "noise": None}}}
+BESIDE: dict[str, dict[str, dict[str, Any]]] = {
+    "linear T": {"ua": {"difference": 0.0271333, "noise": 0.0061}, "wa": {"difference": 0.045, "noise": None}}
+}
 
 
 def table_of(folder: Path, *comparisons: dict[str, Any], chosen: bool = False, **changes: Any) -> ScoreTable:
