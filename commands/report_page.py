@@ -85,7 +85,7 @@ def gather_facts(
             facts = corpus_facts(found, wanted, folder, audio=audio != "none", progress=bar.update)
         missing = len(wanted) - len(facts)
         if missing == len(wanted) and wanted:
-            say(f"{corpus}: holds none of the {len(wanted):,} utterances of these runs", quiet)
+            say(f"{found.name}: holds none of the {len(wanted):,} utterances of these runs", quiet)
         return facts, [f"{missing:,} utterances are not in the corpus given: no transcript, no audio."] if missing else []
     keys = {str(run.result["cache_key"]) for run in group.finished if run.result.get("cache_key")}
     for key in sorted(keys):

@@ -156,6 +156,14 @@ def test_what_the_script_reads_is_what_the_heads_said(group: RunGroup) -> None:
     assert data["utterances"][7] == {"i": "u8", "s": "2", "l": 1, "h": [[200, 800], [500, 500]], "r": ["2/2", "1/2"]}
 
 
+def test_probabilities_are_rounded_to_the_nearest_per_mille(two_runs: Path) -> None:
+    for file in two_runs.glob("*/predictions.csv"):
+        file.write_text(file.read_text().replace("0.800000", "0.666600").replace("0.200000", "0.333400"))
+    rows = page_data(group_runs(find_runs((two_runs,)))[0], {})["utterances"]
+    # 666.6 and 333.4: cutting off would give 666 and 333.
+    assert {share for row in rows for shares in row["h"] for share in shares} == {667, 333, 500}
+
+
 def test_an_utterance_that_a_head_did_not_test_has_no_answer_of_it(tmp_path: Path, make_run: Callable[..., Path]) -> None:
     make_run(tmp_path / "a-linear-T-1", {("1", 0): "aass"})
     make_run(tmp_path / "b-late-F-2", {("1", 0): "aass", ("2", 0): "aaas"}, fusion="late", branches=("F",))

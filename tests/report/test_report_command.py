@@ -152,46 +152,6 @@ def test_a_torn_log_is_said_and_no_reason_to_stop(two_runs: Path) -> None:
     assert "linear T: metrics.jsonl: the last line is torn and was left out" in done.stderr
 
 
-def test_without_a_corpus_the_page_has_what_the_cache_of_the_runs_knows(
-    two_runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from mer.cache import CacheFolder, Units, UtteranceRecord, build_shard
-
-    spec = {
-        "format_version": 1,
-        "corpus": {"name": "tiny", "kind": "manifest", "synthetic": False},
-        "granularities": ["T"],
-        "layers": {"speech": [1], "text": [1]},
-        "dim": {"speech": 2, "text": 2},
-        "storage": {"dtype": "float16"},
-        "speech": {"model": "s"},
-        "text": {"model": "t"},
-    }
-    about = {"label": "angry", "dialogue": "d", "style": "scripted", "alignment": "corpus", "fingerprint": "0" * 64}
-    records = [
-        UtteranceRecord(id=name, speaker=f"who {name}", session="1", text=f"<i>{name}", seconds=1.5, **about)
-        for name in ("u1", "u2", "never tested")
-    ]
-    units = {"T": Units(data=np.zeros((1, 1, 2), dtype=np.float16), span=None, labels=None)}
-    folder = CacheFolder.create(tmp_path / "features", spec)
-    folder.commit("session1-000", build_shard(spec, [(record, units) for record in records], ()), {"host": "test"})
-    # A cache of other features lies beside it, and one that cannot be read.
-    CacheFolder.create(tmp_path / "features", spec | {"text": {"model": "other"}})
-    (tmp_path / "features" / "tiny" / "000000000000").mkdir()
-    for file in two_runs.glob("*/result.json"):
-        file.write_text(json.dumps(json.loads(file.read_text()) | {"cache_key": folder.key}))
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("MER_CORPUS", raising=False)
-    done = run(app, ["report", str(two_runs), "--to", "out", "--cache", "features"])
-    assert done.exit_code == 0, done.output
-    first, _, third, *_ = page_utterances(tmp_path / "out" / "index.html")
-    assert (first["i"], first["t"], first["k"], first["y"], first["d"]) == ("u1", "<i>u1", "who u1", "scripted", 150)
-    assert (third["i"], "t" in third, third["s"]) == ("u3", False, "1")
-    text = (tmp_path / "out" / "index.html").read_text()
-    assert "Transcripts are from the feature cache" in text
-    assert "never tested" not in text
-
-
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="has no pseudo-terminals")
 @pytest.mark.parametrize("ending", ["result", "interrupt"])

@@ -114,3 +114,12 @@ def test_an_unfinished_run_joins_the_table_of_its_corpus(tmp_path: Path, make_ru
     (group,) = group_runs(find_runs((tmp_path,)))
     assert [run.name for run in group.runs] == ["coattention F", "linear T"]
     assert [run.name for run in group.finished] == ["linear T"]
+
+
+def test_an_unfinished_run_of_another_corpus_has_a_table_of_its_own(tmp_path: Path, make_run: Make) -> None:
+    make_run(tmp_path / "other-coattention-F-0", ANSWERS, fusion="coattention", branches=("F",), finished=False)
+    make_run(tmp_path / "tiny-linear-T-1", ANSWERS)
+    runs = find_runs((tmp_path,))
+    with pytest.raises(ReportError, match="other, classes unknown: coattention F"):
+        group_runs(runs)
+    assert [(group.corpus, len(group.runs)) for group in group_runs(runs, force=True)] == [("tiny", 1), ("other", 1)]
