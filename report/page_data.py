@@ -18,7 +18,8 @@ TOP = 99
 def page_data(group: RunGroup, facts: Facts) -> dict[str, Any]:
     """Classes, heads, and every test utterance with what each head says.
 
-    Probabilities are per mille, times are hundredths of a second.
+    Probabilities are per mille, times are hundredths of a second. Segments are flat lists, as a corpus has half a million: of
+    words label, pause before it and length; of phones the number of its label and the time since the one before began.
 
     Args:
         group: the rows; those with predictions become heads of the browser.
@@ -31,30 +32,50 @@ def page_data(group: RunGroup, facts: Facts) -> dict[str, Any]:
     for of_head in answers.values():
         for name, answer in of_head.items():
             found.setdefault(name, answer)
+    phones: dict[str, int] = {}
     utterances = []
     for name, first in found.items():
         known = facts.get(name) or UtteranceFacts(id=name, session=first.fold)
-        row = _utterance(known) | {"l": number[first.label]}
+        row = _utterance(known, phones) | {"l": number[first.label]}
         row["h"] = [_shares(of_head.get(name)) for of_head in answers.values()]
         row["r"] = [_right(of_head.get(name)) for of_head in answers.values()]
         utterances.append(row)
     utterances.sort(key=lambda row: str(row["i"]))
-    return {"classes": list(group.classes), "heads": [run.name for run in runs], "utterances": utterances}
+    heads = [run.name for run in runs]
+    return {"classes": list(group.classes), "heads": heads, "phones": list(phones), "utterances": utterances}
 
 
-def _utterance(facts: UtteranceFacts) -> dict[str, Any]:
+def _utterance(facts: UtteranceFacts, phones: dict[str, int]) -> dict[str, Any]:
     row: dict[str, Any] = {"i": visible(facts.id), "s": visible(facts.session)}
     optional: Mapping[str, Any] = {
         "k": visible(facts.speaker),
         "y": visible(facts.style),
         "t": None if facts.text is None else visible(facts.text),
         "d": None if facts.seconds is None else _hundredths(facts.seconds),
-        "w": [[visible(word), _hundredths(start), _hundredths(end)] for word, start, end in facts.words],
-        "f": [[visible(phone), _hundredths(start)] for phone, start, _ in facts.phones],
+        "w": _words(facts.words),
+        "f": _phones(facts.phones, phones),
         "p": "".join(BASE64[round(peak * 63 / TOP)] for peak in facts.peaks),
         "a": facts.audio,
     }
     return row | {key: value for key, value in optional.items() if value not in (None, "", [])}
+
+
+def _words(words: Sequence[tuple[str, float, float]]) -> list[str | int]:
+    found: list[str | int] = []
+    time = 0
+    for word, start, end in words:
+        found += [visible(word), _hundredths(start) - time, _hundredths(end) - _hundredths(start)]
+        time = _hundredths(end)
+    return found
+
+
+def _phones(phones: Sequence[tuple[str, float, float]], known: dict[str, int]) -> list[int]:
+    found = []
+    time = 0
+    for phone, start, _ in phones:
+        found += [known.setdefault(visible(phone), len(known)), _hundredths(start) - time]
+        time = _hundredths(start)
+    return found
 
 
 def visible(text: str) -> str:

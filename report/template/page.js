@@ -26,6 +26,22 @@
     return element;
   };
   const largest = (shares) => shares.indexOf(Math.max(...shares));
+  const wordsOf = (one) => {
+    const found = [];
+    let time = 0;
+    for (let place = 0; place < (one.w || []).length; place += 3) {
+      const start = time + one.w[place + 1];
+      time = start + one.w[place + 2];
+      found.push([one.w[place], start, time]);
+    }
+    return found;
+  };
+  const phonesOf = (one) => {
+    const found = [];
+    let time = 0;
+    for (let place = 0; place < (one.f || []).length; place += 2) found.push([data.phones[one.f[place]], (time += one.f[place + 1])]);
+    return found;
+  };
   for (const one of utterances) {
     one.said = one.h.map((shares) => (shares ? largest(shares) : null));
     one.wrong = one.said.filter((said) => said !== null && said !== one.l).length;
@@ -85,15 +101,15 @@
     return order ? result.sort(order) : result;
   };
 
-  const lengthOf = (one) => one.d || Math.max(1, ...(one.w || []).map((word) => word[2]));
+  const lengthOf = (one) => one.d || Math.max(1, ...wordsOf(one).map((word) => word[2]));
   const seconds = (hundredths) => (hundredths / 100).toFixed(2);
   const waveform = (one) => {
     const [width, height, middle] = [1000, 80, 40];
     const length = lengthOf(one);
     const picture = draw("svg", { viewBox: `0 0 ${width} ${height}`, preserveAspectRatio: "none", role: "img" });
     const at = (time) => (width * time) / length;
-    picture.append(draw("title", {}, `Waveform of ${one.i}, ${seconds(length)} s, with ${(one.w || []).length} words and ${(one.f || []).length} phones`));
-    for (const [, start, end] of one.w || []) picture.append(draw("rect", { class: "band", x: at(start), y: 0, width: Math.max(1, at(end) - at(start)), height }));
+    picture.append(draw("title", {}, `Waveform of ${one.i}, ${seconds(length)} s, with ${wordsOf(one).length} words and ${phonesOf(one).length} phones`));
+    for (const [, start, end] of wordsOf(one)) picture.append(draw("rect", { class: "band", x: at(start), y: 0, width: Math.max(1, at(end) - at(start)), height }));
     const peaks = one.p || "";
     const step = width / Math.max(1, peaks.length);
     [...peaks].forEach((peak, place) => {
@@ -118,9 +134,10 @@
       }
       whole.append(row);
     };
-    if (one.w) lane("words", one.w);
+    if (one.w) lane("words", wordsOf(one));
     whole.append(waveform(one));
-    if (one.f) lane("phones", one.f.map(([phone, start], place) => [phone, start, place + 1 < one.f.length ? one.f[place + 1][1] : length]));
+    const phones = phonesOf(one);
+    if (one.f) lane("phones", phones.map(([phone, start], place) => [phone, start, place + 1 < phones.length ? phones[place + 1][1] : length]));
     const step = length <= 300 ? 50 : length <= 1000 ? 100 : 500;
     const row = make("div", "times");
     row.setAttribute("aria-hidden", "true");
@@ -134,7 +151,7 @@
   };
   const segments = (one) => {
     const words = make("p", "small", "Words (s): ");
-    words.append(one.w.map(([word, start, end]) => `${word} ${seconds(start)}-${seconds(end)}`).join(" · "));
+    words.append(wordsOf(one).map(([word, start, end]) => `${word} ${seconds(start)}-${seconds(end)}`).join(" · "));
     return words;
   };
   // A line that moves with the recording; a click plays from there.

@@ -57,7 +57,7 @@ def test_a_run_that_ended_counts_and_what_it_told_before_does_not(training: Path
 
 
 def test_an_epoch_that_was_trained_twice_counts_once_as_it_was_last(training: Path) -> None:
-    first = line("1", 0, 1, train_loss=3.0) + line("1", 0, 2, train_loss=2.0)
+    first = line("1", 0, 2, train_loss=2.0) + line("1", 0, 1, train_loss=3.0)
     (training / "running" / "fold1-seed0.jsonl").write_text(first + line("1", 0, 1, train_loss=1.0))
     assert [(each["epoch"], each["train_loss"]) for each in read_metrics(training).epochs] == [(1, 1.0), (2, 2.0)]
 

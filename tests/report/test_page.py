@@ -89,7 +89,7 @@ def test_markup_in_a_transcript_is_data_not_markup(group: RunGroup) -> None:
     assert structure(html).scripts == 2
     assert "<script>alert" not in html
     first = data_in(html)["utterances"][0]
-    assert first["t"] == first["k"] == first["w"][0][0] == ATTACK
+    assert first["t"] == first["k"] == first["w"][0] == ATTACK
 
 
 def test_markup_in_names_settings_and_commands_is_escaped(two_runs: Path) -> None:
@@ -133,21 +133,22 @@ def test_what_the_script_reads_is_what_the_heads_said(group: RunGroup) -> None:
             session="1",
             text="so",
             seconds=1.239,
-            words=(("so", 0.1, 0.45),),
-            phones=(("S", 0.1, 0.2),),
+            words=(("so", 0.1, 0.45), ("so", 0.5, 1.0)),
+            phones=(("S", 0.1, 0.2), ("OW", 0.2, 0.45), ("S", 0.5, 0.7)),
             peaks=(0, 50, 99),
         )
     }
     data = page_data(group, facts)
     assert (data["classes"], data["heads"]) == (["angry", "sad"], ["late F+T", "linear T"])
+    assert data["phones"] == ["S", "OW"]
     assert [row["i"] for row in data["utterances"]] == [f"u{number}" for number in range(1, 9)]
     assert data["utterances"][2] == {
         "i": "u3",
         "s": "1",
         "t": "so",
         "d": 124,
-        "w": [["so", 10, 45]],
-        "f": [["S", 10]],
+        "w": ["so", 10, 35, "so", 5, 50],
+        "f": [0, 10, 1, 10, 0, 30],
         "p": "Ag/",
         "l": 1,
         "h": [[500, 500], [200, 800]],
@@ -179,6 +180,30 @@ def test_scores_paper_and_best_are_on_the_page(two_runs: Path) -> None:
     assert '<tr class="best"> <th scope="row">late F+T <span class="tag">best</span></th>' in html
     assert '<td data-value="0.6812">68.12</td> <td data-value="">-</td>' in html
     assert ">70.83</td>" in html
+
+
+def test_settings_data_and_wide_figures_are_for_people(two_runs: Path) -> None:
+    from dataclasses import replace
+
+    config = {"hidden": 128, "layers": None, "text_disjoint": True, "seeds": [0, 1], "parts": {"a": 1}}
+    runs = [replace(run, config=config) for run in find_runs((two_runs,))]
+    html = made(group_runs(runs)[0])
+    for name, shown in (("hidden", "128"), ("layers", "-"), ("text_disjoint", "yes"), ("seeds", "0, 1")):
+        assert f"<dt>{name}</dt><dd>{shown}</dd>" in html
+    assert "<dt>parts</dt><dd>{&#34;a&#34;: 1}</dd>" in html
+    assert "<dt>utterances used</dt><dd>8</dd>" in html
+    # Matrices and learning curves of two heads are wider than a column.
+    assert html.count('<figure class="whole"><div class="scroll"') == 2
+
+
+def test_a_difference_has_its_p_and_its_caution_explained(group: RunGroup) -> None:
+    against = {"row": "linear T", "reference": "late F+T", "difference": -0.2, "low": -0.5, "high": -0.02}
+    table = score_table(group, [against | {"p_holm": 0.02, "p_folds_holm": 0.06}])
+    html = page(group, table, [], {}, version="1.2.3")
+    assert "-20.00 [-50.00, -2.00]*</td>" in html
+    assert "p (Holm) = p of the paired test" in html
+    assert "which favours it" in html
+    assert "p (Holm) =" not in made(group)
 
 
 def test_a_page_without_any_finished_run_can_be_made(tmp_path: Path, make_run: Callable[..., Path]) -> None:

@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -39,52 +39,47 @@ class Watched:
     complaints: list[str] = field(default_factory=list)
 
 
-TEXTGRID = """File type = "ooTextFile"
-Object class = "TextGrid"
+WORDS, PHONES, SECONDS = 12, 36, 4.0
+"""Segments of an utterance and its length, about as in IEMOCAP."""
 
-xmin = 0
-xmax = 0.1
-tiers? <exists>
-size = 2
-item []:
-{tiers}"""
-TIER = """    item [{number}]:
-        class = "IntervalTier"
-        name = "{name}"
-        xmin = 0
-        xmax = 0.1
-        intervals: size = 2
-        intervals [1]:
-            xmin = 0
-            xmax = 0.04
-            text = "{first}"
-        intervals [2]:
-            xmin = 0.04
-            xmax = 0.1
-            text = "{second}"
-"""
+
+def tier(number: int, name: str, labels: Sequence[str]) -> str:
+    """A tier of a TextGrid, its segments of equal length."""
+    edges = np.linspace(0, SECONDS, len(labels) + 1).round(3).tolist()
+    head = f'    item [{number}]:\n        class = "IntervalTier"\n        name = "{name}"\n        xmin = 0\n'
+    head += f"        xmax = {SECONDS}\n        intervals: size = {len(labels)}\n"
+    for place, label in enumerate(labels):
+        head += f"        intervals [{place + 1}]:\n            xmin = {edges[place]}\n            xmax = {edges[place + 1]}\n"
+        head += f'            text = "{label}"\n'
+    return head
+
+
+def write_text_grid(file: Path, words: Sequence[str], phones: Sequence[str]) -> None:
+    start = 'File type = "ooTextFile"\nObject class = "TextGrid"\n\n'
+    start += f"xmin = 0\nxmax = {SECONDS}\ntiers? <exists>\nsize = 2\nitem []:\n"
+    file.write_text(start + tier(1, "words", words) + tier(2, "phones", phones))
 
 
 def write_big_corpus(folder: Path) -> None:
-    """A manifest of 5,531 short recordings, the first with markup for a transcript and for words."""
+    """A manifest of 5,531 aligned recordings, the first with markup for a transcript and for words."""
     generator = np.random.default_rng(0)
     (folder / "wav").mkdir(parents=True)
-    tone = (8000 * np.sin(np.arange(4000) / 7)).astype(np.int16)
-    tiers = TIER.format(number=1, name="words", first=ATTACK, second="again")
-    tiers += TIER.format(number=2, name="phones", first="<b>", second="AH0")
-    (folder / "u0000.TextGrid").write_text(TEXTGRID.format(tiers=tiers))
+    tone = (8000 * np.sin(np.arange(int(16000 * SECONDS) + 4000) / 7)).astype(np.int16)
+    write_text_grid(folder / "first.TextGrid", [ATTACK, "again"], ["<b>", "AH0"])
+    phones = [("DH", "AH0", "K", "AE1", "NG", "S")[place % 6] for place in range(PHONES)]
+    write_text_grid(folder / "other.TextGrid", ["nobody"] * WORDS, phones)
     with (folder / "own.csv").open("w", newline="") as stream:
         writer = csv.writer(stream)
         writer.writerow(["id", "wav", "text", "label", "speaker", "session", "textgrid"])
         for number in range(UTTERANCES):
             wav = folder / f"wav/u{number:04}.wav"
             if number < RECORDINGS:
-                soundfile.write(wav, tone[: generator.integers(1600, 4000)], 16000)
+                soundfile.write(wav, tone[: len(tone) - generator.integers(0, 4000)], 16000)
             else:
                 os.link(folder / f"wav/u{number % RECORDINGS:04}.wav", wav)
             text = ATTACK if number == 0 else f"they said number {number} again and nobody knew what it meant"
             session = str(number % 5 + 1)
-            grid = "u0000.TextGrid" if number == 0 else ""
+            grid = "other.TextGrid" if number else "first.TextGrid"
             writer.writerow([f"u{number:04}", f"wav/u{number:04}.wav", text, CLASSES[number % 4], f"{session}F", session, grid])
 
 
@@ -163,6 +158,15 @@ def browser() -> Iterator[Browser]:
         launched.close()
 
 
+def listened(page: Page) -> Watched:
+    seen = Watched(page)
+    page.on("request", lambda sent: seen.requests.append(sent.url))
+    page.on("console", lambda message: seen.complaints.append(message.text))
+    page.on("pageerror", lambda problem: seen.complaints.append(str(problem)))
+    page.on("dialog", lambda dialog: seen.complaints.append(dialog.message))
+    return seen
+
+
 @pytest.fixture(scope="module")
 def pages(browser: Browser) -> Iterator[dict[tuple[str, int], Watched]]:
     """One page for each look, which the tests open anew."""
@@ -170,11 +174,7 @@ def pages(browser: Browser) -> Iterator[dict[tuple[str, int], Watched]]:
     for scheme, width in LOOKS:
         context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)  # type: ignore[arg-type]
         context.set_default_timeout(15_000)
-        seen = found[scheme, width] = Watched(context.new_page())
-        seen.page.on("request", lambda sent, seen=seen: seen.requests.append(sent.url))
-        seen.page.on("console", lambda message, seen=seen: seen.complaints.append(message.text))
-        seen.page.on("pageerror", lambda problem, seen=seen: seen.complaints.append(str(problem)))
-        seen.page.on("dialog", lambda dialog, seen=seen: seen.complaints.append(dialog.message))
+        found[scheme, width] = listened(context.new_page())
     yield found
     for seen in found.values():
         seen.page.context.close()
@@ -282,7 +282,7 @@ def test_words_stand_where_they_are_spoken_and_a_click_plays_from_there(watched:
     assert word is not None
     seconds = float(page.locator("#list .said + p").inner_text().split("length ")[1].split(" s")[0])
     # The border of the frame is a pixel, and times are hundredths of a second.
-    assert (word["x"] - frame["x"]) / frame["width"] == pytest.approx(0.04 / seconds, abs=0.02)
+    assert (word["x"] - frame["x"]) / frame["width"] == pytest.approx(0.5 * SECONDS / seconds, abs=0.02)
     track.click(position={"x": frame["width"] * 0.5, "y": frame["height"] * 0.5})
     assert plays(page)
     assert page.locator("#list audio").evaluate("audio => audio.currentTime") >= 0.45 * seconds

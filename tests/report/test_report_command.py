@@ -111,7 +111,9 @@ def test_json_has_the_difference_from_the_named_reference(two_runs: Path) -> Non
     assert (row["row"], row["reference"], row["pairs"]) == ("late F+T", "linear T", 4)
     # By hand: 15/16 - 17/24.
     assert row["difference"] == pytest.approx(11 / 48)
-    assert table["table"]["reference"] == "linear T"
+    assert (table["table"]["reference"], table["table"]["chosen"]) == ("linear T", True)
+    (other,) = json.loads(run(app, ["report", str(two_runs), "--json"]).stdout)["tables"]
+    assert (other["table"]["reference"], other["table"]["chosen"]) == ("late F+T", False)
 
 
 def test_two_runs_are_compared(two_runs: Path) -> None:
