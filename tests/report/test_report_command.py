@@ -70,6 +70,7 @@ def test_tables_figures_and_page_are_written(two_runs: Path, manifest: Path, tmp
     assert last["t"] == "text 8 <b>"
 
 
+@pytest.mark.slow
 def test_recordings_are_embedded_up_to_the_limit_disagreements_first(two_runs: Path, manifest: Path, tmp_path: Path) -> None:
     options = ["--audio", "embed", "--audio-limit", "0.1", "--corpus", str(manifest)]
     done = run(app, ["report", str(two_runs), "--to", str(tmp_path / "out"), *options])
@@ -80,6 +81,7 @@ def test_recordings_are_embedded_up_to_the_limit_disagreements_first(two_runs: P
     assert "3 of 8 recordings are in this page (0.1 MB)" in (tmp_path / "out" / "index.html").read_text()
 
 
+@pytest.mark.slow
 def test_without_audio_nothing_points_to_recordings(two_runs: Path, manifest: Path, tmp_path: Path) -> None:
     done = run(app, ["report", str(two_runs), "--to", str(tmp_path / "out"), "--audio", "none", "--corpus", str(manifest)])
     assert done.exit_code == 0, done.output
@@ -136,6 +138,7 @@ def test_a_row_on_other_utterances_is_named_and_the_others_are_compared(two_runs
     assert "compare runs on the same data" in table["not_compared"]["coattention F"]
 
 
+@pytest.mark.slow
 def test_different_corpora_need_force_and_get_a_folder_each(two_runs: Path, tmp_path: Path, make_run: Make) -> None:
     other = make_run(tmp_path / "other", {("1", 0): "aass"}, corpus="other")
     refused = run(app, ["report", str(two_runs), str(other)])
