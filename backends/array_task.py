@@ -3,15 +3,12 @@
 import pickle
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from mer.backends.attempt import HALF
 from mer.backends.in_process import run_here
 from mer.backends.work import Notice, Slot, Unit, UnitFailed, Work
-
-SUSPECTS = 2  # one was committed while the next was done
 
 
 def write_unit(file: BinaryIO, unit: Unit) -> None:
@@ -40,23 +37,38 @@ class ArrayTask:
     """File of its units, where every node sees it."""
     slot: Slot
     """Of the worker."""
-    after_death: bool = False
-    """The task before it was killed: the units that it may have died of come last, with half the batch."""
+    suspect: str | None = None
+    """Name of the unit in which the task before it was killed: it comes last, with half the batch. None: none was."""
 
     def __call__(self) -> tuple[UnitFailed, ...]:
         """Do the units; the log hears of them."""
-        if not self.after_death:
-            return run_here(self.work, read_units(self.units), self.slot, tell=_log)
-        left = (unit for unit in read_units(self.units) if not self.work.is_done(unit))
-        suspects = list(islice(left, SUSPECTS))
-        failed = run_here(self.work, left, self.slot, tell=_log)
-        return failed + run_here(self.work, suspects, self.slot, tell=_log, share=HALF)
+        failed = run_here(self.work, self._noted(suspect=False), self.slot, tell=_log)
+        if self.suspect is None:
+            return failed
+        return failed + run_here(self.work, self._noted(suspect=True), self.slot, tell=_log, share=HALF)
 
     def checkpoint(self) -> Any:
         """What submitit puts in the queue in place of a task that is preempted or out of time: the same."""
         from submitit.helpers import DelayedSubmission
 
         return DelayedSubmission(self)
+
+    def in_hand(self) -> str:
+        """Name of the unit that was begun last, by this task or the one before it; empty if none was."""
+        try:
+            return self._note.read_text()
+        except FileNotFoundError:
+            return ""
+
+    @property
+    def _note(self) -> Path:
+        return self.units.with_suffix(".now")
+
+    def _noted(self, *, suspect: bool) -> Iterator[Unit]:
+        for unit in read_units(self.units):
+            if (unit.name == self.suspect) == suspect and not self.work.is_done(unit):
+                self._note.write_text(unit.name)
+                yield unit
 
 
 def _log(event: object) -> None:

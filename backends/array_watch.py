@@ -104,7 +104,7 @@ class ArrayWatch:
         from submitit.core.utils import FailedJobError
 
         error = followed.job.exception()
-        task, tries = followed.task, 1
+        task, died_twice = followed.task, ""
         if error is None:
             reason, reported = "the task finished without committing it", followed.job.result()
         else:
@@ -113,21 +113,22 @@ class ArrayWatch:
             self._tell(WorkerLost(number=task.slot.number, host=f"job {followed.job.job_id}", reason=reason))
             if refused:
                 self._refusals.append(reason)
-            elif task.after_death:
-                tries = TRIES
+            elif task.suspect is not None:
+                died_twice = task.suspect if task.suspect == task.in_hand() else ""
             else:
-                followed.task = replace(task, after_death=True)
+                followed.task = replace(task, suspect=task.in_hand())
                 followed.job = self._submitted([followed.task])[0]
                 return
         self._worked += error is None
         self._running.remove(followed)
-        self._settle(followed, {failed.name: failed for failed in reported}, reason, tries)
+        self._settle(followed, {failed.name: failed for failed in reported}, reason, died_twice)
 
-    def _settle(self, followed: _Followed, reported: dict[str, UnitFailed], reason: str, tries: int) -> None:
+    def _settle(self, followed: _Followed, reported: dict[str, UnitFailed], reason: str, died_twice: str) -> None:
         for unit in followed.remaining():
             if self._work.is_done(unit):
                 self._tell(UnitDone(name=unit.name))
                 continue
+            tries = TRIES if unit.name == died_twice else 1
             failed = reported.get(unit.name) or UnitFailed(name=unit.name, reason=reason, tries=tries)
             if self._again is not None and failed.tries < TRIES:
                 write_unit(self._again, unit)

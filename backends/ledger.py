@@ -49,11 +49,11 @@ class Ledger:
         with self._lock:
             self._held[attempt.unit.name] = (attempt, worker)
 
-    def hear(self, event: object) -> None:
-        """Take what a worker tells of units that it holds."""
+    def hear(self, event: object, *, place: int | None = None) -> None:
+        """Take what a worker tells of units that it holds; `place` as in `fail`."""
         with self._lock:
             if isinstance(event, UnitFailed):
-                self.fail(event.name, Failure(reason=event.reason, memory=False))
+                self.fail(event.name, Failure(reason=event.reason, memory=False), place=place)
             elif not isinstance(event, UnitDone):
                 self._tell(event)
             elif self._held.pop(event.name, None) is not None:

@@ -3,6 +3,7 @@
 import logging
 import math
 import os
+import socket
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
@@ -19,6 +20,8 @@ from mer.backends.look_ahead import UNITS_AHEAD, LookAhead
 from mer.backends.ray_task import Outcome, do_unit
 from mer.backends.work import BackendError, Slot, Unit, UnitFailed, Work, WorkerLost
 
+CONNECT_SECONDS = 5.0
+LOOK_SECONDS = 10.0  # after so long without a result: are there more nodes, or none?
 NODES_LOST = 10  # per unit: a node that goes is not the unit's fault, but for ever is too long
 ELSEWHERE = -1  # any place: the node to avoid is left out when a task is submitted
 QUEUED = 4  # one more task than there is room for, per so many, so that none waits for the launcher
@@ -71,13 +74,14 @@ class RayBackend:
 
         if ray.is_initialized():
             return ray, False
-        where = self.address or "auto"
+        address = self.address or os.environ.get("RAY_ADDRESS") or "auto"
         try:
-            ray.init(address=where, log_to_driver=False, logging_level=logging.ERROR)
-        except (ConnectionError, RuntimeError, ValueError) as error:
+            _knock(address)
+            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+        except (OSError, RuntimeError, ValueError) as error:
+            where = "this machine" if address == "auto" else address
             raise BackendError(
-                f"no Ray cluster at {self.address or os.environ.get('RAY_ADDRESS', 'this machine')} ({error}): start one with "
-                f"`ray start --head`, or give --ray-address HOST:PORT"
+                f"no Ray cluster at {where} ({error}): start one with `ray start --head`, or give --ray-address HOST:PORT"
             ) from None
         return ray, True
 
@@ -87,6 +91,13 @@ class RayBackend:
         if self.gpus_per_worker:
             room = min(room, resources.get("GPU", 0.0) / self.gpus_per_worker)
         return int(room)
+
+
+def _knock(address: str) -> None:
+    """Raise OSError where nobody listens: Ray itself goes on trying for minutes."""
+    host, colon, port = address.removeprefix("ray://").rpartition(":")
+    if colon and port.isdecimal():
+        socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_SECONDS).close()
 
 
 class _Flight:
@@ -122,7 +133,7 @@ class _Flight:
         try:
             while self._submit(sent, ahead):
                 waiting = list(self._tasks)
-                self._ray.wait(waiting, num_returns=1)
+                self._ray.wait(waiting, num_returns=1, timeout=LOOK_SECONDS)
                 for task in self._ray.wait(waiting, num_returns=len(waiting), timeout=0)[0]:
                     self._take(task, self._tasks.pop(task))
         finally:
@@ -189,9 +200,10 @@ class _Flight:
             raise outcome.refused
         if outcome.node not in self._nodes:
             self._nodes.append(outcome.node)
+        place = self._nodes.index(outcome.node)
         for event in outcome.events:
-            self._ledger.hear(event)
-        self._ledger.settle(number, outcome.failure or NOT_COMMITTED, place=self._nodes.index(outcome.node))
+            self._ledger.hear(event, place=place)
+        self._ledger.settle(number, outcome.failure or NOT_COMMITTED, place=place)
 
     def _lose(self, number: int, error: Exception, *, memory: bool) -> None:
         """A process or a whole node has ended under a task."""

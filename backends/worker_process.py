@@ -99,8 +99,7 @@ class WorkerProcess:
         return self.connection.poll(LEAVE_SECONDS)
 
     def end(self) -> None:
-        """End the process, in order if it does so soon."""
-        self.process.terminate()
+        """Wait for the process, which has been told to end or has died, and kill it if it does not end soon."""
         self.connection.close()  # an answer under way must not keep it
         self.process.join(LEAVE_SECONDS)
         if self.process.is_alive():

@@ -16,7 +16,6 @@ BackendOption = Annotated[
     BackendName,
     typer.Option(
         "--backend",
-        envvar="MER_BACKEND",
         rich_help_panel=PANEL,
         help="local: processes of this machine. slurm: a job array. ray: tasks on a Ray cluster.",
     ),

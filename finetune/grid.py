@@ -1,6 +1,7 @@
 """Grids of fine-tuned rows, such as the tables of Sun 2023."""
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -102,7 +103,8 @@ def launch_finetune_grid(
     table = GridTable(grid, origin_of(corpus), storage.runs, tell=progress, recorded=recorded)
     answers = table.directory / "rows"
     answers.mkdir(exist_ok=True)
-    work = RowWork(corpus=corpus, storage=storage, answers=answers, command=command, versions=versions())
+    held = replace(corpus, utterances=tuple(corpus))  # a large manifest's are read when asked for, and stay here
+    work = RowWork(corpus=held, storage=storage, answers=answers, command=command, versions=versions())
     units = {f"row{number}": row.configs[0] for number, row in enumerate(grid.rows, 1)}
     listed = [Unit(name=name, cost=row_cost(config, corpus), content=config) for name, config in units.items()]
     mine = list(own(sorted(listed, key=lambda unit: (-unit.cost, unit.name))))
