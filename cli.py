@@ -19,6 +19,7 @@ from mer.commands.grid import grid
 from mer.commands.options import Context
 from mer.commands.predict import predict
 from mer.commands.report import report
+from mer.commands.status import status
 from mer.commands.synth import synth
 from mer.commands.train_head import train_head
 
@@ -30,7 +31,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_show_locals=False,
 )
-for command in (demo, align, extract, train_head, grid, finetune, predict, export, report, synth, doctor):
+for command in (demo, align, extract, train_head, grid, finetune, predict, export, report, status, synth, doctor):
     app.command()(command)
 cache_app = typer.Typer(help="Look at a feature cache, and check it.", no_args_is_help=True)
 cache_app.command("info")(cache_info)

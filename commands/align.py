@@ -7,13 +7,24 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mer.commands.console import GO_ON, clear_errors, print_result, progress_bar
+from mer.commands.backend_options import (
+    BackendOption,
+    RayAddressOption,
+    ShardRankOption,
+    ShardWorldOption,
+    SlurmOption,
+    WorkersOption,
+    backend_from_options,
+    shard_from_options,
+)
+from mer.commands.console import GO_ON, clear_errors, print_result, progress_bar, say
 from mer.commands.corpus_choice import find_corpus
-from mer.commands.options import HOW, WHAT, WHERE, CorpusOption, JsonOption, QuietOption
+from mer.commands.options import WHAT, WHERE, CorpusOption, JsonOption, QuietOption
 
 if TYPE_CHECKING:
     from rich.text import Text
 
+    from mer.backends import Backend
     from mer.corpus import Alignment, Corpus
     from mer.corpus.aligner import AlignSummary
 
@@ -34,7 +45,12 @@ def align(
             help="Align nothing: compare the TextGrids in --to with others, a folder of them or `corpus` for the corpus' own.",
         ),
     ] = None,
-    workers: Annotated[int | None, typer.Option(min=1, rich_help_panel=HOW, help="Processes. Default: one per core.")] = None,
+    backend: BackendOption = "local",
+    workers: WorkersOption = None,
+    shard_rank: ShardRankOption = None,
+    shard_world: ShardWorldOption = None,
+    slurm: SlurmOption = None,
+    ray_address: RayAddressOption = None,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -45,20 +61,50 @@ def align(
     reason, extraction takes it as one segment, and the exit code is 1. Needs the extra `align`.
     """
     with clear_errors(f"what is in {to} stays; {GO_ON}"):
+        shard = shard_from_options(shard_rank, shard_world, backend)
         found = find_corpus(corpus, session, "as-is", 0)
         if check is not None:
             data = compare(found, to, check)
             print_result(data, lines(agreement_lines(data)), as_json)
             return
-        summary = align_with_bar(found, to, workers, quiet)
+        from mer.corpus.aligner import default_processes
+
+        engine = backend_from_options(
+            backend=backend,
+            workers=workers,
+            device="cpu",
+            threads=1,
+            folder=to,
+            slurm=slurm,
+            ray_address=ray_address,
+            cpu_workers=default_processes(len(found)),
+        )
+        summary = align_with_bar(found, to, None, quiet, backend=engine, shard=shard)
         data = dataclasses.asdict(summary)
     print_result(data, lines(summary_lines(data)), as_json)
-    if summary.failed:
+    if summary.failed or summary.given_up:
         raise typer.Exit(1)
 
 
-def align_with_bar(corpus: "Corpus", folder: Path, workers: int | None, quiet: bool) -> "AlignSummary":
-    """Align a corpus under a progress bar."""
+def align_with_bar(
+    corpus: "Corpus",
+    folder: Path,
+    workers: int | None,
+    quiet: bool,
+    *,
+    backend: "Backend | None" = None,
+    shard: tuple[int, int] | None = None,
+) -> "AlignSummary":
+    """Align a corpus, or one share of it, under a progress bar.
+
+    Args:
+        corpus: what to align.
+        folder: of the TextGrids.
+        workers: processes, without a backend.
+        quiet: without the bar.
+        backend: where it is done; None = in processes of this machine.
+        shard: rank and number of ranks, to do one share.
+    """
     from mer.corpus.aligner import align_corpus
 
     with progress_bar("align", quiet) as bar:
@@ -67,7 +113,15 @@ def align_with_bar(corpus: "Corpus", folder: Path, workers: int | None, quiet: b
             rate = f"{seconds / bar.elapsed:.0f} x real time" if bar.elapsed else ""
             bar.update(done, total, f"{done:,}/{total:,} utt., {rate}")
 
-        return align_corpus(corpus, folder, workers=workers, on_progress=show)
+        return align_corpus(
+            corpus,
+            folder,
+            workers=workers,
+            backend=backend,
+            shard=shard,
+            on_progress=show,
+            on_notice=lambda text: say(text, quiet),
+        )
 
 
 def compare(corpus: "Corpus", ours: Path, other: str) -> dict[str, Any]:
@@ -113,6 +167,11 @@ def summary_lines(data: Mapping[str, Any]) -> Iterator[str]:
         yield from (f"  {failure['id']}: {failure['reason']}" for failure in data["failed"][:SHOWN])
         if len(data["failed"]) > SHOWN:
             yield f"  and {len(data['failed']) - SHOWN} more, in {data['folder'] / 'alignment.jsonl'}"
+    for piece in data["given_up"]:
+        yield f"given up at try {piece['tries']}, the same command tries again: {piece['reason']}"
+    if data["waiting"]:
+        others = "" if data["given_up"] else ": the other shares, or the same command again, align them"
+        yield f"not looked at: {data['waiting']:,} utterances{others}"
 
 
 def agreement_lines(data: Mapping[str, Any]) -> Iterator[str]:

@@ -4,6 +4,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import quote
+from uuid import uuid4
 
 from mer.corpus.alignment import Alignment, AlignmentError, Segment
 
@@ -48,7 +49,7 @@ def write_textgrid(path: Path, alignment: Alignment, seconds: float) -> None:
         OSError: the file system refuses.
     """
     content = textgrid_text(alignment, seconds).encode()
-    temporary = path.with_name(f".{path.name[:150]}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name[:150]}.{uuid4().hex}.tmp")
     try:
         with temporary.open("wb") as file:
             file.write(content)

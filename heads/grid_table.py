@@ -108,6 +108,8 @@ class GridTable(Generic[Config]):
         self.directory = runs / grid_folder(origin, grid)
         self.directory.mkdir(parents=True, exist_ok=True)
         self._done: dict[int, RowResult[Config]] = {}
+        if not (self.directory / "grid.json").exists():
+            self._write()
 
     def fill(self, number: int, train: Callable[[GridRow[Config]], Result], *, unfinished: str | None = None) -> None:
         """Put a row into the table.
@@ -127,8 +129,7 @@ class GridTable(Generic[Config]):
         except self._recorded as problem:
             done = RowResult(row=row, result=None, failure=str(problem))
         self._done[number] = done
-        if self._writes:
-            write_grid(self.directory, grid_document(self._origin, self.grid, self._done))
+        self._write()
         self._tell(
             RowDone(
                 row=number,
@@ -139,6 +140,10 @@ class GridTable(Generic[Config]):
                 failure=done.failure,
             )
         )
+
+    def _write(self) -> None:
+        if self._writes:
+            write_grid(self.directory, grid_document(self._origin, self.grid, self._done))
 
     def compare(self) -> GridResult[Config]:
         """Compare the rows that have a result, and end."""

@@ -68,3 +68,32 @@ def test_extract_aligns_first_and_resegments_from_kept_frames(
     alone = RUN.invoke(app, [*command, "--textgrids", grids])
     assert alone.exit_code == 2
     assert "belong together" in alone.stderr
+
+
+def test_a_share_says_what_the_others_have_to_align(manifest: Path, tmp_path: Path) -> None:
+    command = ["align", "--corpus", str(manifest), "--to", str(tmp_path), "--workers", "1", "--quiet"]
+    other = RUN.invoke(app, [*command, "--shard-rank", "1", "--shard-world", "2"])
+    assert other.exit_code == 0, other.stderr
+    assert "not looked at: 4 utterances: the other shares, or the same command again, align them" in " ".join(
+        other.stdout.split()
+    )
+    own = RUN.invoke(app, [*command, "--shard-rank", "0", "--shard-world", "2", "--json"])
+    assert own.exit_code == 1
+    assert (json.loads(own.stdout)["aligned"], json.loads(own.stdout)["waiting"]) == (3, 0)
+    half = RUN.invoke(app, [*command, "--shard-rank", "0"])
+    assert half.exit_code == 2
+    assert "--shard-rank and --shard-world go together" in half.stderr
+
+
+def test_pieces_that_were_given_up_are_told(manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from mer.corpus.aligner import align_work
+
+    def full_disk(*arguments: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(align_work, "write_textgrid", full_disk)
+    result = RUN.invoke(app, ["align", "--corpus", str(manifest), "--to", str(tmp_path), "--workers", "1", "--quiet"])
+    shown = " ".join(result.stdout.split())
+    assert result.exit_code == 1
+    assert "given up at try 1, the same command tries again: [Errno 28] No space left on device" in shown
+    assert shown.endswith("not looked at: 4 utterances")

@@ -2,6 +2,7 @@
 
 from mer.corpus.aligner.align_corpus import AlignSummary as AlignSummary
 from mer.corpus.aligner.align_corpus import align_corpus as align_corpus
+from mer.corpus.aligner.align_corpus import default_processes as default_processes
 from mer.corpus.aligner.align_error import AlignError as AlignError
 from mer.corpus.aligner.alignment_log import Outcome as Outcome
 from mer.corpus.aligner.compare_alignments import Agreement as Agreement

@@ -1,27 +1,19 @@
-"""`mer align`: a whole corpus into a folder of TextGrids, in parallel and resumable at any moment."""
+"""`mer align`: a whole corpus into a folder of TextGrids, by workers of any kind and resumable at any moment."""
 
-import multiprocessing
-import os
-import signal
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TextIO
 
-from mer.corpus.aligner.align_error import AlignError
-from mer.corpus.aligner.alignment_log import LOG_NAME, Outcome, end_torn_line, input_fingerprint, log_line, open_log
-from mer.corpus.aligner.pocketsphinx_aligner import SAMPLE_RATE, Aligner, aligner_name
-from mer.corpus.alignment import AlignmentError
-from mer.corpus.audio import AudioError, read_wave
-from mer.backends.interrupt import end_with_parent, never_heard_by_children
-from mer.corpus.textgrid_file import textgrid_name, write_textgrid
-from mer.corpus.utterance import Corpus, Utterance
+from mer.backends import Backend, LocalBackend, Notice, Unit, UnitDone, UnitFailed, WorkerLost, own_share
+from mer.backends.local import cores
+from mer.corpus.aligner.align_work import AlignWork, not_aligned, pieces
+from mer.corpus.aligner.alignment_log import Outcome, merge_outcomes, open_log, read_outcomes
+from mer.corpus.aligner.pocketsphinx_aligner import aligner_name
+from mer.corpus.utterance import Corpus
 
-CHUNK = 8
-"""Utterances that a process gets at once."""
+UTTERANCES_PER_PROCESS = 16
+"""For fewer, a process is not worth its start."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,6 +38,10 @@ class AlignSummary:
     """Words with a guessed pronunciation, and in how many utterances each is."""
     fillers_lost: int
     """Tags for which no sound was found."""
+    waiting: int
+    """Without an outcome: in shares that are not done, or in pieces that were given up."""
+    given_up: tuple[UnitFailed, ...]
+    """Pieces whose worker was killed or that could not be written; the same command tries them again."""
 
 
 def align_corpus(
@@ -53,119 +49,113 @@ def align_corpus(
     folder: Path,
     *,
     workers: int | None = None,
+    backend: Backend | None = None,
+    shard: tuple[int, int] | None = None,
     on_progress: Callable[[int, int, float], None] = lambda done, total, seconds: None,
+    on_notice: Callable[[str], None] = lambda text: None,
 ) -> AlignSummary:
     """Align every utterance of a corpus that is not aligned there yet; what was done is kept when it is stopped.
 
     Args:
         corpus: its own alignments are not looked at.
         folder: for `<id>.TextGrid`, and `alignment.jsonl` with failures and unknown words.
-        workers: processes; one per core by default.
+        workers: processes, without a backend; one per core by default.
+        backend: where it is done; in processes of this machine by default.
+        shard: number of one of several commands that share the corpus, from 0, and how many they are.
         on_progress: called with utterances done and in all (of this run), and seconds of audio done.
+        on_notice: called with what a person should know: workers that were lost, pieces that were given up.
 
     Raises:
-        AlignError: no pocketsphinx, a folder of foreign TextGrids, a process that was killed.
+        AlignError: no pocketsphinx, a folder of foreign TextGrids.
+        BackendError: workers that cannot be had.
     """
     name = aligner_name()
+    rank, world = shard or (0, 1)
     before = open_log(folder, name)
-    todo = [u for u in corpus if not _is_done(u, before.get(u.id), folder)]
-    outcomes = {u.id: before[u.id] for u in corpus if u.id in before}
-    done, made, seconds = 0, 0, 0.0
-    end_torn_line(folder / LOG_NAME)
-    with (folder / LOG_NAME).open("a", encoding="utf-8") as log:
-        for batch in _batches(todo, folder, _processes(workers, todo)):
-            for outcome in batch:
-                _keep(log, outcome)
-                outcomes[outcome.id] = outcome
-                made += not outcome.reason
-                seconds += outcome.seconds
-            done += len(batch)
-            on_progress(done, len(todo), seconds)
-    held = [outcomes[u.id] for u in corpus]
-    words: Counter[str] = Counter(word for outcome in held for word in outcome.unknown)
+    tally = _Tally(len(corpus) // world, on_progress, on_notice)
+    units = tally.planned(not_aligned(tally.counted(own_share(pieces(corpus), rank, world)), before, folder))
+    backend = backend or LocalBackend(workers=workers or default_processes(len(corpus)), threads=1)
+    given_up = backend.run(AlignWork(folder=folder.absolute(), aligner=name), units, tell=tally.tell)
+    outcomes = read_outcomes(folder)
+    lost = {name for unit in given_up for name in tally.utterances[unit.name]}
+    if all(u.id in outcomes for u in corpus):
+        merge_outcomes(folder, name)
+    held = {u.id: outcomes[u.id] for u in corpus if u.id in outcomes and u.id not in lost}
+    return _summary(folder, name, len(corpus), held, tally, given_up)
+
+
+def default_processes(utterances: int) -> int:
+    """One per core of this machine, fewer for few utterances."""
+    return max(1, min(cores(), utterances // UTTERANCES_PER_PROCESS))
+
+
+def _summary(
+    folder: Path,
+    aligner: str,
+    utterances: int,
+    held: Mapping[str, Outcome],
+    tally: "_Tally",
+    given_up: tuple[UnitFailed, ...],
+) -> AlignSummary:
+    now = [held[name] for unit in tally.utterances.values() for name in unit if name in held]
+    words: Counter[str] = Counter(word for outcome in held.values() for word in outcome.unknown)
     return AlignSummary(
         folder=folder,
-        aligner=name,
-        utterances=len(corpus),
-        aligned=sum(not outcome.reason for outcome in held),
-        made=made,
-        seconds=seconds,
-        failed=tuple(outcome for outcome in held if outcome.reason),
+        aligner=aligner,
+        utterances=utterances,
+        aligned=sum(not outcome.reason for outcome in held.values()),
+        made=sum(not outcome.reason for outcome in now),
+        seconds=sum(outcome.seconds for outcome in now),
+        failed=tuple(outcome for outcome in held.values() if outcome.reason),
         unknown_words=dict(sorted(words.items(), key=lambda item: (-item[1], item[0]))),
-        fillers_lost=sum(outcome.fillers_lost for outcome in held),
+        fillers_lost=sum(outcome.fillers_lost for outcome in held.values()),
+        waiting=utterances - len(held),
+        given_up=given_up,
     )
 
 
-def _keep(log: TextIO, outcome: Outcome) -> None:
-    log.write(log_line(outcome))
-    log.flush()
+class _Tally:
+    """Counts what goes to the workers and what comes back."""
 
+    def __init__(self, utterances: int, on_progress: Callable[[int, int, float], None], on_notice: Callable[[str], None]) -> None:
+        self.utterances: dict[str, tuple[str, ...]] = {}
+        """Ids of what was to do, by piece."""
+        self._expected, self._seen, self._todo = utterances, 0, 0
+        self._costs: dict[str, float] = {}
+        self._done, self._seconds = 0, 0.0
+        self._on_progress, self._on_notice = on_progress, on_notice
 
-def _is_done(utterance: Utterance, outcome: Outcome | None, folder: Path) -> bool:
-    if outcome is None or outcome.fingerprint != input_fingerprint(utterance):
-        return False
-    return bool(outcome.reason) or (folder / textgrid_name(utterance.id)).is_file()
+    def counted(self, units: Iterator[Unit]) -> Iterator[Unit]:
+        """Pieces of the corpus pass by, before those that are done are left out."""
+        for unit in units:
+            self._seen += len(unit.content)
+            yield unit
 
+    def planned(self, units: Iterator[Unit]) -> Iterator[Unit]:
+        """Pieces on their way to the workers."""
+        for unit in units:
+            self.utterances[unit.name] = tuple(u.id for u in unit.content)
+            self._todo += len(unit.content)
+            self._costs[unit.name] = unit.cost
+            yield unit
 
-def _processes(workers: int | None, todo: Sequence[Utterance]) -> int:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(workers or cores, len(todo) // (2 * CHUNK)))
+    def tell(self, event: object) -> None:
+        """Hear of a worker."""
+        match event:
+            case UnitDone(name=name):
+                self._end(name)
+            case UnitFailed(name=name, reason=reason, tries=tries):
+                self._on_notice(f"{len(self.utterances[name])} utterances were given up at try {tries}: {reason}")
+                self._end(name)
+            case WorkerLost(number=number, host=host, reason=reason):
+                self._on_notice(f"{reason} (worker {number} on {host}); its utterances go to others, or to the next one there")
+            case Notice(text=text):
+                self._on_notice(text)
+            case _:
+                pass
 
-
-def _batches(todo: Sequence[Utterance], folder: Path, processes: int) -> Iterator[list[Outcome]]:
-    """Outcomes as they come."""
-    chunks = [todo[start : start + CHUNK] for start in range(0, len(todo), CHUNK)]
-    if processes == 1:
-        for chunk in chunks:
-            yield _align_chunk(chunk, folder)
-        return
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(processes, mp_context=context, initializer=_start_worker)
-    running: set[Future[list[Outcome]]] = set()
-    try:
-        with never_heard_by_children():  # processes are started by the first submissions
-            running = {pool.submit(_align_chunk, chunk, folder) for chunk in chunks[: 2 * processes]}
-        waiting = iter(chunks[2 * processes :])
-        while running:
-            done, running = wait(running, return_when=FIRST_COMPLETED)
-            running |= {pool.submit(_align_chunk, chunk, folder) for _, chunk in zip(done, waiting, strict=False)}
-            yield from (future.result() for future in done)
-    except BrokenProcessPool as error:
-        raise AlignError(
-            "a process of the aligner was killed (often the system, short of memory: try fewer --workers); what is aligned "
-            "stays, the same command goes on from there"
-        ) from error
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-
-
-_own: list[Aligner] = []
-
-
-def _align_chunk(utterances: Sequence[Utterance], folder: Path) -> list[Outcome]:
-    if not _own:
-        _own.append(Aligner())
-    return [_align_one(utterance, folder, _own[0]) for utterance in utterances]
-
-
-def _align_one(utterance: Utterance, folder: Path, aligner: Aligner) -> Outcome:
-    mark = input_fingerprint(utterance)
-    path = folder / textgrid_name(utterance.id)
-    path.unlink(missing_ok=True)  # of other speech or text
-    seconds = 0.0
-    try:
-        wave = read_wave(utterance.wav, SAMPLE_RATE).samples
-        seconds = len(wave) / SAMPLE_RATE
-        if utterance.text is None:
-            raise AlignError("no transcript: there is nothing to align with")
-        found = aligner.align(wave, utterance.text)
-        write_textgrid(path, found.alignment, seconds)
-    except (AudioError, AlignmentError) as problem:
-        return Outcome(id=utterance.id, fingerprint=mark, seconds=seconds, reason=str(problem))
-    return Outcome(id=utterance.id, fingerprint=mark, seconds=seconds, unknown=found.unknown, fillers_lost=found.fillers_lost)
-
-
-def _start_worker() -> None:
-    """Ctrl-C reaches the whole group and the parent decides; a worker whose parent is gone goes too."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    end_with_parent()
+    def _end(self, name: str) -> None:
+        self._done += len(self.utterances[name])
+        self._seconds += self._costs.pop(name)
+        coming = max(0, self._expected - self._seen)
+        self._on_progress(self._done, self._todo + coming, self._seconds)

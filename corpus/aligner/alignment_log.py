@@ -1,17 +1,24 @@
-"""`alignment.jsonl`: what became of every utterance in a folder of `mer align`; one line each, the last one counts."""
+"""What became of every utterance in a folder of `mer align`: a line in `alignment.jsonl`, or still in `outcomes/`.
+
+Workers, also of several machines, write a file of their own per piece into `outcomes/`; whoever finds that all utterances
+have one puts them into the log. Nothing is appended to a file that another one may write.
+"""
 
 import hashlib
 import json
-from collections.abc import Iterator
+import os
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from pathlib import Path
+from uuid import uuid4
 
 from mer.corpus.aligner.align_error import AlignError
 from mer.corpus.aligner.pocketsphinx_aligner import ALIGNER_VERSION
 from mer.corpus.textgrid_file import SUFFIX
 from mer.corpus.utterance import Utterance
 
-LOG_NAME = "alignment.jsonl"
+LOG_NAME, PIECES = "alignment.jsonl", "outcomes"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,7 +50,7 @@ def input_fingerprint(utterance: Utterance) -> str:
 
 
 def open_log(folder: Path, aligner: str) -> dict[str, Outcome]:
-    """Make the folder with its log, or read what is there.
+    """Make the folder with its log, or read what is there, by utterance.
 
     Args:
         folder: new, empty, or of an earlier run.
@@ -54,28 +61,109 @@ def open_log(folder: Path, aligner: str) -> dict[str, Outcome]:
     """
     path = folder / LOG_NAME
     folder.mkdir(parents=True, exist_ok=True)
-    if path.is_file():
-        return {outcome.id: outcome for outcome in _outcomes(path)}
-    if any(folder.glob(f"*{SUFFIX}")):
+    # The log is looked for once more: another command may begin at the same moment.
+    if not path.is_file() and any(folder.glob(f"*{SUFFIX}")) and not path.is_file():
         raise AlignError(f"{folder}: holds TextGrids but no {LOG_NAME}, so `mer align` did not make them; give a new folder")
-    path.write_text(json.dumps({"mer": "alignment", "aligner": aligner}) + "\n", "utf-8")
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(_first_line(aligner))
+    except FileExistsError:
+        return read_outcomes(folder)
     return {}
 
 
-def log_line(outcome: Outcome) -> str:
-    """One outcome as a line."""
+def read_outcomes(folder: Path) -> dict[str, Outcome]:
+    """The newest outcome of every utterance."""
+    # Pieces first: what somebody moves into the log meanwhile is found there.
+    pieces = [outcome for path in _pieces(folder) for outcome in _outcomes(path)]
+    return {outcome.id: outcome for outcome in [*_outcomes(folder / LOG_NAME), *pieces]}
+
+
+def outcomes_of(folder: Path, piece: str, ids: Iterable[str]) -> dict[str, Outcome]:
+    """The outcomes of some utterances that went into one piece, as far as there are any."""
+    found = {outcome.id: outcome for outcome in _outcomes(folder / PIECES / f"{piece}.jsonl")}
+    wanted = set(ids)
+    if not wanted <= found.keys():
+        found = {**_log(folder), **found}
+    return {name: found[name] for name in wanted & found.keys()}
+
+
+def keep_outcomes(folder: Path, piece: str, outcomes: Iterable[Outcome]) -> None:
+    """Put the outcomes of a piece on disk, beside what it holds of other utterances; whole or not at all.
+
+    Raises:
+        OSError: the file system refuses.
+    """
+    path = folder / PIECES / f"{piece}.jsonl"
+    path.parent.mkdir(exist_ok=True)
+    held = {outcome.id: outcome for outcome in [*_outcomes(path), *outcomes]}
+    _write(path, "".join(map(_line, held.values())))
+
+
+def merge_outcomes(folder: Path, aligner: str) -> None:
+    """Put all pieces into the log and remove them; two commands that do this at once write the same."""
+    pieces = _pieces(folder)
+    if not pieces:
+        return
+    outcomes: Mapping[str, Outcome] = {
+        outcome.id: outcome for path in [folder / LOG_NAME, *pieces] for outcome in _outcomes(path)
+    }
+    _write(folder / LOG_NAME, _first_line(aligner) + "".join(map(_line, outcomes.values())))
+    for path in pieces:
+        path.unlink(missing_ok=True)
+    try:
+        (folder / PIECES).rmdir()
+    except OSError:
+        pass  # another command works on other utterances
+
+
+def _first_line(aligner: str) -> str:
+    return json.dumps({"mer": "alignment", "aligner": aligner}) + "\n"
+
+
+def _line(outcome: Outcome) -> str:
     return json.dumps(asdict(outcome)) + "\n"
 
 
-def end_torn_line(path: Path) -> None:
-    """Close a line that a kill cut short, so that the next one starts anew."""
-    with path.open("rb+") as file:
-        if file.seek(0, 2) and (file.seek(-1, 2), file.read(1))[1] != b"\n":
-            file.write(b"\n")
+def _pieces(folder: Path) -> list[Path]:
+    """Oldest first."""
+    found = []
+    for path in (folder / PIECES).glob("[!.]*.jsonl"):
+        try:
+            found.append((path.stat().st_mtime_ns, path.name, path))
+        except FileNotFoundError:
+            continue  # in the log by now
+    return [path for _, _, path in sorted(found)]
+
+
+def _log(folder: Path) -> dict[str, Outcome]:
+    state = (folder / LOG_NAME).stat()
+    return _log_at(folder, state.st_ino, state.st_mtime_ns, state.st_size)
+
+
+@lru_cache(maxsize=1)
+def _log_at(folder: Path, *stamp: int) -> dict[str, Outcome]:
+    return {outcome.id: outcome for outcome in _outcomes(folder / LOG_NAME)}
+
+
+def _write(path: Path, text: str) -> None:
+    temporary = path.with_name(f".{path.name[:150]}.{uuid4().hex}.tmp")
+    try:
+        with temporary.open("xb") as file:
+            file.write(text.encode())
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def _outcomes(path: Path) -> Iterator[Outcome]:
-    for line in path.read_text("utf-8", errors="replace").split("\n"):
+    try:
+        text = path.read_text("utf-8", errors="replace")
+    except FileNotFoundError:
+        return
+    for line in text.split("\n"):
         try:
             row = json.loads(line)
             yield Outcome(

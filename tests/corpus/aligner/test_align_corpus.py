@@ -15,7 +15,7 @@ import soundfile
 
 from mer.corpus import Utterance, open_corpus
 from mer.corpus.aligner import AlignError, align_corpus
-from mer.corpus.aligner.align_corpus import CHUNK
+from mer.corpus.aligner.align_work import PIECE_UTTERANCES
 from mer.corpus.aligner.alignment_log import LOG_NAME
 from mer.corpus.textgrid_folder import with_textgrids
 
@@ -123,7 +123,7 @@ def test_a_killed_run_goes_on_where_it_was(tmp_path: Path, spoken: Any) -> None:
         log.write('{"id": "torn')  # as a kill in the middle of a line leaves it
     summary = align_corpus(corpus, tmp_path / "out", workers=1)
     assert 3 <= len(there) < len(corpus)
-    assert summary.made <= len(corpus) - len(there) + CHUNK
+    assert summary.made <= len(corpus) - len(there) + PIECE_UTTERANCES
     assert summary.aligned == len(texts(tmp_path / "out")) == len(corpus)
     assert there.items() <= texts(tmp_path / "out").items()
     assert align_corpus(corpus, tmp_path / "out", workers=1).made == 0

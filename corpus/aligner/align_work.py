@@ -1,0 +1,145 @@
+"""Alignment as units of work: a piece of a corpus is done when all of its utterances have an outcome."""
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from mer.backends import Slot, Unit, UnitDone
+from mer.backends.agreement import check_same
+from mer.corpus.aligner.align_error import AlignError
+from mer.corpus.aligner.alignment_log import Outcome, input_fingerprint, keep_outcomes, outcomes_of
+from mer.corpus.aligner.pocketsphinx_aligner import SAMPLE_RATE, Aligner, aligner_name
+from mer.corpus.alignment import AlignmentError
+from mer.corpus.audio import AudioError, read_header, read_wave
+from mer.corpus.textgrid_file import textgrid_name, write_textgrid
+from mer.corpus.utterance import Utterance
+
+PIECE_SECONDS = 30.0
+"""Audio of a piece: about a second of work, and what a kill loses of each worker."""
+PIECE_UTTERANCES = 32
+"""At most; the shortest utterances cost their files, not their seconds."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AlignWork:
+    """What every aligning worker opens."""
+
+    folder: Path
+    """Of the TextGrids and outcomes."""
+    aligner: str
+    """Name and versions of the launcher's aligner."""
+
+    @contextmanager
+    def open(self, slot: Slot) -> Iterator["AlignWorker"]:
+        """Load the acoustic model.
+
+        Raises:
+            BackendError: another aligner here than where the command was given.
+        """
+        check_same({"aligner": self.aligner}, {"aligner": aligner_name()})
+        yield AlignWorker(self.folder, Aligner())
+
+    def is_done(self, unit: Unit) -> bool:
+        """Whether every utterance of the piece has an outcome of its present audio and text, and its TextGrid."""
+        utterances: tuple[Utterance, ...] = unit.content
+        found = outcomes_of(self.folder, unit.name, (u.id for u in utterances))
+        return all(is_aligned(u, found.get(u.id), self.folder) for u in utterances)
+
+
+class AlignWorker:
+    """Aligns piece after piece with one aligner."""
+
+    def __init__(self, folder: Path, aligner: Aligner) -> None:
+        """Keep the aligner for all pieces."""
+        self._folder, self._aligner = folder, aligner
+
+    def do(self, unit: Unit, *, share: float, tell: Callable[[object], None]) -> None:
+        """Align a piece; what cannot be aligned is an outcome, too.
+
+        Args:
+            unit: utterances.
+            share: an aligner has no batches.
+            tell: hears when the outcomes are on disk.
+
+        Raises:
+            OSError: the file system refuses.
+        """
+        outcomes: list[Outcome] = []
+        try:
+            for utterance in unit.content:
+                outcomes.append(_align_one(utterance, self._folder, self._aligner))
+        finally:  # Ctrl-C in the middle keeps what is aligned
+            if outcomes:
+                keep_outcomes(self._folder, unit.name, outcomes)
+        tell(UnitDone(name=unit.name))
+
+    def finish(self) -> None:
+        """Every piece is on disk when it is done."""
+
+
+def pieces(utterances: Iterable[Utterance]) -> Iterator[Unit]:
+    """Utterances in pieces of half a minute or more, in their order; the same pieces in every process."""
+    held: list[Utterance] = []
+    seconds = 0.0
+    for utterance in utterances:
+        # Paths hold on other machines, and in processes that were started elsewhere.
+        held.append(replace(utterance, wav=utterance.wav.absolute(), alignment=None))
+        seconds += _seconds(utterance)
+        if seconds >= PIECE_SECONDS or len(held) >= PIECE_UTTERANCES:
+            yield _piece(held, seconds)
+            held, seconds = [], 0.0
+    if held:
+        yield _piece(held, seconds)
+
+
+def not_aligned(units: Iterable[Unit], outcomes: Mapping[str, Outcome], folder: Path) -> Iterator[Unit]:
+    """What there is to do of each piece, as far as there is anything.
+
+    Args:
+        units: from `pieces`.
+        outcomes: of earlier runs, by utterance.
+        folder: of the TextGrids.
+    """
+    for unit in units:
+        left = tuple(u for u in unit.content if not is_aligned(u, outcomes.get(u.id), folder))
+        if left:
+            yield replace(unit, content=left)
+
+
+def is_aligned(utterance: Utterance, outcome: Outcome | None, folder: Path) -> bool:
+    """Whether an outcome is that of the present audio and text, and its TextGrid is there."""
+    if outcome is None or outcome.fingerprint != input_fingerprint(utterance):
+        return False
+    return bool(outcome.reason) or (folder / textgrid_name(utterance.id)).is_file()
+
+
+def _piece(utterances: list[Utterance], seconds: float) -> Unit:
+    ids = hashlib.sha256("\0".join(u.id for u in utterances).encode()).hexdigest()[:16]
+    # Ids are unique in a corpus, so pieces never share a name.
+    return Unit(name=f"piece-{ids}", cost=max(seconds, 1.0), content=tuple(utterances))
+
+
+def _seconds(utterance: Utterance) -> float:
+    try:
+        return read_header(utterance.wav).seconds
+    except AudioError:
+        return 0.0
+
+
+def _align_one(utterance: Utterance, folder: Path, aligner: Aligner) -> Outcome:
+    mark = input_fingerprint(utterance)
+    path = folder / textgrid_name(utterance.id)
+    seconds = 0.0
+    try:
+        wave = read_wave(utterance.wav, SAMPLE_RATE).samples
+        seconds = len(wave) / SAMPLE_RATE
+        if utterance.text is None:
+            raise AlignError("no transcript: there is nothing to align with")
+        found = aligner.align(wave, utterance.text)
+        write_textgrid(path, found.alignment, seconds)
+    except (AudioError, AlignmentError) as problem:
+        path.unlink(missing_ok=True)  # of other speech or text
+        return Outcome(id=utterance.id, fingerprint=mark, seconds=seconds, reason=str(problem))
+    return Outcome(id=utterance.id, fingerprint=mark, seconds=seconds, unknown=found.unknown, fillers_lost=found.fillers_lost)

@@ -1,0 +1,95 @@
+"""`mer align` in several processes that are interrupted or killed: nothing is lost, nobody is left behind."""
+
+import json
+import os
+import signal
+import subprocess
+import sysconfig
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+
+MER = str(Path(sysconfig.get_path("scripts")) / "mer")
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from mer.corpus.synthetic import write_synthetic_corpus
+
+    root = tmp_path_factory.mktemp("align-kill") / "corpus"
+    write_synthetic_corpus(root, utterances=120, seed=7)
+    return root
+
+
+@pytest.fixture(scope="module")
+def whole(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """TextGrids of an alignment that nothing interrupted."""
+    out = tmp_path_factory.mktemp("whole")
+    subprocess.run([MER, "align", "--corpus", corpus, "--to", out, "--workers", "1", "-q"], check=False, capture_output=True)
+    return grids(out)
+
+
+def grids(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.glob("*.TextGrid")}
+
+
+def outcome_files(folder: Path) -> list[Path]:
+    return list((folder / "outcomes").glob("[!.]*.jsonl"))
+
+
+def start(corpus: Path, out: Path) -> subprocess.Popen[str]:
+    command = [MER, "align", "--corpus", str(corpus), "--to", str(out), "--workers", "2"]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
+
+
+def wait_for(happened: Callable[[], object], process: subprocess.Popen[str]) -> None:
+    for _ in range(12_000):
+        if happened():
+            return
+        assert process.poll() is None, f"ended too early: {process.communicate()}"
+        time.sleep(0.005)
+    pytest.fail("nothing happened for a minute")
+
+
+def workers_of(process: subprocess.Popen[str]) -> list[psutil.Process]:
+    return [child for child in psutil.Process(process.pid).children() if "spawn_main" in " ".join(child.cmdline())]
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_all_processes_and_what_is_aligned_stays(corpus: Path, whole: dict[str, bytes], tmp_path: Path) -> None:
+    process = start(corpus, tmp_path)
+    wait_for(lambda: outcome_files(tmp_path), process)
+    family = psutil.Process(process.pid).children(recursive=True)
+    assert workers_of(process)
+    os.killpg(process.pid, signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    _, left = psutil.wait_procs(family, timeout=10)
+    message = f"interrupted: what is in {tmp_path} stays; give the same command again to go on from there\n"
+    assert (process.returncode, out, err, left) == (130, "", message, [])
+    kept = {json.loads(line)["id"] for path in outcome_files(tmp_path) for line in path.read_text().splitlines()}
+    assert 0 < len(kept) < 120
+    again = subprocess.run(
+        [MER, "align", "--corpus", corpus, "--to", tmp_path, "--workers", "2", "-q", "--json"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    summary = json.loads(again.stdout)
+    assert summary["made"] + len(kept) <= 120
+    assert summary["aligned"] + len(summary["failed"]) == 120
+    assert grids(tmp_path) == whole
+    assert not (tmp_path / "outcomes").exists()
+
+
+@pytest.mark.slow
+def test_a_killed_worker_is_replaced(corpus: Path, whole: dict[str, bytes], tmp_path: Path) -> None:
+    process = start(corpus, tmp_path)
+    wait_for(lambda: outcome_files(tmp_path) and workers_of(process), process)
+    workers_of(process)[0].kill()
+    out, err = process.communicate(timeout=120)
+    assert "killed by SIGKILL" in err
+    assert "not looked at" not in out
+    assert grids(tmp_path) == whole
