@@ -96,7 +96,7 @@ def write_atomically(
         if exclusive:
             _link_or_replace(temporary, path, disk)
         else:
-            disk.replace(temporary, path)
+            _replace(temporary, path, size, digest.hexdigest(), disk)
         disk.fsync_folder(path.parent)
     except FileExistsError:
         _discard(temporary, disk)
@@ -112,6 +112,32 @@ def write_atomically(
         _discard(temporary, disk)
         raise
     return size, digest.hexdigest()
+
+
+def check_space(folder: Path, size: int, disk: Disk) -> None:
+    """Write so many bytes and remove them again: full disks, quotas and read-only mounts show in nothing else alike.
+
+    Args:
+        folder: for temporaries.
+        size: bytes.
+        disk: what to write with.
+
+    Raises:
+        CacheError: if the file system refuses.
+    """
+    temporary = folder / _temporary_name("space")
+    try:
+        descriptor = disk.open_new(temporary)
+        try:
+            for start in range(0, size, _BLOCK):
+                _write_all(descriptor, memoryview(bytes(min(_BLOCK, size - start))), disk)
+            disk.fsync(descriptor)
+        finally:
+            disk.close(descriptor)
+    except OSError as error:
+        raise CacheError(f"{folder}: the file system still takes no {size / 1e6:.0f} MB ({error.strerror or error})") from error
+    finally:
+        _discard(temporary, disk)
 
 
 def sweep_temporaries(folder: Path, disk: Disk) -> int:
@@ -142,7 +168,12 @@ def _temporary_name(name: str) -> str:
 
 
 def _host() -> str:
-    return re.sub(r"[^A-Za-z0-9.-]", "_", platform.node())[:64] or "host"
+    """Where a process number means something: containers on one machine may share its name, but not its processes."""
+    host = re.sub(r"[^A-Za-z0-9.-]", "_", platform.node())[:64] or "host"
+    try:
+        return f"{host}.{re.sub('[^0-9]', '', str(Path('/proc/self/ns/pid').readlink()))}"
+    except OSError:  # only Linux has them
+        return host
 
 
 def _is_running(process: int) -> bool:
@@ -164,6 +195,27 @@ def _write_all(descriptor: int, block: memoryview, disk: Disk) -> None:
         if taken <= 0:
             raise OSError(errno.EIO, "the file system took no bytes")
         rest = rest[taken:]
+
+
+def _replace(temporary: Path, path: Path, size: int, sha256: str, disk: Disk) -> None:
+    """Rename; an error is none when what should be at the path is there.
+
+    NFS may have renamed before its answer was lost; Windows refuses while another writer of the same shard is at it.
+    """
+    try:
+        disk.replace(temporary, path)
+    except OSError:
+        if not _holds(path, size, sha256):
+            raise
+        _discard(temporary, disk)
+
+
+def _holds(path: Path, size: int, sha256: str) -> bool:
+    try:
+        with path.open("rb") as file:
+            return os.fstat(file.fileno()).st_size == size and hashlib.file_digest(file, "sha256").hexdigest() == sha256
+    except OSError:
+        return False
 
 
 def _link_or_replace(temporary: Path, path: Path, disk: Disk) -> None:

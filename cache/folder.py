@@ -1,19 +1,26 @@
 """The folder of one cache: identity, committed shards, commits."""
 
+import contextlib
+import errno
+import hashlib
 import json
 import os
 import re
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from mer.cache.atomic_write import Disk, sweep_temporaries, write_atomically
+from mer.cache.atomic_write import Disk, check_space, sweep_temporaries, write_atomically
 from mer.cache.cache_error import CacheError
+from mer.cache.failed_shard import FailedShard, parse_failed_shard
 from mer.cache.shard_image import BuiltShard
 from mer.cache.sidecar import SHARD_NAME, Sidecar, parse_sidecar
 from mer.cache.spec import Spec, cache_key, checked_spec
 
 _KEY_FOLDER = re.compile(r"[0-9a-f]{12}")
+_SETTLING_SECONDS = (0.1, 0.4, 1.5, 3.0)
+"""Pauses until another machine's commit must be visible here: NFS clients keep what they know of a folder for seconds."""
 
 
 class CacheFolder:
@@ -104,16 +111,54 @@ class CacheFolder:
         found: dict[str, Sidecar] = {}
         self.torn = {}
         for name in self._names(".json"):
-            path = self.sidecar_path(name)
             try:
-                sidecar = parse_sidecar(path.read_text("utf-8"), where=str(path))
-                self._check_belongs(sidecar, name)
-                found[name] = sidecar
-            except FileNotFoundError:
-                continue  # a writer is replacing this shard right now: not committed
+                found[name] = self._sidecar(name)
             except (CacheError, OSError, UnicodeDecodeError) as error:
+                if _is_gone(error):
+                    continue  # a writer is replacing this shard right now: not committed
                 self.torn[name] = str(error)
         return found
+
+    def committed(self, name: str) -> Sidecar | None:
+        """One shard's sidecar if that is whole and the file beside it has the stated size; else None."""
+        self._look_again()
+        try:
+            sidecar = self._sidecar(name)
+            return sidecar if self.shard_path(name).stat().st_size == sidecar.bytes else None
+        except (CacheError, OSError, UnicodeDecodeError):
+            return None
+
+    def shard_bytes(self, name: str) -> int:
+        """Size of a shard's file; 0 when it is not visible here."""
+        try:
+            return self.shard_path(name).stat().st_size
+        except OSError:
+            return 0
+
+    def wait_for(self, names: Collection[str], *, pause: Callable[[float], None] = time.sleep) -> set[str]:
+        """Wait a few seconds, no longer, for commits of other machines to be visible here.
+
+        Args:
+            names: shards that somebody has said to be committed.
+            pause: sleeps.
+
+        Returns:
+            Those that are still not there.
+        """
+        missing = {name for name in names if self.committed(name) is None}
+        for seconds in _SETTLING_SECONDS:
+            if not missing:
+                break
+            pause(seconds)
+            missing = {name for name in missing if self.committed(name) is None}
+        return missing
+
+    def mark(self, name: str) -> str | None:
+        """Sha256 of a shard's sidecar, to see later whether it was committed anew; None when there is none."""
+        try:
+            return hashlib.sha256(self.sidecar_path(name).read_bytes()).hexdigest()
+        except OSError:
+            return None
 
     def commit(self, name: str, shard: BuiltShard, provenance: Mapping[str, Any]) -> Sidecar:
         """Write a shard and, last, its sidecar; until that is in place the shard does not count.
@@ -145,11 +190,49 @@ class CacheFolder:
             provenance=provenance,
         )
         self._write(self.sidecar_path(name), sidecar.to_json().encode("ascii"))
+        self.forget_failure(name)
         return sidecar
+
+    def record_failure(self, failed: FailedShard) -> None:
+        """Keep on disk that a shard could not be made.
+
+        Raises:
+            CacheError: if the file system refuses.
+        """
+        path = self.failure_path(failed.shard)
+        try:
+            path.parent.mkdir(exist_ok=True)
+        except OSError as error:
+            raise CacheError(f"{path.parent}: cannot make this folder ({error.strerror})") from error
+        self._write(path, failed.to_json().encode("ascii"))
+
+    def forget_failure(self, name: str) -> None:
+        """Remove the record of a failure if there is one."""
+        with contextlib.suppress(OSError):  # the shard is what counts
+            if self.failure_path(name).exists():
+                self.disk.unlink(self.failure_path(name))
+
+    def failures(self) -> dict[str, FailedShard]:
+        """The recorded failures by shard name, sorted; what cannot be read is left out."""
+        found: dict[str, FailedShard] = {}
+        for path in sorted((self.path / "failed").glob("*.json")):
+            with contextlib.suppress(OSError, ValueError):
+                failed = parse_failed_shard(path.read_text("utf-8"))
+                if failed.shard == path.stem:
+                    found[failed.shard] = failed
+        return found
+
+    def failure_path(self, name: str) -> Path:
+        """Where the failure of a shard is recorded."""
+        return self.path / "failed" / f"{name}.json"
 
     def sweep_temporaries(self) -> int:
         """Remove unfinished files of ended processes; how many there were."""
         return sweep_temporaries(self.path / "tmp", self.disk)
+
+    def check_space(self, size: int) -> None:
+        """Raise a CacheError unless the file system takes so many bytes now; for after one that it did not take."""
+        check_space(self.path / "tmp", size, self.disk)
 
     def write_text(self, name: str, text: str) -> None:
         """Replace one of the folder's own small files, such as `plan.json`, atomically."""
@@ -175,6 +258,19 @@ class CacheFolder:
         names = (entry.name.removesuffix(suffix) for entry in os.scandir(folder) if entry.name.endswith(suffix))
         return sorted(name for name in names if SHARD_NAME.fullmatch(name))
 
+    def _sidecar(self, name: str) -> Sidecar:
+        path = self.sidecar_path(name)
+        sidecar = parse_sidecar(path.read_text("utf-8"), where=str(path))
+        self._check_belongs(sidecar, name)
+        return sidecar
+
+    def _look_again(self) -> None:
+        """Open the folder of the shards: an NFS client then asks the server whether anything in it has changed."""
+        if os.name == "nt":  # folders cannot be opened there
+            return
+        with contextlib.suppress(OSError):
+            os.close(os.open(self.path / "shards", os.O_RDONLY))
+
     def _check_belongs(self, sidecar: Sidecar, name: str) -> None:
         path = self.sidecar_path(name)
         if sidecar.key != self.key:
@@ -188,6 +284,11 @@ class CacheFolder:
             )
         if list(sidecar.units) != self.spec["granularities"]:
             raise CacheError(f"{path}: granularities are not those of spec.json; delete it and re-run `mer extract`")
+
+
+def _is_gone(error: Exception) -> bool:
+    """Whether a file was removed or replaced just now; ESTALE is how NFS says so of an open one."""
+    return isinstance(error, OSError) and error.errno in (errno.ENOENT, errno.ESTALE)
 
 
 def _candidates(path: Path) -> list[Path]:

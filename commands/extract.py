@@ -9,6 +9,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mer.commands.align import align_with_bar
+from mer.commands.backend_options import (
+    BackendOption,
+    GpusPerWorkerOption,
+    RayAddressOption,
+    ShardRankOption,
+    ShardWorldOption,
+    SlurmOption,
+    WorkersOption,
+    backend_from_options,
+    shard_from_options,
+)
 from mer.commands.console import GO_ON, clear_errors, print_result, progress_bar, say
 from mer.commands.corpus_choice import find_corpus, revisions_by_encoder
 from mer.commands.options import (
@@ -27,8 +38,14 @@ from mer.commands.options import (
 )
 
 if TYPE_CHECKING:
+    from rich.text import Text
+
+    from mer.backends import Backend
     from mer.corpus import Corpus
     from mer.extract import ExtractConfig, Extraction, Resources
+
+GPU_WORKER_THREADS = 4  # for decoding, hashing and writing beside the GPU
+SHOWN_FAILURES = 20
 
 
 def extract(
@@ -105,10 +122,6 @@ def extract(
         str, typer.Option(rich_help_panel=HOW, help="On disk: float16, or float32 for huge activations.")
     ] = "float16",
     device: DeviceOption = "auto",
-    workers: Annotated[
-        int | None,
-        typer.Option(min=1, rich_help_panel=HOW, help="Processes of one thread each. Default: one per core; GPU: 1."),
-    ] = None,
     batch_seconds: Annotated[
         float | None,
         typer.Option(
@@ -116,6 +129,13 @@ def extract(
             help="Padded audio in a batch. Default: one utterance on a CPU, 300 s on a GPU.",
         ),
     ] = None,
+    backend: BackendOption = "local",
+    workers: WorkersOption = None,
+    shard_rank: ShardRankOption = None,
+    shard_world: ShardWorldOption = None,
+    slurm: SlurmOption = None,
+    ray_address: RayAddressOption = None,
+    gpus_per_worker: GpusPerWorkerOption = None,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -129,11 +149,28 @@ def extract(
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     with clear_errors(f"what is in {cache} stays; {GO_ON}"):
         refuse_one_cache(cache)
+        shard = shard_from_options(shard_rank, shard_world, backend)
+        engine: Backend | None = backend_from_options(
+            backend=backend,
+            workers=workers,
+            device=device,
+            threads=1 if device == "cpu" else GPU_WORKER_THREADS,
+            folder=cache,
+            slurm=slurm,
+            ray_address=ray_address,
+            gpus_per_worker=gpus_per_worker,
+        )
+        if backend == "local":
+            engine = None  # the extraction knows how many processes its shards are worth
+        if resegment and (engine or shard):
+            raise typer.BadParameter(
+                "it runs in this process, in minutes: without --backend and --shard-rank", param_hint="--resegment"
+            )
         from mer.cache import parse_granularities
         from mer.extract import ExtractConfig, Resources, parse_layers
 
         found = find_corpus(corpus, session, classes, alignment_offset)
-        found = with_alignment(found, alignment, textgrids, cache, workers, quiet)
+        found = with_alignment(found, alignment, textgrids, cache, workers if backend == "local" else None, quiet)
         revisions = revisions_by_encoder(revision or [])
         config = ExtractConfig(
             speech_model=speech_model,
@@ -149,15 +186,17 @@ def extract(
             alignment=alignment,
         )
         resources = Resources(device=device, workers=workers, batch_seconds=batch_seconds)
-        result = extract_with_bar(found, config, cache, resources, quiet, resegment=resegment)
+        result = extract_with_bar(found, config, cache, resources, quiet, resegment=resegment, backend=engine, shard=shard)
+    from rich.console import Group
+
     from mer.report import extraction_lines
 
     data = dataclasses.asdict(result) | {"problems": [dataclasses.asdict(p) for p in found.problems]}
-    print_result(data, extraction_lines(data), as_json)
+    print_result(data, Group(extraction_lines(data), *shard_lines(result, shard)), as_json)
     if found.problems:
         place = corpus or DEFAULT_CORPUS
         say(f"the corpus has oddities ({len(found.problems)}): `mer doctor --corpus {place}` lists them", quiet)
-    if result.failed:
+    if result.failed or result.failed_shards:
         raise typer.Exit(1)
 
 
@@ -185,6 +224,32 @@ def without_alignments(corpus: "Corpus") -> "Corpus":
     return dataclasses.replace(corpus, utterances=tuple(dataclasses.replace(u, alignment=None) for u in corpus))
 
 
+def shard_lines(result: "Extraction", shard: tuple[int, int] | None) -> list["Text"]:
+    """Shards that failed, what was done twice, and what others have still to do."""
+    from rich.text import Text
+
+    from mer.report.tables import counted
+
+    lines = []
+    if result.repeated_seconds:
+        lines.append(Text(f"{result.repeated_seconds:,.0f} s of audio were encoded again after a worker was lost or too slow"))
+    if shard is not None:
+        left = result.shards_elsewhere
+        others = (
+            f"{counted(left, 'shard')} of the others {'is' if left == 1 else 'are'} not there yet"
+            if left
+            else "the others are done"
+        )
+        lines.append(Text(f"share {shard[0]} of {shard[1]}: {others}"))
+    if result.failed_shards:
+        lines.append(Text(f"{counted(len(result.failed_shards), 'shard')} failed, not in the cache:", style="red"))
+        lines += [Text(f"  {failed.shard}: {failed.reason}") for failed in result.failed_shards[:SHOWN_FAILURES]]
+        if len(result.failed_shards) > SHOWN_FAILURES:
+            lines.append(Text(f"  and {len(result.failed_shards) - SHOWN_FAILURES} more, in {result.folder}/failed"))
+        lines.append(Text("Put right what can be, and give the same command again: it goes on with them."))
+    return lines
+
+
 def refuse_one_cache(cache: Path) -> None:
     """A cache's own folder is no place for caches; its settings decide which cache an extraction goes to."""
     if (cache / "spec.json").is_file():
@@ -197,9 +262,28 @@ def refuse_one_cache(cache: Path) -> None:
 
 
 def extract_with_bar(
-    corpus: "Corpus", config: "ExtractConfig", cache: Path, resources: "Resources", quiet: bool, *, resegment: bool = False
+    corpus: "Corpus",
+    config: "ExtractConfig",
+    cache: Path,
+    resources: "Resources",
+    quiet: bool,
+    *,
+    resegment: bool = False,
+    backend: "Backend | None" = None,
+    shard: tuple[int, int] | None = None,
 ) -> "Extraction":
-    """Extract a corpus under a progress bar, or redo the segments of one."""
+    """Extract a corpus under a progress bar, or redo the segments of one.
+
+    Args:
+        corpus: what to extract.
+        config: how.
+        cache: root of the caches.
+        resources: device, processes, batch sizes.
+        quiet: without the bar.
+        resegment: average the frames of a cache anew.
+        backend: where to make shards; None = in processes of this machine.
+        shard: rank and number of ranks, to make one share.
+    """
     from mer.extract import Progress
     from mer.extract import extract as run_encoders
     from mer.extract import resegment as average_again
@@ -214,7 +298,7 @@ def extract_with_bar(
             if not first:
                 first.append((monotonic(), progress.seconds))
                 done = len(corpus) - progress.utterances_total
-                if done:
+                if done and shard is None:
                     say(f"going on: {done:,} of {len(corpus):,} utterances are in the cache already", quiet)
             begun, before = first[0]
             passed = monotonic() - begun
@@ -223,5 +307,15 @@ def extract_with_bar(
             detail = f"{progress.utterances:,}/{progress.utterances_total:,} utt., {size(progress.bytes)}{rate}"
             bar.update(progress.seconds, progress.seconds_total, detail)
 
-        work = average_again if resegment else run_encoders
-        return work(corpus, config, cache, resources=resources, on_progress=show)
+        if resegment:
+            return average_again(corpus, config, cache, resources=resources, on_progress=show)
+        return run_encoders(
+            corpus,
+            config,
+            cache,
+            resources=resources,
+            backend=backend,
+            shard=shard,
+            on_progress=show,
+            on_notice=lambda text: say(text, quiet),
+        )

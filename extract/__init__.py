@@ -9,10 +9,10 @@ from mer.extract.config import ExtractConfig as ExtractConfig
 from mer.extract.config import ExtractError as ExtractError
 from mer.extract.config import Resources as Resources
 from mer.extract.config import parse_layers as parse_layers
+from mer.extract.extraction import Extraction as Extraction
 from mer.extract.pretrained import EncoderError as EncoderError
+from mer.extract.progress import Progress as Progress
 from mer.extract.resegment import resegment as resegment
-from mer.extract.run import Extraction as Extraction
-from mer.extract.run import Progress as Progress
 from mer.extract.run import extract as extract
 from mer.extract.segments import frame_ranges as frame_ranges
 from mer.extract.segments import segment_means as segment_means

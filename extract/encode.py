@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -117,6 +117,22 @@ def speech_budget(encoders: Encoders, resources: Resources) -> float | None:
         return resources.batch_seconds
     on_gpu = encoders.speech is not None and encoders.speech.device.type == "cuda"
     return 300.0 if on_gpu else None
+
+
+def scaled(resources: Resources, encoders: Encoders, share: float) -> Resources:
+    """Batches of a share of their size; a CPU takes one utterance at a time unless told otherwise, and small texts.
+
+    Args:
+        resources: as asked for.
+        encoders: that will run.
+        share: of the usual size, 1 or less.
+    """
+    if share == 1:
+        return resources
+    budget = speech_budget(encoders, resources)
+    # On a CPU the wordpieces of a batch are nothing beside a shard, and another batch would round otherwise.
+    tokens = resources.batch_tokens if encoders.device.type == "cpu" else max(1, int(resources.batch_tokens * share))
+    return replace(resources, batch_seconds=budget and budget * share, batch_tokens=tokens)
 
 
 def _seconds(utterance: Utterance) -> float:

@@ -52,13 +52,21 @@ def segment_rule(config: ExtractConfig) -> dict[str, Any]:
     return rule if config.alignment == "corpus" else rule | {"alignment": config.alignment}
 
 
+def versions() -> dict[str, str]:
+    """Of the code that makes the numbers: workers on other machines must have the same."""
+    return {
+        "mer": mer.__version__,
+        "torch": str(torch.__version__),
+        "transformers": version("transformers"),
+        "numpy": version("numpy"),
+    }
+
+
 def provenance(device: torch.device) -> dict[str, Any]:
     """Who computed: recorded in each sidecar, never part of the identity."""
     return {
-        "mer": mer.__version__,
+        **versions(),
         "python": platform.python_version(),
-        "torch": torch.__version__,
-        "transformers": version("transformers"),
         "h5py": version("h5py"),
         "platform": platform.platform(),
         "host": platform.node(),

@@ -23,12 +23,13 @@ from mer.cache import (
 from mer.corpus import AlignmentError, Corpus, Segment, Utterance
 from mer.corpus.audio import AudioError, read_header
 from mer.extract.config import ExtractConfig, ExtractError, Resources
+from mer.extract.extraction import Extraction, summary
 from mer.extract.identity import provenance, segment_rule
 from mer.extract.inputs import Fingerprints, audio_digest, fingerprint, make_record, wanted_segments
 from mer.extract.pretrained import model_label
-from mer.extract.run import EventCounter, Extraction, Progress, check_disk, summary
+from mer.extract.progress import Committed, Encoded, EventCounter, Progress
+from mer.extract.run import check_disk
 from mer.extract.segments import frame_ranges, segment_means
-from mer.extract.workers import Committed, Encoded
 
 KEPT_FRAMES = "as stored"
 """In a cache's identity: its segments are averages of frames rounded to the stored type, not of the encoder's own."""
@@ -75,12 +76,13 @@ def resegment(
     waiting = [i for name in todo for i in plan[name]]
     check_disk(folder.path, sum(sizes.get(i, 0) for i in waiting))
     seconds = dict(zip(source.utterances.ids, source.utterances.seconds, strict=True))
-    counter = EventCounter(len(waiting), float(sum(seconds.get(i, 0.0) for i in waiting)), on_progress)
+    counter = EventCounter(on_progress)
+    for name in todo:
+        counter.expect(name, len(plan[name]), float(sum(seconds.get(i, 0.0) for i in plan[name])))
     started = time.monotonic()
     for name in todo:
         _make_shard(name, [utterances[i] for i in plan[name]], source, folder, config, counter)
-    sidecars = {name: sidecar for name, sidecar in folder.sidecars().items() if name in plan}
-    return summary(corpus, folder, sidecars, counter, len(todo), time.monotonic() - started)
+    return summary(folder, plan, counter, time.monotonic() - started, asked=set(utterances))
 
 
 def _find_source(corpus: Corpus, config: ExtractConfig, cache: Path) -> FeatureCache:
@@ -198,7 +200,7 @@ def _make_shard(
         except (AlignmentError, CacheError) as problem:
             failed.append(FailedUtterance(id=utterance.id, reason=str(problem), fingerprint=mark))
             continue
-        counter(Encoded(1, done[-1][0].seconds))
+        counter(Encoded(name, 1, done[-1][0].seconds))
     notes = {
         "conversions": {},
         "alignments": dict(Counter(record.alignment for record, _ in done)),

@@ -1,65 +1,176 @@
-"""Shards through the encoders in this process or in several, each with one CPU thread."""
+"""Shards through the encoders, on any backend: what a worker loads once, and how it makes one shard."""
 
-import multiprocessing
 import os
-import signal
-import sys
+import platform
 import time
-import traceback
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass
-from multiprocessing.process import BaseProcess
+from contextlib import ExitStack, chdir, contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from queue import Empty
 from typing import Any
 
 import torch
 
+from mer.backends import BackendError, Slot, Unit, UnitDone, UnitFailed
+from mer.backends.agreement import check_same
+from mer.backends.attempt import failure_of
 from mer.cache import CacheFolder, build_shard
-from mer.corpus import Utterance
-from mer.backends.interrupt import ctrl_c_waits, end_with_parent, never_heard_by_children
+from mer.cache.spec import checked_spec
+from mer.corpus import Corpus, Utterance
 from mer.extract.config import ExtractConfig, ExtractError, Resources
-from mer.extract.encode import EncodedShard, Encoders, encode_shard
-from mer.extract.identity import provenance
+from mer.extract.encode import EncodedShard, Encoders, encode_shard, scaled
+from mer.extract.identity import make_spec, provenance, versions
 from mer.extract.inputs import audio_digest
-from mer.extract.precision import exact_float32
+from mer.extract.precision import exact_float32, threads_on_cpu
 from mer.extract.pretrained import resolve_device
+from mer.extract.progress import Begun, Committed, Encoded
 from mer.extract.speech_encoder import SpeechEncoder
 from mer.extract.text_encoder import TextEncoder
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.bfloat16}
-POLL_SECONDS = 0.2
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Unit:
-    """One shard to make: the piece of work that is done when its sidecar is there, and may be done twice."""
+class ShardToMake:
+    """Content of a unit of work: one shard."""
 
-    name: str
-    """Shard name."""
     utterances: tuple[Utterance, ...]
     """In the order of the plan."""
+    replaces: str | None = None
+    """Mark of the sidecar that is there and no longer holds; None when there was none."""
 
 
-@dataclass(frozen=True, slots=True)
-class Encoded:
-    """Some utterances of a shard are through the encoders."""
+@dataclass(frozen=True, kw_only=True)
+class ExtractWork:
+    """What a worker needs for any shard of one cache; a unit is done when its shard is committed."""
 
-    utterances: int
-    seconds: float
+    folder: CacheFolder
+    """The cache; every machine sees it at the same path."""
+    config: ExtractConfig
+    """What to extract."""
+    resources: Resources
+    """Batch sizes; the device is the slot's."""
+    versions: Mapping[str, str] = field(default_factory=versions)
+    """Of the launcher's code."""
+    directory: str = field(default_factory=os.getcwd)
+    """Where the launcher was started; paths may be relative to it."""
+    encoders: Encoders | None = field(default=None, compare=False, repr=False)
+    """The launcher's own, for a worker in its process; they stay there when the work is pickled."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"encoders": None}
+
+    @contextmanager
+    def open(self, slot: Slot) -> Iterator["ShardMaker"]:
+        """Load the encoders and make sure that they are those of the cache.
+
+        Raises:
+            BackendError: other versions, other models or none, no such device or cache here.
+        """
+        check_same(self.versions, versions())
+        spec = Path(self.directory, self.folder.path, "spec.json")
+        if not spec.is_file():
+            raise BackendError(f"{spec} is not on {platform.node()}: every machine must see the cache at the same path")
+        with ExitStack() as stack:
+            stack.enter_context(chdir(self.directory))
+            with _refusals():
+                device = resolve_device(slot.device)
+                stack.enter_context(threads_on_cpu(device, slot.threads))
+                stack.enter_context(exact_float32())
+                encoders = self.encoders or self._load(device)
+            # Entered last, so it ends first: it waits for its commit, also on Ctrl-C.
+            yield ShardMaker(self, encoders, stack.enter_context(ThreadPoolExecutor(1, "commit")))
+
+    def is_done(self, unit: Unit) -> bool:
+        """Whether a whole sidecar accounts for the utterances, other than one that was found wanting."""
+        mark, sidecar = self.folder.mark(unit.name), self.folder.committed(unit.name)
+        if mark is None or sidecar is None or mark == unit.content.replaces:
+            return False
+        return set(sidecar.ids) == {utterance.id for utterance in unit.content.utterances}
+
+    def _load(self, device: torch.device) -> Encoders:
+        encoders = load_encoders(self.config, replace(self.resources, device=str(device)))
+        theirs = self.folder.spec
+        ours = checked_spec(make_spec(Corpus(**theirs["corpus"], utterances=()), self.config, encoders))
+        differing = [f"{part} {key}" for part in ("speech", "text") for key in _differing(ours.get(part), theirs.get(part))]
+        if ours != theirs:
+            raise BackendError(
+                f"the models here are not those that {self.folder.path} was begun with (different: "
+                f"{', '.join(differing) or 'settings'}); put the same files on every machine, or give --revision"
+            )
+        return encoders
 
 
-@dataclass(frozen=True, slots=True)
-class Committed:
-    """A shard is on disk, whole."""
+class ShardMaker:
+    """A worker with its encoders; the last shard is hashed and written while the next is encoded."""
 
-    name: str
-    bytes: int
+    def __init__(self, work: ExtractWork, encoders: Encoders, committer: ThreadPoolExecutor) -> None:
+        """Use `ExtractWork.open`.
 
+        Args:
+            work: what to do it for.
+            encoders: on their device.
+            committer: one thread.
+        """
+        self._work, self._encoders, self._committer = work, encoders, committer
+        self._writing: Future[None] | None = None
+        self._refused_bytes = 0
 
-Event = Encoded | Committed
+    def do(self, unit: Unit, *, share: float, tell: Callable[[object], None]) -> None:
+        """Make a shard; it is being written on return, and what goes wrong then is told."""
+        if self._work.is_done(unit):  # another command was faster, or an earlier try was cut off before it could tell
+            tell(UnitDone(name=unit.name))
+            return
+        tell(Begun(unit.name))
+        started = time.time()
+        self._check_disk()
+        encoded = encode_shard(
+            unit.content.utterances,
+            self._encoders,
+            self._work.config,
+            scaled(self._work.resources, self._encoders, share),
+            lambda utterances, seconds: tell(Encoded(unit.name, utterances, seconds)),
+        )
+        self.finish()
+        self._writing = self._committer.submit(self._commit, unit, encoded, started, tell)
+
+    def finish(self) -> None:
+        """Wait for the last shard to be on disk."""
+        writing, self._writing = self._writing, None
+        if writing is not None:
+            writing.result()
+
+    def _check_disk(self) -> None:
+        """After a shard that could not be written, encode no other before the disk takes as much."""
+        if self._refused_bytes:
+            self._work.folder.check_space(self._refused_bytes)
+            self._refused_bytes = 0
+
+    def _commit(self, unit: Unit, encoded: EncodedShard, started: float, tell: Callable[[object], None]) -> None:
+        try:
+            self._write(unit, encoded, started, tell)
+        except Exception as error:
+            tell(UnitFailed(name=unit.name, reason=failure_of(error).reason, tries=1))
+        else:
+            tell(UnitDone(name=unit.name))
+
+    def _write(self, unit: Unit, encoded: EncodedShard, started: float, tell: Callable[[object], None]) -> None:
+        if self._work.is_done(unit):  # first come, first served: on GPUs the bytes of two makers may differ
+            return
+        folder = self._work.folder
+        shard = build_shard(folder.spec, encoded.utterances, encoded.failed)
+        notes = {
+            "conversions": dict(encoded.conversions),
+            "alignments": dict(encoded.alignments),
+            "audio": {u.id: audio_digest(u.wav) for u in unit.content.utterances},
+            "started": started,
+            "finished": time.time(),
+        }
+        self._refused_bytes = shard.bytes
+        sidecar = folder.commit(unit.name, shard, provenance(self._encoders.device) | notes)
+        self._refused_bytes = 0
+        tell(Committed(unit.name, sidecar.bytes))
 
 
 def load_encoders(config: ExtractConfig, resources: Resources) -> Encoders:
@@ -80,129 +191,15 @@ def load_encoders(config: ExtractConfig, resources: Resources) -> Encoders:
     return Encoders(speech=speech, text=text)
 
 
-def run_here(
-    units: Iterable[Unit],
-    encoders: Encoders,
-    folder: CacheFolder,
-    config: ExtractConfig,
-    resources: Resources,
-    on_event: Callable[[Event], None],
-) -> None:
-    """Make shards one after the other; the last one is hashed and written while the next is encoded."""
-
-    def commit(unit: Unit, encoded: EncodedShard, started: float) -> None:
-        shard = build_shard(folder.spec, encoded.utterances, encoded.failed)
-        notes = {
-            "conversions": dict(encoded.conversions),
-            "alignments": dict(encoded.alignments),
-            "audio": {u.id: audio_digest(u.wav) for u in unit.utterances},
-            "started": started,
-            "finished": time.time(),
-        }
-        sidecar = folder.commit(unit.name, shard, provenance(encoders.device) | notes)
-        on_event(Committed(unit.name, sidecar.bytes))
-
-    with exact_float32(), ThreadPoolExecutor(max_workers=1, thread_name_prefix="commit") as committer:
-        writing: Future[None] | None = None
-        for unit in units:
-            started = time.time()
-            encoded = encode_shard(unit.utterances, encoders, config, resources, lambda n, s: on_event(Encoded(n, s)))
-            if writing is not None:
-                writing.result()
-            writing = committer.submit(commit, unit, encoded, started)
-        if writing is not None:
-            writing.result()
-
-
-def run_in_processes(
-    units: Sequence[Unit],
-    folder: Path,
-    config: ExtractConfig,
-    resources: Resources,
-    workers: int,
-    on_event: Callable[[Event], None],
-) -> None:
-    """Share shards out to processes that load the encoders themselves; the biggest shards first.
-
-    Raises:
-        ExtractError: when a worker fails or is killed; shards that are committed stay.
-    """
-    context = multiprocessing.get_context("spawn")
-    tasks, events = context.Queue(), context.Queue()
-    for unit in sorted(units, key=lambda u: (-len(u.utterances), u.name)):
-        tasks.put(unit)
-    for _ in range(workers):
-        tasks.put(None)
-    processes: list[BaseProcess] = []
-    try:
-        with _single_threaded_children(), ctrl_c_waits(), never_heard_by_children():
-            for number in range(workers):
-                arguments = (tasks, events, folder, config, resources)
-                process = context.Process(target=_worker, args=arguments, name=f"mer-extract-{number}", daemon=True)
-                process.start()
-                processes.append(process)
-        _follow(processes, events, on_event)
-    finally:
-        for started in processes:
-            started.terminate()
-        for started in processes:
-            started.join()
-        for queue in (tasks, events):
-            queue.cancel_join_thread()
-            queue.close()
-
-
-def _follow(processes: Sequence[BaseProcess], events: Any, on_event: Callable[[Event], None]) -> None:
-    """Pass events on until every worker has said that it is done."""
-    running = len(processes)
-    while running:
-        try:
-            event = events.get(timeout=POLL_SECONDS)
-        except Empty:
-            dead = [p for p in processes if p.exitcode not in (None, 0)]
-            if dead:
-                raise ExtractError(
-                    f"worker {dead[0].name} ended with exit code {dead[0].exitcode} (-9 is often the system short of "
-                    f"memory: try fewer --workers). What is committed stays; the same command goes on from there"
-                ) from None
-            continue
-        if event is None:
-            running -= 1
-        elif isinstance(event, str):
-            raise ExtractError(f"a worker failed; committed shards stay. Its error:\n{event}")
-        else:
-            on_event(event)
-
-
-def _worker(tasks: Any, events: Any, folder: Path, config: ExtractConfig, resources: Resources) -> None:
-    """Body of a worker process."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
-    # Leave in order: killed outright, a worker leaves a semaphore of some library behind, and Python warns about it.
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
-    end_with_parent()
-    torch.set_num_threads(1)
-    try:
-        encoders = load_encoders(config, resources)
-        run_here(iter(tasks.get, None), encoders, CacheFolder.find(folder), config, resources, events.put)
-        events.put(None)
-    except Exception:
-        events.put(traceback.format_exc())
+def _differing(ours: Mapping[str, Any] | None, theirs: Mapping[str, Any] | None) -> list[str]:
+    ours, theirs = ours or {}, theirs or {}
+    return sorted(key for key in ours.keys() | theirs.keys() if ours.get(key) != theirs.get(key))
 
 
 @contextmanager
-def _single_threaded_children() -> Iterator[None]:
-    """Environment for spawned workers: one thread each, and huge pages for the convolutions' large buffers.
-
-    Two processes of one thread do 1.96 times the work of one, two threads 1.77 times and far less beside other load.
-    """
-    wanted = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "THP_MEM_ALLOC_ENABLE": "1"}
-    before = {name: os.environ.get(name) for name in wanted}
-    os.environ.update(wanted)
+def _refusals() -> Iterator[None]:
+    """What makes every shard fail ends the work at once."""
     try:
         yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
+    except ExtractError as problem:
+        raise BackendError(f"{problem} (on {platform.node()})") from problem

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from mer.cache import CacheError, CacheFolder, Units, UtteranceRecord, build_shard, open_cache, verify
-from mer.cache.atomic_write import Disk, sweep_temporaries, write_atomically
+from mer.cache.atomic_write import Disk, _host, check_space, sweep_temporaries, write_atomically
 
 MakeCache = Callable[..., CacheFolder]
 MakeUtterance = Callable[..., tuple[UtteranceRecord, dict[str, Units]]]
@@ -171,7 +171,7 @@ def test_an_error_anywhere_leaves_no_unfinished_file(
     for stop in range(400):
         folder.disk = CountingDisk(stop, OSError)
         try:
-            folder.commit(NAME, build_shard(folder.spec, contents[0], []), {})
+            folder.commit(NAME, build_shard(folder.spec, contents[1], []), {})
         except CacheError as error:
             messages.append(str(error))
         else:
@@ -259,6 +259,44 @@ def test_two_writers_of_one_shard_leave_it_whole(tmp_path: Path, small_cache: Ca
     assert list((small_cache.path / "tmp").iterdir()) == []
 
 
+@pytest.mark.parametrize("before", [None, b"new", b"old", b"newer"])
+def test_a_rename_that_fails_is_none_when_the_content_is_there(tmp_path: Path, before: bytes | None) -> None:
+    class Stubborn(Disk):
+        """Like NFS, which may rename and then lose its answer, or Windows, where another writer of the same has the file."""
+
+        def replace(self, source: Path, target: Path) -> None:
+            raise FileNotFoundError(errno.ENOENT, "No such file or directory")
+
+    target = tmp_path / "shard"
+    if before is not None:
+        target.write_bytes(before)
+    if before == b"new":
+        write_atomically(target, [memoryview(b"new")], temporaries=tmp_path, disk=Stubborn())
+    else:
+        with pytest.raises(CacheError, match="could not be written"):
+            write_atomically(target, [memoryview(b"new")], temporaries=tmp_path, disk=Stubborn())
+    assert [path.read_bytes() for path in tmp_path.iterdir()] == [before] * (before is not None)
+
+
+def test_space_is_tried_by_writing_and_left_free(tmp_path: Path) -> None:
+    disk = CountingDisk()
+    check_space(tmp_path, 4_000, disk)
+    assert disk.calls.count("write") == 3
+    for stop in range(5):
+        with pytest.raises(CacheError, match=r"still takes no 0 MB \(No space left on device\)"):
+            check_space(tmp_path, 4_000, CountingDisk(stop, OSError))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_host_is_more_than_its_name_where_containers_share_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mer.cache.atomic_write.platform.node", lambda: "gpu 1~a")
+    assert _host().startswith("gpu_1_a")
+    monkeypatch.setattr(Path, "readlink", lambda path: Path("pid:[17]"))
+    assert _host() == "gpu_1_a.17"
+    monkeypatch.setattr(Path, "readlink", lambda path: Path("pid:[18]"))
+    assert _host() == "gpu_1_a.18"
+
+
 def test_exclusive_writing_never_replaces(tmp_path: Path) -> None:
     target = tmp_path / "spec.json"
     write_atomically(target, [memoryview(b"first")], temporaries=tmp_path, disk=Disk(), exclusive=True)
@@ -282,7 +320,7 @@ def test_exclusive_writing_works_without_hard_links(tmp_path: Path) -> None:
 
 
 def test_sweeping_takes_old_and_orphaned_files_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mer.cache.atomic_write.platform.node", lambda: "here")
+    monkeypatch.setattr("mer.cache.atomic_write._host", lambda: "here")
     ended = subprocess.Popen([sys.executable, "-c", ""])
     ended.wait()
     names = {

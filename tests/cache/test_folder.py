@@ -1,11 +1,14 @@
+import errno
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from mer.cache import CacheError, CacheFolder, Units, UtteranceRecord, build_shard, cache_key
+from mer.cache import CacheError, CacheFolder, Units, UtteranceRecord, build_shard, cache_key, verify
+from mer.cache.failed_shard import FailedShard
 
 MakeSpec = Callable[..., dict[str, Any]]
 MakeCache = Callable[..., CacheFolder]
@@ -113,3 +116,112 @@ def test_stray_files_are_no_shards(small_cache: CacheFolder) -> None:
     assert list(small_cache.sidecars()) == ["session1-000", "session2-000"]
     assert small_cache.shard_files() == ["session1-000", "session2-000"]
     assert small_cache.torn == {}
+
+
+def test_one_shard_is_committed_when_sidecar_and_file_are_whole(small_cache: CacheFolder) -> None:
+    sidecar = small_cache.committed("session1-000")
+    assert sidecar is not None
+    assert sidecar.ids == small_cache.sidecars()["session1-000"].ids
+    assert small_cache.committed("session9-000") is None
+    path = small_cache.shard_path("session1-000")
+    path.write_bytes(path.read_bytes()[:-1])
+    assert small_cache.committed("session1-000") is None
+    path.unlink()
+    assert small_cache.committed("session1-000") is None
+    small_cache.sidecar_path("session2-000").write_text("{")
+    assert small_cache.committed("session2-000") is None
+
+
+def test_a_mark_changes_with_every_commit(small_cache: CacheFolder, utterance: MakeUtterance) -> None:
+    before = small_cache.mark("session1-000")
+    assert before == small_cache.mark("session1-000") != small_cache.mark("session2-000")
+    assert small_cache.mark("session9-000") is None
+    shard = build_shard(small_cache.spec, [utterance("a", dict.fromkeys(small_cache.spec["granularities"], 1))], [])
+    marks = set()
+    for finished in (1.0, 2.0):
+        small_cache.commit("session1-000", shard, {"finished": finished})
+        marks.add(small_cache.mark("session1-000"))
+    assert len(marks | {before}) == 3
+
+
+def test_commits_of_other_machines_are_waited_for_a_few_seconds_only(small_cache: CacheFolder) -> None:
+    sidecar, aside = small_cache.sidecar_path("session1-000"), small_cache.path / "unseen"
+    sidecar.rename(aside)
+    pauses: list[float] = []
+
+    def pause(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) == 2:
+            aside.rename(sidecar)
+
+    names = ["session1-000", "session2-000"]
+    assert small_cache.wait_for(names, pause=pause) == set()
+    assert len(pauses) == 2
+    assert small_cache.wait_for([*names, "session9-000"], pause=pauses.append) == {"session9-000"}
+    assert 0 < sum(pauses[2:]) < 10
+    assert small_cache.wait_for(names, pause=lambda seconds: pytest.fail("nothing to wait for")) == set()
+
+
+def test_a_folder_is_asked_anew_before_a_sidecar_is_read(small_cache: CacheFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[str] = []
+    open_ = os.open
+
+    def note(path: Path, *rest: int, **named: int) -> int:
+        opened.append(str(path))
+        return open_(path, *rest, **named)
+
+    monkeypatch.setattr("mer.cache.folder.os.open", note)
+    small_cache.committed("session1-000")
+    assert opened[0] == str(small_cache.path / "shards")
+
+
+def test_a_sidecar_that_is_replaced_while_it_is_read_is_not_torn(
+    small_cache: CacheFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stale(*given: object) -> None:
+        raise OSError(errno.ESTALE, "Stale file handle")
+
+    monkeypatch.setattr(Path, "read_text", stale)
+    assert small_cache.sidecars() == {}
+    assert small_cache.torn == {}
+
+
+def failure(shard: str = "session2-000", reason: str = "the disk is full (on n1)") -> FailedShard:
+    return FailedShard(shard=shard, reason=reason, tries=2, host="n0", time=1.5)
+
+
+def test_a_failure_is_kept_until_its_shard_is_committed(small_cache: CacheFolder, utterance: MakeUtterance) -> None:
+    assert small_cache.failures() == {}
+    small_cache.record_failure(failure(reason="first"))
+    small_cache.record_failure(failure())
+    small_cache.record_failure(failure("session3-000"))
+    assert small_cache.failures() == {"session2-000": failure(), "session3-000": failure("session3-000")}
+    assert json.loads((small_cache.path / "failed" / "session2-000.json").read_text()) == {
+        **{"shard": "session2-000", "reason": "the disk is full (on n1)", "tries": 2, "host": "n0", "time": 1.5}
+    }
+    shard = build_shard(small_cache.spec, [utterance("a", dict.fromkeys(small_cache.spec["granularities"], 1))], [])
+    small_cache.commit("session2-000", shard, {})
+    assert list(small_cache.failures()) == ["session3-000"]
+    small_cache.forget_failure("session3-000")
+    small_cache.forget_failure("session3-000")
+    assert small_cache.failures() == {}
+
+
+@pytest.mark.parametrize("text", ["", "{", "[1]", "{}", '{"shard": "session2-000"}', failure("session5-000").to_json(), "\x00"])
+def test_a_record_of_a_failure_that_is_none_is_left_out(small_cache: CacheFolder, text: str) -> None:
+    small_cache.record_failure(failure())
+    (small_cache.path / "failed" / "session2-000.json").write_text(text)
+    assert small_cache.failures() == {}
+
+
+def test_a_failure_with_an_impossible_field_is_left_out(small_cache: CacheFolder) -> None:
+    small_cache.record_failure(failure())
+    path = small_cache.path / "failed" / "session2-000.json"
+    for field, value in (("tries", "2"), ("time", None), ("reason", 3)):
+        path.write_text(json.dumps(json.loads(failure().to_json()) | {field: value}))
+        assert small_cache.failures() == {}
+
+
+def test_failures_are_no_finding_of_verify(small_cache: CacheFolder) -> None:
+    small_cache.record_failure(failure())
+    assert verify(small_cache, full=True).ok

@@ -1,5 +1,6 @@
-"""SIGKILL at random moments, resumed each time: what is left is what an uninterrupted run leaves."""
+"""SIGKILL at random moments, of the command or of its workers: what is left is what an uninterrupted run leaves."""
 
+import dataclasses
 import multiprocessing
 import random
 import time
@@ -12,7 +13,7 @@ import pytest
 
 from mer.cache import CacheFolder, open_cache, verify
 from mer.corpus import Corpus, open_corpus
-from mer.extract import ExtractConfig, Resources, extract
+from mer.extract import ExtractConfig, Extraction, Progress, Resources, extract
 
 MakeManifest = Callable[..., Path]
 CONTEXT = multiprocessing.get_context("forkserver")
@@ -96,3 +97,41 @@ def test_kills_of_the_parent_of_two_workers_lose_nothing(
     assert final.shards_made < whole.shards
     assert shard_bytes(final.folder) == shard_bytes(whole.folder)
     check_nothing_lost_or_doubled(corpus, final.folder)
+
+
+class Killer:
+    """Kills one of the workers a random number of their events after the last kill."""
+
+    def __init__(self, kills: int) -> None:
+        self.kills = kills
+        self._chance = random.Random(3)
+        self._events = 1
+
+    def __call__(self, progress: Progress) -> None:
+        workers = multiprocessing.active_children()
+        self._events -= 1
+        if self.kills and self._events <= 0 and workers:
+            self._chance.choice(workers).kill()
+            self.kills -= 1
+            self._events = self._chance.randint(1, 20)
+
+
+@pytest.mark.slow
+def test_kills_of_workers_lose_nothing_and_double_nothing(
+    make_manifest: MakeManifest, config: ExtractConfig, tmp_path: Path
+) -> None:
+    corpus = open_corpus(make_manifest(90, seconds=(1.0, 3.0)))
+    alone = Resources(device="cpu", workers=1, shard_bytes=600_000)
+    whole = extract(corpus, config, tmp_path / "whole", resources=alone)
+    killer, notices = Killer(6), list[str]()
+    both, results = dataclasses.replace(alone, workers=2), list[Extraction]()
+    while not results or results[-1].failed_shards:  # a shard that was hit twice has failed: the command is given again
+        results.append(extract(corpus, config, tmp_path / "killed", resources=both, on_progress=killer, on_notice=notices.append))
+        assert len(results) < 8
+    assert killer.kills == 0
+    assert sum("killed by SIGKILL" in notice and "(worker " in notice for notice in notices) == 6
+    assert sum(result.shards_made for result in results) == whole.shards
+    assert sum(result.repeated_seconds for result in results) > 0
+    assert shard_bytes(results[-1].folder) == shard_bytes(whole.folder)
+    check_nothing_lost_or_doubled(corpus, results[-1].folder)
+    assert not list((results[-1].folder / "failed").glob("*"))
