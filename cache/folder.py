@@ -104,16 +104,30 @@ class CacheFolder:
         found: dict[str, Sidecar] = {}
         self.torn = {}
         for name in self._names(".json"):
-            path = self.sidecar_path(name)
             try:
-                sidecar = parse_sidecar(path.read_text("utf-8"), where=str(path))
-                self._check_belongs(sidecar, name)
-                found[name] = sidecar
+                found[name] = self.sidecar(name)
             except FileNotFoundError:
                 continue  # a writer is replacing this shard right now: not committed
             except (CacheError, OSError, UnicodeDecodeError) as error:
                 self.torn[name] = str(error)
         return found
+
+    def sidecar(self, name: str) -> Sidecar:
+        """One shard's sidecar.
+
+        Raises:
+            CacheError: if it is damaged or foreign.
+            OSError: if it is not there, or cannot be read.
+            UnicodeDecodeError: if it is no text.
+        """
+        path = self.sidecar_path(name)
+        sidecar = parse_sidecar(path.read_text("utf-8"), where=str(path))
+        self._check_belongs(sidecar, name)
+        return sidecar
+
+    def sidecar_files(self) -> list[str]:
+        """Names of all shards that have a sidecar, acceptable or not, sorted."""
+        return self._names(".json")
 
     def commit(self, name: str, shard: BuiltShard, provenance: Mapping[str, Any]) -> Sidecar:
         """Write a shard and, last, its sidecar; until that is in place the shard does not count.
@@ -150,10 +164,6 @@ class CacheFolder:
     def sweep_temporaries(self) -> int:
         """Remove unfinished files of ended processes; how many there were."""
         return sweep_temporaries(self.path / "tmp", self.disk)
-
-    def write_text(self, name: str, text: str) -> None:
-        """Replace one of the folder's own small files, such as `plan.json`, atomically."""
-        self._write(self.path / name, text.encode("utf-8"))
 
     def _write(self, path: Path, content: bytes, *, exclusive: bool = False) -> None:
         blocks = [memoryview(content)]

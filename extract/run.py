@@ -10,13 +10,12 @@ from pathlib import Path
 
 import torch
 
-from mer.cache import CacheFolder, FailedUtterance, Sidecar, pending, plan_shards
-from mer.corpus import Corpus, Utterance
-from mer.corpus.audio import AudioError, read_header
+from mer.cache import CacheFolder, FailedUtterance, Sidecar
+from mer.corpus import Corpus
 from mer.extract.config import ExtractConfig, ExtractError, Resources
 from mer.extract.encode import STORAGE, Encoders
 from mer.extract.identity import make_spec
-from mer.extract.inputs import Fingerprints
+from mer.extract.planning import Planning
 from mer.extract.precision import one_thread_on_cpu
 from mer.extract.pretrained import resolve_device
 from mer.extract.workers import Committed, Encoded, Event, Unit, load_encoders, run_here, run_in_processes
@@ -106,20 +105,22 @@ def _extract(
     encoders = load_encoders(config, resources)
     folder = CacheFolder.create(cache, make_spec(corpus, config, encoders))
     folder.sweep_temporaries()
-    utterances = {u.id: u for u in corpus}
-    seconds = {u.id: audio_seconds(u) for u in corpus}
-    sizes = {u.id: _expected_bytes(u, seconds[u.id], config, encoders) for u in corpus}
-    fingerprints = Fingerprints(utterances)
-    wanted = [(u.id, u.session, sizes[u.id]) for u in corpus]
-    plan = plan_shards(folder, wanted, target_bytes=resources.shard_bytes, fingerprints=fingerprints)
-    todo = pending(folder, plan, fingerprints)
-    units = [Unit(name=name, utterances=tuple(utterances[i] for i in plan[name])) for name in todo]
-    waiting = [u.id for unit in units for u in unit.utterances]
-    check_disk(folder.path, sum(sizes[i] for i in waiting))
-    counter = EventCounter(len(waiting), sum(seconds[i] for i in waiting), on_progress)
+    planning = Planning(
+        corpus,
+        folder,
+        expected_bytes=lambda seconds: _expected_bytes(seconds, config, encoders),
+        target_bytes=resources.shard_bytes,
+    )
+    shards = list(planning.shards())
+    todo = list(planning.to_do(shards))
+    units = [Unit(name=shard.name, utterances=planning.utterances(shard)) for shard in todo]
+    expected = planning.expected(todo)
+    check_disk(folder.path, expected.bytes)
+    counter = EventCounter(expected.utterances, expected.seconds, on_progress)
     started = time.monotonic()
     if units:
         _run(units, encoders, folder, config, resources, counter)
+    plan = {shard.name for shard in shards}
     sidecars = {name: sidecar for name, sidecar in folder.sidecars().items() if name in plan}
     return summary(corpus, folder, sidecars, counter, len(units), time.monotonic() - started)
 
@@ -172,15 +173,7 @@ class EventCounter:
         )
 
 
-def audio_seconds(utterance: Utterance) -> float:
-    """Duration from the header; 0 for what cannot be read (it fails with its reason when its turn comes)."""
-    try:
-        return read_header(utterance.wav).seconds
-    except AudioError:
-        return 0.0
-
-
-def _expected_bytes(utterance: Utterance, seconds: float, config: ExtractConfig, encoders: Encoders) -> int:
+def _expected_bytes(seconds: float, config: ExtractConfig, encoders: Encoders) -> int:
     """Size of an utterance's features, from its duration alone: exact for frames, typical for the rest."""
     value = STORAGE[config.storage].itemsize
     total = 0.0
