@@ -132,13 +132,12 @@ class SessionPlan:
         rows: list[int] = []
         filled = 0.0
         for row, size in zip(self.free.tolist(), sizes, strict=True):
-            if row in self._elsewhere:
-                continue
-            if rows and filled + size > target_bytes:
+            if rows and filled + size > target_bytes and row not in self._elsewhere:
                 yield from self._claim(rows, int(filled))
                 rows, filled = [], 0.0
-            rows.append(row)
-            filled += size
+            if row not in self._elsewhere:
+                rows.append(row)
+                filled += size
         if rows:
             yield from self._claim(rows, int(filled))
 

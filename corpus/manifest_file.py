@@ -17,6 +17,7 @@ SUFFIXES = (".jsonl", ".csv")
 """What a manifest's name ends with."""
 
 MAX_COLUMN_SETS = 1000
+_decode = json.JSONDecoder().raw_decode
 _MARK = b"\xef\xbb\xbf"
 
 
@@ -108,7 +109,9 @@ class ManifestFile:
     def _json_rows(self, complain: Complain) -> Iterator[_Found]:
         for number, (start, end, text) in enumerate(self._lines(), start=1):
             try:
-                row = json.loads(text)
+                row, length = _decode(text)
+                if text[length:] != "\n":
+                    row = json.loads(text)
             except (ValueError, RecursionError):
                 if text.strip():
                     complain(number, f"not JSON ({_json_fault(text.rstrip())})")

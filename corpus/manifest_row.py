@@ -1,11 +1,12 @@
 """One row of a manifest: its columns, and what is refused in them."""
 
-import math
 import os
+import re
 import stat
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from operator import itemgetter
 from pathlib import Path
 
 from mer.corpus.praat_alignment import TextGridAlignment
@@ -25,6 +26,12 @@ MAX_NAME_BYTES = 64
 """Ids, labels, speakers, sessions, dialogues and styles are at most this long in UTF-8."""
 MAX_SECONDS = 1e6
 MAX_FOLDERS_KNOWN = 10_000
+
+_NAME = r"[!-~][ -~]{0,63}"
+_PATH = r"(?!.*\.\.)[0-9A-Za-z][ -9;-\[\]-~]*"  # no drive, no backslash
+_PLAIN = re.compile(rf"{_NAME}\n{_PATH}\n{_NAME}\n{_NAME}\n{_NAME}", re.ASCII)
+_PLAIN_PATH = re.compile(_PATH, re.ASCII)
+_required = itemgetter(*REQUIRED)
 
 Row = Mapping[str, object]
 
@@ -76,19 +83,16 @@ class ManifestFolder:
 def row_faults(row: Row) -> list[str]:
     """Everything that is wrong with a row of canonical column names, as far as that can be seen without the disk."""
     faults: list[str] = []
-    for column in NAMES:
+    plain = _is_plain(row)
+    for column in NAMES[4:] if plain else NAMES:
         value = row.get(column)
         if value is not None:
-            fault = _name_fault(column, value)
-            if fault:
-                faults.append(fault)
-    for column in ("wav", "textgrid"):
+            faults += _name_faults(column, value)
+    for column in ("textgrid",) if plain else ("wav", "textgrid"):
         value = row.get(column)
         if value is not None and value != "":
-            fault = _path_fault(column, value)
-            if fault:
-                faults.append(fault)
-    lacking = [column for column in REQUIRED if row.get(column) is None or not str(row[column]).strip()]
+            faults += _path_faults(column, value)
+    lacking = [] if plain else [name for name in REQUIRED if row.get(name) is None or not str(row[name]).strip()]
     if lacking:
         faults.append(f"no {', '.join(lacking)}")
     text = row.get("text")
@@ -119,14 +123,14 @@ def make_utterance(row: Row, folder: ManifestFolder) -> Utterance:
     Where a symbolic link leads a file out of the folder, the utterance has a path that says so instead, at which there is
     nothing: whoever opens it fails with this reason.
     """
-    speaker, text, textgrid = _name(row, "speaker"), row.get("text"), row.get("textgrid")
+    speaker, text, textgrid = name_in(row, "speaker"), row.get("text"), row.get("textgrid")
     return Utterance(
-        id=_name(row, "id"),
-        label=_name(row, "label"),
+        id=name_in(row, "id"),
+        label=name_in(row, "label"),
         speaker=speaker,
-        session=_name(row, "session"),
-        dialogue=_name(row, "dialogue"),
-        style=_name(row, "style"),
+        session=name_in(row, "session"),
+        dialogue=name_in(row, "dialogue"),
+        style=name_in(row, "style"),
         wav=_path(row, "wav", folder),
         text=text if isinstance(text, str) else None,
         alignment=TextGridAlignment(path=_path(row, "textgrid", folder), speaker=speaker) if textgrid else None,
@@ -137,16 +141,19 @@ def make_utterance(row: Row, folder: ManifestFolder) -> Utterance:
 def stated_seconds(row: Row) -> float | None:
     """What the column `seconds` says; None where it says nothing, or nothing that can be."""
     value = row.get("seconds")
-    if isinstance(value, bool) or not isinstance(value, str | int | float):
+    if type(value) is float:  # the usual case
+        return value if 0 < value <= MAX_SECONDS else None
+    if value is None or isinstance(value, bool) or not isinstance(value, str | int):
         return None
     try:
         seconds = float(value)
     except (ValueError, OverflowError):
         return None
-    return seconds if math.isfinite(seconds) and 0 < seconds <= MAX_SECONDS else None
+    return seconds if 0 < seconds <= MAX_SECONDS else None
 
 
-def _name(row: Row, column: str) -> str:
+def name_in(row: Row, column: str) -> str:
+    """A faultless row's id, label, ...; empty where it has none."""
     value = row.get(column)
     return "" if value is None else str(value).strip()
 
@@ -160,32 +167,40 @@ def _path(row: Row, column: str, folder: ManifestFolder) -> Path:
     return folder.folder / text
 
 
-def _name_fault(column: str, value: object) -> str:
+def _is_plain(row: Row) -> bool:
+    """Whether nothing can be wrong with the required columns: they are short, printable ASCII, as those of most rows are."""
+    try:
+        return _PLAIN.fullmatch("\n".join(_required(row))) is not None
+    except (KeyError, TypeError):
+        return False
+
+
+def _name_faults(column: str, value: object) -> list[str]:
     """A short printable text is no fault, nor is a whole number."""
     if isinstance(value, bool) or not isinstance(value, str | int):
-        return f"{column} must be text or a whole number, got {value!r:.60}"
+        return [f"{column} must be text or a whole number, got {value!r:.60}"]
     if isinstance(value, int) and abs(value) >= 10**MAX_NAME_BYTES:
-        return f"{column} is a number of more than {MAX_NAME_BYTES} digits"
+        return [f"{column} is a number of more than {MAX_NAME_BYTES} digits"]
     text = str(value).strip()
     if _has_control(text) or not _encodable(text):
-        return f"{column} {text[:60]!r} holds a control character"
-    if len(text) * 4 > MAX_NAME_BYTES and len(text.encode()) > MAX_NAME_BYTES:
-        return f"{column} {text[:60]!r} is longer than {MAX_NAME_BYTES} bytes of UTF-8"
-    return ""
+        return [f"{column} {text[:60]!r} holds a control character"]
+    if len(text.encode()) > MAX_NAME_BYTES:
+        return [f"{column} {text[:60]!r} is longer than {MAX_NAME_BYTES} bytes of UTF-8"]
+    return []
 
 
-def _path_fault(column: str, value: object) -> str:
+def _path_faults(column: str, value: object) -> list[str]:
     """Relative, not upwards, and without control characters is no fault."""
     if not isinstance(value, str):
-        return f"{column} must be text, got {value!r:.60}"
+        return [f"{column} must be text, got {value!r:.60}"]
+    if _PLAIN_PATH.fullmatch(value):
+        return []
     if _has_control(value):
-        return f"{column} {value[:60]!r} holds a control character"
-    if value[0].isalnum() and ".." not in value and ":" not in value and "\\" not in value:
-        return ""  # the usual case, without taking the path apart
+        return [f"{column} {value[:60]!r} holds a control character"]
     path = Path(value)
     if path.is_absolute() or path.drive or ".." in path.parts:
-        return f"{column} {value[:60]!r} must be relative to the manifest's folder and stay in it"
-    return ""
+        return [f"{column} {value[:60]!r} must be relative to the manifest's folder and stay in it"]
+    return []
 
 
 def _is_link(path: Path) -> bool:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mer.corpus.manifest_file import Place
-from mer.corpus.manifest_row import stated_seconds
+from mer.corpus.manifest_row import name_in, stated_seconds
 from mer.corpus.utterance_index import Ids, UtteranceIndex, packed_ids
 
 
@@ -39,12 +39,12 @@ class ManifestTable:
                 lines.append(line)
                 starts.append(start)
                 ends.append(end)
-                session.append(self.sessions.setdefault(str(row["session"]).strip(), len(self.sessions)))
-                label.append(self.labels.setdefault(str(row["label"]).strip(), len(self.labels)))
+                session.append(self.sessions.setdefault(name_in(row, "session"), len(self.sessions)))
+                label.append(self.labels.setdefault(name_in(row, "label"), len(self.labels)))
                 stated = stated_seconds(row)
                 seconds.append(np.nan if stated is None else stated)
                 textless.append(row.get("text") is None)
-                yield str(row["id"]).strip()
+                yield name_in(row, "id")
 
         self.ids = packed_ids(ids())
         self.lines, self.starts, self.ends, self.session, self.label = map(_whole, (lines, starts, ends, session, label))

@@ -19,7 +19,7 @@ class ManifestUtterances(Sequence[Utterance]):
         self,
         file: ManifestFile,
         folder: ManifestFolder,
-        index: UtteranceIndex,
+        columns: UtteranceIndex,
         starts: NDArray[np.int64],
         ends: NDArray[np.int64],
     ) -> None:
@@ -28,11 +28,11 @@ class ManifestUtterances(Sequence[Utterance]):
         Args:
             file: of the rows.
             folder: which their paths do not leave.
-            index: of the utterances.
+            columns: of the utterances.
             starts: first byte of each utterance's row.
             ends: byte after its last.
         """
-        self.index = index
+        self.columns = columns
         self._file, self._folder = file, folder
         self._starts, self._ends = starts, ends
 

@@ -32,7 +32,7 @@ class UtteranceIndex:
     @classmethod
     def of(cls, corpus: Corpus) -> "UtteranceIndex":
         """The index that the corpus carries (a large manifest), else one made of its utterances."""
-        carried = getattr(corpus.utterances, "index", None)
+        carried = getattr(corpus.utterances, "columns", None)
         if isinstance(carried, cls):
             return carried
         numbers: dict[str, int] = {}
