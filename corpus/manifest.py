@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mer.corpus.iemocap_session import is_synthetic
+from mer.corpus.manifest_file import SUFFIXES as SUFFIXES
 from mer.corpus.manifest_file import ManifestFile, Place
 from mer.corpus.manifest_row import OPTIONAL, REQUIRED, UNUSED, ManifestFolder, Row, row_faults, row_links
 from mer.corpus.manifest_table import ManifestTable

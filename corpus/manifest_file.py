@@ -93,7 +93,7 @@ class ManifestFile:
 
     def _lines(self) -> Iterator[tuple[int, int, str]]:
         """Lines that end with LF, each with its first byte and the one after its last."""
-        end = 0
+        start = end = 0
         try:
             for line in self._file:
                 start, end = end, end + len(line)

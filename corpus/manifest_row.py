@@ -118,6 +118,18 @@ def row_links(row: Row, folder: ManifestFolder) -> list[str]:
 
 
 def make_utterance(row: Row, folder: ManifestFolder) -> Utterance:
+    """Turn a row with canonical column names into an utterance.
+
+    Raises:
+        RowError: listing everything that is wrong with the row.
+    """
+    faults = row_faults(row) or row_links(row, folder)
+    if faults:
+        raise RowError("; ".join(faults))
+    return utterance_in(row, folder)
+
+
+def utterance_in(row: Row, folder: ManifestFolder) -> Utterance:
     """Turn a row without faults into an utterance.
 
     Where a symbolic link leads a file out of the folder, the utterance has a path that says so instead, at which there is

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mer.corpus.manifest_file import ManifestFile
-from mer.corpus.manifest_row import ManifestFolder, make_utterance
+from mer.corpus.manifest_row import ManifestFolder, utterance_in
 from mer.corpus.utterance import Utterance
 from mer.corpus.utterance_index import UtteranceIndex
 
@@ -44,7 +44,7 @@ class ManifestUtterances(Sequence[Utterance]):
         if isinstance(place, slice):
             return tuple(self[row] for row in range(*place.indices(len(self))))
         row = self._file.row(int(self._starts[place]), int(self._ends[place]))
-        return make_utterance(row, self._folder)
+        return utterance_in(row, self._folder)
 
     def __len__(self) -> int:
         return len(self._starts)

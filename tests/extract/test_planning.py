@@ -12,7 +12,7 @@ import soundfile
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mer.cache import CacheFolder, FailedUtterance, build_shard
+from mer.cache import CacheFolder, FailedUtterance, Sidecar, build_shard
 from mer.corpus import Corpus, Utterance
 from mer.extract import planning as planning_module
 from mer.extract.inputs import fingerprint
@@ -183,9 +183,13 @@ def test_committed_shards_are_looked_at_last_and_made_anew_when_their_inputs_cha
         fail(tmp_path, corpus, shard)
     corpus.utterances[4].wav.write_text("was not there when it failed")
     read: list[str] = []
-    monkeypatch.setattr(
-        CacheFolder, "sidecar", lambda self, name, original=CacheFolder.sidecar: read.append(name) or original(self, name)
-    )
+    sidecar = CacheFolder.sidecar
+
+    def noted(self: CacheFolder, name: str) -> Sidecar:
+        read.append(name)
+        return sidecar(self, name)
+
+    monkeypatch.setattr(CacheFolder, "sidecar", noted)
     planned = plan(corpus, tmp_path)
     todo = planned.to_do(planned.shards())
     assert next(todo).name == "session2-001"
