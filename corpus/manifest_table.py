@@ -52,16 +52,15 @@ class ManifestTable:
         self.textless = np.frombuffer(textless, dtype=np.bool_)
 
     def repeated(self) -> Iterator[tuple[int, str, int]]:
-        """Line and id of every row whose id has been before, and the first line that had it, in the order of the file."""
+        """Line and id of every row whose id has been before, and the first line that had it."""
         order = np.argsort(self.ids, kind="stable")
         ids = self.ids[order]
         again = np.concatenate([[False], ids[1:] == ids[:-1]])
         if not again.any():
             return
         first = np.maximum.accumulate(np.where(again, 0, np.arange(len(ids))))
-        found = sorted((int(order[place]), int(order[first[place]])) for place in np.flatnonzero(again))
-        for row, before in found:
-            yield int(self.lines[row]), self.ids[row].decode(), int(self.lines[before])
+        for place in np.flatnonzero(again):
+            yield int(self.lines[order[place]]), ids[place].decode(), int(self.lines[order[first[place]]])
 
     def select(self, kept: NDArray[np.bool_]) -> None:
         """Keep some rows, and sort them by session and id."""

@@ -83,6 +83,13 @@ def test_a_stale_shard_forgets_what_is_not_wanted(folder: CacheFolder) -> None:
     assert pending(folder, plan, {"u04": "new"}) == ["session1-000", "session2-000"]
 
 
+def test_a_planned_shard_of_which_nothing_is_wanted_any_more_is_forgotten(folder: CacheFolder) -> None:
+    plan_shards(folder, [("a", "1", 100), ("b", "1", 100)], 100)
+    assert plan_shards(folder, [("b", "1", 100)], 100) == {"session1-001": ["b"]}
+    assert [path.name for path in (folder.path / "plan").iterdir()] == ["session1-001.json"]
+    assert plan_shards(folder, [("a", "1", 100), ("b", "1", 100)], 100) == {"session1-001": ["b"], "session1-002": ["a"]}
+
+
 def test_a_session_that_is_not_asked_for_keeps_its_plan(folder: CacheFolder) -> None:
     first = plan_shards(folder, UTTERANCES, 40)
     only = [u for u in UTTERANCES if u[1] == "2"]

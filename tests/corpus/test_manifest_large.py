@@ -118,7 +118,8 @@ def test_the_index_says_what_the_utterances_say(write: Write, monkeypatch: pytes
     assert [index.sessions[number] for number in index.session] == [u.session for u in corpus]
     np.testing.assert_array_equal(index.seconds, [np.nan, 2.5, 1.0, np.nan])
     assert [(name, places.tolist()) for name, places in index.rows_by_session()] == [("A", [0, 1]), ("B", [2, 3])]
-    assert index.rows_of(["ü 2", "u", "u1", "zz", "ü 22"]).tolist() == [3, -1, 0, -1, -1]
+    wanted = ["u3", "ü 2", "u", "u10", "u1", "zz", "ü 22", ""]
+    assert index.rows_of(wanted).tolist() == [1, 3, -1, 2, 0, -1, -1, -1]
 
 
 @pytest.mark.usefixtures("large")
