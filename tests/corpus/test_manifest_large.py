@@ -203,7 +203,7 @@ def test_a_file_that_is_replaced_is_read_to_its_end_as_it_was(write: Write, tmp_
 
 @pytest.mark.usefixtures("large")
 def test_rows_are_not_kept(write: Write) -> None:
-    rows = 5000
+    rows = 1500
     path = write(*(row(number, text="word " * 100) for number in range(rows)))
     read_manifest(path)
     tracemalloc.start()
@@ -211,8 +211,8 @@ def test_rows_are_not_kept(write: Write) -> None:
     kept, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert len(corpus) == rows
-    assert kept < 100 * rows + 200_000
-    assert peak < 300 * rows + 400_000
+    assert kept < 100 * rows + 200_000 < 500 * rows
+    assert peak < 300 * rows + 300_000
 
 
 @pytest.mark.parametrize("value", [0, -1, "x", True, float("nan"), float("inf"), 1e9, [3], 10**400])

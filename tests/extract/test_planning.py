@@ -13,7 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mer.cache import CacheFolder, FailedUtterance, Sidecar, build_shard
-from mer.corpus import Corpus, Utterance
+from mer.corpus import Corpus, Utterance, manifest, open_corpus
+from mer.extract import ExtractConfig, Resources, extract
 from mer.extract import planning as planning_module
 from mer.extract.inputs import fingerprint
 from mer.extract.planning import CorpusShard, Planning
@@ -28,6 +29,7 @@ SPEC: dict[str, Any] = {
 }
 Shape = list[tuple[str, list[str], float]]
 MakeCorpus = Callable[..., Corpus]
+MakeManifest = Callable[..., Path]
 
 
 class Counted(Sequence[Utterance]):
@@ -254,6 +256,24 @@ def test_a_stream_does_not_depend_on_what_was_planned_and_committed_before(
             if data.draw(st.booleans()):
                 fail(root / "parts", corpus, shard)
     assert shape(plan(corpus, root / "parts").shards()) == whole
+
+
+def test_a_large_manifest_is_extracted_to_the_same_bytes(
+    make_manifest: MakeManifest, config: ExtractConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = make_manifest(7)
+    small_words = dataclasses.replace(config, granularities=("P", "W"))
+    resources = Resources(device="cpu", workers=1, shard_bytes=60_000)
+    found = []
+    for rows in (1000, 0):
+        monkeypatch.setattr(manifest, "LARGE", rows)
+        corpus = open_corpus(path)
+        assert isinstance(corpus.utterances, tuple) is (rows == 1000)
+        result = extract(corpus, small_words, tmp_path / str(rows), resources=resources)
+        found.append({shard.name: shard.read_bytes() for shard in result.folder.glob("shards/*.h5")})
+        assert extract(corpus, small_words, tmp_path / str(rows), resources=resources).shards_made == 0
+    assert len(found[0]) > 3
+    assert found[0] == found[1]
 
 
 def test_two_commands_that_plan_at_the_same_time_plan_the_same(make_corpus: MakeCorpus, tmp_path: Path) -> None:
