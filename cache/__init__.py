@@ -15,6 +15,10 @@ from mer.cache.granularity import SEGMENT_GRANULARITIES as SEGMENT_GRANULARITIES
 from mer.cache.granularity import parse_granularities as parse_granularities
 from mer.cache.packed_units import PackedUnits as PackedUnits
 from mer.cache.plan import TARGET_BYTES as TARGET_BYTES
+from mer.cache.plan import Plan as Plan
+from mer.cache.plan import PlannedShard as PlannedShard
+from mer.cache.plan import SessionPlan as SessionPlan
+from mer.cache.plan import is_done as is_done
 from mer.cache.plan import pending as pending
 from mer.cache.plan import plan_shards as plan_shards
 from mer.cache.records import FailedUtterance as FailedUtterance
@@ -27,6 +31,7 @@ from mer.cache.sidecar import Sidecar as Sidecar
 from mer.cache.spec import FORMAT_VERSION as FORMAT_VERSION
 from mer.cache.spec import cache_key as cache_key
 from mer.cache.utterance_table import UtteranceTable as UtteranceTable
+from mer.cache.verified import VerifiedShards as VerifiedShards
 from mer.cache.verify import Finding as Finding
 from mer.cache.verify import VerifyReport as VerifyReport
 from mer.cache.verify import verify as verify

@@ -14,7 +14,7 @@ def cache_info(folder: CacheFolder) -> dict[str, Any]:
     `utterances`, `units`, `labels` and `sessions` count every utterance once, `bytes` what lies on disk.
 
     Raises:
-        CacheError: if `plan.json` is malformed.
+        CacheError: if a plan file is malformed.
     """
     sidecars = folder.sidecars()
     spec = folder.spec
@@ -29,7 +29,7 @@ def cache_info(folder: CacheFolder) -> dict[str, Any]:
                     units[granularity] += sidecar.units[granularity][row]
     stored = {g: sum(s.datasets[f"{g}/data"].nbytes for s in sidecars.values()) for g in granularities}
     failed = {f.id: f.reason for s in sidecars.values() for f in s.failed if f.id not in records}
-    waiting = {name: len(ids) for name, ids in read_plan(folder).items() if name not in sidecars}
+    waiting = {name: len(ids) for name, ids in read_plan(folder, without=sidecars).items()}
     return {
         "folder": str(folder.path),
         "format_version": spec["format_version"],

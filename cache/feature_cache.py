@@ -75,7 +75,8 @@ class FeatureCache:
     @property
     def unfinished(self) -> int:
         """Utterances that are planned but not extracted yet; `mer extract` continues with them."""
-        return sum(len(set(ids) - self._accounted) for ids in read_plan(self.folder).values())
+        planned = read_plan(self.folder, without={shard.sidecar.shard for shard in self._shards})
+        return sum(len(set(ids) - self._accounted) for ids in planned.values())
 
     def layers(self, granularity: str) -> list[int]:
         """Indices of the stored encoder layers."""

@@ -112,7 +112,7 @@ class CacheFolder:
         self.torn = {}
         for name in self._names(".json"):
             try:
-                found[name] = self._sidecar(name)
+                found[name] = self.sidecar(name)
             except (CacheError, OSError, UnicodeDecodeError) as error:
                 if _is_gone(error):
                     continue  # a writer is replacing this shard right now: not committed
@@ -123,7 +123,7 @@ class CacheFolder:
         """One shard's sidecar if that is whole and the file beside it has the stated size; else None."""
         self._look_again()
         try:
-            sidecar = self._sidecar(name)
+            sidecar = self.sidecar(name)
             return sidecar if self.shard_path(name).stat().st_size == sidecar.bytes else None
         except (CacheError, OSError, UnicodeDecodeError):
             return None
@@ -159,6 +159,23 @@ class CacheFolder:
             return hashlib.sha256(self.sidecar_path(name).read_bytes()).hexdigest()
         except OSError:
             return None
+
+    def sidecar(self, name: str) -> Sidecar:
+        """One shard's sidecar.
+
+        Raises:
+            CacheError: if it is damaged or foreign.
+            OSError: if it is not there, or cannot be read.
+            UnicodeDecodeError: if it is no text.
+        """
+        path = self.sidecar_path(name)
+        sidecar = parse_sidecar(path.read_text("utf-8"), where=str(path))
+        self._check_belongs(sidecar, name)
+        return sidecar
+
+    def sidecar_files(self) -> list[str]:
+        """Names of all shards that have a sidecar, acceptable or not, sorted."""
+        return self._names(".json")
 
     def commit(self, name: str, shard: BuiltShard, provenance: Mapping[str, Any]) -> Sidecar:
         """Write a shard and, last, its sidecar; until that is in place the shard does not count.
@@ -234,10 +251,6 @@ class CacheFolder:
         """Raise a CacheError unless the file system takes so many bytes now; for after one that it did not take."""
         check_space(self.path / "tmp", size, self.disk)
 
-    def write_text(self, name: str, text: str) -> None:
-        """Replace one of the folder's own small files, such as `plan.json`, atomically."""
-        self._write(self.path / name, text.encode("utf-8"))
-
     def _write(self, path: Path, content: bytes, *, exclusive: bool = False) -> None:
         blocks = [memoryview(content)]
         write_atomically(path, blocks, temporaries=self.path / "tmp", disk=self.disk, exclusive=exclusive)
@@ -257,12 +270,6 @@ class CacheFolder:
             return []
         names = (entry.name.removesuffix(suffix) for entry in os.scandir(folder) if entry.name.endswith(suffix))
         return sorted(name for name in names if SHARD_NAME.fullmatch(name))
-
-    def _sidecar(self, name: str) -> Sidecar:
-        path = self.sidecar_path(name)
-        sidecar = parse_sidecar(path.read_text("utf-8"), where=str(path))
-        self._check_belongs(sidecar, name)
-        return sidecar
 
     def _look_again(self) -> None:
         """Open the folder of the shards: an NFS client then asks the server whether anything in it has changed."""

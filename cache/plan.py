@@ -1,18 +1,193 @@
 """Which utterances go into which shard: decided once, so that an interrupted run ends in the same files."""
 
-import hashlib
-import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from mer.cache.cache_error import CacheError
 from mer.cache.folder import CacheFolder
-from mer.cache.sidecar import SHARD_NAME, Sidecar
-from mer.cache.spec import FORMAT_VERSION
+from mer.cache.plan_file import (
+    PlanFile,
+    packed,
+    planned_names,
+    read_plan_file,
+    read_plan_files,
+    remove_plan_file,
+    unpacked,
+)
+from mer.cache.sidecar import Sidecar
 from mer.cache.verified import VerifiedShards
 
 TARGET_BYTES = 256_000_000
 """Size at which a shard is full."""
+
+Rows = NDArray[np.int64]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class PlannedShard:
+    """A shard that holds at least one wanted utterance."""
+
+    name: str
+    """`session1-000`."""
+    packed: NDArray[Any]
+    """The ids in UTF-8, in the order of extraction; of a committed shard also those that are not wanted."""
+    rows: Rows
+    """Places of the wanted ones among all wanted utterances of the session, in the same order."""
+    bytes: int
+    """Expected size."""
+    committed: bool
+    """Whether there was a sidecar when the plan was read; whether that still holds is for `is_done` to say."""
+
+    @property
+    def ids(self) -> list[str]:
+        """What `packed` says, as texts."""
+        return unpacked(self.packed)
+
+
+class Plan:
+    """The plan of a cache as it is on disk: the names of all shards, committed or to be made."""
+
+    def __init__(self, folder: CacheFolder) -> None:
+        """List the files; none is opened until a session is asked for."""
+        self._folder = folder
+        self._committed = frozenset(folder.sidecar_files())
+        self._numbers: dict[str, set[int]] = {}
+        for name in {*planned_names(folder), *self._committed, *folder.shard_files()}:
+            slug, _, number = name.rpartition("-")
+            self._numbers.setdefault(slug, set()).add(int(number))
+
+    def of_session(self, session: str, ids: NDArray[Any]) -> "SessionPlan":
+        """Which shards hold the wanted utterances of one session, and which utterances have none yet.
+
+        Shards that are not committed forget what is no longer wanted.
+
+        Args:
+            session: as the corpus names it.
+            ids: of its wanted utterances in UTF-8, each once, in the order of extraction.
+
+        Raises:
+            CacheError: if a plan file is malformed, or cannot be written.
+        """
+        slug = _slug(session)
+        numbers = sorted(self._numbers.get(slug, ()))
+        names = [_name(slug, number) for number in numbers]
+        planned = {file.shard: file for file in read_plan_files(self._folder, names)}
+        for name in self._committed.intersection(names) - planned.keys():
+            sidecar = _sidecar(self._folder, name)
+            if sidecar is not None:
+                planned[name] = PlanFile(shard=name, packed=packed(sidecar.ids), bytes=sidecar.bytes)
+        files = [planned[name] for name in names if name in planned]
+        return SessionPlan(self._folder, slug, ids, files, self._committed, numbers[-1] + 1 if numbers else 0)
+
+
+class SessionPlan:
+    """One session of a plan."""
+
+    def __init__(
+        self,
+        folder: CacheFolder,
+        slug: str,
+        ids: NDArray[Any],
+        files: Sequence[PlanFile],
+        committed: frozenset[str],
+        next_number: int,
+    ) -> None:
+        """Use `Plan.of_session`."""
+        self._folder, self._slug, self._ids, self._next = folder, slug, ids, next_number
+        self._order = np.argsort(ids, kind="stable")
+        self._sorted = ids[self._order]
+        self._elsewhere: set[int] = set()
+        taken = np.zeros(len(ids), dtype=np.bool_)
+        found: dict[str, PlannedShard] = {}
+        # Two runs at once may have planned an utterance twice: what is committed already keeps it.
+        for file in sorted(files, key=lambda file: file.shard not in committed):
+            shard = self._kept(file, file.shard in committed, taken)
+            if shard is not None:
+                found[file.shard] = shard
+                taken[shard.rows] = True
+        self.kept: list[PlannedShard] = [found[file.shard] for file in files if file.shard in found]
+        """In the order of their numbers."""
+        self.free: Rows = np.flatnonzero(~taken)
+        """Places of the utterances that have no shard yet."""
+
+    def fill(self, sizes: Iterable[float], target_bytes: float) -> Iterator[PlannedShard]:
+        """Give the free utterances new shards, in order, each closed before it would grow beyond the target.
+
+        A shard is on disk before it is given out. Where another command has planned one of the same name meanwhile, that
+        stays: it is given out here, too, if it is the same, else it is the other command's to make.
+
+        Args:
+            sizes: expected bytes of each free utterance; asked for as the shards fill.
+            target_bytes: size at which a shard is full; one larger utterance still gets a shard of its own.
+
+        Raises:
+            CacheError: if the file system refuses.
+        """
+        rows: list[int] = []
+        filled = 0.0
+        for row, size in zip(self.free.tolist(), sizes, strict=True):
+            if rows and filled + size > target_bytes and row not in self._elsewhere:
+                yield from self._claim(rows, int(filled))
+                rows, filled = [], 0.0
+            if row not in self._elsewhere:
+                rows.append(row)
+                filled += size
+        if rows:
+            yield from self._claim(rows, int(filled))
+
+    def forget(self, shard: PlannedShard) -> PlannedShard:
+        """A shard that is to be made anew, without what is not wanted.
+
+        Raises:
+            CacheError: if the file system refuses.
+        """
+        return replace(shard, packed=self._shrink(shard.name, shard.packed, self._places(shard.packed) >= 0, shard.bytes))
+
+    def _kept(self, file: PlanFile, committed: bool, taken: NDArray[np.bool_]) -> PlannedShard | None:
+        rows = self._places(file.packed)
+        doubled = (rows >= 0) & taken[rows]
+        wanted = (rows >= 0) & ~doubled
+        ids = self._shrink(file.shard, file.packed, ~doubled if committed else wanted, file.bytes)
+        if not wanted.any():
+            return None
+        return PlannedShard(name=file.shard, packed=ids, rows=rows[wanted], bytes=file.bytes, committed=committed)
+
+    def _shrink(self, name: str, ids: NDArray[Any], stays: NDArray[np.bool_], size: int) -> NDArray[Any]:
+        """Keep some of a shard's ids, here and on disk."""
+        if stays.all():
+            return ids
+        if stays.any():
+            PlanFile(shard=name, packed=ids[stays], bytes=size).write(self._folder, exclusive=False)
+        else:
+            remove_plan_file(self._folder, name)
+        return ids[stays]
+
+    def _claim(self, rows: list[int], size: int) -> Iterator[PlannedShard]:
+        while rows:
+            name = _name(self._slug, self._next)
+            self._next += 1
+            file = PlanFile(shard=name, packed=self._ids[rows], bytes=size)
+            try:
+                file.write(self._folder, exclusive=True)
+            except FileExistsError:
+                theirs = read_plan_file(self._folder, name)
+                if theirs is None or theirs.ids != file.ids:
+                    self._elsewhere.update(self._places(packed([] if theirs is None else theirs.ids)).tolist())
+                    rows = [row for row in rows if row not in self._elsewhere]
+                    continue
+            yield PlannedShard(name=name, packed=file.packed, rows=np.array(rows), bytes=size, committed=False)
+            return
+
+    def _places(self, ids: NDArray[Any]) -> Rows:
+        """Places of ids among the wanted utterances; -1 for those that are not."""
+        places = np.minimum(np.searchsorted(self._sorted, ids), len(self._sorted) - 1)
+        return np.where(self._sorted[places] == ids, self._order[places], -1)
 
 
 def plan_shards(
@@ -22,7 +197,7 @@ def plan_shards(
     *,
     fingerprints: Mapping[str, str] | None = None,
 ) -> dict[str, list[str]]:
-    """Assign every wanted utterance to a shard, and keep the assignment in `plan.json`.
+    """Assign every wanted utterance to a shard, and keep the assignment on disk; for corpora that fit in memory.
 
     Utterances that have a shard stay in it. New ones fill new shards of their session, in the given order,
     each closed before it would grow beyond the target. A shard that is not done forgets utterances that are
@@ -40,66 +215,83 @@ def plan_shards(
         The shards that hold at least one wanted utterance, by name, with all ids of each.
 
     Raises:
-        CacheError: if an id is wanted twice, or `plan.json` is malformed.
+        CacheError: if an id is wanted twice, or a plan file is malformed.
     """
-    sessions = {utterance_id: session for utterance_id, session, _ in wanted}
-    if len(sessions) < len(wanted):
-        ids = [utterance_id for utterance_id, _, _ in wanted]
-        raise CacheError(f"utterance {next(i for i in ids if ids.count(i) > 1)!r} is wanted twice; ids must be unique")
-    committed = folder.sidecars()
-    before = read_plan(folder)
-    plan = {**{name: list(sidecar.ids) for name, sidecar in committed.items()}, **before}
-    in_scope = {_slug(session) for session in sessions.values()}
-    taken: set[str] = set()
-    kept: dict[str, list[str]] = {}
-    done = {name for name, sidecar in committed.items() if _accounts_for(sidecar, plan[name], fingerprints or {})}
-    # Two runs at once may have planned an utterance twice: what is done already keeps it.
-    for name in sorted(plan, key=lambda name: (name not in done, name)):
-        ids = [i for i in plan[name] if i not in taken]
-        session = name.rpartition("-")[0]
-        if name not in done and session in in_scope:
-            ids = [i for i in ids if i in sessions and _slug(sessions[i]) == session]
-        if ids:
-            kept[name] = ids
-            taken.update(ids)
-    numbers = _next_numbers([*plan, *folder.shard_files()])
-    for session, ids in _fill([w for w in wanted if w[0] not in taken], target_bytes):
-        number = numbers.get(_slug(session), 0)
-        numbers[_slug(session)] = number + 1
-        kept[f"{_slug(session)}-{number:03d}"] = ids
-    kept = {name: kept[name] for name in sorted(kept)}
-    if kept != before:
-        document = {"format_version": FORMAT_VERSION, "shards": kept}
-        folder.write_text("plan.json", json.dumps(document, indent=1, sort_keys=True) + "\n")
-    return {name: list(ids) for name, ids in kept.items() if not sessions.keys().isdisjoint(ids)}
+    seen: set[str] = set()
+    sessions: dict[str, list[tuple[str, int]]] = {}
+    for utterance_id, session, size in wanted:
+        if utterance_id in seen:
+            raise CacheError(f"utterance {utterance_id!r} is wanted twice; ids must be unique")
+        seen.add(utterance_id)
+        sessions.setdefault(session, []).append((utterance_id, size))
+    plan = Plan(folder)
+    found: dict[str, list[str]] = {}
+    for session, members in sessions.items():
+        part = plan.of_session(session, packed(utterance_id for utterance_id, _ in members))
+        for shard in part.kept:
+            done = shard.committed and _accounts_for(_sidecar(folder, shard.name), shard.ids, fingerprints or {})
+            found[shard.name] = (shard if done or not shard.committed else part.forget(shard)).ids
+        for shard in part.fill([members[row][1] for row in part.free], target_bytes):
+            found[shard.name] = shard.ids
+    return {name: found[name] for name in sorted(found)}
 
 
 def pending(folder: CacheFolder, plan: Mapping[str, Sequence[str]], fingerprints: Mapping[str, str]) -> list[str]:
     """The planned shards that are not done, sorted.
-
-    A shard is done when its sidecar is whole, its file has the size that the sidecar states, and its ids and
-    input fingerprints are the planned ones. A file that was touched after its sidecar is also hashed.
 
     Args:
         folder: the cache.
         plan: from `plan_shards`.
         fingerprints: current input fingerprint by utterance id; ids that are absent are not compared.
     """
-    committed = folder.sidecars()
     verified = VerifiedShards(folder.path)
-    redo = [
-        name
-        for name in sorted(plan)
-        if name not in committed
-        or not _accounts_for(committed[name], plan[name], fingerprints)
-        or not _file_is_intact(folder, committed[name], verified)
-    ]
+    redo = [name for name in sorted(plan) if not is_done(folder, name, plan[name], fingerprints, verified)]
     verified.save()
     return redo
 
 
-def _accounts_for(sidecar: Sidecar, ids: Sequence[str], fingerprints: Mapping[str, str]) -> bool:
-    if set(sidecar.ids) != set(ids):
+def is_done(
+    folder: CacheFolder, name: str, ids: Sequence[str], fingerprints: Mapping[str, str], verified: VerifiedShards
+) -> bool:
+    """Whether a shard need not be made.
+
+    Its sidecar is whole, its file has the size that the sidecar states, and its ids and input fingerprints are the
+    planned ones. A file that was touched after its sidecar is also hashed.
+
+    Args:
+        folder: the cache.
+        name: of the shard.
+        ids: that are planned for it.
+        fingerprints: current input fingerprint by utterance id; ids that are absent are not compared.
+        verified: what has been hashed before.
+    """
+    sidecar = _sidecar(folder, name)
+    return sidecar is not None and _accounts_for(sidecar, ids, fingerprints) and _file_is_intact(folder, sidecar, verified)
+
+
+def read_plan(folder: CacheFolder, *, without: Container[str] = ()) -> dict[str, list[str]]:
+    """The ids that each shard is planned to hold, as far as planning has come.
+
+    Args:
+        folder: the cache.
+        without: shards that are not looked at, such as those that are committed.
+
+    Raises:
+        CacheError: if a plan file is malformed.
+    """
+    names = [name for name in planned_names(folder) if name not in without]
+    return {file.shard: file.ids for file in read_plan_files(folder, names)}
+
+
+def _sidecar(folder: CacheFolder, name: str) -> Sidecar | None:
+    try:
+        return folder.sidecar(name)
+    except (CacheError, OSError, UnicodeDecodeError):
+        return None
+
+
+def _accounts_for(sidecar: Sidecar | None, ids: Sequence[str], fingerprints: Mapping[str, str]) -> bool:
+    if sidecar is None or set(sidecar.ids) != set(ids):
         return False
     return all(fingerprints.get(name, stored) == stored for name, stored in sidecar.fingerprints.items())
 
@@ -116,57 +308,13 @@ def _file_is_intact(folder: CacheFolder, sidecar: Sidecar, verified: VerifiedSha
     return file.st_size == sidecar.bytes
 
 
-def read_plan(folder: CacheFolder) -> dict[str, list[str]]:
-    """The plan as it was last written; empty when there is none.
-
-    Raises:
-        CacheError: if `plan.json` is malformed.
-    """
-    path = folder.path / "plan.json"
-    try:
-        document = json.loads(path.read_text("utf-8"))
-        shards = document["shards"]
-        plan = {name: list(ids) for name, ids in shards.items()}
-        sound = all(SHARD_NAME.fullmatch(name) for name in plan)
-        sound &= all(isinstance(i, str) for ids in shards.values() for i in ids)
-        if document["format_version"] != FORMAT_VERSION or not sound:
-            raise ValueError("not a plan of this format version")
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise CacheError(f"{path}: malformed ({error}); delete it: the plan of committed shards is in their sidecars") from error
-    return plan
+def _name(slug: str, number: int) -> str:
+    return f"{slug}-{number:03d}"
 
 
 def _slug(session: str) -> str:
     plain = re.sub(r"[^0-9a-z]+", "_", session.lower())[:40]
     if plain != session or not plain:
         # Different sessions must never share a name, whatever a file system makes of their letters.
-        plain += "_" + hashlib.sha256(session.encode("utf-8")).hexdigest()[:8]
+        plain += "_" + sha256(session.encode("utf-8")).hexdigest()[:8]
     return f"session{plain}"
-
-
-def _next_numbers(names: Sequence[str]) -> dict[str, int]:
-    numbers: dict[str, int] = {}
-    for name in names:
-        slug, _, number = name.rpartition("-")
-        numbers[slug] = max(numbers.get(slug, 0), int(number) + 1)
-    return numbers
-
-
-def _fill(wanted: Sequence[tuple[str, str, int]], target_bytes: int | float) -> list[tuple[str, list[str]]]:
-    by_session: dict[str, list[tuple[str, int]]] = {}
-    for utterance_id, session, size in wanted:
-        by_session.setdefault(session, []).append((utterance_id, size))
-    shards: list[tuple[str, list[str]]] = []
-    for session, members in by_session.items():
-        filled = 0.0
-        ids: list[str] = []
-        for utterance_id, size in members:
-            if ids and filled + size > target_bytes:
-                shards.append((session, ids))
-                ids, filled = [], 0.0
-            ids.append(utterance_id)
-            filled += size
-        shards.append((session, ids))
-    return shards

@@ -97,9 +97,9 @@ def _uncommitted(folder: CacheFolder, sidecars: dict[str, Sidecar]) -> list[Find
     findings = [Finding(shard=name, problem=problem, action=_redo(folder, name)) for name, problem in folder.torn.items()]
     resume = "re-run `mer extract` with the same options: it continues where it stopped"
     try:
-        planned = read_plan(folder)
+        planned = read_plan(folder, without=sidecars)
     except CacheError as error:
-        findings.append(Finding(shard="plan.json", problem=str(error), action="delete plan.json"))
+        findings.append(Finding(shard="plan", problem=str(error), action="delete that file"))
         planned = {}
     waiting = set(planned) | set(folder.shard_files())
     for name in sorted(waiting - set(sidecars) - set(folder.torn)):

@@ -1,23 +1,39 @@
 """One row of a manifest: its columns, and what is refused in them."""
 
 import os
+import re
+import stat
 import unicodedata
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from operator import itemgetter
 from pathlib import Path
 
 from mer.corpus.praat_alignment import TextGridAlignment
 from mer.corpus.utterance import Utterance
 
 REQUIRED = ("id", "wav", "label", "speaker", "session")
-OPTIONAL = ("text", "dialogue", "style", "textgrid")
+OPTIONAL = ("text", "dialogue", "style", "textgrid", "seconds")
 ALIASES = {"key": "id", "emo": "label", "spk": "speaker"}
 """EmoBox's names for three of them."""
+EMOBOX_SECONDS = "length"
+"""EmoBox's name for `seconds`; in other manifests it may mean anything and is not read."""
 UNUSED = frozenset({"dataset", "type", "sample_rate", "length", "num_frame", "task", "channel", "lang"})
 """EmoBox's other columns, known and not needed."""
 
+NAMES = ("id", "label", "speaker", "session", "dialogue", "style")
 MAX_NAME_BYTES = 64
 """Ids, labels, speakers, sessions, dialogues and styles are at most this long in UTF-8."""
+MAX_SECONDS = 1e6
+MAX_FOLDERS_KNOWN = 10_000
+
+_NAME = r"[!-~][ -~]{0,63}"
+_PATH = r"(?!.*\.\.)[0-9A-Za-z][ -9;-\[\]-~]*"  # no drive, no backslash
+_PLAIN = re.compile(rf"{_NAME}\n{_PATH}\n{_NAME}\n{_NAME}\n{_NAME}", re.ASCII)
+_PLAIN_PATH = re.compile(_PATH, re.ASCII)
+_required = itemgetter(*REQUIRED)
+
+Row = Mapping[str, object]
 
 
 class RowError(ValueError):
@@ -32,106 +48,189 @@ class ManifestFolder:
     """As given."""
     real: str
     """With all symbolic links resolved."""
+    _inside: dict[str, bool] = field(default_factory=dict, repr=False, compare=False)
+    """Folders below, and whether they are: most rows share a few."""
 
     @classmethod
     def of(cls, manifest: Path) -> "ManifestFolder":
         """The folder that a manifest lies in."""
         return cls(manifest.parent, os.path.realpath(manifest.parent))
 
-    def resolve(self, column: str, text: str) -> Path:
-        """The file that a path in the manifest means, which need not exist.
+    def check_links(self, column: str, text: str) -> None:
+        """Follow the symbolic links on the way to a file, which need not exist; costs a look at the disk.
 
         Raises:
-            RowError: if it is absolute, goes up, holds a control character, or a link leads out.
+            RowError: if one leads out.
         """
-        path = Path(text)
-        if _has_control(text):
-            raise RowError(f"{column} {text[:60]!r} holds a control character")
-        if path.is_absolute() or path.drive or ".." in path.parts:
-            raise RowError(f"{column} {text[:60]!r} must be relative to the manifest's folder and stay in it")
-        whole = self.folder / path
+        parent, name = os.path.split(text)
+        whole = self.folder / text
         try:
-            real = os.path.realpath(whole)
-            stays = os.path.commonpath([real, self.real]) == self.real
+            if parent not in self._inside:
+                if len(self._inside) >= MAX_FOLDERS_KNOWN:
+                    self._inside.clear()
+                self._inside[parent] = self._is_below(self.folder / parent)
+            plain = name not in ("", ".") and not _is_link(whole)
+            stays = (plain and self._inside[parent]) or self._is_below(whole)
         except (OSError, ValueError) as error:
             raise RowError(f"{column} {text[:60]!r} cannot be resolved ({error})") from error
         if not stays:
             raise RowError(f"{column} {text[:60]!r} leaves the manifest's folder through a symbolic link")
-        return whole
+
+    def _is_below(self, path: Path) -> bool:
+        return os.path.commonpath([os.path.realpath(path), self.real]) == self.real
 
 
-def make_utterance(row: Mapping[str, object], folder: ManifestFolder) -> Utterance:
-    """Turn a row with canonical column names into an utterance.
-
-    Raises:
-        RowError: listing everything that is wrong with the row.
-    """
+def row_faults(row: Row) -> list[str]:
+    """Everything that is wrong with a row of canonical column names, as far as that can be seen without the disk."""
     faults: list[str] = []
-
-    def name(column: str) -> str:
-        try:
-            return _name(column, row.get(column))
-        except RowError as error:
-            faults.append(str(error))
-            return ""
-
-    def path(column: str) -> Path | None:
+    plain = _is_plain(row)
+    for column in NAMES[4:] if plain else NAMES:
         value = row.get(column)
-        try:
-            if value is None or value == "":
-                return None
-            if not isinstance(value, str):
-                raise RowError(f"{column} must be text, got {value!r:.60}")
-            return folder.resolve(column, value)
-        except RowError as error:
-            faults.append(str(error))
-            return None
-
-    columns = {column: name(column) for column in ("id", "label", "speaker", "session", "dialogue", "style")}
-    wav, textgrid = path("wav"), path("textgrid")
-    lacking = [column for column in REQUIRED if row.get(column) is None or not str(row[column]).strip()]
+        if value is not None:
+            faults += _name_faults(column, value)
+    for column in ("textgrid",) if plain else ("wav", "textgrid"):
+        value = row.get(column)
+        if value is not None and value != "":
+            faults += _path_faults(column, value)
+    lacking = [] if plain else [name for name in REQUIRED if row.get(name) is None or not str(row[name]).strip()]
     if lacking:
         faults.append(f"no {', '.join(lacking)}")
     text = row.get("text")
     if text is not None and (not isinstance(text, str) or "\0" in text or not _encodable(text)):
         faults.append(f"text must be valid text without NUL, got {text!r:.60}")
-    if faults or wav is None:
+    seconds = row.get("seconds")
+    if seconds is not None and stated_seconds(row) is None:
+        faults.append(f"seconds must be a number above 0, got {seconds!r:.60}")
+    return faults
+
+
+def row_links(row: Row, folder: ManifestFolder) -> list[str]:
+    """What is wrong with the symbolic links on the way to a faultless row's files."""
+    faults: list[str] = []
+    for column in ("wav", "textgrid"):
+        value = row.get(column)
+        if isinstance(value, str) and value:
+            try:
+                folder.check_links(column, value)
+            except RowError as error:
+                faults.append(str(error))
+    return faults
+
+
+def make_utterance(row: Row, folder: ManifestFolder) -> Utterance:
+    """Turn a row with canonical column names into an utterance.
+
+    Raises:
+        RowError: listing everything that is wrong with the row.
+    """
+    faults = row_faults(row) or row_links(row, folder)
+    if faults:
         raise RowError("; ".join(faults))
-    speaker = columns["speaker"]
+    return utterance_in(row, folder)
+
+
+def utterance_in(row: Row, folder: ManifestFolder) -> Utterance:
+    """Turn a row without faults into an utterance.
+
+    Where a symbolic link leads a file out of the folder, the utterance has a path that says so instead, at which there is
+    nothing: whoever opens it fails with this reason.
+    """
+    speaker, text, textgrid = name_in(row, "speaker"), row.get("text"), row.get("textgrid")
     return Utterance(
-        id=columns["id"],
-        label=columns["label"],
+        id=name_in(row, "id"),
+        label=name_in(row, "label"),
         speaker=speaker,
-        session=columns["session"],
-        dialogue=columns.get("dialogue", ""),
-        style=columns.get("style", ""),
-        wav=wav,
+        session=name_in(row, "session"),
+        dialogue=name_in(row, "dialogue"),
+        style=name_in(row, "style"),
+        wav=_path(row, "wav", folder),
         text=text if isinstance(text, str) else None,
-        alignment=None if textgrid is None else TextGridAlignment(path=textgrid, speaker=speaker),
+        alignment=TextGridAlignment(path=_path(row, "textgrid", folder), speaker=speaker) if textgrid else None,
+        seconds=stated_seconds(row),
     )
 
 
-def _name(column: str, value: object) -> str:
-    """A short printable text; whole numbers are taken as such, absent values are empty."""
-    if value is None:
-        return ""
+def stated_seconds(row: Row) -> float | None:
+    """What the column `seconds` says; None where it says nothing, or nothing that can be."""
+    value = row.get("seconds")
+    if type(value) is float:  # the usual case
+        return value if 0 < value <= MAX_SECONDS else None
+    if value is None or isinstance(value, bool) or not isinstance(value, str | int):
+        return None
+    try:
+        seconds = float(value)
+    except (ValueError, OverflowError):
+        return None
+    return seconds if 0 < seconds <= MAX_SECONDS else None
+
+
+def name_in(row: Row, column: str) -> str:
+    """A faultless row's id, label, ...; empty where it has none."""
+    value = row.get(column)
+    return "" if value is None else str(value).strip()
+
+
+def _path(row: Row, column: str, folder: ManifestFolder) -> Path:
+    text = str(row[column])
+    try:
+        folder.check_links(column, text)
+    except RowError as error:
+        return folder.folder / str(error).replace("/", "|")
+    return folder.folder / text
+
+
+def _is_plain(row: Row) -> bool:
+    """Whether nothing can be wrong with the required columns: they are short, printable ASCII, as those of most rows are."""
+    try:
+        return _PLAIN.fullmatch("\n".join(_required(row))) is not None
+    except (KeyError, TypeError):
+        return False
+
+
+def _name_faults(column: str, value: object) -> list[str]:
+    """A short printable text is no fault, nor is a whole number."""
     if isinstance(value, bool) or not isinstance(value, str | int):
-        raise RowError(f"{column} must be text or a whole number, got {value!r:.60}")
+        return [f"{column} must be text or a whole number, got {value!r:.60}"]
     if isinstance(value, int) and abs(value) >= 10**MAX_NAME_BYTES:
-        raise RowError(f"{column} is a number of more than {MAX_NAME_BYTES} digits")
+        return [f"{column} is a number of more than {MAX_NAME_BYTES} digits"]
     text = str(value).strip()
     if _has_control(text) or not _encodable(text):
-        raise RowError(f"{column} {text[:60]!r} holds a control character")
+        return [f"{column} {text[:60]!r} holds a control character"]
     if len(text.encode()) > MAX_NAME_BYTES:
-        raise RowError(f"{column} {text[:60]!r} is longer than {MAX_NAME_BYTES} bytes of UTF-8")
-    return text
+        return [f"{column} {text[:60]!r} is longer than {MAX_NAME_BYTES} bytes of UTF-8"]
+    return []
+
+
+def _path_faults(column: str, value: object) -> list[str]:
+    """Relative, not upwards, and without control characters is no fault."""
+    if not isinstance(value, str):
+        return [f"{column} must be text, got {value!r:.60}"]
+    if _PLAIN_PATH.fullmatch(value):
+        return []
+    if _has_control(value):
+        return [f"{column} {value[:60]!r} holds a control character"]
+    path = Path(value)
+    if path.is_absolute() or path.drive or ".." in path.parts:
+        return [f"{column} {value[:60]!r} must be relative to the manifest's folder and stay in it"]
+    return []
+
+
+def _is_link(path: Path) -> bool:
+    try:
+        return stat.S_ISLNK(path.lstat().st_mode)
+    except OSError:  # nothing there, or a name too long for the file system
+        return False
 
 
 def _has_control(text: str) -> bool:
+    if text.isprintable():
+        return False
     return any(unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") for character in text)
 
 
 def _encodable(text: str) -> bool:
+    if text.isascii():
+        return True
     try:
         text.encode()
     except UnicodeEncodeError:  # a lone surrogate, which JSON can spell

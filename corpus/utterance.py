@@ -1,6 +1,6 @@
 """The nouns of a corpus: an utterance, and a named collection of them with what was wrong on disk."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -35,6 +35,8 @@ class Utterance:
     """Valence, activation and dominance, 1 to 5; None where a corpus has not all three."""
     alignment: AlignmentSource | None = None
     """Where the phone, syllable and word times are; None when there are none."""
+    seconds: float | None = None
+    """Length of the audio as the corpus states it, so that work can be planned without opening files; None = not stated."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -59,7 +61,8 @@ class Corpus:
     """`iemocap` or `manifest`."""
     synthetic: bool
     """True for speech that `mer synth` made; printed beside every result."""
-    utterances: tuple[Utterance, ...]
+    utterances: Sequence[Utterance]
+    """A tuple; of a large manifest a sequence that reads each row when it is asked for."""
     problems: tuple[Problem, ...] = field(default=())
 
     def __iter__(self) -> Iterator[Utterance]:

@@ -1,11 +1,14 @@
 """What a run of `extract` left behind."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mer.cache import CacheFolder, FailedUtterance, Sidecar
+import numpy as np
+from numpy.typing import NDArray
+
+from mer.cache import CacheFolder, FailedUtterance
 from mer.cache.failed_shard import FailedShard
 from mer.extract.progress import EventCounter
 
@@ -48,11 +51,11 @@ class Extraction:
 
 def summary(
     folder: CacheFolder,
-    plan: Mapping[str, Sequence[str]],
+    shards: Iterable[str],
     counter: EventCounter,
     wall_seconds: float,
     *,
-    asked: set[str],
+    asked: Callable[[Sequence[str]], NDArray[np.bool_]],
     failed_shards: Sequence[FailedShard] = (),
     shards_elsewhere: int = 0,
 ) -> Extraction:
@@ -60,30 +63,34 @@ def summary(
 
     Args:
         folder: the cache.
-        plan: ids of every planned shard.
+        shards: names of those that should be there; one that is not is passed over.
         counter: of this run.
         wall_seconds: of this run.
-        asked: ids of the utterances that were asked for; a shard may hold others, too.
+        asked: which of some ids were asked for; a shard may hold others, too.
         failed_shards: that could not be made.
         shards_elsewhere: that others were to make and have not yet.
     """
-    sidecars: dict[str, Sidecar] = {}
-    for name in sorted(plan.keys() - {failed.shard for failed in failed_shards}):
+    held, there, failed = 0, 0, list[FailedUtterance]()
+    conversions, alignments = Counter[str](), Counter[str]()
+    for name in sorted(shards):
         sidecar = folder.committed(name)
-        if sidecar is not None:
-            sidecars[name] = sidecar
-    held = [record for sidecar in sidecars.values() for record in sidecar.utterances if record.id in asked]
-    conversions: Counter[str] = Counter()
-    for sidecar in sidecars.values():
+        if sidecar is None:
+            continue
+        there += 1
         conversions.update(sidecar.provenance["conversions"])
+        wanted = asked([record.id for record in sidecar.utterances])
+        held += int(wanted.sum())
+        alignments.update(record.alignment for record, yes in zip(sidecar.utterances, wanted, strict=True) if yes)
+        lost = asked([each.id for each in sidecar.failed])
+        failed += [each for each, yes in zip(sidecar.failed, lost, strict=True) if yes]
     return Extraction(
         folder=folder.path,
         key=folder.key,
         synthetic=bool(folder.spec["corpus"]["synthetic"]),
-        utterances=len(held),
-        failed=tuple(f for sidecar in sidecars.values() for f in sidecar.failed if f.id in asked),
+        utterances=held,
+        failed=tuple(failed),
         failed_shards=tuple(failed_shards),
-        shards=len(sidecars),
+        shards=there,
         shards_made=len(counter.done),
         shards_elsewhere=shards_elsewhere,
         audio_seconds=counter.seconds,
@@ -91,5 +98,5 @@ def summary(
         bytes_written=counter.bytes,
         wall_seconds=wall_seconds,
         conversions=dict(conversions),
-        alignments=dict(Counter(record.alignment for record in held)),
+        alignments=dict(alignments),
     )

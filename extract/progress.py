@@ -71,13 +71,20 @@ class EventCounter:
         """Shards that were committed in this run, by its workers or by another command's."""
         self._expected: dict[str, tuple[int, float]] = {}
         self._begun: dict[str, tuple[int, float]] = {}
+        self._estimated = False
         self._on_progress, self._on_notice, self._size_of = on_progress, on_notice, size_of
 
     def expect(self, name: str, utterances: int, seconds: float) -> None:
         """Take in that a shard is to be made."""
         self._expected[name] = (utterances, seconds)
-        self.utterances_total += utterances
-        self.seconds_total += seconds
+        if not self._estimated:
+            self.utterances_total += utterances
+            self.seconds_total += seconds
+
+    def expect_in_all(self, utterances: int, seconds: float) -> None:
+        """Take in an estimate of everything that is to be made, where shards come to be known one by one."""
+        self._estimated = True
+        self.utterances_total, self.seconds_total = utterances, seconds
 
     def __call__(self, event: object) -> None:
         """Count one event."""

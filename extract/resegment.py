@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from mer.cache import (
     CacheError,
@@ -82,7 +83,11 @@ def resegment(
     started = time.monotonic()
     for name in todo:
         _make_shard(name, [utterances[i] for i in plan[name]], source, folder, config, counter)
-    return summary(folder, plan, counter, time.monotonic() - started, asked=set(utterances))
+
+    def asked(ids: Sequence[str]) -> NDArray[np.bool_]:
+        return np.array([name in utterances for name in ids], dtype=np.bool_)
+
+    return summary(folder, plan, counter, time.monotonic() - started, asked=asked)
 
 
 def _find_source(corpus: Corpus, config: ExtractConfig, cache: Path) -> FeatureCache:

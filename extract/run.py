@@ -4,30 +4,28 @@ import contextlib
 import platform
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 
 import torch
 
-from mer.backends import Backend, LocalBackend, Unit, UnitFailed, own_share
+from mer.backends import Backend, LocalBackend, Unit, UnitFailed
 from mer.backends.local import cores
-from mer.cache import CacheError, CacheFolder, pending, plan_shards
+from mer.cache import CacheError, CacheFolder
 from mer.cache.failed_shard import FailedShard
-from mer.corpus import Corpus, Utterance
-from mer.corpus.audio import AudioError, read_header
+from mer.corpus import Corpus
 from mer.extract.config import ExtractConfig, ExtractError, Resources
-from mer.extract.encode import STORAGE, Encoders
 from mer.extract.extraction import Extraction, summary
+from mer.extract.feature_size import feature_size
 from mer.extract.identity import make_spec
-from mer.extract.inputs import Fingerprints
+from mer.extract.planning import PLANNED_WHOLE, Planning
 from mer.extract.precision import one_thread_on_cpu
 from mer.extract.pretrained import resolve_device
 from mer.extract.progress import EventCounter, Progress
-from mer.extract.workers import ExtractWork, ShardToMake, load_encoders
+from mer.extract.shard_units import ShardUnits
+from mer.extract.workers import ExtractWork, load_encoders
 
-# Units per second of English speech, for planning only (measured on IEMOCAP: docs/cache-format.md).
-UNITS_PER_SECOND = {"P": 11.0, "S": 4.5, "W": 3.0, "T": 4.5}
 DISK_MARGIN = 1.05
 
 
@@ -81,46 +79,38 @@ def _extract(
     folder = CacheFolder.create(cache, make_spec(corpus, config, encoders))
     counter = EventCounter(*listeners, size_of=folder.shard_bytes)
     folder.sweep_temporaries()
-    utterances = {u.id: u for u in corpus}
-    seconds = {u.id: audio_seconds(u) for u in corpus}
-    sizes = {u.id: _expected_bytes(u, seconds[u.id], config, encoders) for u in corpus}
-    fingerprints = Fingerprints(utterances)
-    wanted = [(u.id, u.session, sizes[u.id]) for u in corpus]
-    plan = plan_shards(folder, wanted, target_bytes=resources.shard_bytes, fingerprints=fingerprints)
-    mine = {name: plan[name] for name in own_shards(plan, seconds, shard)}
-    units = [
-        Unit(
-            name=name,
-            cost=sum(seconds[i] for i in plan[name]),
-            content=ShardToMake(utterances=tuple(utterances[i] for i in plan[name]), replaces=folder.mark(name)),
-        )
-        for name in pending(folder, mine, fingerprints)
-    ]
-    check_disk(folder.path, sum(sizes[u.id] for unit in units for u in unit.content.utterances))
-    for unit in units:
-        counter.expect(unit.name, len(unit.content.utterances), unit.cost)
+    planning = Planning(corpus, folder, expected_bytes=feature_size(config, encoders), target_bytes=resources.shard_bytes)
+    stream = ShardUnits(planning, folder, counter, shard)
+    units: Iterable[Unit] = stream
+    shards = None
+    if len(corpus) <= PLANNED_WHOLE:
+        units = sorted(stream, key=lambda unit: (-unit.cost, unit.name))
+        shards = len(units)
+    expected = planning.expected(None if shards is None else [stream.own[unit.name] for unit in units])
+    ranks = shard[1] if shard and shards is None else 1
+    check_disk(folder.path, expected.bytes // ranks)
+    if shards is None:
+        counter.expect_in_all(expected.utterances // ranks, expected.seconds / ranks)
     started = time.monotonic()
     alone = False
     if backend is None:
-        backend = local_backend(resources, len(units))
+        backend = local_backend(resources, shards)
         alone = backend.workers == 1 and encoders.device == resolve_device(resources.device)
     work = ExtractWork(folder=folder, config=config, resources=resources, encoders=encoders if alone else None)
     del encoders
-    units.sort(key=lambda unit: (-unit.cost, unit.name))
-    failed = run_units(work, units, backend, counter) if units else ()
+    failed = run_units(work, units, backend, counter, stream) if shards != 0 else ()
     wall_seconds = time.monotonic() - started
     folder.sweep_temporaries()  # of workers that were lost
-    asked = utterances.keys() & {i for ids in mine.values() for i in ids}
-    missing = sum(folder.committed(name) is None for name in plan.keys() - mine.keys())
-    return summary(folder, mine, counter, wall_seconds, asked=asked, failed_shards=failed, shards_elsewhere=missing)
-
-
-def own_shards(plan: Mapping[str, Sequence[str]], seconds: Mapping[str, float], shard: tuple[int, int] | None) -> list[str]:
-    """The shards that a rank makes: decided by the whole plan, not by what is left, so that ranks may start when they like."""
-    if shard is None:
-        return list(plan)
-    units = (Unit(name=name, cost=sum(seconds.get(i, 0.0) for i in ids), content=None) for name, ids in plan.items())
-    return [unit.name for unit in own_share(units, *shard)]
+    missing = (stream.planned.keys() - stream.own.keys()).difference(folder.sidecar_files())
+    return summary(
+        folder,
+        stream.own.keys() - {each.shard for each in failed},
+        counter,
+        wall_seconds,
+        asked=planning.asked,
+        failed_shards=failed,
+        shards_elsewhere=len(missing),
+    )
 
 
 def most_workers(resources: Resources) -> int:
@@ -133,18 +123,25 @@ def most_workers(resources: Resources) -> int:
     return cores()
 
 
-def local_backend(resources: Resources, units: int) -> LocalBackend:
+def local_backend(resources: Resources, shards: int | None) -> LocalBackend:
     """Processes of this machine, never more than there are shards; on a CPU with one thread each.
 
     That gives the most, and the same bytes for any number of processes.
+
+    Args:
+        resources: how many are wanted.
+        shards: to make; None when that is not known yet, and many.
     """
     device = resolve_device(resources.device)
-    workers = max(1, min(most_workers(resources), units))
+    most = most_workers(resources)
+    workers = most if shards is None else max(1, min(most, shards))
     threads = 1 if device.type == "cpu" else None
     return LocalBackend(workers=workers, device=str(device), threads=threads, gpus=torch.cuda.device_count())
 
 
-def run_units(work: ExtractWork, units: Sequence[Unit], backend: Backend, counter: EventCounter) -> tuple[FailedShard, ...]:
+def run_units(
+    work: ExtractWork, units: Iterable[Unit], backend: Backend, counter: EventCounter, stream: ShardUnits
+) -> tuple[FailedShard, ...]:
     """Have every shard made; what fails is recorded in the cache's folder at once, and returned."""
     folder = work.folder
     failed: dict[str, FailedShard] = {}
@@ -159,39 +156,14 @@ def run_units(work: ExtractWork, units: Sequence[Unit], backend: Backend, counte
         counter(event)
 
     backend.run(work, units, tell=tell)
-    by_name = {unit.name: unit for unit in units}
-    for name in [name for name in failed if work.is_done(by_name[name])]:  # another command has made it meanwhile
-        del failed[name]
-    for name in folder.wait_for(by_name.keys() - failed.keys()):
+    for name in [name for name in failed if work.is_done(stream.unit(stream.own[name]))]:
+        del failed[name]  # another command has made it meanwhile
+    for name in folder.wait_for(stream.made.keys() - failed.keys()):
         reason = f"a worker has committed it, but it is not in {folder.path} here: every machine must see the same folder"
         tell(UnitFailed(name=name, reason=reason, tries=1))
-    for name in by_name.keys() - failed.keys():
+    for name in stream.made.keys() - failed.keys():
         folder.forget_failure(name)
     return tuple(failed[name] for name in sorted(failed))
-
-
-def audio_seconds(utterance: Utterance) -> float:
-    """Duration from the header; 0 for what cannot be read (it fails with its reason when its turn comes)."""
-    try:
-        return read_header(utterance.wav).seconds
-    except AudioError:
-        return 0.0
-
-
-def _expected_bytes(utterance: Utterance, seconds: float, config: ExtractConfig, encoders: Encoders) -> int:
-    """Size of an utterance's features, from its duration alone: exact for frames, typical for the rest."""
-    value = STORAGE[config.storage].itemsize
-    total = 0.0
-    for granularity in config.granularities:
-        encoder = encoders.text if granularity == "T" else encoders.speech
-        assert encoder is not None
-        if granularity == "F":
-            assert encoders.speech is not None
-            units: float = encoders.speech.frame_count(int(seconds * encoders.speech.sample_rate))
-        else:
-            units = max(1.0, seconds * UNITS_PER_SECOND[granularity])
-        total += units * len(encoder.layers) * encoder.dim * value
-    return int(total)
 
 
 def check_disk(folder: Path, planned: int) -> None:

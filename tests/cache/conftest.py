@@ -11,6 +11,7 @@ import pytest
 
 from mer.cache import CacheFolder, FailedUtterance, Units, UtteranceRecord, build_shard
 from mer.cache.atomic_write import Disk
+from mer.cache.plan_file import PlanFile, packed
 
 Utterance = tuple[UtteranceRecord, dict[str, Units]]
 
@@ -107,6 +108,17 @@ def small_cache(empty_cache: Callable[..., CacheFolder]) -> CacheFolder:
     )
     commit(folder, "session2-000", [make_utterance("c", sizes, session="2", seed=3)])
     return folder
+
+
+@pytest.fixture
+def write_plan() -> Callable[[CacheFolder, Mapping[str, Sequence[str]]], None]:
+    """Put plan files into a cache's folder, as a run that was stopped leaves them."""
+
+    def write(folder: CacheFolder, plan: Mapping[str, Sequence[str]]) -> None:
+        for name, ids in plan.items():
+            PlanFile(shard=name, packed=packed(ids), bytes=100).write(folder, exclusive=True)
+
+    return write
 
 
 @pytest.fixture(name="commit")

@@ -6,6 +6,8 @@ import pytest
 
 from mer.cache import CacheFolder, cache_info
 
+WritePlan = Callable[[CacheFolder, dict[str, list[str]]], None]
+
 
 def test_it_counts_what_is_there(small_cache: CacheFolder) -> None:
     info = cache_info(small_cache)
@@ -30,9 +32,9 @@ def test_it_counts_what_is_there(small_cache: CacheFolder) -> None:
     assert info["damaged"] == []
 
 
-def test_it_says_what_is_unfinished_and_what_is_damaged(small_cache: CacheFolder) -> None:
+def test_it_says_what_is_unfinished_and_what_is_damaged(small_cache: CacheFolder, write_plan: WritePlan) -> None:
     plan = {"session1-000": ["a", "b", "bad"], "session2-000": ["c"], "session3-000": ["x", "y"]}
-    small_cache.write_text("plan.json", json.dumps({"format_version": 1, "shards": plan}))
+    write_plan(small_cache, plan)
     small_cache.sidecar_path("session2-000").write_text("{", "utf-8")
     info = cache_info(small_cache)
     assert info["unfinished"] == {"shards": 2, "utterances": 3}

@@ -14,6 +14,7 @@ from mer.cache import CacheError, CacheFolder, FailedUtterance, Units, Utterance
 
 MakeCache = Callable[..., CacheFolder]
 MakeUtterance = Callable[..., tuple[UtteranceRecord, dict[str, Units]]]
+WritePlan = Callable[[CacheFolder, dict[str, list[str]]], None]
 Commit = Callable[..., None]
 
 texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=12)
@@ -238,10 +239,10 @@ def test_progress_counts_bytes_to_the_end(small_cache: CacheFolder) -> None:
     assert seen[-1] == (total, total)
 
 
-def test_what_is_planned_but_not_extracted_is_counted(small_cache: CacheFolder) -> None:
+def test_what_is_planned_but_not_extracted_is_counted(small_cache: CacheFolder, write_plan: WritePlan) -> None:
     assert open_cache(small_cache.path).unfinished == 0
     plan = {"session1-000": ["a", "b", "bad"], "session2-000": ["c"], "session3-000": ["x", "y"]}
-    small_cache.write_text("plan.json", json.dumps({"format_version": 1, "shards": plan}))
+    write_plan(small_cache, plan)
     assert open_cache(small_cache.path).unfinished == 2
 
 

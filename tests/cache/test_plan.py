@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -22,6 +23,7 @@ from mer.cache import (
 
 MakeCache = Callable[..., CacheFolder]
 MakeUtterance = Callable[..., tuple[UtteranceRecord, dict[str, Units]]]
+WritePlan = Callable[[CacheFolder, dict[str, list[str]]], None]
 Wanted = list[tuple[str, str, int]]
 
 UTTERANCES: Wanted = [(f"u{n:02}", "12"[n % 2], 10 + n) for n in range(12)]
@@ -41,8 +43,9 @@ def fail(folder: CacheFolder, name: str, ids: Sequence[str], fingerprint: str = 
 def test_shards_fill_up_in_order_within_a_session(folder: CacheFolder) -> None:
     plan = plan_shards(folder, [("a", "1", 40), ("b", "2", 90), ("c", "1", 60), ("d", "1", 1)], 100)
     assert plan == {"session1-000": ["a", "c"], "session1-001": ["d"], "session2-000": ["b"]}
-    written = json.loads((folder.path / "plan.json").read_text("utf-8"))
-    assert written == {"format_version": 1, "shards": plan}
+    written = {path.stem: json.loads(path.read_text("utf-8")) for path in (folder.path / "plan").iterdir()}
+    sizes = {"session1-000": 100, "session1-001": 1, "session2-000": 90}
+    assert written == {name: {"format_version": 1, "bytes": sizes[name], "ids": ids} for name, ids in plan.items()}
 
 
 def test_one_utterance_beyond_the_target_gets_a_shard_of_its_own(folder: CacheFolder) -> None:
@@ -80,6 +83,13 @@ def test_a_stale_shard_forgets_what_is_not_wanted(folder: CacheFolder) -> None:
     assert pending(folder, plan, {"u04": "new"}) == ["session1-000", "session2-000"]
 
 
+def test_a_planned_shard_of_which_nothing_is_wanted_any_more_is_forgotten(folder: CacheFolder) -> None:
+    plan_shards(folder, [("a", "1", 100), ("b", "1", 100)], 100)
+    assert plan_shards(folder, [("b", "1", 100)], 100) == {"session1-001": ["b"]}
+    assert [path.name for path in (folder.path / "plan").iterdir()] == ["session1-001.json"]
+    assert plan_shards(folder, [("a", "1", 100), ("b", "1", 100)], 100) == {"session1-001": ["b"], "session1-002": ["a"]}
+
+
 def test_a_session_that_is_not_asked_for_keeps_its_plan(folder: CacheFolder) -> None:
     first = plan_shards(folder, UTTERANCES, 40)
     only = [u for u in UTTERANCES if u[1] == "2"]
@@ -91,15 +101,15 @@ def test_a_lost_plan_is_rebuilt_from_the_sidecars(folder: CacheFolder) -> None:
     first = plan_shards(folder, UTTERANCES, 40)
     for name in list(first)[1:]:
         fail(folder, name, first[name])
-    (folder.path / "plan.json").unlink()
+    shutil.rmtree(folder.path / "plan")
     again = plan_shards(folder, UTTERANCES, 40)
     assert {name: again[name] for name in list(first)[1:]} == {name: first[name] for name in list(first)[1:]}
     assert sorted(i for ids in again.values() for i in ids) == [i for i, _, _ in UTTERANCES]
 
 
-def test_an_utterance_planned_twice_stays_where_it_is_done(folder: CacheFolder) -> None:
+def test_an_utterance_planned_twice_stays_where_it_is_done(folder: CacheFolder, write_plan: WritePlan) -> None:
     plan = {"session1-000": ["a", "b"], "session1-001": ["b", "c"], "session1-002": ["c", "d"]}
-    folder.write_text("plan.json", json.dumps({"format_version": 1, "shards": plan}))
+    write_plan(folder, plan)
     fail(folder, "session1-001", ["b", "c"])
     found = plan_shards(folder, [(i, "1", 1) for i in "abcd"], 100)
     assert found == {"session1-000": ["a"], "session1-001": ["b", "c"], "session1-002": ["d"]}
@@ -127,11 +137,22 @@ def test_an_utterance_wanted_twice_is_refused(folder: CacheFolder) -> None:
 
 
 @pytest.mark.parametrize(
-    "content", ["", "[]", '{"format_version": 2, "shards": {}}', '{"format_version": 1, "shards": {"../x": []}}']
+    "content",
+    [
+        "",
+        "[]",
+        '{"format_version": 2, "bytes": 1, "ids": ["a"]}',
+        '{"format_version": 1, "bytes": 1, "ids": []}',
+        '{"format_version": 1, "bytes": 1, "ids": "a"}',
+        '{"format_version": 1, "bytes": 1, "ids": [1]}',
+        '{"format_version": 1, "bytes": -1, "ids": ["a"]}',
+        '{"format_version": 1, "ids": ["a"]}',
+    ],
 )
 def test_a_malformed_plan_says_that_it_may_be_deleted(folder: CacheFolder, content: str) -> None:
-    (folder.path / "plan.json").write_text(content, "utf-8")
-    with pytest.raises(CacheError, match=r"plan\.json: malformed .* delete it: the plan of committed shards"):
+    (folder.path / "plan").mkdir()
+    (folder.path / "plan" / "session1-000.json").write_text(content, "utf-8")
+    with pytest.raises(CacheError, match=r"session1-000\.json: malformed .* delete it: the plan of committed shards"):
         plan_shards(folder, UTTERANCES, 40)
 
 

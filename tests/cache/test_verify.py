@@ -13,6 +13,7 @@ from mer.cache import CacheError, CacheFolder, Units, UtteranceRecord, open_cach
 from mer.cache.verified import sha256_of
 
 MakeUtterance = Callable[..., tuple[UtteranceRecord, dict[str, Units]]]
+WritePlan = Callable[[CacheFolder, dict[str, list[str]]], None]
 
 
 def snapshot(folder: CacheFolder) -> dict[str, bytes]:
@@ -83,11 +84,11 @@ def test_a_flip_is_found_even_if_reading_remembered_the_shard(small_cache: Cache
     assert [finding.shard for finding in verify(small_cache, full=True).findings] == ["session1-000"]
 
 
-def test_missing_and_torn_and_unfinished_shards_are_named(small_cache: CacheFolder) -> None:
+def test_missing_and_torn_and_unfinished_shards_are_named(small_cache: CacheFolder, write_plan: WritePlan) -> None:
     small_cache.shard_path("session1-000").unlink()
     small_cache.sidecar_path("session2-000").write_text("{", "utf-8")
     plan = {"session1-000": ["a", "b", "bad"], "session2-000": ["c"], "session3-000": ["x", "y"]}
-    small_cache.write_text("plan.json", json.dumps({"format_version": 1, "shards": plan}))
+    write_plan(small_cache, plan)
     small_cache.shard_path("session4-000").write_bytes(b"left by a killed run")
     found = {finding.shard: finding for finding in verify(small_cache, full=False).findings}
     assert sorted(found) == ["session1-000", "session2-000", "session3-000", "session4-000"]
@@ -104,8 +105,11 @@ def test_an_empty_cache_is_a_finding(empty_cache: Callable[..., CacheFolder]) ->
 
 
 def test_a_malformed_plan_is_a_finding(small_cache: CacheFolder) -> None:
-    (small_cache.path / "plan.json").write_text("{", "utf-8")
-    assert [finding.shard for finding in verify(small_cache, full=False).findings] == ["plan.json"]
+    (small_cache.path / "plan").mkdir()
+    (small_cache.path / "plan" / "session3-000.json").write_text("{", "utf-8")
+    (finding,) = verify(small_cache, full=False).findings
+    assert finding.shard == "plan"
+    assert "session3-000.json: malformed" in finding.problem
 
 
 def test_an_utterance_in_two_shards_is_a_finding(

@@ -1,0 +1,119 @@
+"""One file per planned shard, `plan/<shard>.json`: the first writer decides what is in it."""
+
+import json
+import os
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mer.cache.atomic_write import write_atomically
+from mer.cache.cache_error import CacheError
+from mer.cache.folder import CacheFolder
+from mer.cache.sidecar import SHARD_NAME
+from mer.cache.spec import FORMAT_VERSION
+
+FOLDER = "plan"
+READERS = 8
+"""Threads: on a network the time goes in waiting for one small file after the other."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class PlanFile:
+    """What a shard is to hold."""
+
+    shard: str
+    """Its name."""
+    packed: NDArray[Any]
+    """The ids in UTF-8, in the order of extraction; no id holds NUL."""
+    bytes: int
+    """Expected size."""
+
+    @property
+    def ids(self) -> list[str]:
+        """The same as texts."""
+        return unpacked(self.packed)
+
+    def write(self, folder: CacheFolder, *, exclusive: bool) -> None:
+        """Put it into the cache's folder.
+
+        Raises:
+            FileExistsError: if `exclusive`, and another command was first.
+            CacheError: if the file system refuses.
+        """
+        place = folder.path / FOLDER
+        try:
+            place.mkdir(exist_ok=True)
+        except OSError as error:
+            raise CacheError(f"{place}: cannot make this folder ({error.strerror}); give another with `--cache`") from error
+        document = {"format_version": FORMAT_VERSION, "bytes": self.bytes, "ids": self.ids}
+        text = json.dumps(document, indent=0, sort_keys=True) + "\n"
+        content = [memoryview(text.encode("ascii"))]
+        path = place / f"{self.shard}.json"
+        write_atomically(path, content, temporaries=folder.path / "tmp", disk=folder.disk, exclusive=exclusive)
+
+
+def packed(ids: Iterable[str]) -> NDArray[Any]:
+    """Ids as an array of texts in UTF-8: a third of the memory."""
+    return np.array([each.encode() for each in ids], dtype=np.bytes_)
+
+
+def unpacked(ids: NDArray[Any]) -> list[str]:
+    """Ids of such an array."""
+    return [each.decode() for each in ids.tolist()]
+
+
+def planned_names(folder: CacheFolder) -> list[str]:
+    """Names of the shards with a plan file, sorted."""
+    try:
+        names = [entry.name.removesuffix(".json") for entry in os.scandir(folder.path / FOLDER) if entry.name.endswith(".json")]
+    except FileNotFoundError:
+        return []
+    return sorted(name for name in names if SHARD_NAME.fullmatch(name))
+
+
+def read_plan_file(folder: CacheFolder, name: str) -> PlanFile | None:
+    """What a shard is to hold; None where there is no plan file.
+
+    Raises:
+        CacheError: if the file is malformed.
+    """
+    path = folder.path / FOLDER / f"{name}.json"
+    try:
+        document = json.loads(path.read_text("utf-8"))
+        ids, size = document["ids"], document["bytes"]
+        sound = bool(ids) and isinstance(ids, list) and all(isinstance(each, str) for each in ids)
+        if document["format_version"] != FORMAT_VERSION or not sound or not isinstance(size, int) or size < 0:
+            raise ValueError("not a plan of this format version")
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise CacheError(f"{path}: malformed ({error}); delete it: the plan of committed shards is in their sidecars") from error
+    return PlanFile(shard=name, packed=packed(ids), bytes=size)
+
+
+def read_plan_files(folder: CacheFolder, names: Sequence[str]) -> list[PlanFile]:
+    """Several at once, in the order of the names; those that are not there are left out.
+
+    Raises:
+        CacheError: if one is malformed.
+    """
+    with ThreadPoolExecutor(READERS, "plan") as pool:
+        found = pool.map(lambda name: read_plan_file(folder, name), names, chunksize=1)
+        return [each for each in found if each is not None]
+
+
+def remove_plan_file(folder: CacheFolder, name: str) -> None:
+    """Forget a shard; none of what it was to hold is wanted any more.
+
+    Raises:
+        CacheError: if the file system refuses.
+    """
+    path = folder.path / FOLDER / f"{name}.json"
+    try:
+        folder.disk.unlink(path)
+    except OSError as error:
+        raise CacheError(f"{path}: cannot be removed ({error.strerror}); check the folder's permissions") from error

@@ -1,0 +1,51 @@
+"""How large the features of an utterance will be."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from mer.extract.config import ExtractConfig
+from mer.extract.encode import STORAGE, Encoders
+
+# Units per second of English speech, for planning only (measured on IEMOCAP: docs/cache-format.md).
+UNITS_PER_SECOND = {"P": 11.0, "S": 4.5, "W": 3.0, "T": 4.5}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FeatureSize:
+    """Bytes from seconds; holds numbers only, so that no encoder stays in memory for it."""
+
+    unit_bytes: Mapping[str, int]
+    """Bytes of one unit of each granularity."""
+    sample_rate: int
+    """Of the speech encoder, in Hz."""
+    frame_length: int
+    """Samples of one frame."""
+    frame_stride: int
+    """Samples from one frame to the next."""
+
+    def __call__(self, seconds: float) -> int:
+        """Expected bytes of an utterance: exact for frames, typical for the rest."""
+        frames = max(0, (int(seconds * self.sample_rate) - self.frame_length) // self.frame_stride + 1)
+        units = {name: frames if name == "F" else max(1.0, seconds * UNITS_PER_SECOND[name]) for name in self.unit_bytes}
+        return int(sum(units[name] * size for name, size in self.unit_bytes.items()))
+
+
+def feature_size(config: ExtractConfig, encoders: Encoders) -> FeatureSize:
+    """The sizes that these encoders make.
+
+    Args:
+        config: what is extracted.
+        encoders: those that the granularities need.
+    """
+    found = {}
+    for granularity in config.granularities:
+        encoder = encoders.text if granularity == "T" else encoders.speech
+        assert encoder is not None
+        found[granularity] = len(encoder.layers) * encoder.dim * STORAGE[config.storage].itemsize
+    speech = encoders.speech
+    return FeatureSize(
+        unit_bytes=found,
+        sample_rate=speech.sample_rate if speech else 0,
+        frame_length=speech.frame_length if speech else 1,
+        frame_stride=speech.frame_stride if speech else 1,
+    )
