@@ -15,7 +15,7 @@ from mer.commands.train_head import print_results, train_with_bar
 
 def demo(
     to: Annotated[Path, typer.Option(rich_help_panel=WHERE, help="Folder for all that the demo makes.")] = Path("demo-output"),
-    utterances: Annotated[int, typer.Option(min=100, rich_help_panel=HOW, help="Synthetic utterances to speak.")] = 600,
+    utterances: Annotated[int, typer.Option(min=100, rich_help_panel=HOW, help="Synthetic utterances to speak.")] = 500,
     seeds: SeedsOption = 2,
     as_json: JsonOption = False,
     quiet: QuietOption = False,

@@ -12,7 +12,7 @@ from mer.commands.options import JsonOption, QuietOption
 
 def synth(
     folder: Annotated[Path, typer.Argument(help="New folder for the corpus.")],
-    utterances: Annotated[int, typer.Option(min=100, help="How many utterances to speak.")] = 600,
+    utterances: Annotated[int, typer.Option(min=100, help="How many utterances to speak.")] = 500,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same bytes.")] = 0,
     as_json: JsonOption = False,
     quiet: QuietOption = False,

@@ -35,7 +35,7 @@ EXACT_TIMES = "exact_times.jsonl"
 RECIPE = 1
 """Raised whenever the same seed gives other bytes."""
 
-DEFAULT_UTTERANCES = 600
+DEFAULT_UTTERANCES = 500
 
 GENERATOR = "mer synth"
 
