@@ -42,6 +42,6 @@ def test_the_readme_says_what_the_demo_runs() -> None:
     commands = re.findall(r"^python -m pip install .*$", readme, flags=re.MULTILINE)
     assert commands == [
         'python -m pip install -c constraints.txt -e ".[demo]" && mer demo',
-        'python -m pip install -c constraints.txt -e ".[dev]" && python -m pytest',
+        'python -m pip install -c constraints.txt -e ".[dev]" && python -m pytest -n 2',
     ]
-    assert "grep -m1 '^python -m pip install .*&& python -m pytest$' README.md" in (ROOT / ".ci" / "run").read_text()
+    assert "grep -m1 '^python -m pip install .*&& python -m pytest -n 2$' README.md" in (ROOT / ".ci" / "run").read_text()

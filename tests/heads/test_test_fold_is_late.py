@@ -285,6 +285,13 @@ def test_no_option_of_a_command_is_more_than_a_field_or_a_matter_of_files_and_pr
         "resume",
         "weights",
         "revision",
+        "backend",
+        "workers",
+        "shard_rank",
+        "shard_world",
+        "slurm",
+        "ray_address",
+        "gpus_per_worker",
     }
     fine_tuned = {field.name for field in fields(FinetuneConfig)} if command == "grid" else set()
     renamed = {"granularity": "granularities", "ram": "ram_gib", "device_memory": "device_memory_gib"}

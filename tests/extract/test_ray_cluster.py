@@ -1,0 +1,115 @@
+"""Extraction and a small grid on a Ray cluster of two nodes, one of which goes in mid-run: as by one process."""
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mer.backends import UnitDone
+from mer.backends.ray_cluster import RayBackend
+from mer.cache import open_cache
+from mer.corpus import open_corpus
+from mer.extract import ExtractConfig, Extraction, Progress, Resources, extract
+from mer.heads import HeadConfig
+from mer.heads.grid import Grid, GridRow
+from mer.heads.grid_launch import launch_grid
+from mer.heads.grid_runner import run_grid
+
+MakeManifest = Callable[..., Path]
+SMALL = Resources(device="cpu", workers=1, shard_bytes=400_000)
+LATE = HeadConfig(granularities=("S",), hidden=8, max_epochs=2, seeds=(0, 1), device="cpu", classes="as-is")
+GRID = Grid(
+    name="small",
+    title="Small",
+    rows=(
+        GridRow(name="late", configs=(LATE,)),
+        GridRow(name="coattention", configs=(replace(LATE, fusion="coattention", attention_layers=1),)),
+    ),
+)
+
+
+@pytest.fixture
+def cluster() -> Iterator[Any]:
+    """A head without room, and two nodes of one CPU each."""
+    cluster_utils = pytest.importorskip("ray.cluster_utils")
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    heart = {"health_check_period_ms": 500, "health_check_failure_threshold": 6, "health_check_initial_delay_ms": 0}
+    head = {"num_cpus": 0, "include_dashboard": False, "_system_config": heart}
+    found = cluster_utils.Cluster(initialize_head=True, head_node_args=head)
+    for _ in range(2):
+        found.add_node(num_cpus=1)
+    found.wait_for_nodes()
+    yield found
+    found.shutdown()
+
+
+class NodeLoss:
+    """Takes a node away once, when told that a first unit is committed."""
+
+    def __init__(self, cluster: Any) -> None:
+        self._cluster = cluster
+        self.happened = False
+
+    def __call__(self) -> None:
+        if not self.happened:
+            self.happened = True
+            self._cluster.remove_node(next(iter(self._cluster.worker_nodes)), allow_graceful=False)
+
+
+def shard_bytes(result: Extraction) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted((result.folder / "shards").glob("*.h5"))}
+
+
+def contents(runs: Path) -> dict[str, bytes]:
+    """Every file that holds no times."""
+    names = {"provenance.json", "result.json"}
+    files = [file for file in sorted(runs.rglob("*")) if file.is_file() and file.name not in names]
+    return {str(file.relative_to(runs)): file.read_bytes() for file in files}
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("default::ResourceWarning")  # Ray leaves sockets and files to the garbage collector
+def test_a_lost_node_changes_no_byte_of_a_cache_and_no_number_of_a_grid(
+    make_manifest: MakeManifest, config: ExtractConfig, tmp_path: Path, cluster: Any
+) -> None:
+    corpus = open_corpus(make_manifest(48))
+    whole = extract(corpus, config, tmp_path / "whole", resources=SMALL)
+    assert whole.shards > 10
+    lost = NodeLoss(cluster)
+    ray = RayBackend(address=cluster.address)
+
+    def watch(progress: Progress) -> None:
+        if progress.bytes:
+            lost()
+
+    parts = extract(corpus, config, tmp_path / "parts", resources=SMALL, backend=ray, on_progress=watch)
+    assert lost.happened
+    assert (parts.failed_shards, parts.utterances, parts.shards) == ((), 48, whole.shards)
+    assert shard_bytes(parts) == shard_bytes(whole)
+
+    cluster.add_node(num_cpus=1)
+    cluster.wait_for_nodes()
+    lost = NodeLoss(cluster)
+    cache = open_cache(parts.folder)
+    plain = run_grid(cache, GRID, tmp_path / "plain")
+
+    def listen(event: object) -> None:
+        if isinstance(event, UnitDone):
+            lost()
+
+    launched = launch_grid(
+        cache,
+        GRID,
+        tmp_path / "launched",
+        backend=ray,
+        open_features=partial(open_cache, parts.folder),
+        workers=2,
+        progress=listen,
+    )
+    assert lost.happened
+    assert launched.values == plain.values
+    assert contents(tmp_path / "launched") == contents(tmp_path / "plain")
