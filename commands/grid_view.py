@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 AS_IS = "as-is"
 MOST_ON_A_CPU = 8
-"""Processes on a CPU by default: each holds PyTorch, half a gigabyte."""
+"""Processes on a CPU by default: each holds PyTorch, half a gigabyte. Also what a cluster is taken for."""
 WORTH_PROCESSES = 60.0
 """Seconds of work on a CPU from which it is shared by processes by default."""
 
@@ -74,7 +74,8 @@ class WhereItRuns:
             gpus_per_worker=self.gpus_per_worker,
             cpu_workers=1 if shard else cpu_workers,
         )
-        workers = len(engine.slots()) if isinstance(engine, LocalBackend) else self.workers or 1
+        # How many tasks a Ray cluster runs at a time is not known here; bundles are cut for as many as a machine has.
+        workers = len(engine.slots()) if isinstance(engine, LocalBackend) else self.workers or MOST_ON_A_CPU
         if isinstance(engine, LocalBackend) and workers == 1 and shard is None:
             return None, 1
         return engine, workers * (shard[1] if shard else 1)
@@ -215,6 +216,7 @@ def launch_with_bar(
     from mer.heads.job_meter import JobMeter
 
     meter = JobMeter()
+    share = f"{workers} workers" if where.backend == "local" or where.workers else f"on {where.backend}"
     with progress_bar("grid", quiet) as bar:
 
         def show(event: Any) -> None:
@@ -222,7 +224,7 @@ def launch_with_bar(
             match event:
                 case JobsPlanned():
                     others = f", {event.others} with other ranks" if event.others else ""
-                    say(f"{len(grid.rows)} rows: {len(event.costs)} bundles of runs to train{others}, {workers} workers", quiet)
+                    say(f"{len(grid.rows)} rows: {len(event.costs)} bundles of runs to train{others}, {share}", quiet)
                 case JobEvent(event=RunDone(failure=str() as failure)):
                     say(f"{event.unit}: a run failed: {failure}", quiet)
                 case _:

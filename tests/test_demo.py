@@ -3,29 +3,33 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sysconfig
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 ROOT = Path(__file__).parent.parent
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 
-@pytest.mark.slow
-def test_the_demo_shows_that_fusion_gains_on_both_modalities(tmp_path: Path) -> None:
-    command = [
-        str(Path(sysconfig.get_path("scripts")) / "mer"),
-        "demo",
-        "--to",
-        str(tmp_path / "demo"),
-        "--json",
-        "--quiet",
-    ]
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Any]:
+    """The folder of a demo, and what it printed as JSON."""
+    folder = tmp_path_factory.mktemp("demo")
+    command = [str(Path(sysconfig.get_path("scripts")) / "mer"), "demo", "--to", str(folder), "--json", "--quiet"]
     environment = os.environ | {"HF_HUB_OFFLINE": "1"}
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
     assert done.stderr == ""
-    results = json.loads(done.stdout)["results"]
+    return folder, json.loads(done.stdout)
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("demo")
+def test_the_demo_shows_that_fusion_gains_on_both_modalities(demo: tuple[Path, Any]) -> None:
+    results = demo[1]["results"]
     assert [result["branches"] for result in results] == [["T"], ["F", "S"], ["F", "S", "T"]]
     text, speech, both = (result["summary"]["all"]["ua"]["mean_of_folds"] for result in results)
     assert min(text, speech) > 0.5  # chance is 0.25
@@ -35,6 +39,46 @@ def test_the_demo_shows_that_fusion_gains_on_both_modalities(tmp_path: Path) -> 
         assert result["utterances"]["failed_extraction"] == 0
         assert result["summary"]["runs"] == 10
         assert result["summary"]["all"]["utterances"] == result["utterances"]["used"]
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("demo")
+@pytest.mark.skipif(CHROMIUM is None, reason="no chromium is installed")
+def test_the_page_of_the_demo_sorts_filters_opens_plays_and_asks_nobody(demo: tuple[Path, Any]) -> None:
+    browsers = pytest.importorskip("playwright.sync_api")
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright")
+    requests: list[str] = []
+    complaints: list[str] = []
+    with browsers.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        page = browser.new_page()
+        page.on("request", lambda sent: requests.append(sent.url))
+        page.on("console", lambda message: complaints.append(message.text))
+        page.on("pageerror", lambda problem: complaints.append(str(problem)))
+        page.goto((demo[0] / "report" / "index.html").as_uri())
+        assert "Synthetic speech: not comparable with any corpus" in page.locator("body").inner_text()
+        page.locator("#scores thead button", has_text="UA").first.click()
+        best_first = [float(cell) for cell in page.locator("#scores tbody tr td:nth-child(3)").all_inner_texts()]
+        assert best_first == sorted(best_first, reverse=True)
+        assert best_first[0] == pytest.approx(100 * demo[1]["results"][2]["summary"]["all"]["ua"]["mean_of_folds"], abs=0.006)
+        page.select_option("#f-label", label="sad")
+        page.select_option("#f-session", "3")
+        page.locator("#list .row").first.click()
+        opened = page.locator("#list .open")
+        assert opened.locator(".heads > div").count() == 3
+        assert opened.locator(".words span").count() > 1
+        assert opened.locator(".phones span").count() > 3
+        page.keyboard.press("p")
+        for _ in range(50):
+            page.wait_for_timeout(100)
+            if page.locator("#list audio").evaluate("audio => audio.currentTime") > 0:
+                break
+        assert page.locator("#list audio").evaluate("audio => audio.currentTime") > 0
+        faults = axe.Axe().run(page).response["violations"]
+        assert [fault["id"] for fault in faults if fault["impact"] in ("serious", "critical")] == []
+        browser.close()
+    assert {address.split(":")[0] for address in requests} <= {"file", "data"}
+    assert complaints == []
 
 
 def test_the_readme_says_what_the_demo_runs() -> None:
