@@ -212,8 +212,13 @@ def with_alignment(
         return with_textgrids(corpus, textgrids)
     if alignment != "pocketsphinx":
         return corpus
+    from mer.corpus.aligner import AlignError
+
     folder = cache / corpus.name / "pocketsphinx"
     summary = align_with_bar(corpus, folder, workers, quiet)
+    if summary.waiting:
+        # They would be one segment each, for good, though nobody has looked at them.
+        raise AlignError(f"{summary.waiting:,} utterances are not aligned yet: {GO_ON}, or run `mer align` first")
     if summary.failed:
         say(f"{len(summary.failed)} utterances could not be aligned and are one segment each: {folder}/alignment.jsonl", quiet)
     return with_textgrids(corpus, folder, kind="pocketsphinx") if summary.aligned else without_alignments(corpus)

@@ -79,7 +79,11 @@ def read_header(path: Path) -> AudioHeader:
     Raises:
         AudioError: no file, no audio, a codec that is not read, no samples, or a wav that ends before its header says.
     """
-    if not path.is_file():
+    try:
+        there = path.is_file()
+    except OSError as problem:  # a name that is too long for the file system
+        raise AudioError(f"{path}: cannot be looked at ({problem.strerror})") from None
+    if not there:
         raise AudioError(f"{path}: no audio file there")
     try:
         info = soundfile.info(str(path))

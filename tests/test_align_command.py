@@ -8,6 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from mer.cli import app
+from mer.corpus.aligner import AlignSummary
 from mer.corpus.synthetic import write_synthetic_corpus
 
 RUN = CliRunner()
@@ -97,3 +98,27 @@ def test_pieces_that_were_given_up_are_told(manifest: Path, tmp_path: Path, monk
     assert result.exit_code == 1
     assert "given up at try 1, the same command tries again: [Errno 28] No space left on device" in shown
     assert shown.endswith("not looked at: 4 utterances")
+
+
+def test_extract_goes_no_further_while_utterances_wait_to_be_aligned(
+    manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker of the aligner was lost twice: its utterances were never looked at, and must not become one segment each."""
+    waiting = AlignSummary(
+        folder=tmp_path,
+        aligner="none",
+        utterances=4,
+        aligned=2,
+        made=2,
+        seconds=1.0,
+        failed=(),
+        unknown_words={},
+        fillers_lost=0,
+        waiting=2,
+        given_up=(),
+    )
+    monkeypatch.setattr("mer.commands.extract.align_with_bar", lambda *arguments: waiting)
+    command = ["extract", "--corpus", str(manifest), "--cache", str(tmp_path), "--alignment", "pocketsphinx", "--quiet"]
+    result = RUN.invoke(app, command)
+    assert result.exit_code == 2
+    assert "2 utterances are not aligned yet: give the same command again" in result.stderr

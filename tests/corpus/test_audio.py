@@ -96,3 +96,8 @@ def test_a_codec_with_a_dangerous_decoder_is_refused(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "a.wav", tone(0.5, 16_000), 16_000, subtype="IMA_ADPCM")
     with pytest.raises(AudioError, match="codec IMA_ADPCM is not read; convert it"):
         read_wave(tmp_path / "a.wav", 16_000)
+
+
+def test_a_name_that_no_file_system_takes_is_an_error_of_that_recording(tmp_path: Path) -> None:
+    with pytest.raises(AudioError, match=r"cannot be looked at \(File name too long\)"):
+        read_header(tmp_path / ("x" * 300 + ".wav"))
