@@ -1,6 +1,6 @@
 import csv
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,14 +10,16 @@ import pytest
 import soundfile
 from safetensors.numpy import load_file
 
+from mer.backends import BackendError, LocalBackend, Slot, Unit, UnitFailed, Work, own_share
 from mer.corpus import Corpus, Utterance
 from mer.finetune.config import FinetuneConfig
 from mer.finetune.errors import DivergedError, FinetuneError
 from mer.finetune.events import EpochDone, RunStarted, StepDone
-from mer.finetune.grid import FINETUNE_GRIDS, run_finetune_grid
+from mer.finetune.grid import FINETUNE_GRIDS, launch_finetune_grid, run_finetune_grid
 from mer.finetune.meter import FinetuneMeter
 from mer.finetune.model_folder import load_model
 from mer.finetune.progress import FinetuningStarted
+from mer.finetune.row_work import RowEvent, RowWork
 from mer.finetune.run import Storage, finetune, row_name, row_slug
 from mer.finetune.trainer import train_run
 from mer.heads.errors import HeadError
@@ -444,3 +446,57 @@ def test_events_of_a_grid_name_their_rows(corpus: Corpus, text_row: FinetuneConf
     run_finetune_grid(corpus, grid, Storage(runs=tmp_path, weights=False), progress=events.append, command="mer grid")
     assert [event.name for event in events if isinstance(event, RowStarted)] == ["text"]
     assert list(tmp_path.glob("*/weights/*")) == []
+
+
+def test_rows_on_a_backend_leave_the_table_of_rows_one_after_the_other(
+    corpus: Corpus, text_row: FinetuneConfig, tmp_path: Path
+) -> None:
+    bad = replace(text_row, text_disjoint=True)  # every session has the same texts
+    rows = [("text", text_row), ("bad", bad), ("faster", replace(text_row, encoder_rate=1e-3))]
+    grid = grid_of(*(GridRow(name=name, configs=(config,), published_ua=50.0) for name, config in rows))
+    plain = run_finetune_grid(corpus, grid, Storage(runs=tmp_path / "plain"))
+    events: list[Any] = []
+    storage = Storage(runs=tmp_path / "launched")
+    launched = launch_finetune_grid(corpus, grid, storage, backend=LocalBackend(workers=1), progress=events.append)
+    assert launched.values == plain.values
+    assert [(row.row.name, row.failure is None) for row in launched.rows] == [("text", True), ("bad", False), ("faster", True)]
+    assert sum(isinstance(event, RowEvent) for event in events) > 3
+    again = launch_finetune_grid(corpus, grid, storage, backend=LocalBackend(workers=1))
+    assert [row.result.reused for row in again.rows if row.result] == [True, True]
+
+
+def test_ranks_fine_tune_their_own_rows_and_the_last_one_has_the_table(
+    corpus: Corpus, text_row: FinetuneConfig, tmp_path: Path
+) -> None:
+    faster = replace(text_row, encoder_rate=1e-3)
+    grid = grid_of(GridRow(name="text", configs=(text_row,)), GridRow(name="faster", configs=(faster,)))
+    statuses = []
+    for rank in (1, 0):
+        result = launch_finetune_grid(
+            corpus,
+            grid,
+            Storage(runs=tmp_path),
+            backend=LocalBackend(workers=1),
+            own=lambda units, rank=rank: own_share(units, rank, 2),  # type: ignore[misc]
+        )
+        assert not result.failed
+        statuses.append([row["status"] for row in result.values["rows"]])
+    assert sorted(statuses[0]) == ["done", "pending"]
+    assert statuses[1] == ["done", "done"]
+
+
+def test_a_row_whose_worker_is_lost_for_good_is_recorded(corpus: Corpus, text_row: FinetuneConfig, tmp_path: Path) -> None:
+    class Lost:
+        def run(self, work: Work, units: Iterable[Unit], *, tell: Callable[[object], None]) -> tuple[UnitFailed, ...]:
+            return tuple(UnitFailed(name=unit.name, reason="killed twice on node7", tries=2) for unit in units)
+
+    result = launch_finetune_grid(
+        corpus, grid_of(GridRow(name="text", configs=(text_row,))), Storage(runs=tmp_path), backend=Lost()
+    )
+    assert [row.failure for row in result.rows] == ["killed twice on node7"]
+
+
+def test_a_worker_with_other_versions_is_refused(corpus: Corpus, tmp_path: Path) -> None:
+    work = RowWork(corpus=corpus, storage=Storage(runs=tmp_path), answers=tmp_path, command=None, versions={"torch": "1.0"})
+    with pytest.raises(BackendError, match="torch"), work.open(Slot(number=0, device="cpu", threads=1)):
+        pass
