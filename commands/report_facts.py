@@ -1,11 +1,14 @@
 """What a corpus or a feature cache says about the utterances of a report."""
 
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+import multiprocessing
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from mer.backends.interrupt import end_with_parent, never_heard_by_children
+from mer.backends.local import cores
 from mer.commands.options import DEFAULT_CORPUS
 
 if TYPE_CHECKING:
@@ -14,6 +17,12 @@ if TYPE_CHECKING:
 
 BINS = 100
 """Stretches of a waveform."""
+CHUNK = 32
+"""Utterances that are read in one go."""
+WORTH_PROCESSES = 1000
+"""Utterances from which processes read them."""
+MOST_PROCESSES = 8
+"""More would wait for the disk."""
 
 
 def corpus_facts(
@@ -28,18 +37,27 @@ def corpus_facts(
         audio: whether the page links to recordings.
         progress: called with utterances done and in all.
     """
-    chosen = [each for each in corpus if each.id in wanted]
+    chosen = [(each, link(each.wav, folder) if audio else "") for each in corpus if each.id in wanted]
+    chunks = [chosen[start : start + CHUNK] for start in range(0, len(chosen), CHUNK)]
     found = {}
-
-    def read(utterance: "Utterance") -> "UtteranceFacts":
-        return _facts(utterance, link(utterance.wav, folder) if audio else "")
-
-    # Files are waited for, and libsndfile lets other threads run.
-    with ThreadPoolExecutor(4) as pool:
-        for done, facts in enumerate(pool.map(read, chosen), start=1):
-            found[facts.id] = facts
-            progress(done, len(chosen))
+    with _readers(len(chosen)) as pool, never_heard_by_children():
+        for some in pool.map(_facts_of_each, chunks):
+            found.update({facts.id: facts for facts in some})
+            progress(len(found), len(chosen))
     return found
+
+
+def _readers(utterances: int) -> Executor:
+    """Threads, since files are waited for; processes where parsing alignments is more than starting them."""
+    processes = min(cores(), MOST_PROCESSES)
+    if utterances < WORTH_PROCESSES or processes == 1:
+        return ThreadPoolExecutor(4)
+    context = multiprocessing.get_context("spawn")
+    return ProcessPoolExecutor(processes, mp_context=context, initializer=end_with_parent)
+
+
+def _facts_of_each(chosen: Sequence[tuple["Utterance", str]]) -> list["UtteranceFacts"]:
+    return [_facts(utterance, address) for utterance, address in chosen]
 
 
 def link(wav: Path, folder: Path) -> str:

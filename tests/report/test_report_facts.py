@@ -73,6 +73,20 @@ def test_words_are_in_seconds_and_only_what_was_tested_is_read(manifest: Path) -
     assert (found["u1"].seconds, found["u1"].audio) == (1.0, "u1.wav")
 
 
+@pytest.mark.slow
+def test_processes_read_what_threads_read(manifest: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    threads = wanted(manifest, "u1", "u2", "u3")
+    monkeypatch.setattr("mer.commands.report_facts.WORTH_PROCESSES", 1)
+    monkeypatch.setattr("mer.commands.report_facts.CHUNK", 1)
+    monkeypatch.setattr("mer.commands.report_facts.cores", lambda: 2)
+    done: list[float] = []
+    corpus = open_corpus(manifest)
+    found = corpus_facts(corpus, frozenset(threads), manifest.parent, audio=True, progress=lambda part, total: done.append(part))
+    assert found == threads
+    assert list(found) == ["u1", "u2", "u3"]
+    assert done == [1, 2, 3]
+
+
 def test_an_alignment_that_cannot_be_read_is_a_picture_without_words(manifest: Path) -> None:
     found = wanted(manifest, "u2", "u3")
     assert [found[name].words for name in ("u2", "u3")] == [(), ()]
