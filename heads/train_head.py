@@ -74,12 +74,10 @@ def train_head(
     store = store or open_store(config)
     head = plan_head(cache, config, runs)
     existing = head.result()
-    if existing is not None:
-        return Result(directory=head.directory.path, values=existing, reused=True)
-    if head.pending():
+    if existing is None and head.pending():
         head.note_start(command, str(store.device))
         head.train(head.keys, store, progress or ignore)
-    return Result(directory=head.directory.path, values=head.finish(), reused=False)
+    return Result(directory=head.directory.path, values=existing or head.finish(), reused=existing is not None)
 
 
 def finish_head(
@@ -99,9 +97,7 @@ def finish_head(
     """
     head = plan_head(cache, config, runs)
     existing = head.result()
-    if existing is not None:
-        return Result(directory=head.directory.path, values=existing, reused=True)
-    return Result(directory=head.directory.path, values=head.finish(), reused=False)
+    return Result(directory=head.directory.path, values=existing or head.finish(), reused=existing is not None)
 
 
 def open_store(config: HeadConfig) -> FeatureStore:

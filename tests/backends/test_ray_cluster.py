@@ -48,9 +48,9 @@ def cluster() -> Iterator[Any]:
     cluster_utils = pytest.importorskip("ray.cluster_utils")
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     heart = {"health_check_period_ms": 500, "health_check_failure_threshold": 6, "health_check_initial_delay_ms": 0}
-    head = {"num_cpus": 0, "include_dashboard": False, "_system_config": heart}
+    head = {"num_cpus": 0, "include_dashboard": False, "object_store_memory": 10**8, "_system_config": heart}
     found = cluster_utils.Cluster(initialize_head=True, head_node_args=head)
-    nodes = [found.add_node(num_cpus=1) for _ in range(2)]
+    nodes = [found.add_node(num_cpus=1, object_store_memory=10**8) for _ in range(2)]
     found.wait_for_nodes()
     yield found, nodes
     found.shutdown()

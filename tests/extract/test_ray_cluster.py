@@ -38,10 +38,10 @@ def cluster() -> Iterator[Any]:
     cluster_utils = pytest.importorskip("ray.cluster_utils")
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     heart = {"health_check_period_ms": 500, "health_check_failure_threshold": 6, "health_check_initial_delay_ms": 0}
-    head = {"num_cpus": 0, "include_dashboard": False, "_system_config": heart}
+    head = {"num_cpus": 0, "include_dashboard": False, "object_store_memory": 10**8, "_system_config": heart}
     found = cluster_utils.Cluster(initialize_head=True, head_node_args=head)
     for _ in range(2):
-        found.add_node(num_cpus=1)
+        found.add_node(num_cpus=1, object_store_memory=10**8)
     found.wait_for_nodes()
     yield found
     found.shutdown()
@@ -91,7 +91,7 @@ def test_a_lost_node_changes_no_byte_of_a_cache_and_no_number_of_a_grid(
     assert (parts.failed_shards, parts.utterances, parts.shards) == ((), 48, whole.shards)
     assert shard_bytes(parts) == shard_bytes(whole)
 
-    cluster.add_node(num_cpus=1)
+    cluster.add_node(num_cpus=1, object_store_memory=10**8)
     cluster.wait_for_nodes()
     lost = NodeLoss(cluster)
     cache = open_cache(parts.folder)
