@@ -164,6 +164,17 @@ def test_an_interrupted_launch_goes_on_with_the_bundles_that_are_left(
     assert contents(tmp_path / "parts") == contents(tmp_path / "whole")
 
 
+def test_a_bundle_whose_weights_are_gone_is_trained_again(make_cache: CacheMaker, tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        launch(make_cache, tmp_path, InTurn(stop_after=1))
+    (file, *_) = tmp_path.glob("*/weights/*.safetensors")
+    file.unlink()
+    rest = InTurn()
+    assert not launch(make_cache, tmp_path, rest).failed
+    assert len(rest.done) == 8
+    assert file.exists()
+
+
 def test_ranks_train_their_own_bundles_and_the_last_one_finishes_the_table(make_cache: CacheMaker, tmp_path: Path) -> None:
     planned: list[JobsPlanned] = []
 
