@@ -12,10 +12,9 @@ from torch import Tensor
 
 from mer.cache import FailedUtterance, Units, UtteranceRecord
 from mer.corpus import Segment, Utterance
-from mer.corpus.audio import AudioError, read_header
 from mer.extract.batching import batches_by_budget
 from mer.extract.config import ExtractConfig, Resources
-from mer.extract.inputs import Prepared, prepare
+from mer.extract.inputs import Prepared, audio_seconds, prepare
 from mer.extract.segments import frame_ranges, joined_ranges, segment_means
 from mer.extract.speech_encoder import SpeechEncoder
 from mer.extract.text_encoder import TextEncoder
@@ -97,7 +96,7 @@ def _prefetched(
     utterances: Sequence[Utterance], encoders: Encoders, config: ExtractConfig, resources: Resources
 ) -> Iterator[tuple[list[int], list[Prepared | FailedUtterance]]]:
     """Batches of positions with their prepared inputs; the next batch is decoded while this one is encoded."""
-    batches = batches_by_budget([_seconds(u) for u in utterances], speech_budget(encoders, resources))
+    batches = batches_by_budget([audio_seconds(u) for u in utterances], speech_budget(encoders, resources))
 
     def load(positions: Iterable[int]) -> list[Prepared | FailedUtterance]:
         return [prepare(utterances[p], config, encoders.speech, encoders.text) for p in positions]
@@ -133,13 +132,6 @@ def scaled(resources: Resources, encoders: Encoders, share: float) -> Resources:
     # On a CPU the wordpieces of a batch are nothing beside a shard, and another batch would round otherwise.
     tokens = resources.batch_tokens if encoders.device.type == "cpu" else max(1, int(resources.batch_tokens * share))
     return replace(resources, batch_seconds=budget and budget * share, batch_tokens=tokens)
-
-
-def _seconds(utterance: Utterance) -> float:
-    try:
-        return read_header(utterance.wav).seconds
-    except AudioError:
-        return 0.0
 
 
 def _speech_features(prepared: Sequence[Prepared], speech: SpeechEncoder | None, config: ExtractConfig) -> list[dict[str, Units]]:

@@ -87,6 +87,14 @@ def audio_digest(wav: Path) -> str | None:
         return None
 
 
+def audio_seconds(utterance: Utterance) -> float:
+    """Duration from the header; 0 for what cannot be read (it fails with its reason when its turn comes)."""
+    try:
+        return read_header(utterance.wav).seconds
+    except AudioError:
+        return 0.0
+
+
 def prepare(
     utterance: Utterance, config: ExtractConfig, speech: SpeechEncoder | None, text: TextEncoder | None
 ) -> Prepared | FailedUtterance:

@@ -10,9 +10,8 @@ from numpy.typing import NDArray
 
 from mer.cache import CacheFolder, Plan, PlannedShard, SessionPlan, VerifiedShards, is_done
 from mer.corpus import Corpus, Utterance
-from mer.corpus.audio import AudioError, read_header
 from mer.corpus.utterance_index import UtteranceIndex
-from mer.extract.inputs import Fingerprints
+from mer.extract.inputs import Fingerprints, audio_seconds
 
 PLANNED_WHOLE = 20_000
 """The lengths of so many utterances are read before the first shard is made: totals are then exact."""
@@ -189,11 +188,3 @@ class Planning:
                 return False  # an utterance has moved to another session
         fingerprints = Fingerprints({utterance.id: utterance for utterance in self.utterances(shard)})
         return is_done(self._folder, shard.name, shard.planned.ids, fingerprints, verified)
-
-
-def audio_seconds(utterance: Utterance) -> float:
-    """Duration from the header; 0 for what cannot be read (it fails with its reason when its turn comes)."""
-    try:
-        return read_header(utterance.wav).seconds
-    except AudioError:
-        return 0.0

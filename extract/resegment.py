@@ -22,11 +22,10 @@ from mer.cache import (
     plan_shards,
 )
 from mer.corpus import AlignmentError, Corpus, Segment, Utterance
-from mer.corpus.audio import AudioError, read_header
 from mer.extract.config import ExtractConfig, ExtractError, Resources
 from mer.extract.extraction import Extraction, summary
 from mer.extract.identity import provenance, segment_rule
-from mer.extract.inputs import Fingerprints, audio_digest, fingerprint, make_record, wanted_segments
+from mer.extract.inputs import Fingerprints, audio_digest, audio_seconds, fingerprint, make_record, wanted_segments
 from mer.extract.pretrained import model_label
 from mer.extract.progress import Committed, Encoded, EventCounter, Progress
 from mer.extract.run import check_disk
@@ -160,19 +159,12 @@ def _check_same_inputs(corpus: Corpus, source: FeatureCache, config: ExtractConf
         if utterance.id in audio:
             changed |= audio[utterance.id] != audio_digest(utterance.wav)
         else:  # made before the digests were kept
-            changed |= abs(_seconds(utterance) - source.utterances.seconds[rows[utterance.id]]) > 0.001
+            changed |= abs(audio_seconds(utterance) - source.utterances.seconds[rows[utterance.id]]) > 0.001
         if changed:
             raise ExtractError(
                 f"{utterance.id!r}: audio or text is not what the frames in {source.folder.path} were made of; run "
                 "`mer extract` without --resegment"
             )
-
-
-def _seconds(utterance: Utterance) -> float:
-    try:
-        return read_header(utterance.wav).seconds
-    except AudioError:
-        return 0.0
 
 
 def _stored_bytes(utterance: Utterance, source: FeatureCache, config: ExtractConfig) -> int:
