@@ -29,7 +29,7 @@ class MetricsLog:
     def pairs(self) -> str:
         """What the auxiliary tasks of fine-tuning paired, mean over epochs; empty where nothing was paired."""
         told = {
-            "same_class_share": "of task 1's pairs were of one class",
+            "same_class_share": "of the pairs of task 1 were of one class",
             "unchanged_share": "unchanged",
             "lonely_share": "of the utterances had no partner for task 2",
         }
