@@ -136,8 +136,12 @@ def train_head(
 
 def checked(features: "FeatureCache", quiet: bool) -> "FeatureCache":
     """Read and check every shard now, under a bar, rather than in the middle of training; say what is missing."""
+    from mer.cache import doubt
+
     with progress_bar("check cache", quiet) as bar:
         features.check(progress=lambda done, total: bar.update(done, total))
+    if note := doubt(features):
+        say(f"note: {note}", quiet)
     if features.unfinished:
         say(f"note: {features.unfinished:,} planned utterances are not extracted yet; `mer extract` goes on with them", quiet)
     return features

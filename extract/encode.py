@@ -32,6 +32,12 @@ class Encoders:
     """None when T is not wanted."""
 
     @property
+    def notices(self) -> list[str]:
+        """What a user should know of how they run."""
+        found = [encoder.notice for encoder in (self.speech, self.text) if encoder is not None]
+        return [notice for notice in found if notice is not None]
+
+    @property
     def device(self) -> torch.device:
         """Where they are."""
         return next(encoder.device for encoder in (self.speech, self.text) if encoder is not None)

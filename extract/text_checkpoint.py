@@ -10,6 +10,13 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_N
 
 from mer.extract.pretrained import EncoderError, load_config, model_label, weights_fingerprint
 
+SENTENCES = (
+    "No, thank you.",
+    "When she came back from the station it was raining, and nobody had told him that the others would be waiting for an "
+    "hour or two: so he went home, angry and tired, and did not answer the door until late in the evening!",
+)
+"""What an encoder is tried with: the shorter one sees padding when they are together."""
+
 
 class TextCheckpoint:
     """A checkpoint of a BERT-like encoder.
@@ -57,6 +64,11 @@ class TextCheckpoint:
             "tokenizer": tokenizer_fingerprint(self.tokenizer),
             "dim": self.dim,
         }
+
+
+def trial_texts(checkpoint: TextCheckpoint) -> list[list[int]]:
+    """Two tokenised sentences of different length, the same ones each time."""
+    return [ids[: checkpoint.max_tokens] for ids in checkpoint.tokenize(SENTENCES)]
 
 
 def tokenizer_fingerprint(tokenizer: Any) -> str:

@@ -8,6 +8,7 @@ import psutil
 import torch
 from jaxtyping import Bool
 
+from mer.cache import FeatureCache, check_numbers
 from mer.heads.errors import HeadError
 from mer.heads.feature_source import FeatureSource
 from mer.heads.features import Features, PackedFeatures
@@ -54,8 +55,12 @@ class FeatureStore:
 
         Raises:
             HeadError: a granularity or layer that the cache does not hold, or an utterance without units.
+            CacheError: layers that an earlier version stored otherwise than they are taken for.
         """
         check_held(cache, granularities)
+        if isinstance(cache, FeatureCache):
+            for name in granularities:
+                check_numbers(cache, name, layers)
         key = (cache.key, tuple(indices))
         if self._key != key:  # other utterances: what is in memory is of no use any more
             self._opened, self._statistics, self._key = {}, {}, key

@@ -10,8 +10,11 @@ from jaxtyping import Float64
 from mer.corpus import Utterance
 from mer.extract import EncoderError, ExtractConfig, Resources
 from mer.extract.encode import EncodedShard, Encoders, encode_shard
+from mer.extract.identity import STATEMENTS
 from mer.extract.precision import exact_float32, one_thread_on_cpu
 from mer.extract.pretrained import resolve_device
+from mer.extract.speech_encoder import SpeechEncoder
+from mer.extract.text_encoder import TextEncoder
 from mer.extract.workers import load_encoders
 from mer.heads import FeatureSource, Head, Statistics
 from mer.predict.answer import Answer
@@ -185,7 +188,24 @@ def _load(config: ExtractConfig, resources: Resources, saved: SavedHead) -> Enco
                 f"--{name}-model {encoder.name}: not the encoder that {saved.folder} was trained behind, {expected.get('model')} "
                 f"(different: {', '.join(differing)}); give the folder or hub id of that one"
             )
+        if encoder is not None:
+            _refuse_earlier(saved, name, encoder)
     return encoders
+
+
+def _refuse_earlier(saved: SavedHead, name: str, encoder: SpeechEncoder | TextEncoder) -> None:
+    """Refuse a head that learnt from features which this version makes otherwise."""
+    last = encoder.config.num_hidden_layers
+    used = {
+        layer for part in saved.parts for g, each in part.layers.items() if WIDTH_OF.get(g, "speech") == name for layer in each
+    }
+    stated: Mapping[str, Any] = saved.features.get(name, {})
+    for statement, why in STATEMENTS.items():
+        if statement in encoder.identity and statement not in stated and (statement != "last_layer" or last in used):
+            raise PredictError(
+                f"{saved.folder} was trained on features of an earlier version of mer: of {encoder.name}, {why}. Run "
+                "`mer extract` and `mer train-head` again"
+            )
 
 
 def _layers_of(encoders: Encoders) -> dict[str, list[int]]:
