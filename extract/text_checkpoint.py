@@ -39,8 +39,18 @@ class TextCheckpoint:
         self.config = config
         self.tokenizer = _load_tokenizer(name, revision, config.vocab_size)
         self.dim: int = config.hidden_size
-        # RoBERTa's 514 positions hold 512 tokens: the tokenizer knows; 1e30 means that it does not.
+        # 1e30 means that the tokenizer does not know.
         self.max_tokens: int = min(int(self.tokenizer.model_max_length), config.max_position_embeddings)
+
+    def limit_to(self, model: nn.Module) -> None:
+        """Lower `max_tokens` to the positions of a model, where its tokenizer does not know them.
+
+        RoBERTa and its kin count positions from the padding's own on: two of their 514 are never used.
+        """
+        for name, module in model.named_modules():
+            if name.endswith("position_embeddings") and isinstance(module, nn.Embedding):
+                unused = 0 if module.padding_idx is None else module.padding_idx + 1
+                self.max_tokens = min(self.max_tokens, module.num_embeddings - unused)
 
     @property
     def pad_token(self) -> int:

@@ -42,6 +42,7 @@ class TextEncoder(TextCheckpoint):
     ) -> None:
         super().__init__(name, revision)
         model = load_frozen(name, revision, "--text-model", self.config)
+        self.limit_to(model)
         self.layers = pick_layers(layers, self.config.num_hidden_layers, "--text-model", name)
         self.identity: dict[str, Any] = self.describe(model) | {"layers": list(self.layers)}
         self.device = resolve_device(device)

@@ -136,6 +136,7 @@ class TextBackbone(nn.Module):
         super().__init__()
         self.checkpoint = checkpoint
         self.model = model
+        checkpoint.limit_to(model)
         self.one_by_one = False
         self.one_by_one = not self._try_batch()
         """Whether texts go through it alone."""

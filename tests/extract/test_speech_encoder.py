@@ -9,7 +9,7 @@ from transformers import AutoFeatureExtractor, AutoModel, Data2VecAudioConfig, D
 
 from mer.extract import EncoderError, ExtractError, SpeechEncoder
 
-KINDS = ("wav2vec2", "wav2vec2-layer-norm", "wavlm", "hubert", "data2vec-audio")
+KINDS = ("wav2vec2", "wav2vec2-layer-norm", "wavlm", "wavlm-layer-norm", "hubert", "hubert-layer-norm", "data2vec-audio")
 SECONDS = (0.03, 0.61, 2.4, 1.37, 0.2)
 
 
@@ -80,7 +80,7 @@ def test_one_utterance_equals_transformers_own_hidden_states_bit_for_bit(kind: s
     with torch.inference_mode():
         theirs = AutoModel.from_pretrained(folder, dtype=torch.float32).eval()(inputs, output_hidden_states=True)
     ours = encoder([encoder.prepare(wave)])[0]
-    expected = torch.stack([state[0] for state in theirs.hidden_states[1:]], dim=1)
+    expected = torch.stack([state[0] for state in (*theirs.hidden_states[1:-1], theirs.last_hidden_state)], dim=1)
     assert torch.equal(ours, expected)
 
 
