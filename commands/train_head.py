@@ -66,8 +66,12 @@ def train_head(
         typer.Option("--text-disjoint", rich_help_panel=HOW, help="Train without sentences that the test session has too."),
     ] = False,
     normalize: Annotated[
-        str, typer.Option(rich_help_panel=HOW, help="global (statistics of the training part) or none.")
-    ] = "global",
+        str,
+        typer.Option(
+            rich_help_panel=HOW,
+            help="By training statistics: speech (the paper) or global (text, too). By each speaker's own: speaker. Or none.",
+        ),
+    ] = "speech",
     hidden: Annotated[int, typer.Option(rich_help_panel=HOW, help="Width of the hidden layers of a linear branch.")] = 128,
     attention_heads: Annotated[
         int | None,

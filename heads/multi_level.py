@@ -88,7 +88,7 @@ def _check_same_protocol(coattention: HeadConfig, late: HeadConfig) -> None:
     problems = []
     if (coattention.fusion, late.fusion) != ("coattention", "late"):
         problems.append(f"expected a coattention and a late head, got {coattention.fusion} and {late.fusion}")
-    for name in ("classes", "folds", "seeds", "validation", "validation_share", "text_disjoint"):
+    for name in ("classes", "folds", "seeds", "validation", "validation_share", "text_disjoint", "normalize"):
         mine, theirs = getattr(coattention, name), getattr(late, name)
         if mine != theirs:
             problems.append(f"{name} differs: {mine} and {theirs}")

@@ -49,9 +49,30 @@ class Engine(Protocol):
         """Whose times the run was trained on: `corpus`, `textgrid` or `pocketsphinx`."""
         ...
 
+    @property
+    def by_speaker(self) -> bool:
+        """Whether all recordings of a call have to be heard before one is answered for."""
+        ...
+
+    def hear(self, chunks: Sequence[Sequence[Utterance]]) -> None:
+        """Take what answers need of all recordings of a call: the statistics of its speakers."""
+        ...
+
     def answer(self, utterances: Sequence[Utterance]) -> dict[str, Answer | str]:
         """An answer for each recording by its id, or the reason why there is none."""
         ...
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class _Ready:
+    """A chunk of a call before its answers."""
+
+    utterances: list[Utterance]
+    """With their times."""
+    notes: dict[str, tuple[str, ...]]
+    """What is to be said of each."""
+    refused: dict[str, Prediction | Failure]
+    """What has no answer."""
 
 
 class Predictor:
@@ -96,7 +117,8 @@ class Predictor:
         """The emotions of many recordings, in their order; one that cannot be answered for does not stop the others.
 
         Args:
-            utterances: with different ids; labels, speakers and sessions are not looked at.
+            utterances: with different ids; labels and sessions are not looked at, and speakers only by a run that is
+                normalised by speaker: it takes all recordings of a speaker together, and all as one's where none is named.
             progress: called with recordings done and in all.
 
         Raises:
@@ -107,7 +129,11 @@ class Predictor:
             raise PredictError(f"id {repeated[0]!r} is used twice; give every recording its own")
         found: dict[str, Prediction | Failure] = {}
         with self._lock:
-            for chunk in _chunks(utterances):
+            chunks = (self._prepare(chunk) for chunk in _chunks(utterances))
+            if self._engine.by_speaker:
+                chunks = iter(heard := list(chunks))
+                self._engine.hear([each.utterances for each in heard if each.utterances])
+            for chunk in chunks:
                 found |= self._answer(chunk)
                 progress(len(found), len(utterances))
         return [found[each.id] for each in utterances]
@@ -122,7 +148,7 @@ class Predictor:
             each.alignment is None or (replaced and each.alignment.kind == "corpus") for each in utterances
         )
 
-    def _answer(self, utterances: Sequence[Utterance]) -> dict[str, Prediction | Failure]:
+    def _prepare(self, utterances: Sequence[Utterance]) -> _Ready:
         found: dict[str, Prediction | Failure] = {}
         ready, notes = list[Utterance](), dict[str, tuple[str, ...]]()
         for utterance in utterances:
@@ -132,7 +158,11 @@ class Predictor:
                 continue
             notes[utterance.id] = conversions(utterance) if self.hears else ()
             ready.append(self._align(utterance, notes))
-        answers = self._engine.answer(ready) if ready else {}
+        return _Ready(utterances=ready, notes=notes, refused=found)
+
+    def _answer(self, chunk: _Ready) -> dict[str, Prediction | Failure]:
+        found, notes = dict(chunk.refused), chunk.notes
+        answers = self._engine.answer(chunk.utterances) if chunk.utterances else {}
         for name, answer in answers.items():
             if isinstance(answer, str):
                 found[name] = Failure(id=name, reason=answer)

@@ -1,6 +1,7 @@
 """Recordings on disk: a folder of audio and text files, a list of them, or a corpus."""
 
 import csv
+import dataclasses
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,9 +26,9 @@ def read_recordings(path: Path) -> tuple[list[Utterance], list[Failure]]:
     """What is to be predicted, and what of it cannot be, each with its reason; no audio is opened.
 
     A folder gives every audio file in it and below it, with the text of the same name beside it (`.txt` or `.lab`) and its
-    `.TextGrid`, if there is one. A `.jsonl` or `.csv` file has the columns `wav` and `text`, and optionally `id` and
-    `textgrid`; others are not looked at. Paths in it are relative to its folder and stay there. A folder in IEMOCAP's layout
-    gives its labelled utterances.
+    `.TextGrid`, if there is one. A `.jsonl` or `.csv` file has the columns `wav` and `text`, and optionally `id`, `textgrid`
+    and `speaker`; others are not looked at. Paths in it are relative to its folder and stay there. A folder in IEMOCAP's
+    layout gives its labelled utterances.
 
     Args:
         path: the folder or file.
@@ -84,8 +85,9 @@ def _in_list(path: Path) -> tuple[list[Utterance], list[Failure]]:
         wav = values.get("wav")
         name = str(values.get("id") or (Path(wav).with_suffix("").as_posix() if isinstance(wav, str) else "") or f"line {line}")
         wanted = {column: values.get(column) for column in ("wav", "text", "textgrid")}
+        speaker = values.get("speaker")
         try:
-            utterance = make_utterance({**wanted, **UNKNOWN, "id": name}, folder)
+            utterance = make_utterance({**wanted, **UNKNOWN, **({"speaker": speaker} if speaker else {}), "id": name}, folder)
         except RowError as problem:
             failed.append(Failure(id=name, reason=f"{path}:{line}: {problem}"))
             continue
@@ -93,7 +95,7 @@ def _in_list(path: Path) -> tuple[list[Utterance], list[Failure]]:
             failed.append(Failure(id=name, reason=f"{path}:{line}: id {name!r} is used already in line {lines[name]}"))
             continue
         lines[name] = line
-        found.append(utterance)
+        found.append(utterance if speaker else dataclasses.replace(utterance, speaker=""))
     if not found and not failed:
         raise PredictError(f"{path}: no recordings in it")
     return found, failed

@@ -81,6 +81,12 @@ class SavedHead:
         wanted = {name for part in self.parts for name in part.config.branches}
         return tuple(name for name in "FPSWT" if name in wanted)
 
+    @property
+    def by_speaker(self) -> tuple[str, ...]:
+        """Granularities that some part normalises by speaker, so that a speaker's recordings have to be given together."""
+        wanted = {name for part in self.parts for name in part.config.by_speaker}
+        return tuple(name for name in "FPSW" if name in wanted)
+
 
 def saved_part(
     config: Mapping[str, Any], layers: Mapping[str, Sequence[int]], weights: Mapping[Run, SavedWeights], place: Path
@@ -110,10 +116,9 @@ def load_head(saved: SavedHead, part: SavedPart, run: Run, device: torch.device)
     shapes = {name: (len(part.layers[name]), int(widths[WIDTH_OF.get(name, "speech")])) for name in part.config.branches}
     statistics = {}
     try:
-        if part.config.normalize != "none":
-            for name in part.config.branches:
-                mean, std = (tensors.pop(f"statistics.{name}.{each}") for each in ("mean", "std"))
-                statistics[name] = Statistics(mean=mean, std=std).to(device)
+        for name in part.config.standardised:
+            mean, std = (tensors.pop(f"statistics.{name}.{each}") for each in ("mean", "std"))
+            statistics[name] = Statistics(mean=mean, std=std).to(device)
         head = build_head(part.config, shapes, len(saved.classes), seed=run[1], fold=run[0])
         head.load_state_dict(tensors)
     except (KeyError, RuntimeError, HeadError) as problem:

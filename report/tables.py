@@ -9,6 +9,8 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from mer.report.recurring_table import recurring_table
+
 DEFINITIONS = (
     "In percent. UA = mean of the class recalls (unweighted accuracy); WA = share of utterances that are right (weighted "
     "accuracy). folds = mean over test sessions and seeds; merged = all test sessions scored together, mean over seeds. "
@@ -164,6 +166,8 @@ def doctor_report(data: Mapping[str, Any]) -> RenderableType:
     parts: list[RenderableType] = [checks_table(data["checks"])]
     if data["census"]:
         parts.append(census_table(data["census"]))
+    if data["recurring_sentences"]:
+        parts.append(recurring_table(data["recurring_sentences"]))
     if data["settings"]:
         table = Table(title="settings in force (an option on the command line goes before them)")
         for name in ("command", "option", "value", "from"):
