@@ -1,5 +1,6 @@
 """Recordings that were cut off: found in every container that says how long it is, and nothing whole is called cut."""
 
+import contextlib
 import re
 import struct
 from pathlib import Path
@@ -258,7 +259,5 @@ def test_damage_of_any_kind_is_an_audio_error_or_audio(tmp_path: Path, data: st.
         place = data.draw(st.integers(0, min(len(whole), 200) - 1))
         whole[place] = data.draw(st.integers(0, 255))
     path.write_bytes(whole[: data.draw(st.integers(0, len(whole)))])
-    try:
-        read_header(path)
-    except AudioError as problem:
-        assert "a.audio" in str(problem)
+    with contextlib.suppress(AudioError):
+        assert read_header(path).frames > 0
