@@ -10,6 +10,7 @@ from jaxtyping import Float64
 from mer.corpus import Utterance
 from mer.extract import EncoderError, ExtractConfig, Resources
 from mer.extract.encode import EncodedShard, Encoders, encode_shard
+from mer.extract.own_units import TIERS
 from mer.extract.precision import exact_float32, one_thread_on_cpu
 from mer.extract.pretrained import resolve_device
 from mer.extract.workers import load_encoders
@@ -100,7 +101,9 @@ class HeadEngine:
             logits = self._logits(shard)
             for number, (record, _) in enumerate(shard.utterances):
                 if np.isfinite(logits[:, number]).all():
-                    found[record.id] = Answer(logits=logits[:, number], seconds=record.seconds, notes=self._notes(record))
+                    found[record.id] = Answer(
+                        logits=logits[:, number], seconds=record.seconds, notes=self._notes(record.id, shard)
+                    )
                 else:
                     found[record.id] = f"{record.id}: its logits are no numbers; is this audio like what the head was trained on?"
         return found
@@ -139,9 +142,13 @@ class HeadEngine:
             self._kept[number, run] = loaded
         return loaded
 
-    def _notes(self, record: Any) -> tuple[str, ...]:
-        whole = self.aligns and record.alignment == "none"
-        return ("no alignment: its phones, syllables and words are one segment over all of it",) if whole else ()
+    def _notes(self, utterance_id: str, shard: EncodedShard) -> tuple[str, ...]:
+        """Of tiers that are one segment over the whole recording."""
+        reasons = {tier: why for tier, by in shard.whole.items() for why, ids in by.items() if utterance_id in ids}
+        if not reasons:
+            return ()
+        tiers = " and ".join(TIERS[tier] for tier in reasons)
+        return (f"{'; '.join(dict.fromkeys(reasons.values()))}: its {tiers} are one segment over all of it",)
 
 
 def extract_config(saved: SavedHead, choice: EncoderChoice) -> ExtractConfig:
