@@ -155,15 +155,16 @@ def _least(path: Path, info: Any, extent: Extent | None) -> int:
     Raises:
         AudioError: it would read less than there is.
     """
+    frames, rate = int(info.frames), int(info.samplerate)
     if info.format not in STREAMS:
-        return int(info.frames)
+        return frames
     if info.format == "OGG" or extent is None:
-        return int(info.frames) - round(STREAM_SLACK * info.samplerate)
+        return frames - round(STREAM_SLACK * rate)
     seconds = extent.there if extent.promised is None else extent.promised
-    least = round(((seconds or 0.0) - STREAM_SLACK) * info.samplerate)
-    if info.frames < least:
+    least = round(((seconds or 0.0) - STREAM_SLACK) * rate)
+    if frames < least:
         raise AudioError(
-            f"{path}: {seconds:.3f} s of audio, of which libsndfile would read {info.frames / info.samplerate:.3f} s (its first "
+            f"{path}: {seconds:.3f} s of audio, of which libsndfile would read {frames / rate:.3f} s (its first "
             "frame does not count the others); convert it to 16-bit PCM wav or FLAC"
         )
     return least

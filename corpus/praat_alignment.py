@@ -60,7 +60,7 @@ class TextGridAlignment:
             AlignmentError: if the file is no TextGrid, has neither words nor phones for the speaker, or has
                 intervals that overlap or start before 0; names the file and says what to do.
         """
-        tiers = self._choose(_parse(self.path))
+        tiers = self.tiers()
         phones = tuple(
             Segment(to_arpabet(phone.label), phone.start_ms, phone.end_ms) for phone in _segments(self.path, tiers.get("phones"))
         )
@@ -69,6 +69,14 @@ class TextGridAlignment:
         if not syllables and all(phone.label in PHONES or is_filler(phone.label) for phone in phones):
             syllables = syllable_segments(phones, words)
         return Alignment(phones=phones, syllables=syllables, words=words)
+
+    def tiers(self) -> dict[str, Tier]:
+        """The tiers `words`, `phones` and `syllables`, those that there are, as they are in the file.
+
+        Raises:
+            AlignmentError: as `read`.
+        """
+        return self._choose(_parse(self.path))
 
     def _choose(self, tiers: Sequence[Tier]) -> dict[str, Tier]:
         """The tiers of this speaker, else those of no speaker, else those of the only speaker, by kind."""

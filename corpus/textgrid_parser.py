@@ -32,6 +32,7 @@ class Tier:
 
     name: str
     intervals: tuple[Interval, ...]
+    has_more_than_it_says: bool = False
 
 
 def parse_textgrid(text: str) -> list[Tier]:
@@ -64,7 +65,7 @@ def parse_textgrid(text: str) -> list[Tier]:
         if last > end:
             raise TextGridError(f"an interval or tier reaches beyond the {end} s of what holds it")
         if kind == _INTERVALS:
-            tiers.append(Tier(name, _in_order(intervals, first, last)))
+            tiers.append(Tier(name, _in_order(intervals, first, last), len(intervals) > parts))
     if found < declared:
         raise TextGridError(f"it says it has {declared} tiers, and {found} are there")
     return tiers

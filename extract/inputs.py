@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from mer.cache import CacheError, FailedUtterance, UtteranceRecord
 from mer.corpus import AlignmentError, Segment, Utterance, remove_tags
 from mer.corpus.audio import AudioError, read_header, read_wave
+from mer.corpus.earlier_reading import was_read_otherwise
 from mer.extract.config import ExtractConfig
 from mer.extract.own_units import NO_ALIGNMENT, TIERS, why_whole
 from mer.extract.speech_encoder import SpeechEncoder
@@ -89,6 +90,8 @@ def fingerprint(utterance: Utterance) -> str:
             digest.update(hashlib.sha256(path.read_bytes()).digest())
         except OSError as problem:
             digest.update(f"unreadable: {type(problem).__name__}".encode())
+    if was_read_otherwise(utterance.alignment):
+        digest.update(b"pauses of all aligners")
     return digest.hexdigest()
 
 

@@ -40,5 +40,6 @@ def _common(content: bytes) -> float:
     if len(content) < 18:
         return 0.0
     channels, _, bits, exponent, mantissa = struct.unpack(">hIhHQ", content[:18])
-    rate = float(mantissa) * 2.0 ** ((exponent & 0x7FFF) - 16383 - 63)  # 80-bit extended precision
-    return channels * _SAMPLE_BYTES.get(content[18:22], (bits + 7) // 8) * rate
+    width: int = channels * _SAMPLE_BYTES.get(content[18:22], (bits + 7) // 8)
+    rate: float = float(mantissa) * 2.0 ** ((exponent & 0x7FFF) - 16383 - 63)  # 80-bit extended precision
+    return width * rate

@@ -173,7 +173,8 @@ def test_mpeg_audio_without_a_table_of_contents_must_end_with_a_frame(tmp_path: 
     path.write_bytes(b"".join(frames))
     extent = read_extent(path)
     assert extent is not None
-    assert (extent.promised, extent.whole, extent.there) == (None, True, pytest.approx(len(frames) * 576 / RATE))
+    assert (extent.promised, extent.whole) == (None, True)
+    assert extent.there == pytest.approx(len(frames) * 576 / RATE)
     for cut in (1, 3, len(frames[-1]) - 1, len(frames[-1]) - 3, len(frames[-1]) - 4):
         path.write_bytes(b"".join(frames)[:-cut])
         assert "gives no length" in reason(path)
@@ -206,7 +207,8 @@ def test_fraunhofers_table_counts_frames_too(tmp_path: Path) -> None:
     path.write_bytes(table + b"".join(frames[1:]))
     extent = read_extent(path)
     assert extent is not None
-    assert (extent.whole, extent.promised) == (True, pytest.approx((len(frames) - 1) * 576 / RATE))
+    assert extent.whole
+    assert extent.promised == pytest.approx((len(frames) - 1) * 576 / RATE)
     path.write_bytes(table + b"".join(frames[1:-2]))
     assert "missing: 2 of its" in reason(path)
 

@@ -1,5 +1,6 @@
 """Units of their own per tier, the reasons where there are none, and the exit code."""
 
+import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ from mer.cli import app
 from mer.corpus import Alignment, Segment, open_corpus
 from mer.corpus.textgrid_file import write_textgrid
 from mer.extract import ExtractConfig, Resources, extract, look_ahead
+from mer.extract.inputs import fingerprint
 from mer.extract.own_units import (
     IPA,
     NO_ALIGNMENT,
@@ -164,3 +166,34 @@ def test_the_sidecar_says_which_utterances_are_whole_and_why(
     assert {"S": {IPA: ["utt001"]}} in noted
     again = extract(corpus, config, tmp_path / "features", resources=ONE)
     assert (again.shards_made, again.tiers) == (0, result.tiers)
+
+
+@pytest.mark.parametrize(
+    ("changes", "stale"),
+    [
+        ({}, False),
+        ({'"happy"': '"[laughter]"'}, False),
+        ({'"happy"': '"[SIL]"'}, True),
+        ({'"happy"': '"_"'}, True),
+        ({'"happy"': '"pause"'}, True),
+        ({'"happy"': '"<usb>"'}, True),
+        ({"intervals: size = 5": "intervals: size = 2"}, True),
+    ],
+)
+def test_only_utterances_that_were_read_otherwise_are_stale(
+    make_manifest: MakeManifest, changes: Mapping[str, str], stale: bool
+) -> None:
+    (utterance,) = open_corpus(make_manifest(1))
+    assert utterance.alignment is not None
+    (grid,) = utterance.alignment.paths
+    content = grid.read_text()
+    for old, new in changes.items():
+        assert old in content
+        content = content.replace(old, new)
+    grid.write_text(content)
+    digest = hashlib.sha256(
+        repr((utterance.id, utterance.text, utterance.label, utterance.speaker, utterance.session, utterance.style)).encode()
+    )
+    for path in (utterance.wav, grid):
+        digest.update(hashlib.sha256(path.read_bytes()).digest())
+    assert (fingerprint(utterance) != digest.hexdigest()) is stale
