@@ -34,7 +34,7 @@ def write(tmp_path: Path) -> Write:
     """`write({"start": 0.5}, {})` gives a manifest of two rows with these columns, each with a recording of its own."""
 
     def write(*rows: Mapping[str, object], name: str = "m.jsonl") -> Path:
-        whole = [ROW | {"id": f"u{n}", "wav": f"a{n}.wav"} | row for n, row in enumerate(rows)]
+        whole = [ROW | {"id": f"u{n}", "wav": f"a{n}.wav"} | dict(row) for n, row in enumerate(rows)]
         for n in range(len(rows)):
             soundfile.write(tmp_path / f"a{n}.wav", np.zeros(round(SECONDS * 16_000)), 16_000)
         path = tmp_path / name

@@ -183,7 +183,7 @@ def with_pauses(intervals: Sequence[Interval], pause: str) -> list[Interval]:
 
 @pytest.mark.parametrize("pause", [*PAUSES.split(), *SPACED_PAUSES])
 def test_pauses_of_any_aligner_are_no_units(write: Write, pause: str) -> None:
-    tiers = {"words": with_pauses(WORDS, pause), "phones": with_pauses(PHONES, pause)}
+    tiers: dict[str, Sequence[Interval]] = {"words": with_pauses(WORDS, pause), "phones": with_pauses(PHONES, pause)}
     alignment = write(long_format(tiers)).read()
     assert alignment == write(GRID).read()
     assert write(long_format(tiers | {"syllables": [(0, 1, pause)]})).read() == alignment
@@ -213,7 +213,7 @@ def test_silence_and_pause_are_words_where_they_are_spoken(write: Write) -> None
 
 
 def test_a_tier_of_pauses_gives_way_to_syllables_of_the_phones(write: Write) -> None:
-    tiers = {"words": WORDS, "phones": PHONES, "syllables": [(0.0, 1.0, "")]}
+    tiers: dict[str, Sequence[Interval]] = {"words": WORDS, "phones": PHONES, "syllables": [(0.0, 1.0, "")]}
     assert write(long_format(tiers)).read().syllables == write(GRID).read().syllables
 
 
