@@ -27,6 +27,7 @@ from mer.extract.config import ExtractConfig, ExtractError, Resources
 from mer.extract.extraction import Extraction, summary
 from mer.extract.identity import earlier_spec, provenance, segment_rule
 from mer.extract.inputs import Fingerprints, audio_digest, audio_seconds, fingerprint, make_record, wanted_segments
+from mer.extract.own_units import add_whole
 from mer.extract.pretrained import model_label
 from mer.extract.progress import Committed, Encoded, EventCounter, Progress
 from mer.extract.run import check_disk
@@ -193,6 +194,7 @@ def _make_shard(
     done: list[tuple[UtteranceRecord, dict[str, Units]]] = []
     failed: list[FailedUtterance] = []
     reasons = {failure.id: failure.reason for failure in source.failed}
+    whole: dict[str, dict[str, list[str]]] = {}
     started = time.time()
     for utterance in utterances:
         mark = fingerprint(utterance)
@@ -200,14 +202,17 @@ def _make_shard(
             failed.append(FailedUtterance(id=utterance.id, reason=reasons[utterance.id], fingerprint=mark))
             continue
         try:
-            done.append(_anew(utterance, mark, source, config))
+            record, units, lacking = _anew(utterance, mark, source, config)
         except (AlignmentError, CacheError) as problem:
             failed.append(FailedUtterance(id=utterance.id, reason=str(problem), fingerprint=mark))
             continue
-        counter(Encoded(name, 1, done[-1][0].seconds))
+        done.append((record, units))
+        add_whole(whole, record.id, lacking)
+        counter(Encoded(name, 1, record.seconds))
     notes = {
         "conversions": {},
         "alignments": dict(Counter(record.alignment for record, _ in done)),
+        "whole_segments": whole,
         "audio": {utterance.id: audio_digest(utterance.wav) for utterance in utterances},
         "resegmented_from": source.key,
         "encoder_layers": next((each["encoder_layers"] for each in source.provenances if "encoder_layers" in each), None),
@@ -220,13 +225,13 @@ def _make_shard(
 
 def _anew(
     utterance: Utterance, mark: str, source: FeatureCache, config: ExtractConfig
-) -> tuple[UtteranceRecord, dict[str, Units]]:
+) -> tuple[UtteranceRecord, dict[str, Units], Mapping[str, str]]:
     seconds = float(source.utterances.seconds[source.utterances.index(utterance.id)])
-    kind, segments = wanted_segments(utterance, config, round(seconds * 1000))
+    segments = wanted_segments(utterance, config, round(seconds * 1000))
     frames = source.read(utterance.id, "F")
     units = {g: Units(data=source.read(utterance.id, g)) for g in config.granularities if g in "FT"}
-    units |= {g: _averaged(frames, tier, source.spec) for g, tier in segments.items()}
-    return make_record(utterance, seconds, kind, mark), units
+    units |= {g: _averaged(frames, tier, source.spec) for g, tier in segments.tiers.items()}
+    return make_record(utterance, seconds, segments.alignment, mark), units, segments.whole
 
 
 def _averaged(frames: np.ndarray, segments: Sequence[Segment], spec: Mapping[str, Any]) -> Units:

@@ -163,6 +163,7 @@ class ShardMaker:
         notes = {
             "conversions": dict(encoded.conversions),
             "alignments": dict(encoded.alignments),
+            "whole_segments": encoded.whole,
             "audio": {u.id: audio_digest(u.wav) for u in unit.content.utterances},
             "started": started,
             "finished": time.time(),

@@ -12,6 +12,7 @@ from mer.corpus import Utterance
 from mer.extract import EncoderError, ExtractConfig, Resources
 from mer.extract.encode import EncodedShard, Encoders, encode_shard
 from mer.extract.identity import STATEMENTS
+from mer.extract.own_units import TIERS
 from mer.extract.precision import exact_float32, one_thread_on_cpu
 from mer.extract.pretrained import resolve_device
 from mer.extract.speech_encoder import SpeechEncoder
@@ -134,7 +135,8 @@ class HeadEngine:
             logits = self._logits([(by_id[record.id], units) for record, units in answered])
             for number, (record, _) in enumerate(answered):
                 if np.isfinite(logits[:, number]).all():
-                    notes = self._notes(record) + (self._speakers.notes(by_id[record.id]) if self._speakers is not None else ())
+                    notes = self._notes(record.id, shard)
+                    notes += self._speakers.notes(by_id[record.id]) if self._speakers is not None else ()
                     found[record.id] = Answer(logits=logits[:, number], seconds=record.seconds, notes=notes)
                 else:
                     found[record.id] = f"{record.id}: its logits are no numbers; is this audio like what the head was trained on?"
@@ -187,9 +189,13 @@ class HeadEngine:
             self._kept[number, run] = loaded
         return loaded
 
-    def _notes(self, record: Any) -> tuple[str, ...]:
-        whole = self.aligns and record.alignment == "none"
-        return ("no alignment: its phones, syllables and words are one segment over all of it",) if whole else ()
+    def _notes(self, utterance_id: str, shard: EncodedShard) -> tuple[str, ...]:
+        """Of tiers that are one segment over the whole recording."""
+        reasons = {tier: why for tier, by in shard.whole.items() for why, ids in by.items() if utterance_id in ids}
+        if not reasons:
+            return ()
+        tiers = " and ".join(TIERS[tier] for tier in reasons)
+        return (f"{'; '.join(dict.fromkeys(reasons.values()))}: its {tiers} are one segment over all of it",)
 
 
 def extract_config(saved: SavedHead, choice: EncoderChoice) -> ExtractConfig:

@@ -10,6 +10,7 @@ from typing import Any
 from mer.corpus import TextGridAlignment, Utterance, open_corpus
 from mer.corpus.manifest import SUFFIXES
 from mer.corpus.manifest_row import ALIASES, ManifestFolder, RowError, make_utterance
+from mer.corpus.manifest_times import TimeColumns
 from mer.predict.answer import Failure
 from mer.predict.errors import PredictError
 from mer.predict.predictor import recording
@@ -35,7 +36,7 @@ def read_recordings(path: Path) -> tuple[list[Utterance], list[Failure]]:
 
     Raises:
         PredictError: nothing there, or a file that is no list of recordings.
-        CorpusError: a damaged corpus.
+        CorpusError: a damaged corpus, or a list whose columns say where in its recording an utterance is.
     """
     if path.is_dir():
         if any(path.glob("Session*")):
@@ -79,6 +80,7 @@ def _in_list(path: Path) -> tuple[list[Utterance], list[Failure]]:
             f"{path}: give the audio with --wav, or a list of recordings whose name ends with {' or '.join(SUFFIXES)}"
         )
     folder = ManifestFolder.of(path)
+    times = TimeColumns(folder)
     found, failed, lines = list[Utterance](), list[Failure](), dict[str, int]()
     for line, row in _rows(path):
         values = {ALIASES.get(name, name): value for name, value in row.items()}
@@ -95,7 +97,9 @@ def _in_list(path: Path) -> tuple[list[Utterance], list[Failure]]:
             failed.append(Failure(id=name, reason=f"{path}:{line}: id {name!r} is used already in line {lines[name]}"))
             continue
         lines[name] = line
+        times.add(line, values | {"id": name})
         found.append(utterance if speaker else dataclasses.replace(utterance, speaker=""))
+    times.refuse_any(path)
     if not found and not failed:
         raise PredictError(f"{path}: no recordings in it")
     return found, failed

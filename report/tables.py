@@ -114,14 +114,28 @@ def extraction_lines(data: Mapping[str, Any]) -> RenderableType:
         kinds = ", ".join(f"{n:,} from {ALIGNMENT_KINDS.get(kind, kind)}" for kind, n in sorted(aligned.items()))
         rest = f"; {whole:,} have none: one segment over the whole utterance" if whole else ""
         table.add_row("alignments", kinds + rest)
+    if data["tiers"]:
+        table.add_row("own units", _own_units(data["tiers"]))
     for done, count in sorted(data["conversions"].items()):
         table.add_row("audio", f"{counted(count, 'file')} {done}")
     parts: list[RenderableType] = [table]
+    parts += [Text(words, style="red") for words in data["missing_tiers"].values()]
     if data["failed"]:
         parts.append(Text(f"{counted(len(data['failed']), 'utterance')} failed, not in the cache:", style="red"))
         parts += [Text(f"  {failed['id']}: {_without_id(failed)}") for failed in data["failed"]]
         parts.append(Text("Put right what can be, and give the same command again: it tries those that have changed."))
     return Group(*parts)
+
+
+def _own_units(tiers: Mapping[str, Mapping[str, Any]]) -> str:
+    """Per tier: utterances with units of their own, of how many; the rest is one segment each, or from an earlier mer."""
+    said = []
+    for tier, count in tiers.items():
+        total = count["units"] + count["whole"] + count["unknown"]
+        unknown = f" ({count['unknown']:,} not counted by an earlier mer)" if count["unknown"] else ""
+        said.append(f"{tier} in {count['units']:,} of {total:,}{unknown}")
+    whole = any(count["whole"] for count in tiers.values())
+    return ", ".join(said) + " utterances" + ("; the others are one segment over the whole utterance" if whole else "")
 
 
 def _without_id(failed: Mapping[str, Any]) -> str:

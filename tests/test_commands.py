@@ -180,8 +180,9 @@ def test_a_manifest_that_is_not_there_is_not_taken_for_iemocap(tmp_path: Path) -
 
 
 def test_the_doctor_names_what_is_odd_in_a_manifest(tmp_path: Path) -> None:
-    row = {"wav": "none.wav", "text": "hello", "label": "a", "speaker": "s", "session": "1"}
-    (tmp_path / "own.jsonl").write_text("".join(json.dumps(row | {"id": f"utt{n:02d}"}) + "\n" for n in range(10)))
+    row = {"text": "hello", "label": "a", "speaker": "s", "session": "1"}
+    rows = [row | {"id": f"utt{n:02d}", "wav": f"none{n}.wav"} for n in range(10)]
+    (tmp_path / "own.jsonl").write_text("".join(json.dumps(each) + "\n" for each in rows))
     result = run(app, ["doctor", "--corpus", str(tmp_path / "own.jsonl")])
     assert result.exit_code == 1
     for part in ("utt00", "utt07", "2 more like these", "10 without their audio file", "will stop or spoil a run"):

@@ -47,7 +47,7 @@ def clips(tmp_path: Path) -> Path:
 
 
 REASONS = {
-    "broken": "ends 7044 bytes before its header says",
+    "broken": "ends early: its header promises",
     "long": "1.5 s, more than the 1 s that are taken at once; cut it into utterances, or raise --max-seconds",
     "none": "not readable as audio",
     "short": "the encoder needs at least 400",
