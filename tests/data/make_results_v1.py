@@ -119,6 +119,8 @@ def main() -> None:
 
 def make(work: Path, place: Path) -> dict[str, Any]:
     """Every result, and what is expected of it."""
+    from typer.testing import CliRunner
+
     from mer.cache import open_cache
     from mer.cli import app
     from mer.corpus import open_corpus
@@ -128,7 +130,6 @@ def make(work: Path, place: Path) -> dict[str, Any]:
     from mer.heads import HeadConfig, train_head, train_multi_level
     from mer.heads.progress import RunDone
     from mer.predict import export_run
-    from typer.testing import CliRunner
 
     encoders = write_encoders(work)
     manifest = write_corpus(work / "corpus")
