@@ -5,6 +5,7 @@ A flipped bit in a weights file gives a confident answer of another class, and n
 
 import hashlib
 import json
+import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ from mer.heads.errors import HeadError
 FILES, SEAL = "files_sha256", "self_sha256"
 """Keys of a document: hashes of other files, by their path from its folder, and the hash of the document's other values."""
 
+SETTLED = 2.0
+"""Seconds after which a file's time of change tells that it is the same."""
 _known: dict[tuple[str, int, int, int], str] = {}
 """Path, size, time of change and inode of files whose hash this process knows; a run is looked at many times."""
 
@@ -22,10 +25,14 @@ def sha256_of(file: Path) -> str:
     """Hash of a file's bytes, read as a stream; once per process while the file stays as it is."""
     seen = file.stat()
     key = (str(file.absolute()), seen.st_size, seen.st_mtime_ns, seen.st_ino)
-    if key not in _known:
-        with file.open("rb") as opened:
-            _known[key] = hashlib.file_digest(opened, "sha256").hexdigest()
-    return _known[key]
+    if key in _known:
+        return _known[key]
+    with file.open("rb") as opened:
+        found = hashlib.file_digest(opened, "sha256").hexdigest()
+    # A second change within one tick of the file system's clock would look like none.
+    if time.time() - seen.st_mtime > SETTLED:
+        _known[key] = found
+    return found
 
 
 def hashes_below(place: Path, root: Path) -> dict[str, str]:
