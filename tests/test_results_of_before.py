@@ -1,4 +1,4 @@
-"""Results that were made before weights were hashed: read, reported and predicted with for ever, and a cache with the same key."""
+"""Results that were made before weights were hashed: read, reported and predicted with, and a cache of the same key."""
 
 import importlib.util
 import json
