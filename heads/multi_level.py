@@ -14,6 +14,7 @@ from mer.heads.config import SPEECH, HeadConfig
 from mer.heads.errors import HeadError
 from mer.heads.feature_store import FeatureStore
 from mer.heads.features import Features
+from mer.heads.file_hashes import FILES, check_files
 from mer.heads.planned_head import directory_name
 from mer.heads.progress import Progress
 from mer.heads.result_document import RESULT_FORMAT, result_document
@@ -107,8 +108,10 @@ def read_test_logits(result: Result) -> dict[tuple[str, int], RunLogits]:
     """Logits of every finished run of a result, by fold and seed.
 
     Raises:
-        HeadError: files that do not belong together.
+        HeadError: files that do not belong together, or are not what was written.
     """
+    names, cure = ("logits.safetensors", "predictions.csv"), "copy the folder again, or move it away and train again"
+    check_files(result.directory, result.values.get(FILES, {}), names, cure)
     logits = load_file(result.directory / "logits.safetensors")
     rows: dict[tuple[str, int], list[Mapping[str, str]]] = {}
     with (result.directory / "predictions.csv").open(encoding="utf-8", newline="") as file:

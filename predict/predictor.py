@@ -4,6 +4,7 @@ import dataclasses
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -17,7 +18,7 @@ from mer.predict.finetuned_engine import FinetunedEngine
 from mer.predict.head_engine import EncoderChoice, HeadEngine
 from mer.predict.on_the_fly import Aligner, aligned
 from mer.predict.saved_head import Run, SavedHead
-from mer.predict.saved_run import choose_runs, read_saved
+from mer.predict.saved_run import SavedModels, check_saved, choose_runs, read_saved
 
 CHUNK_SECONDS = 120.0
 """Audio whose features are in memory together: 110 MB of frames at base size."""
@@ -79,9 +80,18 @@ class Predictor:
     """A saved run, ready to answer. Threads may share one: they take turns."""
 
     def __init__(
-        self, engine: Engine, classes: tuple[str, ...], runs: Sequence[Run], *, max_seconds: float, aligner: Aligner | None
+        self,
+        engine: Engine,
+        classes: tuple[str, ...],
+        runs: Sequence[Run],
+        *,
+        max_seconds: float,
+        aligner: Aligner | None,
+        remarks: tuple[str, ...] = (),
     ) -> None:
         """Use `load`."""
+        self.remarks = remarks
+        """What could not be checked, such as weights that were saved before they were hashed."""
         self.classes = classes
         """Class names in the order of every logit."""
         self.runs = tuple(run_stem(*run) for run in runs)
@@ -216,13 +226,20 @@ def load(
             f"{folder} answers with {', '.join(saved.classes)}, and {', '.join(labels)} were asked for; take a run that was "
             "trained on these, or ask for what it has"
         )
-    engine: Engine
+    choice = EncoderChoice(speech_model=speech_model, text_model=text_model, device=device)
+    with ThreadPoolExecutor(1) as beside:  # hashes a GB a second, while the encoders are read
+        checking = beside.submit(check_saved, saved, runs)
+        try:
+            engine = _engine(saved, runs, choice)
+        finally:  # a damaged file is named as such, whatever it did to the engine
+            remarks = checking.result()
+    return Predictor(engine, saved.classes, runs, max_seconds=max_seconds, aligner=aligner, remarks=remarks)
+
+
+def _engine(saved: SavedHead | SavedModels, runs: Sequence[Run], choice: EncoderChoice) -> Engine:
     if isinstance(saved, SavedHead):
-        choice = EncoderChoice(speech_model=speech_model, text_model=text_model, device=device)
-        engine = HeadEngine(saved, runs, choice)
-    else:
-        engine = FinetunedEngine([path for run, path in saved.models if run in runs], device)
-    return Predictor(engine, saved.classes, runs, max_seconds=max_seconds, aligner=aligner)
+        return HeadEngine(saved, runs, choice)
+    return FinetunedEngine([path for run, path in saved.models if run in runs], choice.device)
 
 
 def recording(wav: Path, text: str | None, *, name: str | None = None, alignment: TextGridAlignment | None = None) -> Utterance:

@@ -17,6 +17,8 @@ from mer.predict.errors import PredictError
 Run = tuple[str, int]
 """Fold and seed."""
 
+ENCODERS = ("speech", "text")
+"""Folders of an export that hold the frozen encoders."""
 WIDTH_OF = {"T": "text"}
 """Granularities that do not come from the speech encoder."""
 
@@ -74,6 +76,21 @@ class SavedHead:
     """Heads whose logits are averaged."""
     runs: tuple[Run, ...]
     """Folds and seeds, in the order of the result."""
+    hashes: Mapping[Path, Mapping[str, str]]
+    """Folder to the SHA-256 of files below it, as the file that was written last there has them."""
+
+    def files(self, runs: Sequence[Run]) -> dict[Path, list[str]]:
+        """What the answers of some runs depend on: folder to names below it.
+
+        An encoder's weights are no part of it, as their own hash is compared when they are loaded.
+        """
+        found: dict[Path, list[str]] = {}
+        for folder, hashes in self.hashes.items():
+            weights = {part.weights[run].path for part in self.parts for run in runs}
+            names = [path.relative_to(folder).as_posix() for path in sorted(weights) if folder in path.parents]
+            beside = [name for name in hashes if name.split("/")[0] in ENCODERS and not name.endswith(".safetensors")]
+            found[folder] = [*names, *beside]
+        return found
 
     @property
     def granularities(self) -> tuple[str, ...]:

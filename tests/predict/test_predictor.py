@@ -20,6 +20,7 @@ from typer.testing import CliRunner
 
 from mer.cli import app
 from mer.corpus import Alignment, AlignmentError, Segment, Utterance, open_corpus
+from mer.heads.file_hashes import seal
 from mer.predict import Failure, PredictError, Prediction, Predictor, load, recording
 from mer.predict.answer import Answer
 
@@ -284,7 +285,7 @@ def test_an_id_may_not_be_used_twice(loaded: Loader, clips: Path) -> None:
 
 
 def edit(file: Path, **values: Any) -> None:
-    file.write_text(json.dumps(json.loads(file.read_text()) | values))
+    file.write_text(json.dumps(seal(json.loads(file.read_text()) | values)))
 
 
 @pytest.mark.parametrize(
@@ -322,7 +323,7 @@ def test_a_result_of_an_earlier_version_says_so(trained: Any, tmp_path: Path) ->
     shutil.copytree(trained.runs["late"], copy)
     values = json.loads((copy / "result.json").read_text())
     del values["features"]
-    (copy / "result.json").write_text(json.dumps(values))
+    (copy / "result.json").write_text(json.dumps(seal(values)))
     with pytest.raises(PredictError, match="trained by an earlier mer"):
         load(copy)
 
