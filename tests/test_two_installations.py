@@ -121,7 +121,9 @@ def made(bench: Bench) -> dict[str, Made]:
 
 def test_the_installations_differ() -> None:
     assert OTHER is not None
-    versions = [subprocess.run([python, "-c", VERSIONS], capture_output=True, check=True).stdout for python in (sys.executable, OTHER)]
+    versions = [
+        subprocess.run([python, "-c", VERSIONS], capture_output=True, check=True).stdout for python in (sys.executable, OTHER)
+    ]
     assert versions[0] != versions[1]
 
 
