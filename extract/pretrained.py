@@ -38,6 +38,9 @@ def load_config(name: str, revision: str | None, option: str) -> Any:
     Raises:
         EncoderError: when it is not there, or no network reaches the hub.
     """
+    if Path(name).is_dir() and not (Path(name) / "config.json").is_file():
+        # Older transformers would take the kind from the folder's name: "empty" holds "mpt".
+        raise EncoderError(_unavailable(name, revision, option, FileNotFoundError("no config.json")))
     try:
         return AutoConfig.from_pretrained(name, revision=revision, trust_remote_code=False)
     except (OSError, ValueError, KeyError) as problem:
