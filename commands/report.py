@@ -41,7 +41,7 @@ def report(
         typer.Option(
             metavar="A B",
             rich_help_panel=WHAT,
-            help="Two runs, by folder or by row name: test, recalls, utterances that changed.",
+            help="Two runs, folders or names of rows: test, recalls, utterances that changed.",
         ),
     ] = None,
     force: Annotated[

@@ -206,7 +206,7 @@ def _words(name: str, value: Any) -> str:
     if isinstance(value, bool):
         return plain if value else f"no {plain}"
     if name.endswith("seeds") and isinstance(value, list | tuple):
-        return f"{plain} {len(value) if list(value) == list(range(len(value))) else ','.join(map(str, value))}"
+        return f"{plain} {len(value) if list(value) == list(range(len(value))) else '/'.join(map(str, value))}"
     if value is None:
         return f"{plain} {'all' if name in ('folds', 'layers') else 'default'}"
     if isinstance(value, list | tuple):

@@ -38,7 +38,9 @@ def watch_view(directory: Path) -> RenderableType:
         runs.setdefault((epoch["fold"], epoch["seed"]), []).append(epoch)
     ended = counted(len(log.kept) + len(log.failed), "run")
     state = "finished" if is_finished(directory) else f"not finished, {ended} ended" if runs or log.failed else "no epoch yet"
-    title = f"{name_beside(directory)} ({directory.name}): {state}, {counted(len(log.epochs), 'epoch')}"
+    name = name_beside(directory)
+    place = directory.name if name == directory.name else f"{name} ({directory.name})"
+    title = f"{place}: {state}, {counted(len(log.epochs), 'epoch')}"
     parts: list[RenderableType] = [Text(title, style="bold")]
     if runs:
         parts.append(_runs(runs))
