@@ -78,6 +78,7 @@ def train_multi_level(
     document = result_document(cache, late, ordered, selection, classes, finished, failed, device)
     document |= {
         "config": {**late.as_dict(), "fusion": "multi-level", "granularities": list(ordered[:-1])},
+        "heads": {"coattention": coattention.identity(), "late": late.identity()},
         "parts": [part.directory.name for part in parts],
         "removed_for_text": parts[1].values["removed_for_text"],
     }

@@ -1,6 +1,7 @@
 """Results as terminal tables, from the same plain data that `--json` prints."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from rich import box
@@ -10,6 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 from mer.report.recurring_table import recurring_table
+from mer.report.row_names import NamedRow, head_name
+from mer.report.setup_note import left_out_for_text
 
 DEFINITIONS = (
     "In percent. UA = mean of the class recalls (unweighted accuracy); WA = share of utterances that are right (weighted "
@@ -38,7 +41,8 @@ def results_table(rows: Sequence[Mapping[str, Any]]) -> Table:
     synthetic = any(row["synthetic"] for row in rows)
     table = Table(title="synthetic speech: not comparable with any corpus" if synthetic else None, title_style="yellow")
     for name in ("head", "n", "UA\nfolds", "±\nfolds", "±\nseeds", "UA\nmerged", "WA\nfolds", "WA\nmerged"):
-        table.add_column(name, justify="left" if name == "head" else "right", no_wrap=True)
+        head = name == "head"
+        table.add_column(name, justify="left" if head else "right", no_wrap=not head, overflow="fold" if head else "ellipsis")
     for row in rows:
         scores = row["summary"]["all"]
         ua, wa = scores["ua"], scores["wa"]
@@ -70,8 +74,19 @@ def parts_table(row: Mapping[str, Any]) -> Table:
     return table
 
 
+def tested_utterances(row: Mapping[str, Any]) -> str:
+    """`160 utterances tested (of 400)`: how many were tested, and beside it how many take part where those are more.
+
+    Args:
+        row: `result.json`, or a row of `grid.json`.
+    """
+    used = row["utterances"]["used"]
+    tested = row["summary"]["all"].get("utterances", used)
+    return f"{tested:,} utterances" if tested == used else f"{tested:,} utterances tested (of {used:,})"
+
+
 def _name(row: Mapping[str, Any]) -> str:
-    return row.get("name") or f"{row['config']['fusion']} {'+'.join(row['branches'])}"
+    return head_name(NamedRow(directory=Path(row.get("directory", "")), result=row))
 
 
 def _notes(row: Mapping[str, Any]) -> str:
@@ -82,7 +97,9 @@ def _notes(row: Mapping[str, Any]) -> str:
     left = " and ".join(filter(None, out))
     summary = row["summary"]
     runs = f"{summary['runs']} runs ({len(summary['folds'])} folds x {len(summary['seeds'])} seeds)"
-    return f"{runs}, {used['used']:,} utterances" + (f", without {left}" if left else "") + _cut(row) + f"; {row['directory']}"
+    lost = left_out_for_text(row)
+    said = f"{runs}, {tested_utterances(row)}" + (f", without {left}" if left else "") + _cut(row)
+    return said + (f"; {lost}" if lost else "") + f"; {row['directory']}"
 
 
 def _cut(row: Mapping[str, Any]) -> str:
