@@ -74,8 +74,9 @@ def load_weights(name: str, revision: str | None, option: str, config: Any) -> n
         )
     assert isinstance(model, nn.Module)
     # A config may ask for tuples instead of named outputs, or for what is never looked at.
-    model.config.return_dict = True
-    model.config.output_attentions = model.config.output_hidden_states = False
+    asked: Any = model.config
+    asked.return_dict = True
+    asked.output_attentions = asked.output_hidden_states = False
     return model.eval()
 
 
@@ -84,7 +85,7 @@ def attention_of(config: Any) -> str:
 
     Said here rather than left to the installed transformers or to a config. The two differ by rounding.
     """
-    architecture = MODEL_MAPPING.get(type(config), None)
+    architecture: Any = MODEL_MAPPING.get(type(config), None)
     architecture = architecture[0] if isinstance(architecture, tuple) else architecture
     return "sdpa" if getattr(architecture, "_supports_sdpa", False) else "eager"
 

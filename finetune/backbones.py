@@ -39,7 +39,7 @@ class SpeechBackbone(nn.Module):
         super().__init__()
         masks_frames = config.spec_augment and _masks_frames(checkpoint)
         self.checkpoint = checkpoint
-        self.model = without_adapter(model)
+        self.model: Any = without_adapter(model)
         # A dropped layer has no gradient: several processes would wait for it for ever.
         self.model.config.layerdrop = 0.0
         self.model.config.apply_spec_augment = False

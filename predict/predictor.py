@@ -139,7 +139,7 @@ class Predictor:
             raise PredictError(f"id {repeated[0]!r} is used twice; give every recording its own")
         found: dict[str, Prediction | Failure] = {}
         with self._lock:
-            chunks = (self._prepare(chunk) for chunk in _chunks(utterances))
+            chunks: Iterator[_Ready] = (self._prepare(chunk) for chunk in _chunks(utterances))
             if self._engine.by_speaker:
                 chunks = iter(heard := list(chunks))
                 self._engine.hear([each.utterances for each in heard if each.utterances])

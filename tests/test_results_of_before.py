@@ -47,7 +47,7 @@ def folder_of(archive: Path, name: str) -> Path:
 
 @pytest.mark.parametrize("name", ["late", "coattention", "multi-level", "finetuned", "exported"])
 def test_an_archived_result_answers_as_it_did(name: str, archive: Path, manifest: Path) -> None:
-    encoders = {} if name in ("finetuned", "exported") else ENCODERS
+    encoders: dict[str, Any] = {} if name in ("finetuned", "exported") else ENCODERS
     predictor = load(folder_of(archive, name), device="cpu", **encoders)
     expected = EXPECTED["answers"][name]
     for each in predictor.predict_many([each for each in open_corpus(manifest) if each.id in expected]):

@@ -34,7 +34,15 @@ TEXTS = ("i am so happy that you came", "leave me alone", "we lost it all")
 LABELS = ("hap", "ang", "sad")
 ASKED = ("u1", "u5")
 """Recordings that are predicted."""
-HEAD = {"hidden": 4, "max_epochs": 2, "learning_rate": 0.01, "batch": 4, "classes": "as-is", "device": "cpu", "folds": ("1", "2")}
+HEAD: dict[str, Any] = {
+    "hidden": 4,
+    "max_epochs": 2,
+    "learning_rate": 0.01,
+    "batch": 4,
+    "classes": "as-is",
+    "device": "cpu",
+    "folds": ("1", "2"),
+}
 
 
 def noise(row: int, samples: int) -> np.ndarray:
@@ -109,7 +117,8 @@ def main() -> None:
     if HERE.exists():
         sys.exit(f"{HERE} exists; an archive is never rewritten")
     # The provenance of shards names the machine; a neutral one instead.
-    platform.node, platform.platform = (lambda: "host"), (lambda: "Linux")  # type: ignore[assignment]
+    made: Any = platform
+    made.node, made.platform = (lambda: "host"), (lambda: "Linux")
     with tempfile.TemporaryDirectory() as place:
         work = Path(place)
         expected = make(work, HERE)
@@ -131,7 +140,7 @@ def make(work: Path, place: Path) -> dict[str, Any]:
     from mer.heads.progress import RunDone
     from mer.predict import export_run
 
-    encoders = write_encoders(work)
+    encoders: dict[str, Any] = write_encoders(work)
     manifest = write_corpus(work / "corpus")
     corpus = open_corpus(manifest)
     made = extract(corpus, ExtractConfig(**encoders), place / "features", resources=Resources(device="cpu", workers=1))
@@ -171,12 +180,12 @@ def make(work: Path, place: Path) -> dict[str, Any]:
     }
 
 
-def ask(folder: Path, corpus: Any, encoders: Mapping[str, str]) -> dict[str, Any]:
+def ask(folder: Path, corpus: Any, encoders: Mapping[str, Any]) -> dict[str, Any]:
     """What a result says about the recordings that are asked for: the logits of each run."""
     from mer.predict import load
 
     encoders = {} if "finetune" in folder.name else encoders
-    found = load(folder, device="cpu", **encoders).predict_many([each for each in corpus if each.id in ASKED])
+    found: Any = load(folder, device="cpu", **encoders).predict_many([each for each in corpus if each.id in ASKED])
     return {each.id: {"label": each.label, "logits": each.logits} for each in found}
 
 

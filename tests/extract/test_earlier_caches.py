@@ -23,7 +23,8 @@ Earlier = Callable[..., Extraction]
 def without_norm(model: Any) -> nn.Module:
     if model.config.do_stable_layer_norm:
         model.encoder.layer_norm = nn.Identity()
-    return without_adapter(model)
+    kept: nn.Module = without_adapter(model)
+    return kept
 
 
 @pytest.fixture

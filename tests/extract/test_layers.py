@@ -40,7 +40,7 @@ def wave(encoder: SpeechEncoder, seconds: float = 0.7, seed: int = 3) -> NDArray
     return encoder.prepare(random.normal(size=round(16_000 * seconds)).astype(np.float32))
 
 
-def norm_by_hand(norm: nn.Module, states: Tensor) -> Tensor:
+def norm_by_hand(norm: Any, states: Tensor) -> Tensor:
     """LayerNorm, Ba et al. 2016, eq. 4, in float64 numpy."""
     x = states.numpy().astype(np.float64)
     centred = x - x.mean(-1, keepdims=True)

@@ -61,7 +61,7 @@ def test_an_unstated_rate_or_normalisation_is_ours_and_not_the_installed_class(
 ) -> None:
     source = speech_encoder_folder("wav2vec2")
     silent = edited(source, tmp_path / "silent", "preprocessor_config.json", do_normalize=None, sampling_rate=None)
-    own = Wav2Vec2FeatureExtractor.__init__
+    own: Any = Wav2Vec2FeatureExtractor.__init__
 
     def other_defaults(self: Any, **stated: Any) -> None:
         own(self, **({"do_normalize": False, "sampling_rate": 8000} | stated))
@@ -112,7 +112,10 @@ def test_types_and_positions_that_are_not_given_are_zero_and_counted_from_the_st
 @pytest.mark.parametrize("rate", [8000, 22_050, 44_100, 48_000])
 def test_the_resampler_gives_back_a_tone_to_twenty_bits(rate: int, tmp_path: Path) -> None:
     """soxr HQ promises 20 bits; a tone in the passband is known in closed form at any rate."""
-    tone = lambda at: 0.5 * np.sin(2 * np.pi * 441.0 * np.arange(at) / at)  # noqa: E731
+
+    def tone(at: int) -> NDArray[np.float64]:
+        return 0.5 * np.sin(2 * np.pi * 441.0 * np.arange(at) / at)
+
     soundfile.write(tmp_path / "tone.wav", tone(rate), rate, subtype="DOUBLE")
     found = read_wave(tmp_path / "tone.wav", 16_000).samples
     assert RESAMPLER == "soxr HQ"

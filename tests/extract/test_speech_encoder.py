@@ -170,7 +170,7 @@ def test_a_hub_id_without_network_says_how_to_use_a_folder(monkeypatch: pytest.M
 
 def test_gradients_pass_through_the_exact_norm(folder_of: Callable[[str], Path]) -> None:
     encoder = SpeechEncoder(str(folder_of("wav2vec2")), dtype=torch.float64)
-    norm = encoder.model.feature_extractor.conv_layers[0].layer_norm  # type: ignore[union-attr,index]
+    norm = encoder.model.feature_extractor.conv_layers[0].layer_norm
     states = torch.randn(2, norm.norm.num_channels, 40, dtype=torch.float64, requires_grad=True)
     norm.samples = [10 + 5 * 39, 10 + 5 * 11]
     try:

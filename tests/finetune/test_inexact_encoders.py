@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -18,7 +19,7 @@ NarrowConfig = Callable[..., FinetuneConfig]
 @pytest.fixture
 def fnet(text_encoder_folder: Path, tmp_path: Path) -> Path:
     tokenizer = AutoTokenizer.from_pretrained(text_encoder_folder)
-    sizes = {"hidden_size": 32, "num_hidden_layers": 2, "intermediate_size": 48, "max_position_embeddings": 128}
+    sizes: dict[str, Any] = {"hidden_size": 32, "num_hidden_layers": 2, "intermediate_size": 48, "max_position_embeddings": 128}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         FNetModel(FNetConfig(vocab_size=len(tokenizer), hidden_dropout_prob=0.0, **sizes)).save_pretrained(tmp_path / "fnet")
@@ -43,7 +44,7 @@ def test_texts_of_an_encoder_that_mixes_a_batch_are_trained_one_by_one(fnet: Pat
     weight = next(encoders.text.model.parameters())
     together.means().square().sum().backward()
     found, weight.grad = weight.grad, None
-    sum(encoders.text(ids[None], [len(ids)]).means().square().sum() for ids in texts).backward()  # type: ignore[union-attr]
+    sum(encoders.text(ids[None], [len(ids)]).means().square().sum() for ids in texts).backward()
     torch.testing.assert_close(found, weight.grad)
     encoders.text.one_by_one = False
     mixed = encoders.text(padded, counts).states[0, : counts[0]]

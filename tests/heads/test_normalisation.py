@@ -116,7 +116,7 @@ def test_test_logits_are_those_of_features_that_numpy_has_normalised(
 def test_by_speaker_a_run_in_a_stack_is_bit_for_bit_the_run_alone(make_cache: CacheMaker, tmp_path: Path, streamed: bool) -> None:
     config = config_of("late", "speaker", folds=None, seeds=(0, 1), max_epochs=2, stack=6)
     together = train_head(shifted(make_cache()), config, tmp_path / "together")
-    memory = {"ram_gib": 1e-6} if streamed else {}
+    memory: dict[str, Any] = {"ram_gib": 1e-6} if streamed else {}
     alone = train_head(shifted(make_cache()), replace(config, stack=1, **memory), tmp_path / "alone")
     files = sorted((together.directory / "weights").iterdir())
     assert len(files) == 6

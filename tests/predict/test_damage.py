@@ -32,15 +32,15 @@ def results(trained: Any, tmp_path_factory: pytest.TempPathFactory) -> dict[str,
     folder = tmp_path_factory.mktemp("damaged")
     shutil.copytree(trained.runs["late"].parent, folder / "runs")
     found = {name: folder / "runs" / path.name for name, path in trained.runs.items()}
-    encoders = {"speech_model": str(trained.speech), "text_model": str(trained.text)}
+    encoders: dict[str, Any] = {"speech_model": str(trained.speech), "text_model": str(trained.text)}
     found["exported"] = export_run(found["late"], folder / "exported", with_encoders=True, **encoders).folder
     found["exported-finetuned"] = export_run(found["finetuned"], folder / "exported-finetuned").folder
     return found
 
 
 def logits_of(results: dict[str, Path], name: str, trained: Any) -> dict[str, Any]:
-    encoders = {"speech_model": str(trained.speech), "text_model": str(trained.text)}
-    given = {} if "finetuned" in name or name == "exported" else encoders
+    encoders: dict[str, Any] = {"speech_model": str(trained.speech), "text_model": str(trained.text)}
+    given: dict[str, Any] = {} if "finetuned" in name or name == "exported" else encoders
     (found,) = load(results[name], device="cpu", **given).predict_many(list(open_corpus(trained.corpus))[3:4])
     assert isinstance(found, Prediction)
     return found.logits

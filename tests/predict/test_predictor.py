@@ -149,8 +149,11 @@ def test_threads_can_share_a_predictor(loaded: Loader, trained: Any) -> None:
 class BusyEngine:
     """Remembers whether two threads were in it at the same time."""
 
-    hears = reads = aligns = False
+    hears = reads = aligns = by_speaker = False
     aligned_by = "corpus"
+
+    def hear(self, chunks: Sequence[Sequence[Utterance]]) -> None:
+        """Nothing is asked of all recordings of a call."""
 
     def __init__(self) -> None:
         self.inside, self.most = 0, 0

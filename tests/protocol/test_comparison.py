@@ -203,6 +203,7 @@ def test_a_mean_of_so_many_other_seeds_is_inside_the_noise_in_95_of_100(seeds: i
     inside = [each.verdict for each in found].count("inside")
     assert abs(inside / 3000 - 0.95) < 4 * np.sqrt(0.95 * 0.05 / 3000)
     expected = stats.t.ppf(0.975, seeds - 1) * ours[0].std(ddof=1) * np.sqrt(1 / seeds + 1 / paper_seeds)
+    assert found[0].noise is not None
     np.testing.assert_allclose(found[0].noise, expected, rtol=1e-9)
 
 
