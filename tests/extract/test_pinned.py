@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from numpy.typing import NDArray
 from transformers import AutoTokenizer, BertConfig, ConvBertConfig, RobertaConfig, Wav2Vec2Config, Wav2Vec2FeatureExtractor
 
 from mer.corpus.audio import RESAMPLER, read_wave
