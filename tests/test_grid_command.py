@@ -24,7 +24,7 @@ run = CliRunner().invoke
 QUICK = ["--seeds", "1", "--folds", "1-2", "--max-epochs", "1", "--device", "cpu"]
 
 
-def small_cache(root: Path, granularities: str) -> Path:
+def small_cache(root: Path, granularities: str, *, own_texts: int = 0) -> Path:
     """Three sessions of twelve utterances, four classes, 8 values in each of 2 layers."""
     spec = {
         "format_version": 1,
@@ -48,7 +48,7 @@ def small_cache(root: Path, granularities: str) -> Path:
                 session=session,
                 dialogue=f"d{session}",
                 style="improvised",
-                text=f"sentence {number}",
+                text=f"sentence {number} {session if number < own_texts else 0}",
                 seconds=1.0,
                 alignment="corpus",
                 fingerprint="0" * 64,
@@ -84,8 +84,9 @@ def shares(value: Any) -> list[float]:
     return [float(value)] if isinstance(value, int | float) else []
 
 
-def test_four_trainings_of_one_head_are_four_rows_whose_names_say_the_difference(features: Path, tmp_path: Path) -> None:
+def test_four_trainings_of_one_head_are_four_rows_whose_names_say_the_difference(tmp_path: Path) -> None:
     """Protocol, width and normalisation, in every place that names rows."""
+    features = small_cache(tmp_path / "features", "FT", own_texts=8)
     head = ["train-head", "--granularity", "F", "--cache", str(features), "--runs", str(tmp_path / "runs"), *QUICK]
     for options in ([], ["--text-disjoint"], ["--seeds", "2"], ["--hidden", "16", "--normalize", "none"]):
         done = run(app, [*head, *options])
@@ -96,7 +97,7 @@ def test_four_trainings_of_one_head_are_four_rows_whose_names_say_the_difference
     assert {row["name"] for row in table["rows"]} == names
     assert all(row["left_out"] == "" for row in table["rows"] if row["name"] != "late F+T, text-disjoint")
     (disjoint,) = (row for row in table["rows"] if row["name"] == "late F+T, text-disjoint")
-    assert re.search(r"text-disjoint training without utterances .*: \d+ for test session 1, \d+ for 2", disjoint["left_out"])
+    assert re.search(r"text-disjoint training without utterances .*: 8 for test session 1, 8 for 2", disjoint["left_out"])
     for name in ("terminal", "markdown", "latex", "csv"):
         done = run(app, [*report, "--format", name])
         said = " ".join(done.stdout.split())
