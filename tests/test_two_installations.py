@@ -3,10 +3,12 @@
 `MER_OTHER_PYTHON` is the interpreter of the other installation; CI sets it to that of `constraints-oldest.txt`.
 """
 
+import hashlib
 import json
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -40,7 +42,9 @@ class Made(NamedTuple):
 
 def mer(python: str, *command: str) -> Any:
     """What a command of one installation prints as JSON."""
-    environment = os.environ | {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
+    # Two versions of numba would throw away each other's compiled loops.
+    compiled = Path(tempfile.gettempdir()) / f"mer-numba-{hashlib.sha256(python.encode()).hexdigest()[:12]}"
+    environment = os.environ | {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "NUMBA_CACHE_DIR": str(compiled)}
     done = subprocess.run(
         [python, "-m", "mer.cli", *command, "--json", "--quiet"], capture_output=True, text=True, env=environment
     )
@@ -85,7 +89,7 @@ class Bench:
     def train(self, python: str, name: str) -> Made:
         runs = self.folder / f"{name}-runs"
         (cache,) = (spec.parent for spec in (self.folder / name).rglob("spec.json"))
-        how = ("--granularity", "F", "--hidden", "8", "--max-epochs", "3", "--seeds", "2", "--device", "cpu")
+        how = ("--granularity", "F", "--hidden", "8", "--max-epochs", "3", "--seeds", "1", "--folds", "1-2", "--device", "cpu")
         mer(python, "train-head", "--cache", str(cache), "--runs", str(runs), *how)
         (result,) = runs.rglob("result.json")
         return Made(cache, result.parent)
@@ -113,7 +117,8 @@ def made(bench: Bench) -> dict[str, Made]:
     }
     found = {}
     for name, (begins, ends) in plans.items():
-        bench.extract(begins, name, "--session", "1")
+        if begins != ends:
+            bench.extract(begins, name, "--session", "1")
         bench.extract(ends, name)
         found[name] = bench.train(ends, name)
     return found
@@ -151,7 +156,7 @@ def test_a_head_trained_by_either_gives_the_same_logits(made: dict[str, Made]) -
         assert set(found) == set(expected)
         for run, logits in expected.items():
             assert float(logits.std(0).max()) > 1e-3
-            torch.testing.assert_close(found[run], logits, rtol=1e-2, atol=2e-3)
+            torch.testing.assert_close(found[run], logits, rtol=1e-3, atol=1e-4)
 
 
 def test_a_run_of_either_answers_the_same_under_the_other(bench: Bench, made: dict[str, Made]) -> None:
