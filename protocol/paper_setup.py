@@ -137,7 +137,7 @@ def _fits(name: str, wanted: Any, result: Mapping[str, Any], settings: Sequence[
     """Whether one thing is as in the paper; None where the result does not say."""
     match name:
         case "corpus":
-            return result.get("corpus") == wanted and result.get("synthetic") is False
+            return bool(result.get("corpus") == wanted and result.get("synthetic") is False)
         case "speech_model" | "text_model":
             return _model_fits(name, str(wanted), result, settings)
         case "utterances":

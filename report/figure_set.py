@@ -90,7 +90,7 @@ def _by_part(group: RunGroup, facts: Facts, division: str) -> NamedFigure | None
 
 def _layer_weights(group: RunGroup) -> list[NamedFigure]:
     """One figure a head that has learned shares."""
-    found = []
+    found: list[NamedFigure] = []
     for run in group.finished:
         rows = [each.get("layer_shares") or {} for each in run.result["runs"]]
         names = [name for name in run.result.get("layers", {}) if all(name in row for row in rows)]
