@@ -264,7 +264,7 @@ def test_granularities_that_the_cache_lacks_are_named_for_all_rows_before_traini
     result = grid(features, tmp_path / "runs", "zhao2022-table3")
     assert result.exit_code == 2
     assert "`mer extract --granularity F+P+S+T` makes one that does" in result.stderr
-    for name in ("concatenation F+P+T", "coattention F+P+T", "multi-level F+P, F+S"):
+    for name in ("concatenation F+P+T", "coattention F+P+T", "multi-level coattention F+P + late F+S"):
         assert f"  {name}: needs P\n" in result.stderr
     assert "late F+S+T" not in result.stderr
     assert not (tmp_path / "runs").exists()

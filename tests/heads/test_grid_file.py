@@ -1,4 +1,6 @@
+import tomllib
 from collections.abc import Callable
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
@@ -25,7 +27,12 @@ TABLE_2 = {
     "F+S+W": (73.53, 75.59),
     "F+P+S+W": (73.64, 74.60),
 }
-TABLE_3 = {"concatenation F+P+T": 71.29, "coattention F+P+T": 74.57, "late F+S+T": 75.80, "multi-level F+P, F+S": 76.31}
+TABLE_3 = {
+    "concatenation F+P+T": 71.29,
+    "coattention F+P+T": 74.57,
+    "late F+S+T": 75.80,
+    "multi-level coattention F+P + late F+S": 76.31,
+}
 
 
 @pytest.fixture
@@ -76,7 +83,7 @@ def test_the_presets_use_the_protocol_of_the_paper() -> None:
 
 def test_the_multi_level_row_is_two_rows_of_its_table_averaged() -> None:
     by_name = {row.name: row for row in read_grid("zhao2022-table3").rows}
-    row = by_name["multi-level F+P, F+S"]
+    row = by_name["multi-level coattention F+P + late F+S"]
     assert row.multi_level
     assert row.fusion == "multi-level"
     assert row.configs == (*by_name["coattention F+P+T"].configs, *by_name["late F+S+T"].configs)
@@ -464,7 +471,7 @@ def test_the_example_of_the_documentation_is_the_grid_it_says_it_is(write: Write
         for layers in ("1-12", "1-4", "5-8", "9-12")
         for disjoint in ("false", "true")
     ]
-    assert [row.name for row in read_grid(write(multi_level)).rows] == ["multi-level F+P, F+S"]
+    assert [row.name for row in read_grid(write(multi_level)).rows] == ["multi-level coattention F+P + late F+S"]
 
 
 def test_the_documentation_names_every_option() -> None:

@@ -71,6 +71,7 @@ def test_only_cells_that_both_rows_have_take_part_and_the_rest_are_counted() -> 
     found = compare(a, b)
     assert (found.pairs, found.unpaired, found.folds) == (3, 2, 2)
     np.testing.assert_allclose(found.difference, (0.1 + 0.05 + 0.1) / 3)
+    assert found[0].noise is not None
     expected = stats.ttest_rel([0.075, 0.1], [0.0, 0.0]).pvalue
     assert found.p_folds is not None
     np.testing.assert_allclose(found.p_folds, expected, rtol=1e-9)
@@ -202,6 +203,7 @@ def test_a_mean_of_so_many_other_seeds_is_inside_the_noise_in_95_of_100(seeds: i
         return
     inside = [each.verdict for each in found].count("inside")
     assert abs(inside / 3000 - 0.95) < 4 * np.sqrt(0.95 * 0.05 / 3000)
+    assert found[0].noise is not None
     expected = stats.t.ppf(0.975, seeds - 1) * ours[0].std(ddof=1) * np.sqrt(1 / seeds + 1 / paper_seeds)
     assert found[0].noise is not None
     np.testing.assert_allclose(found[0].noise, expected, rtol=1e-9)
