@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from mer.cli import app
 from mer.corpus import open_corpus
 from mer.predict import PredictError, Prediction, export_run, load
+from mer.predict.saved_run import check_saved, read_saved
 
 FLIPS = 40
 CAUSE = re.compile("damaged or not its own|not the file that config.json names")
@@ -78,6 +79,8 @@ def test_a_flipped_bit_is_refused_and_never_gives_another_answer(
         for bit in random.choice(8 * len(image), min(flips, 8 * len(image)), replace=False):
             flip(path, image, int(bit))
             try:
+                saved, _ = read_saved(results[name])
+                check_saved(saved, saved.runs)  # what `load` begins with, less the encoders: a flip costs milliseconds
                 found = logits_of(results, name, trained)
             except PredictError as problem:
                 told.append(str(problem))
