@@ -3,26 +3,29 @@
 wav2vec 2.0 base and BERT base with random weights, cross-attention of `--fusion-layers` layers, utterances with IEMOCAP's
 durations; forward pass, backward pass and AdamW. The rows take turns on one model in one process, on one CPU thread and
 in CPU time, because machines are shared; on a GPU in wall time, with peak memory and the share of the bfloat16 rate that
-a product of two large matrices reaches there.
+a product of two large matrices reaches there. With `--passes` the step is cut, as `--batch-seconds` cuts it; no row is
+encoded again then.
 
     python bench/finetune.py --seconds 24 --rounds 3
+    python bench/finetune.py --seconds 48 --rounds 3 --passes 3
     python bench/finetune.py --device cuda --seconds 60 --rounds 20
 """
 
 import argparse
 import dataclasses
+import itertools
 import math
 import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812
+from accelerate import Accelerator
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor
@@ -32,8 +35,13 @@ from transformers.utils import logging
 
 from mer.finetune.auxiliary import draw_pairing, pair_classes
 from mer.finetune.batch import Batch, Pairing
+from mer.finetune.collate import BatchReader
 from mer.finetune.config import FinetuneConfig
 from mer.finetune.model import FinetuneModel
+from mer.finetune.optimizer import Optimizer
+from mer.finetune.processes import Position
+from mer.finetune.sampler import StepPlan
+from mer.finetune.step import Stepper
 from mer.finetune.trainable import load_encoders
 
 CLASSES = 4
@@ -42,7 +50,7 @@ PIECES_PER_SECOND = 3.5
 VOCABULARY = 30_522
 PLAIN, BOTH, AGAIN = "no auxiliary task", "both tasks", "both tasks, encoded again"
 
-Row = Callable[[Batch, Pairing], Tensor]
+Row = Callable[[], None]
 
 
 def main() -> None:
@@ -50,6 +58,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=24.0, help="padded audio of a batch")
     parser.add_argument("--rounds", type=int, default=3, help="steps of every row that are timed; one more goes first")
+    parser.add_argument("--passes", type=int, default=1, help="forward passes that the step is cut into")
     parser.add_argument("--fusion-layers", type=int, default=1, help="K")
     parser.add_argument("--device", default="cpu", help="cpu, or cuda")
     parser.add_argument("--checkpointing", action="store_true", help="recompute activations")
@@ -61,27 +70,53 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         model = base_model(Path(scratch), arguments.fusion_layers, arguments.checkpointing).to(device).train()
     batch = iemocap_like_batch(arguments.seconds)
+    step = OneStep(batch, arguments.passes)
     pairing = draw_pairing(batch.labels, np.random.default_rng(0)).to(device)
-    batch = batch.to(device)
     steps = Steps(model, device, bfloat16=device.type == "cuda" and not arguments.float32)
-    rows: dict[str, Row] = {
-        PLAIN: lambda batch, pairing: model(batch).loss,
-        BOTH: lambda batch, pairing: model(batch, pairing).loss,
-        AGAIN: lambda batch, pairing: encoded_again(model, batch, pairing),
-    }
+    rows: dict[str, Row] = {PLAIN: lambda: steps.whole("none", step), BOTH: lambda: steps.whole("1+2", step)}
+    if arguments.passes == 1:
+        rows[AGAIN] = lambda: steps.again(batch.to(device), pairing)
     spent: dict[str, list[float]] = {name: [] for name in rows}
     for turn in range(arguments.rounds + 1):
         for name, row in rows.items():
-            seconds = steps.take(row, batch, pairing)
+            seconds = steps.take(row)
             if turn:
                 spent[name].append(seconds)
                 print(f"round {turn}: {name}: {seconds:.3f} s", file=sys.stderr)
     audio = sum(batch.samples) / RATE
     where = torch.cuda.get_device_name(device) if device.type == "cuda" else "one CPU thread, CPU time"
     print(f"{len(batch.rows)} utterances, {audio:.1f} s of audio, {sum(batch.wordpieces)} wordpieces")
-    print(f"K = {arguments.fusion_layers}; {where}; medians")
-    measured = {name: steps.measure(row, batch, pairing) for name, row in rows.items()} if device.type == "cuda" else {}
+    print(f"K = {arguments.fusion_layers}; {arguments.passes} passes a step; {where}; medians")
+    measured = {name: steps.measure(row) for name, row in rows.items()} if device.type == "cuda" else {}
     show(spent, audio, measured)
+
+
+class OneStep(BatchReader):
+    """The passes of one step, longest first, as `BatchReader` reads them."""
+
+    def __init__(self, batch: Batch, passes: int) -> None:
+        """Cut a batch whose utterances are sorted by length."""
+        order = [int(row) for row in reversed(range(len(batch.rows)))]
+        bounds = [len(order) * number // passes for number in range(passes + 1)]
+        cut = tuple(tuple(order[first:end]) for first, end in itertools.pairwise(bounds))
+        self.plan = StepPlan(step=0, micro_batches=cut, processes=1)
+        self.labels = batch.labels.tolist()
+        self.seconds = {row: samples / RATE for row, samples in enumerate(batch.samples)}
+        self._batch = batch
+
+    def wordpieces(self, rows: Sequence[int]) -> tuple[int, ...]:
+        """Own wordpieces of each row."""
+        return tuple(self._batch.wordpieces[row] for row in rows)
+
+    def batches(self) -> Iterator[Batch]:
+        """One per pass."""
+        chosen = torch.arange(len(self._batch.rows))
+        for rows in self.plan.micro_batches:
+            picked = recombined(self._batch, chosen[list(rows)], chosen[list(rows)])
+            assert picked.waves is not None
+            assert picked.tokens is not None
+            waves = picked.waves[:, : max(picked.samples)]
+            yield dataclasses.replace(picked, waves=waves, tokens=picked.tokens[:, : max(picked.wordpieces)])
 
 
 class Steps:
@@ -89,28 +124,40 @@ class Steps:
 
     def __init__(self, model: FinetuneModel, device: torch.device, *, bfloat16: bool) -> None:
         """Nothing is trained yet."""
-        self._optimizer = torch.optim.AdamW(model.parameter_groups(model.config))
-        self._device = device
-        self._bfloat16 = bfloat16
+        self._model, self._device = model, device
+        self._optimizer = Optimizer(model, model.config, 1_000_000)
+        precision = "bf16" if bfloat16 else "no"
+        self._accelerator = Accelerator(cpu=device.type == "cpu", mixed_precision=precision)
 
-    def take(self, row: Row, batch: Batch, pairing: Pairing) -> float:
+    def whole(self, aux: str, step: OneStep) -> None:
+        """Gradients as training takes them."""
+        config = dataclasses.replace(self._model.config, aux=aux)
+        stepper = Stepper(self._model, self._optimizer, step, step.labels, "1", config, 0, self._accelerator, Position("bench"))
+        stepper.take(1, step.plan, step.batches())
+
+    def again(self, batch: Batch, pairing: Pairing) -> None:
+        """Gradients with every auxiliary batch encoded."""
+        self._optimizer.zero()
+        with self._accelerator.autocast():
+            loss = encoded_again(self._model, batch, pairing)
+        loss.backward()
+        self._optimizer.clip()
+
+    def take(self, row: Row) -> float:
         """Seconds of one step: of CPU time, or of wall time on a GPU."""
         clock = time.process_time if self._device.type == "cpu" else time.perf_counter
         self._wait()
         started = clock()
-        self._optimizer.zero_grad()
-        with torch.autocast("cuda", torch.bfloat16) if self._bfloat16 else nullcontext():
-            loss = row(batch, pairing)
-        loss.backward()
-        self._optimizer.step()
+        row()
+        self._optimizer.step(500_000)
         self._wait()
         return clock() - started
 
-    def measure(self, row: Row, batch: Batch, pairing: Pairing) -> tuple[float, float]:
+    def measure(self, row: Row) -> tuple[float, float]:
         """Peak GiB of a step on a GPU, and the seconds that its operations would take at the bfloat16 rate."""
         torch.cuda.reset_peak_memory_stats(self._device)
         with FlopCounterMode(display=False) as counter:
-            self.take(row, batch, pairing)
+            self.take(row)
         peak = torch.cuda.max_memory_allocated(self._device) / 2**30
         return peak, counter.get_total_flops() / matrix_rate(self._device)
 

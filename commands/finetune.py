@@ -67,11 +67,22 @@ def finetune(
     folds: Annotated[str | None, typer.Option(rich_help_panel=HOW, help="Test sessions, such as 1-5. Default: all.")] = None,
     seeds: SeedsOption = 5,
     validation: Annotated[
-        str, typer.Option(rich_help_panel=HOW, help="What chooses the epoch: random (10 % of training) or session.")
+        str,
+        typer.Option(
+            rich_help_panel=HOW,
+            help="What is held out to choose the epoch: random (a share of training), session, or none (as Sun 2023).",
+        ),
     ] = "random",
+    validation_share: Annotated[
+        float, typer.Option(rich_help_panel=HOW, help="Share of training that random holds out; 0 is --validation none.")
+    ] = 0.1,
     epoch_selection: Annotated[
-        str, typer.Option(rich_help_panel=HOW, help="Weights that are tested: validation (lowest loss) or last.")
-    ] = "validation",
+        str | None,
+        typer.Option(
+            rich_help_panel=HOW,
+            help="Weights that are tested: validation (lowest loss) or last. Default: last where nothing is held out.",
+        ),
+    ] = None,
     text_disjoint: Annotated[
         bool,
         typer.Option("--text-disjoint", rich_help_panel=HOW, help="Train without sentences that the test session has too."),
@@ -86,7 +97,7 @@ def finetune(
         int, typer.Option(rich_help_panel=TRAINING, help="Utterances of one step, over all processes and accumulation.")
     ] = 32,
     batch_seconds: Annotated[
-        float, typer.Option(rich_help_panel=TRAINING, help="Padded audio of one forward pass; the rest is accumulated.")
+        float, typer.Option(rich_help_panel=TRAINING, help="Padded audio of one forward pass; memory, no number.")
     ] = 60.0,
     checkpointing: Annotated[
         bool,
@@ -160,6 +171,7 @@ def finetune(
             text_tags=text_tags,
             epoch_selection=epoch_selection,
             validation=validation,
+            validation_share=validation_share,
             text_disjoint=text_disjoint,
             classes=classes or default_classes(kind_of_corpus(corpus)),
             precision=precision,
@@ -283,8 +295,14 @@ def step_lines(step: "StepDone") -> tuple[str, ...]:
     speed = f"{step.audio_seconds_per_second:.0f} s audio/s, {step.memory / 1e9:.1f} GB"
     losses: Mapping[str, float | None] = {"emotion": step.main_loss, "aux1": step.aux1_loss, "aux2": step.aux2_loss}
     told = ", ".join(f"{name} {value:.3f}" for name, value in losses.items() if value is not None)
-    lonely = f"; without partner {100 * step.lonely_share:.0f} %" if step.lonely_share is not None else ""
-    return f"{place}; {speed}", f"loss {step.loss:.3f}: {told}{lonely}"
+    shares: Mapping[str, float | None] = {
+        "same class": step.same_class_share,
+        "unchanged": step.unchanged_share,
+        "without partner": step.lonely_share,
+    }
+    pairs = ", ".join(f"{name} {100 * value:.0f} %" for name, value in shares.items() if value is not None)
+    lines = (f"{place}; {speed}", f"loss {step.loss:.3f}: {told}")
+    return (*lines, f"pairs: {pairs}") if pairs else lines
 
 
 def print_finetuned(result: "Result", as_json: bool) -> None:

@@ -48,7 +48,9 @@ def grid(
     ] = None,
     validation: Annotated[
         str | None,
-        typer.Option(rich_help_panel=HOW, help="What chooses the epoch: random (10 % of training, the default) or session."),
+        typer.Option(
+            rich_help_panel=HOW, help="What chooses the epoch: random (10 % of training), session, or none (fine-tuning only)."
+        ),
     ] = None,
     text_disjoint: Annotated[
         bool,

@@ -1,10 +1,9 @@
 """Both encoders as they are trained: exact padded batches in, last hidden states with gradients out."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812
 from jaxtyping import Float, Int64
@@ -17,6 +16,8 @@ from mer.extract.text_checkpoint import TextCheckpoint, trial_texts
 from mer.finetune.config import FinetuneConfig
 from mer.finetune.errors import FinetuneError
 from mer.finetune.sequences import Sequences, real_units
+from mer.finetune.spec_augment import mask_utterances_apart
+from mer.finetune.utterance_dropout import only, recomputation
 
 
 class SpeechBackbone(nn.Module):
@@ -44,12 +45,14 @@ class SpeechBackbone(nn.Module):
         self.model.config.layerdrop = 0.0
         self.model.config.apply_spec_augment = False
         self._spec_augment = config.spec_augment
+        if config.spec_augment:
+            mask_utterances_apart(model)
         self._padding = ExactPadding(model)
         self._refuse_inexact()
         if not config.train_cnn:
             self.model.feature_extractor._freeze_parameters()
         if config.checkpointing:
-            _recompute(self.model, f"--speech-model {checkpoint.name}", context_fn=self._padding.recomputation)
+            _recompute(self.model, f"--speech-model {checkpoint.name}", context_fn=self._recomputation)
         probe = torch.linspace(-1, 1, 4 * checkpoint.frame_length)[None]
         _freeze_unreached(model, model(probe).last_hidden_state)
         if masks_frames:
@@ -72,11 +75,11 @@ class SpeechBackbone(nn.Module):
         inputs = waves.to(next(self.model.parameters()).dtype)
         frames = tuple(self.checkpoint.frame_count(count) for count in samples)
         longest = self.checkpoint.frame_count(waves.shape[1])
-        with self._masked_frames(longest):
-            if min(samples) == waves.shape[1]:
-                output = self.model(inputs)
-            else:
-                output = self._padding.run(inputs, samples, frames)
+        self.model.config.apply_spec_augment = self._spec_augment and self.training
+        if min(samples) == waves.shape[1]:
+            output = self.model(inputs)
+        else:
+            output = self._padding.run(inputs, samples, frames)
         return Sequences(states=output.last_hidden_state, real=real_units(frames, longest, waves.device))
 
     def _refuse_inexact(self) -> None:
@@ -98,22 +101,16 @@ class SpeechBackbone(nn.Module):
             raise FinetuneError(f"{name}: not trainable here, what it makes of an utterance depends on the others in its batch")
         self.training = True
 
-    @contextmanager
-    def _masked_frames(self, longest: int) -> Iterator[None]:
-        """Turn SpecAugment on for a training step whose longest utterance has room for one masked span."""
-        if not (self._spec_augment and self.training and longest >= self.model.config.mask_time_length):
-            yield
-            return
-        # transformers draws masks from numpy's global generator. Seeded from torch's, whose state a checkpoint holds, they are
-        # the same after a resume.
-        before = np.random.get_state()  # noqa: NPY002
-        np.random.seed(int(torch.randint(2**31, ())))  # noqa: NPY002
-        self.model.config.apply_spec_augment = True
-        try:
-            yield
-        finally:
-            self.model.config.apply_spec_augment = False
-            np.random.set_state(before)  # noqa: NPY002
+    def _recomputation(self) -> tuple[AbstractContextManager[Any], AbstractContextManager[Any]]:
+        """What a layer that is recomputed needs to know again: lengths, and what it has dropped."""
+        lengths, drops = self._padding.recomputation()[1], recomputation()[1]
+
+        @contextmanager
+        def both() -> Iterator[None]:
+            with lengths, drops:
+                yield
+
+        return nullcontext(), both()
 
 
 class TextBackbone(nn.Module):
@@ -141,7 +138,7 @@ class TextBackbone(nn.Module):
         self.one_by_one = not self._try_batch()
         """Whether texts go through it alone."""
         if config.checkpointing:
-            _recompute(self.model, f"--text-model {checkpoint.name}")
+            _recompute(self.model, f"--text-model {checkpoint.name}", context_fn=recomputation)
         probe = torch.tensor(checkpoint.tokenize(["a"]))
         _freeze_unreached(model, model(input_ids=probe, attention_mask=torch.ones_like(probe)).last_hidden_state)
 
@@ -154,7 +151,10 @@ class TextBackbone(nn.Module):
         """
         real = real_units(tuple(wordpieces), tokens.shape[1], tokens.device)
         if self.one_by_one:
-            rows = [self._states(tokens[row : row + 1, :count]) for row, count in enumerate(wordpieces)]
+            rows = []
+            for row, count in enumerate(wordpieces):
+                with only(row):
+                    rows.append(self._states(tokens[row : row + 1, :count]))
             return Sequences(
                 states=torch.cat([F.pad(each, (0, 0, 0, tokens.shape[1] - each.shape[1])) for each in rows]), real=real
             )

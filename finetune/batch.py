@@ -1,6 +1,7 @@
-"""What one forward pass takes: a padded batch of utterances, and how its auxiliary batches recombine it."""
+"""What one forward pass takes: a padded batch of utterances, and how the auxiliary batches of a step recombine it."""
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -24,6 +25,8 @@ class Batch:
     """Wordpiece numbers, the tokenizer's padding after each text's own."""
     wordpieces: tuple[int, ...] = ()
     """Real wordpieces of each text."""
+    seeds: tuple[int, ...] = ()
+    """What each utterance's dropout is drawn from while training; empty for PyTorch's generator."""
 
     def to(self, device: torch.device) -> "Batch":
         """The same batch on another device."""
@@ -37,7 +40,7 @@ class Batch:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Pairing:
-    """Which audio is read with which text in the two auxiliary batches (Sun 2023, section 2.4); drawn on the CPU."""
+    """Which audio is read with which text in the two auxiliary batches of a step (Sun 2023, section 2.4); drawn on the CPU."""
 
     permutation: Int64[Tensor, " utterances"]
     """Aux1: text `permutation[i]` goes with audio i."""
@@ -47,6 +50,17 @@ class Pairing:
     """Aux2: text of each pair, of the same class and another utterance."""
     lonely: int
     """Aux2: utterances that have no partner of their class in the batch and are left out."""
+
+    def renumbered(self, places: Sequence[int]) -> "Pairing":
+        """The same pairs, in the same order, where utterance i is called `places[i]`."""
+        place = torch.tensor(places, dtype=torch.int64)
+        permutation = torch.empty_like(place)
+        permutation[place] = place[self.permutation]
+        return dataclasses.replace(self, permutation=permutation, audio=place[self.audio], text=place[self.text])
+
+    def of_audio(self, first: int, count: int) -> Int64[Tensor, " held"]:
+        """Numbers of the pairs of task 2 whose audio is one of `count` utterances from `first` on."""
+        return torch.nonzero((self.audio >= first) & (self.audio < first + count)).flatten()
 
     def to(self, device: torch.device) -> "Pairing":
         """The same pairing on another device."""

@@ -6,7 +6,7 @@ checkpoints/step-000123/    a folder appears by one rename, after everything in 
   selected.safetensors      weights of the best epoch so far; absent before there is one
   state.json                position, losses so far, config, and bytes and sha256 of the other files
 
-No generator is in it: every forward pass draws from (seed, fold, epoch, step, number), so that the position says it all.
+No generator is in it: what is drawn depends on (seed, fold, epoch, step, utterance), so that the position says it all.
 """
 
 import dataclasses

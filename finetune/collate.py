@@ -63,6 +63,10 @@ class BatchReader:
         self.lengths = [self.seconds.get(row, 0.0) for row in range(len(utterances))]
         """The same by row number; 0 for rows that were not asked for."""
 
+    def wordpieces(self, rows: Sequence[int]) -> tuple[int, ...]:
+        """Own wordpieces of each row; 0 where only speech is used."""
+        return tuple(len(self._tokens.get(row, ())) for row in rows)
+
     def read(self, rows: Sequence[int], *, pin: bool = False) -> Batch:
         """The padded batch of some rows, on the CPU.
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from mer.finetune.errors import FinetuneError
-from mer.protocol import AS_IS, CLASS_MAPS, Validation
+from mer.protocol import AS_IS, CLASS_MAPS, HeldOut
 
 Modality = Literal["both", "speech", "text"]
 Fusion = Literal["ca", "fc"]
@@ -17,8 +17,12 @@ EpochSelection = Literal["validation", "last"]
 Precision = Literal["auto", "float32", "bfloat16"]
 TextTags = Literal["drop", "keep"]
 
-NUMBER_FREE = ("device", "keep", "checkpoint_minutes", "workers", "track")
+NUMBER_FREE = ("device", "keep", "checkpoint_minutes", "workers", "track", "batch_seconds")
 """Settings that change no number, or rounding only, and are not part of a fingerprint."""
+
+TRAINING = 2
+"""Part of every identity; one more when the same settings come to train other numbers. 1: auxiliary tasks paired inside a
+forward pass, and same-class couples shared a step. 2: a step is a uniform draw and pairs are drawn over all of it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,12 +77,13 @@ class FinetuneConfig:
     """Longer utterances are cut here, while training and in the test."""
     text_tags: str = "drop"
     """What becomes of tags such as [LAUGHTER] in transcripts: `drop` or `keep`."""
-    epoch_selection: str = "validation"
-    """Weights that are tested: of the epoch with the lowest `validation` loss, or of the `last`."""
+    epoch_selection: str | None = None
+    """Weights that are tested: of the epoch with the lowest `validation` loss, or of the `last`. None: `validation` where
+    there is a validation part, else `last`."""
     validation: str = "random"
-    """A `random` share of the training utterances, or one training `session`."""
+    """A `random` share of the training utterances, one training `session`, or `none`: all of them are trained on."""
     validation_share: float = 0.1
-    """Share of the training utterances, for `random`."""
+    """Share of the training utterances, for `random`; 0 is `none`."""
     text_disjoint: bool = False
     """Leave utterances out of training whose transcript occurs in the test session."""
     classes: str = "4"
@@ -113,12 +118,13 @@ class FinetuneConfig:
             ("epoch_selection", get_args(EpochSelection)),
             ("precision", get_args(Precision)),
             ("text_tags", get_args(TextTags)),
-            ("validation", get_args(Validation)),
+            ("validation", get_args(HeldOut)),
             ("classes", (*CLASS_MAPS, AS_IS)),
         ):
-            if getattr(self, name) not in valid:
+            if getattr(self, name) not in valid and not (name == "epoch_selection" and self.epoch_selection is None):
                 raise FinetuneError(f"{name} {getattr(self, name)!r}: expected one of {', '.join(valid)}")
         self._check_numbers()
+        self._check_validation()
         if self.aux != "none" and self.modality != "both":
             raise FinetuneError(
                 f"aux {self.aux} with modality {self.modality}: both auxiliary tasks recombine audio with text; "
@@ -131,6 +137,20 @@ class FinetuneConfig:
             )
         if not self.seeds or len(set(self.seeds)) != len(self.seeds):
             raise FinetuneError(f"seeds {self.seeds}: expected one or more different numbers")
+
+    def _check_validation(self) -> None:
+        """An epoch can be chosen only by utterances that were held out."""
+        if self.validation == "session" and self.validation_share == 0:
+            raise FinetuneError(
+                "validation_share 0 with validation session: a whole session is held out, whatever the share; "
+                "use validation none to train on all, or leave the share away"
+            )
+        if self.epoch_selection == "validation" and not self.validates:
+            why = "validation none" if self.validation == "none" else "validation_share 0"
+            raise FinetuneError(
+                f"epoch_selection validation with {why}: nothing is held out that could choose an epoch, and the test session "
+                "never does; use epoch_selection last, or hold a part out with validation random or session"
+            )
 
     def _check_numbers(self) -> None:
         least_of = {"fusion_layers": 1, "attention_heads": 1, "epochs": 1, "batch": 1, "keep": 1, "workers": 0}
@@ -146,10 +166,20 @@ class FinetuneConfig:
         for name in ("dropout", "warmup"):
             if not 0 <= getattr(self, name) < 1:
                 raise FinetuneError(f"{name} {getattr(self, name)}: expected a share in [0, 1)")
-        if not 0 < self.validation_share < 1:
-            raise FinetuneError(f"validation_share {self.validation_share}: expected a share between 0 and 1")
+        if not 0 <= self.validation_share < 1:
+            raise FinetuneError(f"validation_share {self.validation_share}: expected a share in [0, 1); 0 trains on all")
         if len(self.aux_weights) != 2 or not all(math.isfinite(each) and each >= 0 for each in self.aux_weights):
             raise FinetuneError(f"aux_weights {self.aux_weights}: expected two numbers of 0 or more")
+
+    @property
+    def validates(self) -> bool:
+        """Whether a part of the training utterances is held out."""
+        return self.validation == "session" or (self.validation == "random" and self.validation_share > 0)
+
+    @property
+    def chosen_by(self) -> str:
+        """What chooses the epoch that is tested: `validation` or `last`."""
+        return self.epoch_selection or ("validation" if self.validates else "last")
 
     @property
     def modalities(self) -> tuple[str, ...]:
@@ -162,8 +192,11 @@ class FinetuneConfig:
         return self.modalities
 
     def as_dict(self) -> dict[str, object]:
-        """The fields as JSON knows them."""
-        return {name: list(value) if isinstance(value, tuple) else value for name, value in dataclasses.asdict(self).items()}
+        """The fields as JSON knows them; what follows from others is said."""
+        fields = dataclasses.asdict(self) | {"epoch_selection": self.chosen_by}
+        if not self.validates:
+            fields |= {"validation": "none", "validation_share": 0.0}
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in fields.items()}
 
     def identity(self) -> dict[str, object]:
         """All fields that can change a number of this row; those that it does not use are left out."""
@@ -178,11 +211,11 @@ class FinetuneConfig:
             left_out.add("aux_weights")
         if self.modality == "text":
             left_out |= {"train_cnn", "spec_augment", "max_seconds"}
-        if self.validation != "random":
+        if self.validation != "random" or not self.validates:
             left_out.add("validation_share")
         return {name: value for name, value in self.as_dict().items() if name not in left_out}
 
     def fingerprint(self) -> str:
         """Sha256 over what decides the numbers; seeds and folds are parts of a run's name and not of this."""
-        kept = {key: value for key, value in dataclasses.asdict(self).items() if key not in (*NUMBER_FREE, "seeds", "folds")}
+        kept = {key: value for key, value in self.as_dict().items() if key not in (*NUMBER_FREE, "seeds", "folds")}
         return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()

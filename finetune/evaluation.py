@@ -25,7 +25,7 @@ def evaluate(
     """Logits of each row, on the CPU of every process.
 
     Args:
-        model: not wrapped for several processes; left in evaluation mode.
+        model: left in evaluation mode.
         reader: of batches.
         rows: in the order of the answer.
         config: `batch_seconds` bounds the padded audio of a forward pass.
@@ -40,7 +40,8 @@ def evaluate(
         ahead = reader.ahead([[rows[place] for place in places] for places in batches], pin=accelerator.device.type == "cuda")
         for places, batch in zip(batches, ahead, strict=True):
             position.passes(len(places), len(places) * max(seconds[place] for place in places))
-            logits[places] = model(batch.to(accelerator.device)).logits.double()
+            with accelerator.autocast():
+                logits[places] = model(batch.to(accelerator.device)).logits.double()
         # Each row is another process' zero: the sum is the row itself, a NaN included.
         everyone = sum_over_processes(accelerator, logits)
     return everyone.cpu().clone()

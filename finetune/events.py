@@ -59,6 +59,10 @@ class StepDone:
     """Cross-entropy of the pairs of one emotion; None without task 2, or without a pair."""
     lonely_share: float | None
     """Share of the utterances without a partner for task 2; None without task 2."""
+    unchanged_share: float | None
+    """Share of task 1's pairs whose audio and text are of one utterance; None without task 1."""
+    same_class_share: float | None
+    """Share of task 1's pairs whose audio and text are of one class, the unchanged included; None without task 1."""
     gradient_norm: float
     """Before clipping."""
     rate_factor: float

@@ -18,7 +18,11 @@ class Losses:
     aux2: float | None
     """L_aux2, over pairs; None without task 2, or without a pair."""
     lonely_share: float | None
-    """Utterances without a partner for task 2; None without task 2."""
+    """Share of the utterances without a partner for task 2; None without task 2."""
+    unchanged_share: float | None
+    """Share of task 1's pairs that are an utterance as it is; None without task 1."""
+    same_class_share: float | None
+    """Share of task 1's pairs whose audio and text are of one class, the unchanged included; None without task 1."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +39,10 @@ class Sums:
     """Task 1."""
     aux2: float = 0.0
     """Task 2."""
+    unchanged: int = 0
+    """Pairs of task 1 that are an utterance as it is."""
+    same_class: int = 0
+    """Pairs of task 1 whose audio and text are of one class."""
 
     def __add__(self, other: "Sums") -> "Sums":
         """Both together."""
@@ -44,6 +52,8 @@ class Sums:
             main=self.main + other.main,
             aux1=self.aux1 + other.aux1,
             aux2=self.aux2 + other.aux2,
+            unchanged=self.unchanged + other.unchanged,
+            same_class=self.same_class + other.same_class,
         )
 
     def means(self, config: FinetuneConfig) -> Losses:
@@ -58,4 +68,6 @@ class Sums:
             aux1=aux1,
             aux2=aux2,
             lonely_share=1 - self.pairs / self.utterances if "2" in config.aux else None,
+            unchanged_share=self.unchanged / self.utterances if "1" in config.aux else None,
+            same_class_share=self.same_class / self.utterances if "1" in config.aux else None,
         )

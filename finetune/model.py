@@ -1,11 +1,12 @@
 """The whole model of Sun 2023: encoders, fusion, classifier and auxiliary tasks in one forward pass."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 import torch.nn.functional as F  # noqa: N812
-from jaxtyping import Float
+from jaxtyping import Float, Int32, Int64
 from torch import Tensor, nn
 
 from mer.finetune.auxiliary import pair_classes
@@ -15,7 +16,11 @@ from mer.finetune.cross_attention import FusionModule
 from mer.finetune.errors import FinetuneError
 from mer.finetune.sequences import Sequences
 from mer.finetune.trainable import Encoders
+from mer.finetune.utterance_dropout import draw_keys, hashed_dropout, utterance_dropout
 from mer.heads.linear_branch import uniform_linear
+
+SPEECH, TEXT, EMBEDDING = 0, 1, 1 << 24
+"""Where dropout is drawn; the encoders count on from theirs times 2^16."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -44,6 +49,22 @@ class Output:
     """L_aux2, mean cross-entropy over the pairs that have a partner, 0 if none has; None without task 2."""
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TaskSums:
+    """Losses of the items of one forward pass, summed."""
+
+    logits: Float[Tensor, "utterances classes"]
+    """Of the emotion, for the utterances of the pass as they are."""
+    main: Float[Tensor, ""]
+    """Cross-entropy of the emotion."""
+    aux1: Float[Tensor, ""] | None
+    """Cross-entropy of the recombined pairs, one for each audio of the pass; None without task 1."""
+    aux2: Float[Tensor, ""] | None
+    """Cross-entropy of the pairs of one emotion; None without task 2."""
+    pairs: int
+    """Pairs of task 2."""
+
+
 class Classifier(nn.Module):
     """A linear layer, in the precision of its weights under autocast, too: its logits are what is tested."""
 
@@ -62,8 +83,8 @@ class FinetuneModel(nn.Module):
     """One row of the tables of Sun 2023.
 
     Cross-attention (`ca`): the fusion module over both encoders' sequences. `fc`: the means of both, concatenated. One
-    modality: its mean. Then dropout and a linear classifier. Encoders run once a batch; the auxiliary batches (section
-    2.4) recombine what they made.
+    modality: its mean. Then dropout and a linear classifier. The auxiliary batches (section 2.4) recombine what
+    the encoders made.
     """
 
     def __init__(self, config: FinetuneConfig, encoders: Encoders, classes: int, *, seed_generator: torch.Generator) -> None:
@@ -100,29 +121,26 @@ class FinetuneModel(nn.Module):
         self.pair = Classifier(sum(widths), classes * classes, seed_generator) if "1" in config.aux else None
 
     def forward(self, batch: Batch, pairing: Pairing | None = None) -> Output:
-        """Logits and losses of a batch.
+        """Logits and losses of a batch that is a whole step, or of one without auxiliary tasks.
 
         Args:
             batch: on the model's device.
-            pairing: of the auxiliary batches, on the model's device; None leaves them out, as in a test.
+            pairing: of the auxiliary batches; None leaves them out, as in a test.
 
         Raises:
             FinetuneError: task 1 with a batch of one.
         """
         encoded = self.encode(batch)
-        audio, text = encoded.audio, encoded.text
-        logits = self.emotion(self._embed(audio, text))
-        main = F.cross_entropy(logits, batch.labels)
+        tasks = self.task_sums(encoded.audio, encoded.text, batch.labels, pairing, seeds=batch.seeds)
+        main = loss = tasks.main / len(batch.rows)
         aux1 = aux2 = None
-        loss = main
-        if pairing is not None and audio is not None and text is not None:
-            if self.pair is not None:
-                aux1 = self._recombined_loss(self.pair, batch.labels, audio, text, pairing)
-                loss = loss + self.config.aux_weights[0] * aux1
-            if "2" in self.config.aux:
-                aux2 = self._partner_loss(batch.labels, audio, text, pairing)
-                loss = loss + self.config.aux_weights[1] * aux2
-        return Output(logits=logits, loss=loss, main=main, aux1=aux1, aux2=aux2)
+        if tasks.aux1 is not None:
+            aux1 = tasks.aux1 / len(batch.rows)
+            loss = loss + self.config.aux_weights[0] * aux1
+        if tasks.aux2 is not None:
+            aux2 = tasks.aux2 / max(tasks.pairs, 1)
+            loss = loss + self.config.aux_weights[1] * aux2
+        return Output(logits=tasks.logits, loss=loss, main=main, aux1=aux1, aux2=aux2)
 
     def encode(self, batch: Batch) -> Encoded:
         """Run each encoder once.
@@ -130,16 +148,79 @@ class FinetuneModel(nn.Module):
         Raises:
             FinetuneError: a batch without what an encoder reads.
         """
-        audio = text = None
-        if self.speech is not None:
-            if batch.waves is None:
-                raise FinetuneError(f"modality {self.config.modality} reads audio, and this batch holds none")
-            audio = self.speech(batch.waves, batch.samples)
-        if self.text is not None:
-            if batch.tokens is None:
-                raise FinetuneError(f"modality {self.config.modality} reads text, and this batch holds none")
-            text = self.text(batch.tokens, batch.wordpieces)
-        return Encoded(audio=audio, text=text)
+        return Encoded(audio=self.encode_audio(batch), text=self.encode_text(batch))
+
+    def encode_audio(self, batch: Batch) -> Sequences | None:
+        """Frames of every utterance; None where only text is used."""
+        if self.speech is None:
+            return None
+        if batch.waves is None:
+            raise FinetuneError(f"modality {self.config.modality} reads audio, and this batch holds none")
+        with utterance_dropout(batch.seeds, SPEECH, batch.waves.device):
+            frames: Sequences = self.speech(batch.waves, batch.samples)
+        return frames
+
+    def encode_text(self, batch: Batch) -> Sequences | None:
+        """Wordpieces of every utterance; None where only speech is used."""
+        if self.text is None:
+            return None
+        if batch.tokens is None:
+            raise FinetuneError(f"modality {self.config.modality} reads text, and this batch holds none")
+        with utterance_dropout(batch.seeds, TEXT, batch.tokens.device):
+            wordpieces: Sequences = self.text(batch.tokens, batch.wordpieces)
+        return wordpieces
+
+    def task_sums(
+        self,
+        audio: Sequences | None,
+        text: Sequences | None,
+        labels: Int64[Tensor, " step"],
+        pairing: Pairing | None,
+        first: int = 0,
+        seeds: Sequence[int] = (),
+    ) -> TaskSums:
+        """Losses of the items whose audio is in one forward pass, summed; a pair's text may be of any pass of the step.
+
+        The passes of a step together have every item of the three tasks once, so that sums over them, and their gradients,
+        are those of the step in one pass.
+
+        Args:
+            audio: frames of the utterances of the pass.
+            text: wordpieces of all utterances of the step; of the pass where only text is used.
+            labels: class numbers of all utterances of the step, on the model's device.
+            pairing: of the step; None leaves the auxiliary tasks out.
+            first: place in the step of the pass' first utterance.
+            seeds: of the step's utterances, for dropout of the embeddings; empty for PyTorch's generator.
+
+        Raises:
+            FinetuneError: task 1 in a step of one utterance.
+        """
+        held = audio if audio is not None else text
+        assert held is not None
+        count, whole = len(held.states), len(labels)
+        own = slice(first, first + count)
+        of_pass = text if text is None or count == whole else text.part(own)
+        logits = self.emotion(self._embed(audio, of_pass, self._keys(seeds[own], EMBEDDING, held)))
+        main = F.cross_entropy(logits, labels[own], reduction="sum")
+        if pairing is None or audio is None or text is None:
+            return TaskSums(logits=logits, main=main, aux1=None, aux2=None, pairs=0)
+        aux1 = aux2 = None
+        if self.pair is not None:
+            if whole < 2:
+                raise FinetuneError(
+                    "a step of one utterance with aux 1: auxiliary task 1 pairs audio and text of different utterances, so "
+                    "that it needs at least 2; use a larger --batch, or leave task 1 out"
+                )
+            partner = pairing.permutation[own].to(labels.device)
+            embedding = self._embed(audio, text.pick(partner), self._keys(seeds[own], EMBEDDING + 1, held))
+            targets = pair_classes(labels, pairing.permutation.to(labels.device), self.classes)[own]
+            aux1 = F.cross_entropy(self.pair(embedding), targets, reduction="sum")
+        numbers = pairing.of_audio(first, count) if "2" in self.config.aux else pairing.audio[:0]
+        if "2" in self.config.aux:
+            aux2 = audio.states.new_zeros(())
+            if len(numbers):
+                aux2 = self._partner_loss(audio, text, labels, pairing, numbers, first, seeds)
+        return TaskSums(logits=logits, main=main, aux1=aux1, aux2=aux2, pairs=len(numbers))
 
     def parameter_groups(self, config: FinetuneConfig) -> list[dict[str, Any]]:
         """Groups for AdamW: encoders and the rest, each with matrices that decay and biases and gains that do not."""
@@ -152,32 +233,44 @@ class FinetuneModel(nn.Module):
                 groups.append({"name": f"{part}.{kind}", "params": chosen, "lr": rate, "weight_decay": decay})
         return [group for group in groups if group["params"]]
 
-    def _embed(self, audio: Sequences | None, text: Sequences | None) -> Float[Tensor, "utterances dim"]:
-        """The embedding that is classified, after dropout."""
+    def _embed(
+        self, audio: Sequences | None, text: Sequences | None, keys: Int32[Tensor, " utterances"] | None = None
+    ) -> Float[Tensor, "utterances dim"]:
+        """The embedding that is classified, after dropout; without keys it draws from PyTorch's generator."""
         if self.fusion is not None and audio is not None and text is not None:
             embedding = self.fusion(audio, text)
         else:
             embedding = torch.cat([sequences.means() for sequences in (audio, text) if sequences is not None], 1)
-        return F.dropout(embedding, self.config.dropout, self.training)
+        if keys is None:
+            return F.dropout(embedding, self.config.dropout, self.training)
+        return hashed_dropout(embedding, self.config.dropout, keys)
 
-    def _recombined_loss(
-        self, classifier: Classifier, labels: Tensor, audio: Sequences, text: Sequences, pairing: Pairing
+    def _keys(self, seeds: Sequence[int], place: int, held: Sequences) -> Int32[Tensor, " utterances"] | None:
+        return draw_keys(seeds, place, held.states.device) if seeds and self.training else None
+
+    def _partner_loss(
+        self,
+        audio: Sequences,
+        text: Sequences,
+        labels: Tensor,
+        pairing: Pairing,
+        numbers: Tensor,
+        first: int,
+        seeds: Sequence[int],
     ) -> Float[Tensor, ""]:
-        """Task 1: audio i with text `permutation[i]`, one of C * C classes."""
-        if len(labels) < 2:
-            raise FinetuneError(
-                "a forward pass of one utterance with aux 1: auxiliary task 1 pairs audio and text of different utterances, so "
-                "that it needs at least 2; raise --batch-seconds, or leave task 1 out"
-            )
-        logits = classifier(self._embed(audio, text.pick(pairing.permutation)))
-        return F.cross_entropy(logits, pair_classes(labels, pairing.permutation, self.classes))
-
-    def _partner_loss(self, labels: Tensor, audio: Sequences, text: Sequences, pairing: Pairing) -> Float[Tensor, ""]:
         """Task 2: audio or text of another utterance with the same emotion, which must still be recognised."""
-        if not len(pairing.audio):
-            return audio.states.new_zeros(())
-        logits = self.emotion(self._embed(audio.pick(pairing.audio), text.pick(pairing.text)))
-        return F.cross_entropy(logits, labels[pairing.audio])
+        heard, read = pairing.audio[numbers], pairing.text[numbers]
+        # A pair may be drawn twice, once for each of its utterances: its number keeps the two apart.
+        own = (
+            [(seeds[place] + number) % 2**63 for place, number in zip(heard.tolist(), numbers.tolist(), strict=True)]
+            if seeds
+            else []
+        )
+        device = labels.device
+        embedding = self._embed(
+            audio.pick((heard - first).to(device)), text.pick(read.to(device)), self._keys(own, EMBEDDING + 2, audio)
+        )
+        return F.cross_entropy(self.emotion(embedding), labels[heard.to(device)], reduction="sum")
 
 
 def _is_matrix(parameter: Tensor) -> bool:

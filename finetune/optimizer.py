@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from accelerate import Accelerator
 from torch import Tensor
 
 from mer.finetune.config import FinetuneConfig
@@ -19,7 +18,7 @@ class Optimizer:
         """Look at the parameters; nothing has moved yet.
 
         Args:
-            model: not wrapped, as after a checkpoint was loaded into it.
+            model: on its device, as after a checkpoint was loaded into it.
             config: rates, decay, warm-up and clipping.
             steps: of the whole run.
         """
@@ -30,12 +29,6 @@ class Optimizer:
         names = {id(parameter): name for name, parameter in model.named_parameters()}
         self._parameters = [parameter for group in groups for parameter in group["params"]]
         self._names = [names[id(parameter)] for parameter in self._parameters]
-
-    def prepare(self, model: FinetuneModel, accelerator: Accelerator) -> torch.nn.Module:
-        """Let accelerate put the model on its device, wrap it for several processes, and take the optimizer along."""
-        wrapped, self.inner = accelerator.prepare(model, self.inner)
-        found: torch.nn.Module = wrapped
-        return found
 
     def zero(self) -> None:
         """Forget the gradients of the last step."""

@@ -1,6 +1,7 @@
 """The process group of a training, its precision, and what is said when a part of it is gone."""
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
@@ -8,7 +9,7 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from accelerate.utils import InitProcessGroupKwargs
-from torch import Tensor
+from torch import Tensor, nn
 
 from mer.extract.pretrained import resolve_device
 from mer.finetune.config import FinetuneConfig
@@ -16,6 +17,9 @@ from mer.finetune.errors import FinetuneError
 
 TIMEOUT_SECONDS = 600
 """How long processes wait for one that is alive and silent, such as one that writes a checkpoint to a slow disk."""
+
+BUCKET = 8_000_000
+"""Gradients that are sent together."""
 
 LOST = ("gloo", "nccl", "connection closed by peer", "connection reset by peer", "broken pipe", "process group")
 """Words, in lower case, of the errors that a collective operation ends with when another process is gone."""
@@ -52,6 +56,55 @@ def sum_over_processes(accelerator: Accelerator, values: Tensor) -> Tensor:
     found: Any = accelerator.reduce(values, reduction="sum")
     total: Tensor = found
     return total
+
+
+def take_weights_of_the_first(accelerator: Accelerator, model: nn.Module) -> None:
+    """Give every process the first one's weights, whatever each has read."""
+    if accelerator.num_processes > 1:
+        for value in itertools.chain(model.parameters(), model.buffers()):
+            torch.distributed.broadcast(value.data, 0)
+
+
+class GradientSum:
+    """Sums gradients over all processes, while more of them are still being computed."""
+
+    def __init__(self, accelerator: Accelerator) -> None:
+        """Nothing is under way."""
+        self._alone = accelerator.num_processes == 1
+        self._under_way: list[tuple[Any, Tensor, list[nn.Parameter]]] = []
+
+    def start(self, parameters: Iterable[nn.Parameter]) -> None:
+        """Begin with parameters whose gradients are complete here; every process gives the same ones in the same order.
+
+        A parameter without a gradient here has a part of 0: another process may have had the items that it takes part in.
+        """
+        if self._alone:
+            return
+        for bucket in _buckets(parameter for parameter in parameters if parameter.requires_grad):
+            parts = [(each.grad if each.grad is not None else torch.zeros_like(each)).flatten() for each in bucket]
+            flat = torch.cat(parts)
+            self._under_way.append((torch.distributed.all_reduce(flat, async_op=True), flat, bucket))
+
+    def finish(self) -> None:
+        """Wait for all sums, and leave them as the parameters' gradients."""
+        for work, flat, bucket in self._under_way:
+            work.wait()
+            sums = flat.split([each.numel() for each in bucket])
+            for parameter, found in zip(bucket, sums, strict=True):
+                parameter.grad = found.view_as(parameter)
+        self._under_way = []
+
+
+def _buckets(parameters: Iterable[nn.Parameter]) -> Iterator[list[nn.Parameter]]:
+    """Parameters of one type, `BUCKET` values or the last ones together."""
+    bucket: list[nn.Parameter] = []
+    for parameter in parameters:
+        if bucket and (sum(each.numel() for each in bucket) >= BUCKET or bucket[0].dtype != parameter.dtype):
+            yield bucket
+            bucket = []
+        bucket.append(parameter)
+    if bucket:
+        yield bucket
 
 
 @contextmanager

@@ -9,11 +9,11 @@ import torch
 from mer.protocol import integer_seed
 
 
-def seed_forward_pass(seed: int, fold: str, epoch: int, step: int, number: int) -> None:
-    """Set the generators that dropout (torch) and SpecAugment (numpy) of `transformers` draw from.
+def seed_forward_pass(seed: int, fold: str, epoch: int, step: int, number: int, what: str) -> None:
+    """Set the global generators, for what an encoder may draw beside its dropout and SpecAugment.
 
-    They know the global generators only. Set anew for each forward pass, they leave no state to save: a resumed run
-    draws what an uninterrupted one draws, and a pass draws the same on whichever process it runs.
+    Those two are drawn by utterance. Set anew for each forward pass, the generators leave no state to save: a resumed run
+    draws what an uninterrupted one draws, and a pass draws the same on whichever process it runs, and when it runs again.
 
     Args:
         seed: of the run.
@@ -21,8 +21,9 @@ def seed_forward_pass(seed: int, fold: str, epoch: int, step: int, number: int) 
         epoch: from 1.
         step: from 0 in the epoch.
         number: of the forward pass in the step, over all processes.
+        what: runs in the pass: `audio`, `text` or `both`.
     """
-    key = integer_seed(seed, "forward pass", fold, epoch, step, number)
+    key = integer_seed(seed, "forward pass", fold, epoch, step, number, what)
     torch.manual_seed(key)
     np.random.seed(key % 2**32)  # noqa: NPY002 - transformers draws SpecAugment's masks from it
 

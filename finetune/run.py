@@ -13,7 +13,7 @@ from accelerate import Accelerator
 
 from mer.corpus import Corpus
 from mer.finetune.agreement import on_main
-from mer.finetune.config import FinetuneConfig
+from mer.finetune.config import TRAINING, FinetuneConfig
 from mer.finetune.errors import DivergedError, FinetuneError
 from mer.finetune.events import EpochDone, Event
 from mer.finetune.material import Material, take_material
@@ -128,6 +128,7 @@ def row_slug(config: FinetuneConfig) -> str:
 def _identity(config: FinetuneConfig, encoders: Encoders, material: Material) -> dict[str, Any]:
     return {
         "format": RESULT_FORMAT,
+        "training": TRAINING,
         "config": {name: value for name, value in config.identity().items() if name not in NAMED_BY_WEIGHTS},
         "encoders": encoders.identity,
         "data": material.fingerprint(texts="text" in config.modalities or config.text_disjoint),

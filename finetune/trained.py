@@ -25,12 +25,16 @@ class Epoch:
     """Mean cross-entropy over the pairs of one emotion; None without task 2, or without a pair."""
     lonely_share: float | None
     """Share of the utterances without a partner for task 2; None without task 2."""
-    validation_loss: float
-    """Mean cross-entropy over the validation utterances; what chooses the epoch."""
-    validation_ua: float
-    """Unweighted accuracy of the validation utterances."""
-    validation_wa: float
-    """Weighted accuracy of the validation utterances."""
+    unchanged_share: float | None
+    """Share of task 1's pairs whose audio and text are of one utterance; None without task 1."""
+    same_class_share: float | None
+    """Share of task 1's pairs whose audio and text are of one class, the unchanged included; None without task 1."""
+    validation_loss: float | None
+    """Mean cross-entropy over the validation utterances; what chooses the epoch. None without a validation part."""
+    validation_ua: float | None
+    """Unweighted accuracy of the validation utterances; None without any."""
+    validation_wa: float | None
+    """Weighted accuracy of the validation utterances; None without any."""
     seconds: float
     """Wall time of training and validation."""
 
@@ -75,21 +79,28 @@ class Selection:
         """
         self._rule = rule
         self.best_epoch = 0
-        self.lowest = math.inf
+        self.lowest: float | None = None
+        """Its validation loss; None before there is one, and without a validation part."""
         self.weights: dict[str, Tensor] = {}
 
-    def note(self, epoch: int, loss: float, model: nn.Module) -> None:
-        """Look at the model after an epoch; its weights are copied to the CPU if they may be tested."""
+    def note(self, epoch: int, loss: float | None, model: nn.Module) -> None:
+        """Look at the model after an epoch; its weights are copied to the CPU if they may be tested.
+
+        Args:
+            epoch: from 1.
+            loss: of the validation part; None without one, which only `last` allows.
+            model: as it is after the epoch.
+        """
         if self._rule == "last":
             self.best_epoch, self.lowest = epoch, loss
-        elif loss < self.lowest:
+        elif loss is not None and loss < (math.inf if self.lowest is None else self.lowest):
             self.best_epoch, self.lowest = epoch, loss
             self.weights = {name: value.detach().to("cpu", copy=True) for name, value in model.state_dict().items()}
 
     def restore(self, best_epoch: int, lowest: float | None, weights: Mapping[str, Tensor]) -> None:
         """Go on from what a checkpoint holds."""
         self.best_epoch, self.weights = best_epoch, dict(weights)
-        self.lowest = math.inf if lowest is None else lowest
+        self.lowest = lowest
 
     def apply(self, model: nn.Module) -> None:
         """Put the weights that will be tested into the model; with `last` they are there."""

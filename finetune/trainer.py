@@ -21,7 +21,7 @@ from mer.corpus import Utterance
 from mer.extract.precision import exact_float32
 from mer.finetune.checkpoint import Checkpoint, CheckpointFolder, Progress
 from mer.finetune.collate import BatchReader
-from mer.finetune.config import FinetuneConfig
+from mer.finetune.config import TRAINING, FinetuneConfig
 from mer.finetune.errors import DivergedError, FinetuneError
 from mer.finetune.evaluation import evaluate
 from mer.finetune.events import CheckpointSkipped, CheckpointWritten, EpochDone, Listener, RunStarted, StepDone, ignore
@@ -29,7 +29,7 @@ from mer.finetune.losses import Losses
 from mer.finetune.model import FinetuneModel
 from mer.finetune.optimizer import Optimizer
 from mer.finetune.pace import Pace
-from mer.finetune.processes import Position, explained, sum_over_processes
+from mer.finetune.processes import Position, explained, sum_over_processes, take_weights_of_the_first
 from mer.finetune.randomness import global_generators_kept
 from mer.finetune.sampler import StepPlan, plan_epoch
 from mer.finetune.step import Stepper
@@ -53,9 +53,9 @@ def train_run(
     """Train one run, going on from the newest whole checkpoint in `folder` if there is one.
 
     AdamW, a linear rise and fall of the step size, gradients averaged over the utterances of a step however it is cut
-    and dealt. The validation part is looked at after each epoch; the test part once, after the last, with the weights of
-    the selected epoch, which the model holds in the end. Checkpoints stay: `CheckpointFolder(...).discard()` when the
-    result is on disk.
+    and dealt. The validation part, where there is one, is looked at after each epoch; the test part once, after the last,
+    with the weights of the selected epoch, which the model holds in the end. Checkpoints stay:
+    `CheckpointFolder(...).discard()` when the result is on disk.
 
     Args:
         model: as initialised from the seed, on any device.
@@ -82,12 +82,7 @@ def train_run(
         run = run_identity(model, encoders, utterances, targets, fold, config, seed)
         checkpoints = CheckpointFolder(folder, run, config.keep)
         training = _Training(model, reader, targets.tolist(), rows, fold.test_session, config, seed, accelerator, position, tell)
-        try:
-            return training.run(checkpoints)
-        finally:
-            # Accelerate keeps what it prepared, and its autocast inside the model, until it is told.
-            accelerator.unwrap_model(model, keep_fp32_wrapper=False)
-            accelerator.free_memory()
+        return training.run(checkpoints)
 
 
 def run_identity(
@@ -106,6 +101,7 @@ def run_identity(
     ]
     elsewhere = ("seeds", "folds", "speech_model", "text_model", "speech_revision", "text_revision")
     return {
+        "training": TRAINING,
         "config": {name: value for name, value in config.identity().items() if name not in elsewhere},
         "fold": fold.test_session,
         "seed": seed,
@@ -134,7 +130,7 @@ class _Training:
         self._model, self._reader, self._labels, self._rows = model, reader, labels, rows
         self._fold, self._config, self._seed = fold, config, seed
         self._accelerator, self._position, self._tell = accelerator, position, tell
-        self._selection = Selection(config.epoch_selection)
+        self._selection = Selection(config.chosen_by)
         self._progress = Progress()
         self._audio = {name: sum(reader.seconds[row] for row in part) for name, part in rows.items()}
 
@@ -176,15 +172,16 @@ class _Training:
             self._model.load_state_dict(dict(found.model))
             self._selection.restore(found.progress.best_epoch, found.progress.lowest, found.selected)
         self._check_same_position()
+        self._model.to(self._accelerator.device)
+        take_weights_of_the_first(self._accelerator, self._model)
         self._optimizer = Optimizer(self._model, self._config, self._steps * self._config.epochs)
-        wrapped = self._optimizer.prepare(self._model, self._accelerator)
         if found is not None:
             self._optimizer.load_state(found.optimizer)
         self._stepper = Stepper(
-            wrapped,
+            self._model,
             self._optimizer,
+            self._reader,
             self._labels,
-            self._reader.seconds,
             self._fold,
             self._config,
             self._seed,
@@ -207,7 +204,7 @@ class _Training:
     def _plan(self, epoch: int) -> list[StepPlan]:
         seconds = self._reader.lengths
         processes = self._accelerator.num_processes
-        return plan_epoch(seconds, self._labels, self._rows["train"], self._config, self._seed, epoch, processes)
+        return plan_epoch(seconds, self._rows["train"], self._config, self._seed, epoch, processes)
 
     def _train(self, epoch: int) -> None:
         """The steps of an epoch that are not done yet."""
@@ -234,15 +231,10 @@ class _Training:
                     self._write_if_due()
 
     def _validate(self, epoch: int) -> None:
-        """Judge the epoch that is over, and keep its weights if they are the best."""
+        """Judge the epoch that is over, and keep its weights if they are to be tested."""
         self._pace.start()
-        logits = self._evaluate("validation")
-        truth = torch.tensor([self._labels[row] for row in self._rows["validation"]])
-        loss = float(F.cross_entropy(logits, truth))
-        if not math.isfinite(loss):
-            raise DivergedError(f"{self._position}: the validation loss is {loss}; lower --encoder-rate or --fusion-rate")
+        loss, ua, wa = self._validation_scores() if self._rows["validation"] else (None, None, None)
         lap = self._pace.evaluated(self._audio["validation"])
-        matrix = confusion(truth.numpy(), logits.argmax(1).numpy(), self._model.classes)
         losses = self._progress.sums.means(self._config)
         over = Epoch(
             epoch=epoch,
@@ -251,9 +243,11 @@ class _Training:
             aux1_loss=losses.aux1,
             aux2_loss=losses.aux2,
             lonely_share=losses.lonely_share,
+            unchanged_share=losses.unchanged_share,
+            same_class_share=losses.same_class_share,
             validation_loss=loss,
-            validation_ua=unweighted_accuracy(matrix),
-            validation_wa=weighted_accuracy(matrix),
+            validation_ua=ua,
+            validation_wa=wa,
             seconds=self._progress.epoch_seconds + lap,
         )
         self._selection.note(epoch, loss, self._model)
@@ -262,6 +256,16 @@ class _Training:
         self._progress = Progress(epoch=epoch + 1, epochs=epochs, best_epoch=best, lowest=lowest)
         self._tell(EpochDone(fold=self._fold, seed=self._seed, epochs=self._config.epochs, epoch=over))
         self._write_if_due()
+
+    def _validation_scores(self) -> tuple[float, float, float]:
+        """Loss, UA and WA of the validation part."""
+        logits = self._evaluate("validation")
+        truth = torch.tensor([self._labels[row] for row in self._rows["validation"]])
+        loss = float(F.cross_entropy(logits, truth))
+        if not math.isfinite(loss):
+            raise DivergedError(f"{self._position}: the validation loss is {loss}; lower --encoder-rate or --fusion-rate")
+        matrix = confusion(truth.numpy(), logits.argmax(1).numpy(), self._model.classes)
+        return loss, unweighted_accuracy(matrix), weighted_accuracy(matrix)
 
     def _evaluate(self, part: str) -> Float64[Tensor, "utterances classes"]:
         return evaluate(self._model, self._reader, self._rows[part], self._config, self._accelerator, self._position)
@@ -313,6 +317,8 @@ class _Training:
             aux1_loss=losses.aux1,
             aux2_loss=losses.aux2,
             lonely_share=losses.lonely_share,
+            unchanged_share=losses.unchanged_share,
+            same_class_share=losses.same_class_share,
             gradient_norm=norm,
             rate_factor=factor,
             audio_seconds_per_second=self._pace.audio_per_second,

@@ -15,7 +15,7 @@ from mer.heads.result_document import RESULT_FORMAT, result_document
 from mer.heads.run_directory import FinishedRun, RunDirectory, run_folder, versions
 from mer.heads.run_queue import RunQueue
 from mer.heads.selection import Selection, select
-from mer.protocol import ClassMap, Fold, Validation, make_fold, session_names
+from mer.protocol import ClassMap, Fold, HeldOut, make_fold, session_names
 
 RunKey = tuple[str, int]
 """Test session and seed."""
@@ -189,7 +189,7 @@ def plan_runs(selection: Selection, classes: ClassMap, config: ProtocolSettings)
                 classes=classes.classes,
                 test_session=name,
                 seed=seed,
-                validation=cast(Validation, config.validation),
+                validation=cast(HeldOut, config.validation),
                 share=config.validation_share,
                 texts=selection.texts,
                 text_disjoint=config.text_disjoint,

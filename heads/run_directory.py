@@ -52,8 +52,8 @@ class EpochRecord(Protocol):
     __dataclass_fields__: ClassVar[dict[str, Any]]
 
     @property
-    def validation_ua(self) -> float:
-        """Unweighted accuracy of the validation utterances."""
+    def validation_ua(self) -> float | None:
+        """Unweighted accuracy of the validation utterances; None where none are held out."""
         ...
 
 

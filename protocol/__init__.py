@@ -22,6 +22,7 @@ from mer.protocol.comparison import compare_rows as compare_rows
 from mer.protocol.comparison import holm as holm
 from mer.protocol.errors import ProtocolError as ProtocolError
 from mer.protocol.folds import Fold as Fold
+from mer.protocol.folds import HeldOut as HeldOut
 from mer.protocol.folds import Validation as Validation
 from mer.protocol.folds import make_fold as make_fold
 from mer.protocol.folds import session_names as session_names

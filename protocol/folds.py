@@ -15,6 +15,9 @@ Validation = Literal["random", "session"]
 """How the validation part is chosen: a random share of the training utterances, or one whole training
 session."""
 
+HeldOut = Literal[Validation, "none"]
+"""The same, or nothing: every training utterance is trained on, and no epoch can be chosen."""
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Fold:
@@ -25,7 +28,7 @@ class Fold:
     train: NDArray[np.int64]
     """Rows that the weights and the normalisation statistics are made from."""
     validation: NDArray[np.int64]
-    """Rows that choose the epoch."""
+    """Rows that choose the epoch; empty where nothing is held out."""
     test: NDArray[np.int64]
     """Every row of `test_session`."""
     removed: int = 0
@@ -45,7 +48,7 @@ def make_fold(
     classes: Sequence[str],
     test_session: str,
     seed: int,
-    validation: Validation = "random",
+    validation: HeldOut = "random",
     share: float = 0.1,
     texts: Sequence[str] | None = None,
     text_disjoint: bool = False,
@@ -55,7 +58,8 @@ def make_fold(
     `random` draws `share` of the training utterances without regard to class or speaker, anew for each (seed,
     session): Zhao 2022, section 3.1, "randomly selected 10% of the utterances in the training set"; nothing
     there says stratified, so it is not. Its speakers are also in the training part. `session` holds out one
-    whole training session, the next one for the next seed, so that no validation speaker is trained on.
+    whole training session, the next one for the next seed, so that no validation speaker is trained on. `none`, or a
+    share of 0, holds nothing out.
 
     `text_disjoint` takes out of both parts what `shared_texts` finds in the test session. It does so after the
     validation part is chosen: each part is the ordinary one less the shared sentences, so that a row with and a
@@ -68,8 +72,8 @@ def make_fold(
         classes: class names, for messages.
         test_session: the session to leave out.
         seed: decides the validation part together with `test_session`.
-        validation: `random` or `session`.
-        share: part of the training utterances that `random` takes; rounded, at least one utterance.
+        validation: `random`, `session` or `none`.
+        share: part of the training utterances that `random` takes; rounded, at least one utterance unless it is 0.
         texts: transcript of each row; only `text_disjoint` reads them.
         text_disjoint: keep sentences of the test session out of training and validation.
 
@@ -91,15 +95,17 @@ def make_fold(
         shared = shared_texts(_one_per_row(texts, len(rows)), rest, test)
         train, chooses, removed = np.setdiff1d(train, shared), np.setdiff1d(chooses, shared), len(shared)
     fold = Fold(test_session=test_session, train=train, validation=chooses, test=test, removed=removed)
-    _check_filled(fold, targets, classes, seed)
+    _check_filled(fold, targets, classes, seed, wanted=bool(held_out.any()))
     return fold
 
 
-def _held_out(sessions: Sequence[str], test_session: str, seed: int, validation: Validation, share: float) -> NDArray[np.bool_]:
+def _held_out(sessions: Sequence[str], test_session: str, seed: int, validation: HeldOut, share: float) -> NDArray[np.bool_]:
     """Which of the rows that are not tested on choose the epoch."""
     if validation == "session":
         others = session_names(sessions)
         return np.array([name == others[seed % len(others)] for name in sessions], dtype=np.bool_)
+    if validation == "none" or share == 0:
+        return np.zeros(len(sessions), dtype=np.bool_)
     count = min(max(1, round(share * len(sessions))), len(sessions) - 1)
     chosen = numpy_generator(seed, "validation", test_session).permutation(len(sessions))[:count]
     held_out = np.zeros(len(sessions), dtype=np.bool_)
@@ -114,7 +120,7 @@ def _one_per_row(texts: Sequence[str] | None, rows: int) -> Sequence[str]:
     return texts
 
 
-def _check_filled(fold: Fold, targets: NDArray[np.int64], classes: Sequence[str], seed: int) -> None:
+def _check_filled(fold: Fold, targets: NDArray[np.int64], classes: Sequence[str], seed: int, *, wanted: bool) -> None:
     present = set(targets[fold.train].tolist())
     missing = [name for number, name in enumerate(classes) if number not in present]
     why = f" after {fold.removed} whose text is in the test session were removed" if fold.removed else ""
@@ -123,18 +129,18 @@ def _check_filled(fold: Fold, targets: NDArray[np.int64], classes: Sequence[str]
             f"fold {fold.test_session} (seed {seed}): no training utterance of class {', '.join(missing)} "
             f"among {len(fold.train)}{why}; add data or choose other classes"
         )
-    if fold.removed and not len(fold.validation):
+    if fold.removed and wanted and not len(fold.validation):
         raise ProtocolError(
             f"fold {fold.test_session} (seed {seed}): no validation utterance is left{why}; "
             "use a larger validation share or leave text-disjoint off"
         )
 
 
-def _check(names: tuple[str, ...], test_session: str, validation: Validation, share: float) -> None:
+def _check(names: tuple[str, ...], test_session: str, validation: HeldOut, share: float) -> None:
     needed = 3 if validation == "session" else 2
-    if validation not in get_args(Validation):
-        raise ProtocolError(f"unknown validation {validation!r}, expected one of {', '.join(get_args(Validation))}")
-    if not 0 < share < 1:
+    if validation not in get_args(HeldOut):
+        raise ProtocolError(f"unknown validation {validation!r}, expected one of {', '.join(get_args(HeldOut))}")
+    if not 0 <= share < 1:
         raise ProtocolError(f"the validation share must lie between 0 and 1, got {share}")
     if len(names) < needed:
         raise ProtocolError(

@@ -43,7 +43,9 @@ def figure_set(group: RunGroup, facts: Facts) -> list[NamedFigure]:
         found += [_ua_by_row(group), _confusion(group)]
         found += [figure for division in PARTS if (figure := _by_part(group, facts, division)) is not None]
     found += _layer_weights(group)
-    epochs = {run.name: run.metrics.epochs for run in group.runs if run.metrics.epochs}
+    # A run that holds nothing out for validation has no curve.
+    curves = {run.name: [line for line in run.metrics.epochs if line.get("validation_ua") is not None] for run in group.runs}
+    epochs = {name: lines for name, lines in curves.items() if lines}
     if epochs:
         caption = (
             "Learning curves: validation UA of every run by epoch, one panel a head, one colour a test session; "

@@ -25,6 +25,21 @@ class MetricsLog:
     notes: tuple[str, ...]
     """What was left out, and of which file."""
 
+    @property
+    def pairs(self) -> str:
+        """What the auxiliary tasks of fine-tuning paired, mean over epochs; empty where nothing was paired."""
+        told = {
+            "same_class_share": "of task 1's pairs were of one class",
+            "unchanged_share": "unchanged",
+            "lonely_share": "of the utterances had no partner for task 2",
+        }
+        found = []
+        for name, what in told.items():
+            shares = [epoch[name] for epoch in self.epochs if epoch.get(name) is not None]
+            if shares:
+                found.append(f"{100 * sum(shares) / len(shares):.1f} % {what}")
+        return ", ".join(found)
+
 
 def read_metrics(directory: Path) -> MetricsLog:
     """Read the epochs of all runs; a line that cannot be read is said and left out, never a reason to stop.

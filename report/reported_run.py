@@ -68,7 +68,8 @@ class ReportedRun:
             ended, epochs = counted(self.finished, "run"), counted(len(self.metrics.epochs), "epoch")
             found.append(f"not finished: {ended} {'has' if self.finished == 1 else 'have'} ended, {epochs} logged")
         found += self.metrics.notes
-        return tuple([*found, *(f"failed run: fold {fold} seed {seed}: {why}" for (fold, seed), why in self.failures.items())])
+        found += [f"failed run: fold {fold} seed {seed}: {why}" for (fold, seed), why in self.failures.items()]
+        return tuple([*found, self.metrics.pairs] if self.metrics.pairs else found)
 
     @property
     def failures(self) -> Mapping[tuple[str, int], str]:

@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from accelerate.state import AcceleratorState, GradientState
 
 from mer.finetune.batch import Batch
 from mer.finetune.config import FinetuneConfig
@@ -20,6 +21,14 @@ TEXT_DROPOUTS = ("hidden_dropout_prob", "attention_probs_dropout_prob")
 
 NarrowConfig = Callable[..., FinetuneConfig]
 MakeBatch = Callable[..., Batch]
+
+
+@pytest.fixture(autouse=True)
+def fresh_accelerate() -> Iterator[None]:
+    """Accelerate keeps device and precision of the first accelerator of a process."""
+    yield
+    AcceleratorState._reset_state(reset_partial_state=True)
+    GradientState._reset_state()
 
 
 @pytest.fixture(scope="session")

@@ -7,6 +7,7 @@ import sys
 import sysconfig
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +81,7 @@ def test_every_option_reaches_the_config(given: list[str], tmp_path: Path) -> No
     options = {
         "fusion-layers": 2, "dropout": 0.2, "encoder-rate": 0.001, "fusion-rate": 0.002, "weight-decay": 0.03, "warmup": 0.2,
         "batch": 7, "clip": 0.5, "max-seconds": 9.0, "text-tags": "keep", "epoch-selection": "last", "validation": "session",
+        "validation-share": 0.3,
         "precision": "float32", "keep": 2, "workers": 1, "checkpoint-minutes": 3.0, "aux": "2",
     }  # fmt: skip
     arguments = [part for name, value in options.items() for part in (f"--{name}", str(value))]
@@ -110,6 +112,11 @@ def test_every_option_reaches_the_config(given: list[str], tmp_path: Path) -> No
         (["--device", "tpu"], "expected auto, cpu, cuda or cuda:N"),
         (["--speech-model", "nowhere/nothing"], "--speech-model DIR"),
         (["--epoch-selection", "test"], "epoch_selection 'test': expected one of validation, last"),
+        (["--validation", "test"], "validation 'test': expected one of random, session, none"),
+        (["--validation-share", "1"], "validation_share 1.0: expected a share in [0, 1)"),
+        (["--validation", "none", "--epoch-selection", "validation"], "nothing is held out that could choose an epoch"),
+        (["--validation-share", "0", "--epoch-selection", "validation"], "the test session never does"),
+        (["--validation", "session", "--validation-share", "0"], "a whole session is held out, whatever the share"),
     ],
 )
 def test_what_cannot_be_trained_is_refused_with_exit_2(
@@ -185,13 +192,17 @@ def test_faults_of_a_fine_tuned_grid_are_told_with_their_lines(given: list[str],
 def test_the_lines_below_the_bar_fit_a_narrow_terminal() -> None:
     step = StepDone(
         fold="5", seed=4, epoch=20, epochs=20, step=138, steps=138, loss=3.9512, main_loss=0.9149, aux1_loss=2.1651,
-        aux2_loss=0.8712, lonely_share=0.0123, gradient_norm=1.0, rate_factor=0.5, audio_seconds_per_second=1234.5,
+        aux2_loss=0.8712, lonely_share=0.0123, unchanged_share=0.0321, same_class_share=0.2789, gradient_norm=1.0,
+        rate_factor=0.5, audio_seconds_per_second=1234.5,
         memory=78_900_000_000, seconds_left=60.0,
     )  # fmt: skip
-    place, losses = step_lines(step)
+    place, losses, pairs = step_lines(step)
     assert place == "fold 5 seed 4, epoch 20/20, step 138/138; 1234 s audio/s, 78.9 GB"
-    assert losses == "loss 3.951: emotion 0.915, aux1 2.165, aux2 0.871; without partner 1 %"
-    assert max(len(place), len(losses)) <= 78
+    assert losses == "loss 3.951: emotion 0.915, aux1 2.165, aux2 0.871"
+    assert pairs == "pairs: same class 28 %, unchanged 3 %, without partner 1 %"
+    assert max(len(place), len(losses), len(pairs)) <= 78
+    none = replace(step, aux1_loss=None, aux2_loss=None, lonely_share=None, unchanged_share=None, same_class_share=None)
+    assert step_lines(none)[1:] == ("loss 3.951: emotion 0.915",)
 
 
 def test_other_processes_say_only_what_they_alone_know(

@@ -12,6 +12,7 @@ from transformers import AutoFeatureExtractor, AutoModel, AutoTokenizer, FNetCon
 from mer.finetune.config import FinetuneConfig
 from mer.finetune.errors import FinetuneError
 from mer.finetune.trainable import load_encoders
+from mer.finetune.utterance_dropout import utterance_dropout
 
 NarrowConfig = Callable[..., FinetuneConfig]
 
@@ -22,9 +23,26 @@ def fnet(text_encoder_folder: Path, tmp_path: Path) -> Path:
     sizes: dict[str, Any] = {"hidden_size": 32, "num_hidden_layers": 2, "intermediate_size": 48, "max_position_embeddings": 128}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        FNetModel(FNetConfig(vocab_size=len(tokenizer), hidden_dropout_prob=0.0, **sizes)).save_pretrained(tmp_path / "fnet")
+        FNetModel(FNetConfig(vocab_size=len(tokenizer), hidden_dropout_prob=0.1, **sizes)).save_pretrained(tmp_path / "fnet")
     tokenizer.save_pretrained(tmp_path / "fnet")
     return tmp_path / "fnet"
+
+
+def test_one_by_one_too_dropout_belongs_to_the_utterance(fnet: Path, narrow_config: NarrowConfig) -> None:
+    text = load_encoders(replace(narrow_config(), modality="text", text_model=str(fnet))).text
+    assert text is not None
+    text.train()
+    tokens, counts, seeds = torch.tensor([[5, 6, 7], [8, 9, 0]]), [3, 2], (11, 12)
+    with utterance_dropout(seeds, 1, tokens.device):
+        together = text(tokens, counts).states
+    for row, count in enumerate(counts):
+        with utterance_dropout(seeds[row : row + 1], 1, tokens.device):
+            alone = text(tokens[row : row + 1, :count], [count]).states
+        assert torch.equal(together[row, :count], alone[0])
+    with utterance_dropout((13, 12), 1, tokens.device):
+        other = text(tokens, counts).states
+    assert not torch.equal(other[0], together[0])
+    assert torch.equal(other[1], together[1])
 
 
 def test_texts_of_an_encoder_that_mixes_a_batch_are_trained_one_by_one(fnet: Path, narrow_config: NarrowConfig) -> None:
@@ -36,7 +54,7 @@ def test_texts_of_an_encoder_that_mixes_a_batch_are_trained_one_by_one(fnet: Pat
     texts = [torch.tensor(ids) for ids in encoders.tokenize(["happy", "we lost it all, and i will not say it again"])]
     counts = [len(ids) for ids in texts]
     padded = torch.nn.utils.rnn.pad_sequence(texts, batch_first=True)
-    encoders.text.train()
+    encoders.text.eval()
     together = encoders.text(padded, counts)
     assert together.real is not None
     for row, (ids, count) in enumerate(zip(texts, counts, strict=True)):
@@ -74,9 +92,11 @@ def test_loading_draws_nothing_for_the_trial(
     spec_augment: bool, narrow_config: NarrowConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     drawn: list[object] = []
-    monkeypatch.setattr("mer.finetune.backbones.np.random.seed", drawn.append)
+    monkeypatch.setattr("numpy.random.seed", drawn.append)
+    before = torch.get_rng_state()
     load_encoders(replace(narrow_config(), spec_augment=spec_augment))
     assert drawn == []
+    assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_an_adapter_is_left_out_of_training(narrow_config: NarrowConfig, tmp_path: Path) -> None:

@@ -57,15 +57,18 @@ def gradients(folder: Path) -> dict[str, torch.Tensor]:
 
 
 @pytest.mark.slow
-def test_two_processes_give_the_gradients_and_logits_of_one_that_accumulates_twice_as_often(
-    narrow_config: NarrowConfig, tmp_path: Path
+@pytest.mark.parametrize("aux", ["none", "1+2"])
+@pytest.mark.parametrize("seconds", ["2.0", "1.0", "60.0"])
+def test_two_processes_give_the_gradients_losses_and_logits_of_one(
+    seconds: str, aux: str, narrow_config: NarrowConfig, tmp_path: Path
 ) -> None:
+    """With one pass a process and with several, dropout included: one process here takes the step in one pass."""
     config = narrow_config()
-    settings = ("epochs=1", "batch=14", "clip=0", "batch_seconds=2.0")  # four passes
-    logits = []
+    settings = ("epochs=1", "batch=14", "clip=0", f'aux="{aux}"')
+    logits, losses = [], []
     for processes in (1, 2):
         folder = tmp_path / str(processes)
-        command = arguments(config, folder, *settings)
+        command = arguments(config, folder, *settings, f"batch_seconds={seconds if processes == 2 else 60.0}")
         if processes == 1:
             done = subprocess.run([sys.executable, *command], env=ENVIRONMENT, capture_output=True, text=True, check=True)
             logits.append(json.loads(done.stdout))
@@ -74,12 +77,15 @@ def test_two_processes_give_the_gradients_and_logits_of_one_that_accumulates_twi
             out = [process.communicate(timeout=LIMIT) for process in both]
             assert [process.returncode for process in both] == [0, 0], out
             logits.append(json.loads(out[0][0]))
+        (epoch,) = json.loads((checkpoint(folder) / "state.json").read_text())["progress"]["epochs"]
+        losses.append({name: value for name, value in epoch.items() if name != "seconds" and value is not None})
     one, two = gradients(tmp_path / "1"), gradients(tmp_path / "2")
     assert one.keys() == two.keys()
     largest = max(float(value.abs().max()) for value in one.values())
     for name, value in one.items():
         torch.testing.assert_close(two[name], value, rtol=1e-5, atol=1e-6 * largest, msg=name)
     torch.testing.assert_close(torch.tensor(logits[1]), torch.tensor(logits[0]), rtol=0, atol=1e-4)
+    assert losses[1] == pytest.approx(losses[0], rel=1e-4, abs=1e-6)
 
 
 @pytest.mark.slow

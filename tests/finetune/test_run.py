@@ -351,6 +351,9 @@ def test_the_presets_are_the_tables_of_the_paper() -> None:
         assert {(c.seeds, c.folds, c.classes, c.attention_heads) for row in grid.rows for c in row.configs} == {
             ((0, 1, 2, 3, 4), None, "4", 8)
         }
+        assert {(c.validation, c.chosen_by) for row in grid.rows for c in row.configs} == {("none", "last")}
+        held = read_grid_of(FINETUNE_GRIDS, grid.name, overrides={"validation": "random"})
+        assert {(c.validates, c.chosen_by) for row in held.rows for c in row.configs} == {(True, "validation")}
     assert kind_of_grid("sun2023-table1", ("heads", "finetune")) == "finetune"
     # CA with both tasks at K = 1 is one row of both tables, and is trained once.
     assert first.rows[-1].identity() == second.rows[0].identity()
@@ -431,7 +434,9 @@ def test_the_meter_counts_what_was_done_before_as_neither_done_nor_to_do() -> No
     told: dict[str, Any] = {"device": "cpu", "precision": "float32", "processes": 1, "utterances": {}, "cut": {}, "steps": 5}
     meter.take(RunStarted(**run, **told, resumed=(2, 0)))
     assert meter.total == 2.5
-    absent: dict[str, Any] = dict.fromkeys(("aux1_loss", "aux2_loss", "lonely_share", "seconds_left"))
+    absent: dict[str, Any] = dict.fromkeys(
+        ("aux1_loss", "aux2_loss", "lonely_share", "unchanged_share", "same_class_share", "seconds_left")
+    )
     names = ("loss", "main_loss", "gradient_norm", "rate_factor", "audio_seconds_per_second")
     numbers: dict[str, Any] = dict.fromkeys(names, 1.0)
     meter.take(StepDone(**run, epoch=2, step=2, steps=5, memory=1, **numbers, **absent))
