@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 from mer.cli import app
 from mer.corpus import open_corpus
+from mer.heads.file_hashes import SEAL
 from mer.predict import PredictError, Prediction, export_run, load
 from mer.predict.saved_run import check_saved, read_saved
 
@@ -86,6 +87,9 @@ def test_a_flipped_bit_is_refused_and_never_gives_another_answer(
                 told.append(str(problem))
             else:
                 same += 1
+                # Only white space, or the name of the hash itself, may differ.
+                before, after = json.loads(image), json.loads(path.read_text())
+                assert all(after[name] == value for name, value in before.items() if name != SEAL)
                 assert found.keys() == expected.keys()
                 for run, logits in expected.items():
                     np.testing.assert_allclose(found[run], logits, rtol=1e-5, atol=1e-6)
