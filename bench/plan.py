@@ -22,10 +22,13 @@ import soundfile
 from rich.console import Console
 from rich.table import Table
 
+from mer.corpus.manifest import LARGE
+
 if TYPE_CHECKING:
     from mer.cache import CacheFolder
 
-WAVS = 8
+WAVS = 32
+"""Recordings of different length; the corpus is made of links to them, of which a file system takes some ten thousand each."""
 SESSIONS = 5
 BYTES_PER_SECOND = 23 * 12 * 768 * 2  # P, S, W and T of the default encoders
 SHARD_BYTES = 256_000_000
@@ -73,20 +76,26 @@ def measure(folder: Path, manifest: str, *, whole: bool) -> dict[str, float]:
 
 
 def write_manifests(folder: Path, count: int) -> None:
-    """The same corpus three times, over a few recordings."""
+    """The same corpus three times. Rows that name one file are refused: the first have files of their own, the others links."""
     random = np.random.default_rng(0)
     lengths = random.uniform(2.0, 7.0, WAVS)
     (folder / "audio").mkdir()
-    for number, seconds in enumerate(lengths):
-        samples = 0.1 * random.normal(size=int(16_000 * seconds))
-        soundfile.write(folder / "audio" / f"{number}.wav", samples, 16_000, subtype="PCM_16")
+    bases = [folder / f"{number}.flac" for number in range(WAVS)]
+    for base, seconds in zip(bases, lengths, strict=True):
+        soundfile.write(base, np.zeros(int(16_000 * seconds)), 16_000)
+    for number in range(count):
+        path, base = folder / "audio" / f"{number}.flac", bases[number % WAVS]
+        if number < LARGE:
+            path.write_bytes(base.read_bytes())
+        else:
+            path.hardlink_to(base)
     with (folder / "stated.jsonl").open("w") as stated, (folder / "headers.jsonl").open("w") as headers:
         with (folder / "table.csv").open("w") as table:
             table.write("id,wav,text,label,speaker,session,textgrid,seconds\n")
             for number in range(count):
                 row = {
                     "id": f"utt{number:07d}",
-                    "wav": f"audio/{number % WAVS}.wav",
+                    "wav": f"audio/{number}.flac",
                     "text": "we have been here before, and nobody told me",
                     "label": ("angry", "happy", "neutral", "sad")[number % 4],
                     "speaker": f"speaker{number // 200}",

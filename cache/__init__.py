@@ -13,6 +13,9 @@ from mer.cache.folder import CacheFolder as CacheFolder
 from mer.cache.granularity import GRANULARITIES as GRANULARITIES
 from mer.cache.granularity import SEGMENT_GRANULARITIES as SEGMENT_GRANULARITIES
 from mer.cache.granularity import parse_granularities as parse_granularities
+from mer.cache.last_layer import OutdatedCacheError as OutdatedCacheError
+from mer.cache.last_layer import check_numbers as check_numbers
+from mer.cache.last_layer import doubt as doubt
 from mer.cache.packed_units import PackedUnits as PackedUnits
 from mer.cache.plan import TARGET_BYTES as TARGET_BYTES
 from mer.cache.plan import Plan as Plan

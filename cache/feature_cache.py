@@ -1,6 +1,6 @@
 """Reading a cache."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +77,11 @@ class FeatureCache:
         """Utterances that are planned but not extracted yet; `mer extract` continues with them."""
         planned = read_plan(self.folder, without={shard.sidecar.shard for shard in self._shards})
         return sum(len(set(ids) - self._accounted) for ids in planned.values())
+
+    @property
+    def provenances(self) -> list[Mapping[str, Any]]:
+        """What each shard's sidecar records of who made it."""
+        return [shard.sidecar.provenance for shard in self._shards]
 
     def layers(self, granularity: str) -> list[int]:
         """Indices of the stored encoder layers."""

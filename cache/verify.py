@@ -6,7 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from mer.cache.cache_error import CacheError
+from mer.cache.feature_cache import FeatureCache
 from mer.cache.folder import CacheFolder
+from mer.cache.last_layer import OutdatedCacheError, check_numbers
 from mer.cache.plan import read_plan
 from mer.cache.records import FAILED_FIELDS, STRING_FIELDS
 from mer.cache.shard_file import ShardFile
@@ -59,7 +61,8 @@ def verify(folder: CacheFolder, *, full: bool, progress: Callable[[int, int], No
     """Check a cache; nothing is written, and what earlier commands found right is not believed.
 
     The quick check reads sidecars and file sizes. The full one also hashes every shard, compares its HDF5
-    structure and its tables with the sidecar, and looks for values that are infinite or not a number.
+    structure and its tables with the sidecar, and looks for values that are infinite or not a number, or that an earlier
+    version stored otherwise than they are taken for.
 
     Args:
         folder: the cache.
@@ -79,6 +82,8 @@ def verify(folder: CacheFolder, *, full: bool, progress: Callable[[int, int], No
         done += sidecar.bytes
         if progress is not None:
             progress(done, total)
+    if full and not findings:
+        findings = _outdated(folder)
     return VerifyReport(
         folder=str(folder.path),
         full=full,
@@ -87,6 +92,17 @@ def verify(folder: CacheFolder, *, full: bool, progress: Callable[[int, int], No
         bytes=total if full else 0,
         findings=tuple(findings),
     )
+
+
+def _outdated(folder: CacheFolder) -> list[Finding]:
+    """Whole shards with numbers that are not what they would be taken for."""
+    cache = FeatureCache(folder)
+    try:
+        for granularity in cache.granularities:
+            check_numbers(cache, granularity)
+    except OutdatedCacheError as problem:
+        return [Finding(shard="spec.json", problem=str(problem), action="then delete this cache")]
+    return []
 
 
 def _redo(folder: CacheFolder, name: str) -> str:

@@ -31,19 +31,22 @@ def doctor(
     """Say what is missing before a long run: machine, packages, encoders, corpus, cache, settings.
 
     A copy of IEMOCAP is counted against the full release, per session and class, with the ids that are missing or extra.
+    Of each session it counts the sentences that other sessions have, too: what a text branch has read before it is tested.
     """
     with clear_errors():
-        from mer.doctor import cache_checks, corpus_checks, encoder_check, machine_checks
+        from mer.doctor import cache_checks, corpus_checks, encoder_check, machine_checks, recurring_sentences
 
         checks = machine_checks(cache)
         checks += [encoder_check("--speech-model", speech_model), encoder_check("--text-model", text_model)]
         found, census = corpus_checks(corpus or DEFAULT_CORPUS, given=corpus is not None)
         checks += [*found, *cache_checks(cache)]
+        recurring = recurring_sentences(corpus or DEFAULT_CORPUS)
     from mer.report import doctor_report
 
     data = {
         "checks": [dataclasses.asdict(check) for check in checks],
         "census": dataclasses.asdict(census) if census else None,
+        "recurring_sentences": dataclasses.asdict(recurring) if recurring else None,
         "settings": settings_in_force(context),
     }
     print_result(data, doctor_report(data), as_json)

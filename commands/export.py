@@ -50,6 +50,8 @@ def export(
             speech_model=speech_model,
             text_model=text_model,
         )
+    for remark in done.remarks:
+        say(remark, quiet)
     held = "with" if done.encoders else "without"
     shown = f"{folder}: {len(done.runs)} runs, {held} encoders, {done.bytes / 1e6:.1f} MB. Next: mer predict {folder} --wav ..."
     print_result(dataclasses.asdict(done), shown, as_json)

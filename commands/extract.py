@@ -99,6 +99,14 @@ def extract(
         Path | None,
         typer.Option(rich_help_panel=WHERE, help="Folder of TextGrids by `mer align` or MFA, for --alignment textgrid."),
     ] = None,
+    allow_missing_segments: Annotated[
+        bool,
+        typer.Option(
+            "--allow-missing-segments",
+            rich_help_panel=WHAT,
+            help="Exit code 0 even where P, S or W has no units of its own and is one segment over the whole utterance.",
+        ),
+    ] = False,
     resegment: Annotated[
         bool,
         typer.Option(
@@ -143,7 +151,8 @@ def extract(
 
     Stop it whenever you like (Ctrl-C): the same command goes on from there.
     An utterance that cannot be extracted does not stop the others: it is listed
-    with its reason, and the exit code is 1.
+    with its reason, and the exit code is 1. So it is where most alignments lack
+    the phones, syllables or words that are wanted: they are named.
     """
     # Huge pages for the convolutions' buffers: 4 to 7 % less time, the same bits. PyTorch reads it when it is imported.
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
@@ -185,19 +194,35 @@ def extract(
             fillers="drop" if drop_fillers else "keep",
             alignment=alignment,
         )
+        if not allow_missing_segments:
+            warn_of_missing_tiers(found, config, quiet)
         resources = Resources(device=device, workers=workers, batch_seconds=batch_seconds)
         result = extract_with_bar(found, config, cache, resources, quiet, resegment=resegment, backend=engine, shard=shard)
     from rich.console import Group
 
     from mer.report import extraction_lines
 
-    data = dataclasses.asdict(result) | {"problems": [dataclasses.asdict(p) for p in found.problems]}
+    data = dataclasses.asdict(result) | {
+        "problems": [dataclasses.asdict(p) for p in found.problems],
+        "missing_tiers": result.missing_tiers,
+    }
     print_result(data, Group(extraction_lines(data), *shard_lines(result, shard)), as_json)
     if found.problems:
         place = corpus or DEFAULT_CORPUS
         say(f"the corpus has oddities ({len(found.problems)}): `mer doctor --corpus {place}` lists them", quiet)
-    if result.failed or result.failed_shards:
+    if result.failed or result.failed_shards or (result.missing_tiers and not allow_missing_segments):
         raise typer.Exit(1)
+
+
+def warn_of_missing_tiers(corpus: "Corpus", config: "ExtractConfig", quiet: bool) -> None:
+    """Before the encoders run, from a look at some alignments."""
+    from mer.extract import look_ahead
+
+    missing = look_ahead(corpus, config)
+    for words in missing.values():
+        say(f"looking ahead: {words}", quiet)
+    if missing:
+        say("the extraction goes on, and its exit code will be 1; Ctrl-C stops it", quiet)
 
 
 def with_alignment(

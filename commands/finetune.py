@@ -280,6 +280,8 @@ class FinetuneView:
         audio = "" if event.seconds is None else f", {event.seconds / 3600:.1f} h of audio"
         cut = f", {event.cut:,} cut at --max-seconds" if event.cut else ""
         self._say(f"{event.runs} runs{kept} of {event.epochs} epochs on {places}; {event.utterances:,} utterances{audio}{cut}")
+        for notice in event.notices:
+            self._say(notice)
         for name, reason in event.left_out:
             self._say(f"left out: {name}: {reason}")
 

@@ -85,6 +85,8 @@ def predict(
             device=device,
             max_seconds=max_seconds,
         )
+        for remark in predictor.remarks:
+            say(remark, quiet)
         predictor.aligner = find_aligner(alignment, predictor, found)
         with progress_bar("predict", quiet) as bar:
             answers = predictor.predict_many(found, progress=lambda done, total: bar.update(done, total))

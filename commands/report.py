@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 FORMATS = ("terminal", "markdown", "latex", "csv")
 AUDIO = ("link", "embed", "none")
 SECONDS_BETWEEN_LOOKS = 2.0
+DEFAULT_RUNS = Path("runs")
+"""Where rows are looked for by name when no place is given."""
 
 
 def report(
@@ -36,7 +38,11 @@ def report(
     ] = None,
     compare: Annotated[
         tuple[Path, Path] | None,
-        typer.Option(metavar="A B", rich_help_panel=WHAT, help="Two run directories: test, recalls, utterances that changed."),
+        typer.Option(
+            metavar="A B",
+            rich_help_panel=WHAT,
+            help="Two runs, folders or names of rows: test, recalls, utterances that changed.",
+        ),
     ] = None,
     force: Annotated[
         bool, typer.Option("--force", rich_help_panel=HOW, help="Runs of different corpora or classes: a table each.")
@@ -69,7 +75,7 @@ def report(
             follow(watch)
             return
         if compare is not None:
-            print_pair(*compare, as_json=as_json)
+            print_pair(*compare, tuple(runs or ()), as_json=as_json)
             return
         from mer.commands.report_papers import with_known_figures
         from mer.report import ReportError, find_runs, group_runs
@@ -175,14 +181,43 @@ def print_tables(results: list[dict[str, Any]], written: list[str], table_format
     print_result(data, Group(*shown), as_json)
 
 
-def print_pair(a: Path, b: Path, *, as_json: bool) -> None:
+def chosen_pair(a: Path, b: Path, places: tuple[Path, ...]) -> "list[ReportedRun]":
+    """Two run directories, or rows by the names that `mer report` gives them among the runs at `places`.
+
+    Raises:
+        ReportError: neither a folder nor the name of a row, or not one run each.
+    """
+    from mer.report import ReportError, find_runs
+
+    named = [each for each in (a, b) if not each.is_dir()]
+    if not named:
+        runs = find_runs((a, b))
+        if len(runs) != 2:
+            raise ReportError(f"--compare takes two run directories; {a} and {b} hold {len(runs)}")
+        return runs
+    where = places or (DEFAULT_RUNS,)
+    if not places and not DEFAULT_RUNS.is_dir():
+        raise ReportError(f"{named[0]}: no such folder; give two run directories, or names of rows and where they are: RUNS...")
+    rows = {run.name: run for run in find_runs(where)}
+    folders = {run.directory.resolve(): run for run in rows.values()}
+    pair = []
+    for each in (a, b):
+        found = folders.get(each.resolve()) if each.is_dir() else rows.get(str(each))
+        if found is None:
+            known = ", ".join(map(repr, rows))
+            raise ReportError(f"{each}: no run directory and no row of {', '.join(map(str, where))}; expected one of {known}")
+        pair.append(found)
+    if pair[0] is pair[1]:
+        raise ReportError(f"--compare takes two rows; {a} and {b} are both {pair[0].name}")
+    return pair
+
+
+def print_pair(a: Path, b: Path, places: tuple[Path, ...], *, as_json: bool) -> None:
     """Two runs side by side."""
     from mer.protocol import compare_rows
-    from mer.report import ReportError, find_runs, group_runs, make_pair, pair_report
+    from mer.report import group_runs, make_pair, pair_report
 
-    runs = find_runs((a, b))
-    if len(runs) != 2:
-        raise ReportError(f"--compare takes two run directories; {a} and {b} hold {len(runs)}")
+    runs = chosen_pair(a, b, places)
     group_runs(runs)
     first, second = runs
     unfinished = [run for run in runs if run.status != "done"]

@@ -66,8 +66,12 @@ def train_head(
         typer.Option("--text-disjoint", rich_help_panel=HOW, help="Train without sentences that the test session has too."),
     ] = False,
     normalize: Annotated[
-        str, typer.Option(rich_help_panel=HOW, help="global (statistics of the training part) or none.")
-    ] = "global",
+        str,
+        typer.Option(
+            rich_help_panel=HOW,
+            help="By training statistics: speech (the paper) or global (text, too). By each speaker's own: speaker. Or none.",
+        ),
+    ] = "speech",
     hidden: Annotated[int, typer.Option(rich_help_panel=HOW, help="Width of the hidden layers of a linear branch.")] = 128,
     attention_heads: Annotated[
         int | None,
@@ -136,8 +140,12 @@ def train_head(
 
 def checked(features: "FeatureCache", quiet: bool) -> "FeatureCache":
     """Read and check every shard now, under a bar, rather than in the middle of training; say what is missing."""
+    from mer.cache import doubt
+
     with progress_bar("check cache", quiet) as bar:
         features.check(progress=lambda done, total: bar.update(done, total))
+    if note := doubt(features):
+        say(f"note: {note}", quiet)
     if features.unfinished:
         say(f"note: {features.unfinished:,} planned utterances are not extracted yet; `mer extract` goes on with them", quiet)
     return features

@@ -10,8 +10,6 @@ from mer.corpus.alignment import Alignment as Alignment
 from mer.corpus.alignment import AlignmentError as AlignmentError
 from mer.corpus.alignment import AlignmentSource as AlignmentSource
 from mer.corpus.alignment import Segment as Segment
-from mer.corpus.alignment import is_filler as is_filler
-from mer.corpus.alignment import is_silence as is_silence
 from mer.corpus.census import Census as Census
 from mer.corpus.census import SessionCensus as SessionCensus
 from mer.corpus.census import take_census as take_census
@@ -25,6 +23,8 @@ from mer.corpus.sphinx_alignment import SphinxAlignment as SphinxAlignment
 from mer.corpus.syllables import syllabify as syllabify
 from mer.corpus.transcript_tags import is_only_tags as is_only_tags
 from mer.corpus.transcript_tags import remove_tags as remove_tags
+from mer.corpus.unspoken import is_filler as is_filler
+from mer.corpus.unspoken import is_silence as is_silence
 from mer.corpus.utterance import Corpus as Corpus
 from mer.corpus.utterance import CorpusError as CorpusError
 from mer.corpus.utterance import Problem as Problem

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
+from mer.corpus.unspoken import is_filler
+
 
 class AlignmentError(ValueError):
     """An alignment file that cannot be trusted: malformed, overlapping, or ending before it starts."""
@@ -62,20 +64,3 @@ class AlignmentSource(Protocol):
             AlignmentError: naming file and line when they are malformed.
         """
         ...
-
-
-SILENCES = frozenset({"", "<s>", "</s>", "<sil>", "sil", "sp", "sp1", "<eps>", "pau", "#"})
-"""Labels, in lower case, that are pauses and never units."""
-
-
-def is_silence(label: str) -> bool:
-    """Whether a label is a pause: never a unit of any granularity."""
-    return label.strip().lower() in SILENCES
-
-
-def is_filler(label: str) -> bool:
-    """Whether a label is non-speech that may carry emotion: `++LAUGHTER++`, `+BREATH+`, `[NOISE]`, `spn`."""
-    label = label.strip()
-    if label.lower() in {"spn", "<unk>", "<breath>"}:
-        return True
-    return (label.startswith("+") and label.endswith("+")) or (label.startswith("[") and label.endswith("]"))

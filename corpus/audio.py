@@ -1,13 +1,15 @@
 """Audio files as the encoders want them: mono float32 at one rate, everything odd refused or counted."""
 
-import struct
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import soundfile
 import soxr
 from numpy.typing import NDArray
+
+from mer.corpus.containers import Extent, read_extent
 
 # Plain samples and the lossless or common lossy codecs. ADPCM and friends are left out: their decoders have a
 # history of hangs and overflows on crafted files, and no speech corpus needs them.
@@ -28,7 +30,10 @@ CODECS = frozenset(
     }
 )
 RESAMPLER = "soxr HQ"
-UNKNOWN_SIZES = (0, 0xFFFFFFFF)  # what a recorder writes that could not seek back to the header
+STREAMS = ("MP3", "OGG")
+"""Formats whose decoders leave out a little at the ends."""
+STREAM_SLACK = 0.15
+"""Seconds of that at most: two of the longest frames of MPEG audio."""
 
 
 class AudioError(ValueError):
@@ -45,6 +50,8 @@ class AudioHeader:
     """Hz."""
     channels: int
     """Interleaved channels."""
+    least: int
+    """Samples per channel that must decode: `frames`, less what decoders of streams may leave out at the ends."""
 
     @property
     def seconds(self) -> float:
@@ -77,7 +84,8 @@ def read_header(path: Path) -> AudioHeader:
     """Read and check a header.
 
     Raises:
-        AudioError: no file, no audio, a codec that is not read, no samples, or a wav that ends before its header says.
+        AudioError: no file, no audio, a codec that is not read, no samples, or a recording that ends before its header
+            says, or before its stream is closed.
     """
     try:
         there = path.is_file()
@@ -85,6 +93,7 @@ def read_header(path: Path) -> AudioHeader:
         raise AudioError(f"{path}: cannot be looked at ({problem.strerror})") from None
     if not there:
         raise AudioError(f"{path}: no audio file there")
+    extent = _whole_extent(path)
     try:
         info = soundfile.info(str(path))
     except soundfile.SoundFileError as problem:
@@ -93,10 +102,7 @@ def read_header(path: Path) -> AudioHeader:
         raise AudioError(f"{path}: codec {info.subtype} is not read; convert it to 16-bit PCM wav or FLAC")
     if info.frames <= 0:
         raise AudioError(f"{path}: holds no samples")
-    missing = _missing_bytes(path)
-    if missing:
-        raise AudioError(f"{path}: ends {missing} bytes before its header says; copy the file again")
-    return AudioHeader(info.frames, info.samplerate, info.channels)
+    return AudioHeader(info.frames, info.samplerate, info.channels, _least(path, info, extent))
 
 
 def read_wave(path: Path, sample_rate: int) -> Wave:
@@ -112,6 +118,7 @@ def read_wave(path: Path, sample_rate: int) -> Wave:
         samples, rate = soundfile.read(str(path), dtype="float32", always_2d=True)
     except soundfile.SoundFileError as problem:
         raise AudioError(f"{path}: does not decode ({str(problem).rstrip('.')})") from None
+    _refuse_lost(path, header, len(samples))
     if not np.isfinite(samples).all():
         raise AudioError(f"{path}: {np.count_nonzero(~np.isfinite(samples))} samples are NaN or infinite")
     mono = samples[:, 0] if header.channels == 1 else samples.mean(axis=1)
@@ -124,19 +131,53 @@ def read_wave(path: Path, sample_rate: int) -> Wave:
     )
 
 
-def _missing_bytes(path: Path) -> int:
-    """Bytes that a RIFF file's data chunk promises and the file does not hold; 0 for other formats.
+def _whole_extent(path: Path) -> Extent | None:
+    """Decoders shorten a file that was cut off without a word, and its features would be those of another utterance.
 
-    libsndfile shortens such a file without a word, and its features would be those of another utterance.
+    Raises:
+        AudioError: with what the header promises, and what is there.
     """
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        magic = file.read(12)
-        if len(magic) < 12 or magic[:4] != b"RIFF" or magic[8:] != b"WAVE":
-            return 0
-        while len(head := file.read(8)) == 8:
-            name, length = struct.unpack("<4sI", head)
-            if name == b"data":
-                return 0 if length in UNKNOWN_SIZES else max(0, file.tell() + length - size)
-            file.seek(length + length % 2, 1)  # chunks are padded to even length
-    return 0
+    try:
+        extent = read_extent(path)
+    except OSError as problem:
+        raise AudioError(f"{path}: cannot be read ({problem.strerror or problem})") from None
+    shortfall = None if extent is None else extent.shortfall()
+    if shortfall:
+        raise AudioError(f"{path}: {shortfall}")
+    return extent
+
+
+def _least(path: Path, info: Any, extent: Extent | None) -> int:
+    """Samples that must decode.
+
+    libsndfile estimates how long MPEG audio without a table of contents is, and stops there: half of it may go unread.
+
+    Raises:
+        AudioError: it would read less than there is.
+    """
+    frames, rate = int(info.frames), int(info.samplerate)
+    if info.format not in STREAMS:
+        return frames
+    if info.format == "OGG" or extent is None:
+        return frames - round(STREAM_SLACK * rate)
+    seconds = extent.there if extent.promised is None else extent.promised
+    least = round(((seconds or 0.0) - STREAM_SLACK) * rate)
+    if frames < least:
+        raise AudioError(
+            f"{path}: {seconds:.3f} s of audio, of which libsndfile would read {frames / rate:.3f} s (its first "
+            "frame does not count the others); convert it to 16-bit PCM wav or FLAC"
+        )
+    return least
+
+
+def _refuse_lost(path: Path, header: AudioHeader, decoded: int) -> None:
+    """Whatever the container: not fewer samples than were announced.
+
+    Raises:
+        AudioError: with the seconds announced and decoded.
+    """
+    if decoded < header.least:
+        raise AudioError(
+            f"{path}: ends early or is damaged: its header promises {header.seconds:.3f} s, "
+            f"{decoded / header.sample_rate:.3f} s decode; copy the file again"
+        )

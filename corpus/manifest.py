@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 from mer.corpus.iemocap_session import is_synthetic
 from mer.corpus.manifest_file import SUFFIXES as SUFFIXES
 from mer.corpus.manifest_file import ManifestFile, Place
+from mer.corpus.manifest_recordings import Recordings
 from mer.corpus.manifest_row import OPTIONAL, REQUIRED, UNUSED, ManifestFolder, Row, row_faults, row_links
 from mer.corpus.manifest_table import ManifestTable
+from mer.corpus.manifest_times import TimeColumns
 from mer.corpus.manifest_utterances import ManifestUtterances
 from mer.corpus.utterance import Corpus, CorpusError, Problem, Utterance
 
@@ -111,10 +113,12 @@ def read_manifest(path: Path, *, sessions: Sequence[str] | None = None, labels: 
 
     Raises:
         CorpusError: if the file cannot be read, a row is malformed or repeats an id (all such rows are named,
-            with their lines), a session is not there, or no utterance has one of the labels.
+            with their lines), rows mean parts of recordings (times of their start and end, or several rows of one file), a
+            session is not there, or no utterance has one of the labels.
     """
     file, folder, table = ManifestFile(path), ManifestFolder.of(path), ManifestTable()
     errors, columns = _Errors(path), _Columns()
+    times, recordings = TimeColumns(folder), Recordings(folder)
 
     def faultless() -> Iterator[Place]:
         for number, place in enumerate(file.rows(errors.add)):
@@ -123,6 +127,8 @@ def read_manifest(path: Path, *, sessions: Sequence[str] | None = None, labels: 
             if faults:
                 errors.add(place.line, "; ".join(faults))
             else:
+                times.add(place.line, place.row)
+                recordings.add(place, look=number < LARGE)
                 yield place
 
     table.fill(faultless())
@@ -130,6 +136,8 @@ def read_manifest(path: Path, *, sessions: Sequence[str] | None = None, labels: 
     for line, utterance_id, first in table.repeated():
         errors.add(line, f"id {utterance_id!r} is used already in line {first}")
     errors.raise_if_any()
+    times.refuse_any(path)
+    recordings.refuse_any(file)
     table.select(_wanted(path, table, sessions, labels))
     utterances: Sequence[Utterance] = ManifestUtterances(file, folder, table.index(), table.starts, table.ends)
     if len(utterances) <= LARGE:

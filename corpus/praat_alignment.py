@@ -1,4 +1,4 @@
-"""Alignments in Praat TextGrids, as the Montreal Forced Aligner and `mer align` write them."""
+"""Alignments in Praat TextGrids, as `mer align`, the Montreal Forced Aligner, Charsiu and others write them."""
 
 import codecs
 import re
@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from textgrid import IntervalTier, TextGrid
-
-from mer.corpus.alignment import Alignment, AlignmentError, Segment, is_filler, is_silence
+from mer.corpus.alignment import Alignment, AlignmentError, Segment
 from mer.corpus.arpabet import PHONES, to_arpabet
 from mer.corpus.syllables import syllable_segments
+from mer.corpus.textgrid_parser import TextGridError, Tier, parse_textgrid
+from mer.corpus.unspoken import is_filler, is_pause_word, is_silence
 
 MAX_BYTES = 16 * 2**20
 """Larger files are refused before they are parsed."""
@@ -32,7 +32,7 @@ class TextGridAlignment:
     """One TextGrid with a `words` or a `phones` tier, or both, and possibly `syllables`.
 
     Long and short format; UTF-8 with or without a byte order mark, UTF-16 with one. Times are rounded to
-    milliseconds; intervals that are then empty vanish, as the `textgrid` package drops those without a word.
+    milliseconds; intervals that are then empty vanish.
     """
 
     path: Path
@@ -51,31 +51,38 @@ class TextGridAlignment:
         """Parse the file.
 
         Tier names match in any case. Phones lose their stress digits (`AH0` -> `AH`); IPA stays as it is.
-        Without a `syllables` tier, syllables are derived from the phones where all of them are ARPAbet or
-        fillers. From IPA none are derived, as it does not say which symbols are nuclei: the tier is empty.
+        Pauses are no units, as `is_silence` knows them; `silence` and `pause` without brackets are words only where
+        phones are spoken in them. Without units in a `syllables` tier, syllables are derived from the phones where all of
+        them are ARPAbet or fillers. From IPA none are derived, as it does not say which symbols are nuclei: the tier is
+        empty.
 
         Raises:
             AlignmentError: if the file is no TextGrid, has neither words nor phones for the speaker, or has
                 intervals that overlap or start before 0; names the file and says what to do.
         """
-        tiers = self._choose(_parse(self.path))
-        words = _segments(self.path, tiers.get("words"))
+        tiers = self.tiers()
         phones = tuple(
             Segment(to_arpabet(phone.label), phone.start_ms, phone.end_ms) for phone in _segments(self.path, tiers.get("phones"))
         )
-        if "syllables" in tiers:
-            syllables = _segments(self.path, tiers["syllables"])
-        elif all(phone.label in PHONES or is_filler(phone.label) for phone in phones):
+        words = _segments(self.path, tiers.get("words"), phones)
+        syllables = _segments(self.path, tiers.get("syllables"))
+        if not syllables and all(phone.label in PHONES or is_filler(phone.label) for phone in phones):
             syllables = syllable_segments(phones, words)
-        else:
-            syllables = ()
         return Alignment(phones=phones, syllables=syllables, words=words)
 
-    def _choose(self, tiers: Sequence[IntervalTier]) -> dict[str, IntervalTier]:
+    def tiers(self) -> dict[str, Tier]:
+        """The tiers `words`, `phones` and `syllables`, those that there are, as they are in the file.
+
+        Raises:
+            AlignmentError: as `read`.
+        """
+        return self._choose(_parse(self.path))
+
+    def _choose(self, tiers: Sequence[Tier]) -> dict[str, Tier]:
         """The tiers of this speaker, else those of no speaker, else those of the only speaker, by kind."""
-        speakers: dict[str, dict[str, IntervalTier]] = {}
+        speakers: dict[str, dict[str, Tier]] = {}
         for tier in tiers:
-            speaker, _, name = str(tier.name).strip().rpartition(" - ")
+            speaker, _, name = tier.name.strip().rpartition(" - ")
             kind = _KINDS.get(name.strip().lower())
             if kind is not None:
                 speakers.setdefault(speaker.strip(), {}).setdefault(kind, tier)
@@ -87,7 +94,7 @@ class TextGridAlignment:
             )
         chosen = speakers.get(next(iter(speakers), "") if wanted is None else wanted, {})
         if "words" not in chosen and "phones" not in chosen:
-            found = ", ".join(repr(str(tier.name)) for tier in tiers) or "none"
+            found = ", ".join(repr(tier.name) for tier in tiers) or "none"
             raise AlignmentError(
                 f"{self.path}: no interval tier named `words` or `phones` (found: {found}); "
                 "rename the tiers, or align again with `mer align`"
@@ -95,37 +102,17 @@ class TextGridAlignment:
         return chosen
 
 
-def _parse(path: Path) -> list[IntervalTier]:
-    encoding = _encoding(path)
-    grid = TextGrid()
+def _parse(path: Path) -> list[Tier]:
     try:
-        grid.read(str(path), round_digits=3, encoding=encoding)
-    except ValueError as error:
-        if len(error.args) == 2 and all(hasattr(part, "maxTime") for part in error.args):
-            spans = sorted((part.minTime, part.maxTime, part.mark) for part in error.args)
-            overlap = " and ".join(f"{mark!r} {start}-{end} s" for start, end, mark in spans)
-            raise AlignmentError(
-                f"{path}: intervals of one tier overlap, {overlap}; Praat cannot write this: export it again"
-            ) from error
-        if len(error.args) == 1 and isinstance(error.args[0], float):
-            raise AlignmentError(
-                f"{path}: an interval or tier reaches beyond the {error.args[0]} s of what holds it; "
-                "correct its xmin or xmax, or align again"
-            ) from error
-        raise _unreadable(path, error) from error
-    except Exception as error:
-        # The parser of `textgrid` has no error of its own for most damage: IndexError, AttributeError, ...
-        raise _unreadable(path, error) from error
-    return [tier for tier in grid if isinstance(tier, IntervalTier)]
+        return parse_textgrid(_text(path))
+    except TextGridError as error:
+        raise AlignmentError(
+            f"{path}: not a TextGrid that can be read ({error}); open it in Praat and save it again as text, or align again"
+        ) from error
 
 
-def _unreadable(path: Path, error: Exception) -> AlignmentError:
-    reason = f"{type(error).__name__}: {error}"[:120]
-    return AlignmentError(f"{path}: not a TextGrid that can be read ({reason}); open it in Praat and save it again as text")
-
-
-def _encoding(path: Path) -> str:
-    """The encoding of a file after checking that all of it decodes, so that labels are never garbled."""
+def _text(path: Path) -> str:
+    """The text of a file, all of which decodes, so that labels are never garbled."""
     try:
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
@@ -135,6 +122,8 @@ def _encoding(path: Path) -> str:
         raise AlignmentError(f"{path}: the file is empty; align the utterance again with `mer align`")
     if len(data) > MAX_BYTES:
         raise AlignmentError(f"{path}: larger than {MAX_BYTES >> 20} MiB; give one TextGrid per utterance")
+    if data.startswith(b"ooBinaryFile"):
+        raise AlignmentError(f"{path}: a binary TextGrid; open it in Praat and save it as text")
     encoding = "utf-16" if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
     try:
         text = data.decode(encoding)
@@ -145,19 +134,32 @@ def _encoding(path: Path) -> str:
         ) from error
     if _ABSENT.search(text[:1000]):
         raise AlignmentError(f"{path}: the TextGrid says it has no tiers (`<absent>`); align the utterance again")
-    return encoding
+    return text
 
 
-def _segments(path: Path, tier: IntervalTier | None) -> tuple[Segment, ...]:
+def _segments(path: Path, tier: Tier | None, spoken: Sequence[Segment] = ()) -> tuple[Segment, ...]:
+    """The units of a tier.
+
+    Args:
+        path: of the file.
+        tier: None gives no units.
+        spoken: phones; a label that names a pause and may be a word is one where a phone is in it.
+    """
     segments: list[Segment] = []
-    for interval in tier or ():
-        label = " ".join(str(interval.mark).split())
+    for interval in () if tier is None else tier.intervals:
+        label = " ".join(interval.label.split())
         if is_silence(label):
             continue
-        if not 0 <= interval.minTime < interval.maxTime < _MAX_SECONDS:
+        if not 0 <= interval.start < interval.end < _MAX_SECONDS:
             raise AlignmentError(
-                f"{path}: interval {label!r} from {interval.minTime} to {interval.maxTime} s is not within "
+                f"{path}: interval {label!r} from {interval.start} to {interval.end} s is not within "
                 f"0 to {_MAX_SECONDS} s; align the utterance again"
             )
-        segments.append(Segment(label, round(interval.minTime * 1000), round(interval.maxTime * 1000)))
+        segment = Segment(label, round(interval.start * 1000), round(interval.end * 1000))
+        if not is_pause_word(label) or any(_holds(segment, phone) for phone in spoken):
+            segments.append(segment)
     return tuple(segments)
+
+
+def _holds(word: Segment, phone: Segment) -> bool:
+    return word.start_ms <= (phone.start_ms + phone.end_ms) // 2 < word.end_ms

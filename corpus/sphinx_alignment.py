@@ -4,9 +4,10 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from mer.corpus.alignment import Alignment, AlignmentError, Segment, is_filler, is_silence
+from mer.corpus.alignment import Alignment, AlignmentError, Segment
 from mer.corpus.arpabet import to_arpabet
 from mer.corpus.syllables import syllable_segments
+from mer.corpus.unspoken import is_filler, is_silence
 
 FRAME_MS = 10
 """Sphinx counts frames of 10 ms from the first sample of the utterance."""

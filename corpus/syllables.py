@@ -3,8 +3,9 @@
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
-from mer.corpus.alignment import Segment, is_filler
+from mer.corpus.alignment import Segment
 from mer.corpus.arpabet import VOWELS, to_arpabet
+from mer.corpus.unspoken import is_filler
 
 _CLUSTERS = {
     "R": "P B T D K G F TH SH",

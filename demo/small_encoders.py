@@ -29,9 +29,9 @@ from transformers import (
 )
 from transformers.utils import logging
 
-SpeechKind = Literal["wav2vec2", "wav2vec2-layer-norm", "wavlm", "hubert"]
-"""All but `wav2vec2-layer-norm` normalise their first convolution over time (group norm), as their base
-checkpoints do; it has the shape of the large ones, which take an attention mask."""
+SpeechKind = Literal["wav2vec2", "wav2vec2-layer-norm", "wavlm", "wavlm-layer-norm", "hubert", "hubert-layer-norm"]
+"""Those without `-layer-norm` normalise their first convolution over time (group norm), as their base checkpoints
+do; the others have the shape of the large ones, which take an attention mask and end in a norm."""
 
 _WIDTH = 64
 _LAYERS = 12
@@ -75,8 +75,12 @@ def write_small_speech_encoder(folder: Path, *, seed: int = 0, kind: SpeechKind 
                 model = Wav2Vec2Model(Wav2Vec2Config(**shape, **layer_norm))
             case "wavlm":
                 model = WavLMModel(WavLMConfig(**shape))
+            case "wavlm-layer-norm":
+                model = WavLMModel(WavLMConfig(**shape, **layer_norm))
             case "hubert":
                 model = HubertModel(HubertConfig(**shape))
+            case "hubert-layer-norm":
+                model = HubertModel(HubertConfig(**shape, **layer_norm))
             case _:
                 assert_never(kind)
         _randomize(model)

@@ -7,6 +7,7 @@ from mer.cache import CacheError, CacheFolder, cache_info
 from mer.corpus import Census, CorpusError, Problem, open_corpus, take_census
 from mer.corpus.manifest import SUFFIXES
 from mer.doctor.check import Check, Status
+from mer.protocol import CLASS_MAPS, TextOverlap, text_overlap
 
 NAMED = 8
 """How many ids a line names before it counts the rest; `--json` has them all."""
@@ -53,6 +54,27 @@ def corpus_checks(root: Path, *, given: bool) -> tuple[list[Check], Census | Non
         if ids
     ]
     return [whole, *checks, *_oddities(census.problems)], census
+
+
+def recurring_sentences(root: Path) -> TextOverlap | None:
+    """How many utterances of each session say what is said in another one, too: a text branch has read them in training.
+
+    Counted over what is tested by default: the four classes of IEMOCAP (and of the synthetic corpus in its layout), every
+    utterance of a manifest.
+
+    Args:
+        root: Corpus folder or manifest.
+
+    Returns:
+        None where there is no corpus that can be read; `corpus_checks` says why.
+    """
+    manifest = root.suffix in SUFFIXES
+    try:
+        corpus = open_corpus(root) if manifest else open_corpus(root, labels=frozenset(CLASS_MAPS["4"]))
+    except (CorpusError, OSError):
+        return None
+    rows = list(corpus)
+    return text_overlap([each.session for each in rows], [each.text or "" for each in rows], [each.style for each in rows])
 
 
 def _manifest_checks(path: Path) -> list[Check]:

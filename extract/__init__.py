@@ -10,6 +10,8 @@ from mer.extract.config import ExtractError as ExtractError
 from mer.extract.config import Resources as Resources
 from mer.extract.config import parse_layers as parse_layers
 from mer.extract.extraction import Extraction as Extraction
+from mer.extract.look_ahead import look_ahead as look_ahead
+from mer.extract.own_units import TierCount as TierCount
 from mer.extract.pretrained import EncoderError as EncoderError
 from mer.extract.progress import Progress as Progress
 from mer.extract.resegment import resegment as resegment

@@ -1,7 +1,7 @@
 """One shard's utterances through the encoders: frames, segment averages and wordpieces, ready for the cache."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
@@ -15,6 +15,7 @@ from mer.corpus import Segment, Utterance
 from mer.extract.batching import batches_by_budget
 from mer.extract.config import ExtractConfig, Resources
 from mer.extract.inputs import Prepared, audio_seconds, prepare
+from mer.extract.own_units import add_whole
 from mer.extract.segments import frame_ranges, joined_ranges, segment_means
 from mer.extract.speech_encoder import SpeechEncoder
 from mer.extract.text_encoder import TextEncoder
@@ -30,6 +31,12 @@ class Encoders:
     """None when only T is wanted."""
     text: TextEncoder | None
     """None when T is not wanted."""
+
+    @property
+    def notices(self) -> list[str]:
+        """What a user should know of how they run."""
+        found = [encoder.notice for encoder in (self.speech, self.text) if encoder is not None]
+        return [notice for notice in found if notice is not None]
 
     @property
     def device(self) -> torch.device:
@@ -49,6 +56,8 @@ class EncodedShard:
     """How many files were resampled or downmixed."""
     alignments: Counter[str] = field(default_factory=Counter)
     """How many utterances took their segments from where; `none` = one segment over the whole utterance."""
+    whole: dict[str, dict[str, list[str]]] = field(default_factory=dict)
+    """Ids of `utterances` of which a tier is one segment over the whole of them, by tier and reason."""
 
 
 def encode_shard(
@@ -68,6 +77,7 @@ def encode_shard(
         report: Called with utterances and seconds of audio after each batch.
     """
     found: dict[int, tuple[UtteranceRecord, dict[str, Units], list[int] | None]] = {}
+    whole: dict[int, Mapping[str, str]] = {}
     shard = EncodedShard()
     failures: dict[int, FailedUtterance] = {}
     for positions, prepared in _prefetched(utterances, encoders, config, resources):
@@ -76,6 +86,7 @@ def encode_shard(
         features = _speech_features([item for _, item in ready], encoders.speech, config)
         for (position, item), units in zip(ready, features, strict=True):
             found[position] = (item.record, units, item.tokens)
+            whole[position] = item.segments.whole
             shard.conversions.update(item.conversions)
             shard.alignments[item.record.alignment] += 1
         report(len(positions), sum(item.record.seconds for _, item in ready))
@@ -86,6 +97,7 @@ def encode_shard(
         reason = _out_of_range(units, config)
         if reason is None:
             shard.utterances.append((record, {g: units[g] for g in config.granularities}))
+            add_whole(shard.whole, record.id, whole[position])
         else:
             failures[position] = FailedUtterance(id=record.id, reason=reason, fingerprint=record.fingerprint)
     shard.failed = [failures[position] for position in sorted(failures)]
@@ -144,7 +156,7 @@ def _speech_features(prepared: Sequence[Prepared], speech: SpeechEncoder | None,
     if "F" in config.granularities:
         for units, frames in zip(features, states, strict=True):
             units["F"] = Units(data=_to_disk(frames, storage), span=None, labels=None)
-    tiers = [(row, tier, segments) for row, item in enumerate(prepared) for tier, segments in item.segments.items()]
+    tiers = [(row, tier, segments) for row, item in enumerate(prepared) for tier, segments in item.segments.tiers.items()]
     if not tiers:
         return features
     starts = np.cumsum([0, *(len(frames) for frames in states)]).tolist()

@@ -74,18 +74,17 @@ class ExactPadding:
             for block in stacked:
                 block.register_forward_hook(self._zero_padding)
 
-    def run(self, waves: Float[Tensor, "batch samples"], samples: Sequence[int], frames: Sequence[int], **options: bool) -> Any:
+    def run(self, waves: Float[Tensor, "batch samples"], samples: Sequence[int], frames: Sequence[int]) -> Any:
         """The encoder's output for a padded batch.
 
         Args:
             waves: Each row's own samples, then zeros.
             samples: Own samples of each row.
             frames: Frames that come from them.
-            options: Passed on to the encoder, such as `output_hidden_states`.
         """
         mask = (torch.arange(waves.shape[1]) < torch.tensor(samples)[:, None]).long().to(waves.device)
         with self._counts(list(samples), torch.tensor(frames, device=waves.device)):
-            return self._model(waves, attention_mask=mask, **options)
+            return self._model(waves, attention_mask=mask)
 
     def recomputation(self) -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
         """For `context_fn` of `torch.utils.checkpoint`: a layer that is recomputed sees the counts that it saw before."""

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from mer.cache import CacheFolder, FailedUtterance
 from mer.cache.failed_shard import FailedShard
+from mer.extract.own_units import TIERS, TierCount, Whole, count_tiers, missing_tiers
 from mer.extract.progress import EventCounter
 
 
@@ -47,6 +48,13 @@ class Extraction:
     """Files that were resampled or downmixed, counted by what was done."""
     alignments: Mapping[str, int]
     """Utterances by where their segments come from; `none` = one segment over the whole utterance."""
+    tiers: Mapping[str, TierCount]
+    """How many utterances have units of each of P, S and W that is wanted."""
+
+    @property
+    def missing_tiers(self) -> dict[str, str]:
+        """Wanted tiers that have no usable units, and what to say of them."""
+        return missing_tiers(self.tiers)
 
 
 def summary(
@@ -72,6 +80,7 @@ def summary(
     """
     held, there, failed = 0, 0, list[FailedUtterance]()
     conversions, alignments = Counter[str](), Counter[str]()
+    recorded: list[tuple[list[str], list[str], Whole | None]] = []
     for name in sorted(shards):
         sidecar = folder.committed(name)
         if sidecar is None:
@@ -80,7 +89,10 @@ def summary(
         conversions.update(sidecar.provenance["conversions"])
         wanted = asked([record.id for record in sidecar.utterances])
         held += int(wanted.sum())
-        alignments.update(record.alignment for record, yes in zip(sidecar.utterances, wanted, strict=True) if yes)
+        records = [record for record, yes in zip(sidecar.utterances, wanted, strict=True) if yes]
+        alignments.update(record.alignment for record in records)
+        without = [record.id for record in records if record.alignment == "none"]
+        recorded.append(([record.id for record in records], without, sidecar.provenance.get("whole_segments")))
         lost = asked([each.id for each in sidecar.failed])
         failed += [each for each, yes in zip(sidecar.failed, lost, strict=True) if yes]
     return Extraction(
@@ -99,4 +111,5 @@ def summary(
         wall_seconds=wall_seconds,
         conversions=dict(conversions),
         alignments=dict(alignments),
+        tiers=count_tiers([g for g in folder.spec["granularities"] if g in TIERS], recorded),
     )

@@ -2,18 +2,28 @@
 
 import os
 import platform
+from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Any
 
+import soundfile
 import torch
 
 import mer
 from mer.cache import FORMAT_VERSION
 from mer.corpus import Corpus
 from mer.corpus.audio import RESAMPLER
+from mer.extract.batch_trial import ONE_BY_ONE, PADDED
 from mer.extract.config import ExtractConfig
 from mer.extract.encode import Encoders
 from mer.extract.segments import POOLING_VERSION
+
+STATEMENTS = {
+    "last_layer": "its last layer is as transformers handed it out, after the encoder's closing norm up to 5.14 and before it "
+    "from 5.16 on, and now it always carries that norm",
+    "batches": "its numbers depend on which utterances shared a batch, and now each goes through the encoder alone",
+}
+"""Of an encoder's identity, absent from features that earlier versions made: why those are others."""
 
 
 def make_spec(corpus: Corpus, config: ExtractConfig, encoders: Encoders) -> dict[str, Any]:
@@ -62,12 +72,38 @@ def versions() -> dict[str, str]:
     }
 
 
+def earlier_spec(spec: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The spec under which an earlier version kept the same encoders' numbers as they came; None where it is this one.
+
+    Args:
+        spec: of `make_spec`.
+    """
+    earlier = {name: dict(value) if name in ("speech", "text") else value for name, value in spec.items()}
+    for name in ("speech", "text"):
+        for statement in STATEMENTS:
+            earlier.get(name, {}).pop(statement, None)
+    return None if earlier == spec else earlier
+
+
+def encoder_notes(encoders: Encoders) -> dict[str, Any]:
+    """How the encoders of a shard ran, for its provenance; `encoder_layers` also says that layers are as stated."""
+    used = {"speech": encoders.speech, "text": encoders.text}
+    running = {name: encoder for name, encoder in used.items() if encoder is not None}
+    return {
+        "encoder_layers": {name: encoder.config.num_hidden_layers for name, encoder in running.items()},
+        "encoded": {name: ONE_BY_ONE if encoder.one_by_one else PADDED for name, encoder in running.items()},
+    }
+
+
 def provenance(device: torch.device) -> dict[str, Any]:
     """Who computed: recorded in each sidecar, never part of the identity."""
     return {
         **versions(),
         "python": platform.python_version(),
         "h5py": version("h5py"),
+        "tokenizers": version("tokenizers"),
+        "soxr": version("soxr"),
+        "libsndfile": soundfile.__libsndfile_version__,
         "platform": platform.platform(),
         "host": platform.node(),
         "process": os.getpid(),

@@ -2,16 +2,18 @@
 
 import hashlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mer.cache import CacheError, FailedUtterance, UtteranceRecord
-from mer.corpus import Alignment, AlignmentError, Segment, Utterance, remove_tags
+from mer.corpus import AlignmentError, Segment, Utterance, remove_tags
 from mer.corpus.audio import AudioError, read_header, read_wave
+from mer.corpus.earlier_reading import was_read_otherwise
 from mer.extract.config import ExtractConfig
+from mer.extract.own_units import NO_ALIGNMENT, TIERS, why_whole
 from mer.extract.speech_encoder import SpeechEncoder
 from mer.extract.text_encoder import TextEncoder
 
@@ -24,6 +26,18 @@ class UtteranceError(ValueError):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class WantedSegments:
+    """Segments of the wanted tiers among P S W."""
+
+    alignment: str = "none"
+    """Where their times come from; `none` = each tier is one segment over the whole utterance."""
+    tiers: Mapping[str, tuple[Segment, ...]] = field(default_factory=dict)
+    """At least one each."""
+    whole: Mapping[str, str] = field(default_factory=dict)
+    """Tiers that are one segment over the whole utterance, and why."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Prepared:
     """One utterance, decoded, normalised, tokenised, with its segments in milliseconds."""
 
@@ -33,8 +47,8 @@ class Prepared:
     """Prepared waveform at the encoder's rate; None when no speech granularity is wanted."""
     tokens: list[int] | None
     """Wordpiece ids; None when T is not wanted."""
-    segments: Mapping[str, tuple[Segment, ...]]
-    """Segments of each wanted tier among P S W, at least one each."""
+    segments: WantedSegments
+    """Of P, S and W."""
     conversions: tuple[str, ...]
     """What was done to the audio file, in words that can be counted."""
 
@@ -76,6 +90,8 @@ def fingerprint(utterance: Utterance) -> str:
             digest.update(hashlib.sha256(path.read_bytes()).digest())
         except OSError as problem:
             digest.update(f"unreadable: {type(problem).__name__}".encode())
+    if was_read_otherwise(utterance.alignment):
+        digest.update(b"pauses of all aligners")
     return digest.hexdigest()
 
 
@@ -115,8 +131,7 @@ def _prepare(
 ) -> Prepared:
     wave, seconds = None, 0.0
     conversions: tuple[str, ...] = ()
-    segments: dict[str, tuple[Segment, ...]] = {}
-    aligned = "none"
+    segments = WantedSegments()
     if speech is not None:
         decoded = read_wave(utterance.wav, speech.sample_rate)
         seconds = len(decoded.samples) / speech.sample_rate
@@ -127,10 +142,10 @@ def _prepare(
             )
         wave, conversions = speech.prepare(decoded.samples), decoded.conversions()
         if config.needs_alignment:
-            aligned, segments = wanted_segments(utterance, config, round(seconds * 1000))
+            segments = wanted_segments(utterance, config, round(seconds * 1000))
     else:
         seconds = read_header(utterance.wav).seconds if utterance.wav.is_file() else 0.0
-    record = make_record(utterance, seconds, aligned, mark)
+    record = make_record(utterance, seconds, segments.alignment, mark)
     tokens = None if text is None else _tokens(utterance, config, text)
     return Prepared(record=record, wave=wave, tokens=tokens, segments=segments, conversions=conversions)
 
@@ -171,7 +186,7 @@ def make_record(utterance: Utterance, seconds: float, alignment: str, mark: str)
     )
 
 
-def wanted_segments(utterance: Utterance, config: ExtractConfig, duration_ms: int) -> tuple[str, dict[str, tuple[Segment, ...]]]:
+def wanted_segments(utterance: Utterance, config: ExtractConfig, duration_ms: int) -> WantedSegments:
     """The wanted tiers and where they come from; a tier without units is one segment over the whole utterance.
 
     Raises:
@@ -180,22 +195,18 @@ def wanted_segments(utterance: Utterance, config: ExtractConfig, duration_ms: in
     whole = (Segment("", 0, duration_ms),)
     wanted = [g for g in config.granularities if g in "PSW"]
     if utterance.alignment is None:
-        return "none", dict.fromkeys(wanted, whole)
+        return WantedSegments(tiers=dict.fromkeys(wanted, whole), whole=dict.fromkeys(wanted, NO_ALIGNMENT))
     alignment = utterance.alignment.read()
-    if config.fillers == "drop":
-        alignment = alignment.without_fillers()
-    tiers = {g: tier for g, tier in _tiers(alignment) if g in wanted}
+    spoken = alignment.without_fillers() if config.fillers == "drop" else alignment
+    tiers: dict[str, tuple[Segment, ...]] = {g: getattr(spoken, TIERS[g]) for g in wanted}
     last = max((segment.end_ms for tier in tiers.values() for segment in tier), default=0)
     if last > duration_ms + OVERHANG_MS:
         raise AlignmentError(
             f"{utterance.id}: its alignment ends at {last} ms, its audio at {duration_ms} ms "
             f"({utterance.alignment.paths[0]}): they do not belong together"
         )
-    kind = utterance.alignment.kind if any(tiers.values()) else "none"
-    return kind, {g: tier or whole for g, tier in tiers.items()}
-
-
-def _tiers(alignment: Alignment) -> Iterator[tuple[str, tuple[Segment, ...]]]:
-    yield "P", alignment.phones
-    yield "S", alignment.syllables
-    yield "W", alignment.words
+    return WantedSegments(
+        alignment=utterance.alignment.kind if any(tiers.values()) else "none",
+        tiers={g: tier or whole for g, tier in tiers.items()},
+        whole={g: why_whole(g, alignment, spoken) for g, tier in tiers.items() if not tier},
+    )

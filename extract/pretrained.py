@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from huggingface_hub.utils import enable_progress_bars  # type: ignore[attr-defined]
 from torch import nn
-from transformers import AutoConfig, AutoModel
+from transformers import MODEL_MAPPING, AutoConfig, AutoModel
 from transformers.utils import logging as hf_logging
 
 from mer.extract.config import ExtractError
@@ -38,6 +38,9 @@ def load_config(name: str, revision: str | None, option: str) -> Any:
     Raises:
         EncoderError: when it is not there, or no network reaches the hub.
     """
+    if Path(name).is_dir() and not (Path(name) / "config.json").is_file():
+        # Older transformers would take the kind from the folder's name: "empty" holds "mpt".
+        raise EncoderError(_unavailable(name, revision, option, FileNotFoundError("no config.json")))
     try:
         return AutoConfig.from_pretrained(name, revision=revision, trust_remote_code=False)
     except (OSError, ValueError, KeyError) as problem:
@@ -57,6 +60,7 @@ def load_weights(name: str, revision: str | None, option: str, config: Any) -> n
                 revision=revision,
                 config=config,
                 dtype=torch.float32,  # transformers 5 would take the checkpoint's own, be it float16
+                attn_implementation=attention_of(config),
                 trust_remote_code=False,
                 output_loading_info=True,
             )
@@ -69,7 +73,21 @@ def load_weights(name: str, revision: str | None, option: str, config: Any) -> n
             f"{missing[0]!r}; they would be random. Give the folder or id of a complete pretrained encoder."
         )
     assert isinstance(model, nn.Module)
+    # A config may ask for tuples instead of named outputs, or for what is never looked at.
+    asked: Any = model.config
+    asked.return_dict = True
+    asked.output_attentions = asked.output_hidden_states = False
     return model.eval()
+
+
+def attention_of(config: Any) -> str:
+    """The implementation of attention: PyTorch's `sdpa` where the architecture has it, else `eager`.
+
+    Said here rather than left to the installed transformers or to a config. The two differ by rounding.
+    """
+    architecture: Any = MODEL_MAPPING.get(type(config), None)
+    architecture = architecture[0] if isinstance(architecture, tuple) else architecture
+    return "sdpa" if getattr(architecture, "_supports_sdpa", False) else "eager"
 
 
 def load_frozen(name: str, revision: str | None, option: str, config: Any) -> nn.Module:

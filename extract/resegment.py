@@ -18,14 +18,16 @@ from mer.cache import (
     Units,
     UtteranceRecord,
     build_shard,
+    check_numbers,
     pending,
     plan_shards,
 )
 from mer.corpus import AlignmentError, Corpus, Segment, Utterance
 from mer.extract.config import ExtractConfig, ExtractError, Resources
 from mer.extract.extraction import Extraction, summary
-from mer.extract.identity import provenance, segment_rule
+from mer.extract.identity import earlier_spec, provenance, segment_rule
 from mer.extract.inputs import Fingerprints, audio_digest, audio_seconds, fingerprint, make_record, wanted_segments
+from mer.extract.own_units import add_whole
 from mer.extract.pretrained import model_label
 from mer.extract.progress import Committed, Encoded, EventCounter, Progress
 from mer.extract.run import check_disk
@@ -58,7 +60,7 @@ def resegment(
     Raises:
         ExtractError: no cache, or several that differ, with such frames; utterances that it does not hold, or whose
             audio or text is another now.
-        CacheError: a damaged cache.
+        CacheError: a damaged cache, or one of an earlier version whose layers are not what they are taken for.
     """
     if not config.needs_alignment:
         raise ExtractError("--resegment makes P, S and W; name one of them in --granularity, or leave --resegment out")
@@ -93,6 +95,9 @@ def _find_source(corpus: Corpus, config: ExtractConfig, cache: Path) -> FeatureC
     """The cache under the root whose frames are those that this configuration would give."""
     there = sorted(path.parent for path in (cache / corpus.name).glob("*/spec.json"))
     found = [folder for folder in map(CacheFolder.find, there) if _fits(folder.spec, config)]
+    # Of the same encoders in an earlier version: what replaced them is there.
+    replaced = {_frames_identity(earlier) for folder in found if (earlier := earlier_spec(folder.spec))}
+    found = [folder for folder in found if _frames_identity(folder.spec) not in replaced]
     if not found:
         raise ExtractError(
             f"{cache / corpus.name}: no cache of these encoders and settings with frames (granularity F) among "
@@ -104,7 +109,10 @@ def _find_source(corpus: Corpus, config: ExtractConfig, cache: Path) -> FeatureC
             "layers under these names; give --layers or --revision, or move those aside that are not meant"
         )
     fullest = max(found, key=lambda folder: sum(len(sidecar.utterances) for sidecar in folder.sidecars().values()))
-    return FeatureCache(fullest)
+    source = FeatureCache(fullest)
+    for granularity in ("F", "T") if config.needs_text else ("F",):
+        check_numbers(source, granularity)
+    return source
 
 
 def _fits(spec: Mapping[str, Any], config: ExtractConfig) -> bool:
@@ -186,6 +194,7 @@ def _make_shard(
     done: list[tuple[UtteranceRecord, dict[str, Units]]] = []
     failed: list[FailedUtterance] = []
     reasons = {failure.id: failure.reason for failure in source.failed}
+    whole: dict[str, dict[str, list[str]]] = {}
     started = time.time()
     for utterance in utterances:
         mark = fingerprint(utterance)
@@ -193,16 +202,20 @@ def _make_shard(
             failed.append(FailedUtterance(id=utterance.id, reason=reasons[utterance.id], fingerprint=mark))
             continue
         try:
-            done.append(_anew(utterance, mark, source, config))
+            record, units, lacking = _anew(utterance, mark, source, config)
         except (AlignmentError, CacheError) as problem:
             failed.append(FailedUtterance(id=utterance.id, reason=str(problem), fingerprint=mark))
             continue
-        counter(Encoded(name, 1, done[-1][0].seconds))
+        done.append((record, units))
+        add_whole(whole, record.id, lacking)
+        counter(Encoded(name, 1, record.seconds))
     notes = {
         "conversions": {},
         "alignments": dict(Counter(record.alignment for record, _ in done)),
+        "whole_segments": whole,
         "audio": {utterance.id: audio_digest(utterance.wav) for utterance in utterances},
         "resegmented_from": source.key,
+        "encoder_layers": next((each["encoder_layers"] for each in source.provenances if "encoder_layers" in each), None),
         "started": started,
         "finished": time.time(),
     }
@@ -212,13 +225,13 @@ def _make_shard(
 
 def _anew(
     utterance: Utterance, mark: str, source: FeatureCache, config: ExtractConfig
-) -> tuple[UtteranceRecord, dict[str, Units]]:
+) -> tuple[UtteranceRecord, dict[str, Units], Mapping[str, str]]:
     seconds = float(source.utterances.seconds[source.utterances.index(utterance.id)])
-    kind, segments = wanted_segments(utterance, config, round(seconds * 1000))
+    segments = wanted_segments(utterance, config, round(seconds * 1000))
     frames = source.read(utterance.id, "F")
     units = {g: Units(data=source.read(utterance.id, g)) for g in config.granularities if g in "FT"}
-    units |= {g: _averaged(frames, tier, source.spec) for g, tier in segments.items()}
-    return make_record(utterance, seconds, kind, mark), units
+    units |= {g: _averaged(frames, tier, source.spec) for g, tier in segments.tiers.items()}
+    return make_record(utterance, seconds, segments.alignment, mark), units, segments.whole
 
 
 def _averaged(frames: np.ndarray, segments: Sequence[Segment], spec: Mapping[str, Any]) -> Units:

@@ -12,13 +12,13 @@ import torch
 
 from mer.backends import Backend, LocalBackend, Unit, UnitFailed
 from mer.backends.local import cores
-from mer.cache import CacheError, CacheFolder
+from mer.cache import CacheError, CacheFolder, cache_key
 from mer.cache.failed_shard import FailedShard
 from mer.corpus import Corpus
 from mer.extract.config import ExtractConfig, ExtractError, Resources
 from mer.extract.extraction import Extraction, summary
 from mer.extract.feature_size import feature_size
-from mer.extract.identity import make_spec
+from mer.extract.identity import STATEMENTS, earlier_spec, make_spec
 from mer.extract.planning import PLANNED_WHOLE, Planning
 from mer.extract.precision import one_thread_on_cpu
 from mer.extract.pretrained import resolve_device
@@ -77,6 +77,8 @@ def _extract(
     here = backend is None and most_workers(resources) == 1
     encoders = load_encoders(config, resources if here else replace(resources, device="cpu"))
     folder = CacheFolder.create(cache, make_spec(corpus, config, encoders))
+    for notice in (*encoders.notices, *_replaced(cache, folder)):
+        listeners[1](notice)
     counter = EventCounter(*listeners, size_of=folder.shard_bytes)
     folder.sweep_temporaries()
     planning = Planning(corpus, folder, expected_bytes=feature_size(config, encoders), target_bytes=resources.shard_bytes)
@@ -111,6 +113,21 @@ def _extract(
         failed_shards=failed,
         shards_elsewhere=len(missing),
     )
+
+
+def _replaced(root: Path, folder: CacheFolder) -> list[str]:
+    """Why an extraction begins anew beside what an earlier version made of the same encoders and settings."""
+    earlier = earlier_spec(folder.spec)
+    if earlier is None or folder.sidecar_files():
+        return []
+    there = root / folder.corpus / cache_key(earlier)[:12]
+    if not (there / "spec.json").is_file():
+        return []
+    reasons = [why for name, why in STATEMENTS.items() if any(name in folder.spec.get(each, {}) for each in ("speech", "text"))]
+    return [
+        f"{there} has these encoders and settings, and is not gone on with: {'; '.join(reasons)}. The features are made anew in "
+        f"{folder.path}; nothing is mixed, and the old folder can be deleted"
+    ]
 
 
 def most_workers(resources: Resources) -> int:

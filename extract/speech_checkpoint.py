@@ -11,6 +11,11 @@ from mer.extract.pretrained import EncoderError, load_config, model_label, weigh
 
 FAMILY = ("wav2vec2", "hubert", "wavlm", "data2vec-audio")
 
+SAMPLE_RATE = 16_000
+"""Hz, where a preprocessor config states no rate."""
+NORMALIZE = True
+"""Whether audio is normalised, where a preprocessor config does not say."""
+
 
 class SpeechCheckpoint:
     """A checkpoint of the wav2vec 2.0 family.
@@ -62,6 +67,14 @@ class SpeechCheckpoint:
         """
         return not getattr(self.config, "conv_pos_batch_norm", False)
 
+    @property
+    def closing_norm(self) -> bool:
+        """Whether a norm follows the last transformer layer: in the shape of the large checkpoints (pre-norm layers).
+
+        data2vec-audio knows the setting and has no such encoder.
+        """
+        return self.config.model_type != "data2vec-audio" and bool(getattr(self.config, "do_stable_layer_norm", False))
+
     def frame_count(self, samples: int) -> int:
         """Frames of an utterance; 0 if it is shorter than one frame. (n - 400) // 320 + 1 for wav2vec 2.0."""
         return max(0, (samples - self.frame_length) // self.frame_stride + 1)
@@ -92,9 +105,27 @@ class SpeechCheckpoint:
         }
 
 
+def without_adapter(model: Any) -> Any:
+    """The model without the convolutions that `add_adapter` puts behind its encoder; changed in place.
+
+    They make fewer frames of another width, for speech recognition on top; none of them is a layer of the encoder.
+    """
+    if isinstance(getattr(model, "adapter", None), nn.Module):
+        model.adapter = None
+    return model
+
+
+def trial_waves(checkpoint: SpeechCheckpoint) -> list[NDArray[np.float32]]:
+    """Two prepared waveforms of noise, 10 and 40 frame lengths long, the same ones each time."""
+    noise = np.random.default_rng(0).normal(scale=0.1, size=(2, 40 * checkpoint.frame_length)).astype(np.float32)
+    return [checkpoint.prepare(noise[0, : 10 * checkpoint.frame_length]), checkpoint.prepare(noise[1])]
+
+
 def _load_preprocessor(name: str, revision: str | None) -> Any:
+    """The feature extractor; what its file leaves open is stated here, not by the installed transformers."""
     try:
         found = AutoFeatureExtractor.from_pretrained(name, revision=revision, trust_remote_code=False)
+        stated, _ = type(found).get_feature_extractor_dict(name, revision=revision)
     except (OSError, ValueError, KeyError) as problem:
         raise EncoderError(
             f"--speech-model {name}: no readable preprocessor_config.json (it says at which rate and with which "
@@ -102,4 +133,6 @@ def _load_preprocessor(name: str, revision: str | None) -> Any:
         ) from problem
     if getattr(found, "feature_size", 1) != 1 or not hasattr(found, "do_normalize"):
         raise EncoderError(f"--speech-model {name}: its preprocessor {type(found).__name__} does not take raw waveforms")
+    found.sampling_rate = stated.get("sampling_rate", SAMPLE_RATE)
+    found.do_normalize = stated.get("do_normalize", NORMALIZE)
     return found

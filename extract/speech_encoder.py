@@ -1,6 +1,7 @@
 """A frozen wav2vec 2.0 family encoder: padded batches of waveforms in, exact hidden states out."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -9,10 +10,12 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from mer.extract.batch_trial import ONE_BY_ONE, batches_are_exact, one_by_one_notice, trial_dtype
 from mer.extract.config import ExtractError
 from mer.extract.exact_padding import ExactPadding
+from mer.extract.hidden_states import CLOSING_NORM, LayerTap
 from mer.extract.pretrained import load_frozen, resolve_device
-from mer.extract.speech_checkpoint import SpeechCheckpoint
+from mer.extract.speech_checkpoint import SpeechCheckpoint, trial_waves, without_adapter
 
 
 class SpeechEncoder(SpeechCheckpoint):
@@ -21,12 +24,14 @@ class SpeechEncoder(SpeechCheckpoint):
     Args:
         name: Hub id or folder.
         revision: Branch, tag or commit of a hub id.
-        layers: Hidden states to return, 0 = input of the first layer; None = 1..N.
+        layers: Hidden states to return, 0 = input of the first layer; None = 1..N. The last one carries the encoder's
+            closing norm, where it has one.
         dtype: Precision of the forward pass.
         device: `cpu`, `cuda`, ...
 
     Raises:
-        EncoderError: no such encoder, not of the wav2vec 2.0 family, weights or preprocessor config missing.
+        EncoderError: no such encoder, not of the wav2vec 2.0 family, weights or preprocessor config missing, or layers
+            that cannot be told apart.
         ExtractError: a layer that the encoder does not have.
     """
 
@@ -41,13 +46,28 @@ class SpeechEncoder(SpeechCheckpoint):
     ) -> None:
         super().__init__(name, revision)
         model = load_frozen(name, revision, "--speech-model", self.config)
-        self.layers = pick_layers(layers, self.config.num_hidden_layers, "--speech-model", name)
+        count = self.config.num_hidden_layers
+        self.layers = pick_layers(layers, count, "--speech-model", name)
         self.identity: dict[str, Any] = self.describe(model) | {"layers": list(self.layers)}
+        if self.closing_norm and count in self.layers:
+            # Absent where it says nothing new: caches of other encoders, or of lower layers, keep their key.
+            self.identity["last_layer"] = CLOSING_NORM
         _bake_weight_norm(model)
         self.device = resolve_device(device)
-        self.dtype = dtype
-        self.model = model.to(self.device, dtype)
+        self.model = without_adapter(model).to(self.device, trial_dtype(dtype))
         self._padding = ExactPadding(self.model)
+        self._tap = LayerTap(self.model, self.layers, count, name)
+        self.one_by_one = not self.batches or not self._try_batch()
+        """Whether utterances go through it alone, since its padded batches are not exact."""
+        if self.one_by_one and self.batches:
+            self.identity["batches"] = ONE_BY_ONE
+        self.model = self.model.to(dtype)
+        self.dtype = dtype
+
+    @property
+    def notice(self) -> str | None:
+        """What a user should know of how it runs."""
+        return one_by_one_notice(f"--speech-model {self.name}") if self.one_by_one else None
 
     @torch.inference_mode()
     def __call__(self, waves: Sequence[NDArray[np.float32]]) -> list[Float[Tensor, "frames layers dim"]]:
@@ -62,24 +82,28 @@ class SpeechEncoder(SpeechCheckpoint):
         samples = [len(wave) for wave in waves]
         if min(samples) < self.frame_length:
             raise ValueError(f"a waveform has {min(samples)} samples; one frame needs {self.frame_length}")
-        if len(waves) > 1 and not self.batches:
-            return [self([wave])[0] for wave in waves]
-        frames = [self.frame_count(count) for count in samples]
-        hidden = self._forward(waves, samples, frames)
-        return [torch.stack([hidden[layer][row, :count] for layer in self.layers], dim=1) for row, count in enumerate(frames)]
+        if self.one_by_one:
+            return [self._encode([wave])[0] for wave in waves]
+        return self._encode(waves)
 
-    def _forward(self, waves: Sequence[NDArray[np.float32]], samples: list[int], frames: list[int]) -> tuple[Tensor, ...]:
-        """`transformers`' hidden states, each (batch, frames, dim)."""
-        if len(waves) == 1:
-            inputs = torch.from_numpy(waves[0])[None].to(self.device, self.dtype)
-            hidden: tuple[Tensor, ...] = self.model(inputs, output_hidden_states=True).hidden_states
-            return hidden
+    def _encode(self, waves: Sequence[NDArray[np.float32]]) -> list[Float[Tensor, "frames layers dim"]]:
+        """One forward pass."""
+        samples = [len(wave) for wave in waves]
+        frames = [self.frame_count(count) for count in samples]
+        parameter = next(self.model.parameters())
         inputs = torch.zeros(len(waves), max(samples))
         for row, wave in enumerate(waves):
             inputs[row, : len(wave)] = torch.from_numpy(wave)
-        output = self._padding.run(inputs.to(self.device, self.dtype), samples, frames, output_hidden_states=True)
-        hidden = output.hidden_states
-        return hidden
+        inputs = inputs.to(parameter.device, parameter.dtype)
+        forward = partial(self.model, inputs) if len(waves) == 1 else partial(self._padding.run, inputs, samples, frames)
+        hidden = self._tap.run(forward)
+        return [torch.stack([layer[row, :count] for layer in hidden], dim=1) for row, count in enumerate(frames)]
+
+    def _try_batch(self) -> bool:
+        waves = trial_waves(self)
+        return batches_are_exact(
+            f"--speech-model {self.name}", lambda number: self._encode([waves[number]])[0], lambda: self._encode(waves)
+        )
 
 
 def pick_layers(wanted: Sequence[int] | None, count: int, option: str, name: str) -> tuple[int, ...]:

@@ -10,6 +10,13 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_N
 
 from mer.extract.pretrained import EncoderError, load_config, model_label, weights_fingerprint
 
+SENTENCES = (
+    "No, thank you.",
+    "When she came back from the station it was raining, and nobody had told him that the others would be waiting for an "
+    "hour or two: so he went home, angry and tired, and did not answer the door until late in the evening!",
+)
+"""What an encoder is tried with: the shorter one sees padding when they are together."""
+
 
 class TextCheckpoint:
     """A checkpoint of a BERT-like encoder.
@@ -32,8 +39,18 @@ class TextCheckpoint:
         self.config = config
         self.tokenizer = _load_tokenizer(name, revision, config.vocab_size)
         self.dim: int = config.hidden_size
-        # RoBERTa's 514 positions hold 512 tokens: the tokenizer knows; 1e30 means that it does not.
+        # 1e30 means that the tokenizer does not know.
         self.max_tokens: int = min(int(self.tokenizer.model_max_length), config.max_position_embeddings)
+
+    def limit_to(self, model: nn.Module) -> None:
+        """Lower `max_tokens` to the positions of a model, where its tokenizer does not know them.
+
+        RoBERTa and its kin count positions from the padding's own on: two of their 514 are never used.
+        """
+        for name, module in model.named_modules():
+            if name.endswith("position_embeddings") and isinstance(module, nn.Embedding):
+                unused = 0 if module.padding_idx is None else module.padding_idx + 1
+                self.max_tokens = min(self.max_tokens, module.num_embeddings - unused)
 
     @property
     def pad_token(self) -> int:
@@ -57,6 +74,11 @@ class TextCheckpoint:
             "tokenizer": tokenizer_fingerprint(self.tokenizer),
             "dim": self.dim,
         }
+
+
+def trial_texts(checkpoint: TextCheckpoint) -> list[list[int]]:
+    """Two tokenised sentences of different length, the same ones each time."""
+    return [ids[: checkpoint.max_tokens] for ids in checkpoint.tokenize(SENTENCES)]
 
 
 def tokenizer_fingerprint(tokenizer: Any) -> str:

@@ -7,9 +7,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from mer.extract.batch_trial import ONE_BY_ONE, batches_are_exact, one_by_one_notice, trial_dtype
+from mer.extract.hidden_states import text_layers
 from mer.extract.pretrained import load_frozen, resolve_device
 from mer.extract.speech_encoder import pick_layers
-from mer.extract.text_checkpoint import TextCheckpoint
+from mer.extract.text_checkpoint import TextCheckpoint, trial_texts
 
 
 class TextEncoder(TextCheckpoint):
@@ -18,12 +20,14 @@ class TextEncoder(TextCheckpoint):
     Args:
         name: Hub id or folder.
         revision: Branch, tag or commit of a hub id.
-        layers: Hidden states to return, 0 = the embeddings; None = 1..N.
+        layers: Hidden states to return, 0 = the embeddings; None = 1..N. The last one is the encoder's last hidden state,
+            with a final norm where it has one.
         dtype: Precision of the forward pass.
         device: `cpu`, `cuda`, ...
 
     Raises:
-        EncoderError: no such encoder, not a bidirectional text encoder, weights or tokenizer missing.
+        EncoderError: no such encoder, not a bidirectional text encoder, weights or tokenizer missing, or layers that cannot
+            be told apart.
         ExtractError: a layer that the encoder does not have.
     """
 
@@ -38,10 +42,22 @@ class TextEncoder(TextCheckpoint):
     ) -> None:
         super().__init__(name, revision)
         model = load_frozen(name, revision, "--text-model", self.config)
+        self.limit_to(model)
         self.layers = pick_layers(layers, self.config.num_hidden_layers, "--text-model", name)
         self.identity: dict[str, Any] = self.describe(model) | {"layers": list(self.layers)}
         self.device = resolve_device(device)
-        self.model = model.to(self.device, dtype)
+        self.model = model.to(self.device, trial_dtype(dtype))
+        self.one_by_one = not self._try_batch()
+        """Whether texts go through it alone, since its padded batches are not exact."""
+        if self.one_by_one:
+            # Absent for all others: their caches keep their key. Earlier caches of this one depend on its batches.
+            self.identity["batches"] = ONE_BY_ONE
+        self.model = self.model.to(dtype)
+
+    @property
+    def notice(self) -> str | None:
+        """What a user should know of how it runs."""
+        return one_by_one_notice(f"--text-model {self.name}") if self.one_by_one else None
 
     @torch.inference_mode()
     def __call__(self, tokens: Sequence[Sequence[int]]) -> list[Float[Tensor, "wordpieces layers dim"]]:
@@ -50,14 +66,26 @@ class TextEncoder(TextCheckpoint):
         Raises:
             ValueError: a text with more wordpieces than the encoder has positions.
         """
+        longest = max(len(ids) for ids in tokens)
+        if longest > self.max_tokens:
+            raise ValueError(f"a text has {longest} wordpieces; the encoder takes {self.max_tokens}")
+        if self.one_by_one:
+            return [self._encode([ids])[0] for ids in tokens]
+        return self._encode(tokens)
+
+    def _encode(self, tokens: Sequence[Sequence[int]]) -> list[Float[Tensor, "wordpieces layers dim"]]:
+        """One forward pass."""
         lengths = [len(ids) for ids in tokens]
-        if max(lengths) > self.max_tokens:
-            raise ValueError(f"a text has {max(lengths)} wordpieces; the encoder takes {self.max_tokens}")
         ids = torch.full((len(tokens), max(lengths)), self.pad_token)
         for row, text in enumerate(tokens):
             ids[row, : len(text)] = torch.tensor(text)
         mask = (torch.arange(max(lengths)) < torch.tensor(lengths)[:, None]).long()
-        hidden = self.model(
-            input_ids=ids.to(self.device), attention_mask=mask.to(self.device), output_hidden_states=True
-        ).hidden_states
-        return [torch.stack([hidden[layer][row, :count] for layer in self.layers], dim=1) for row, count in enumerate(lengths)]
+        output = self.model(input_ids=ids.to(self.device), attention_mask=mask.to(self.device), output_hidden_states=True)
+        hidden = text_layers(output, self.layers, self.config.num_hidden_layers, self.name)
+        return [torch.stack([layer[row, :count] for layer in hidden], dim=1) for row, count in enumerate(lengths)]
+
+    def _try_batch(self) -> bool:
+        texts = trial_texts(self)
+        return batches_are_exact(
+            f"--text-model {self.name}", lambda number: self._encode([texts[number]])[0], lambda: self._encode(texts)
+        )

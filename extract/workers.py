@@ -20,7 +20,7 @@ from mer.cache.spec import checked_spec
 from mer.corpus import Corpus, Utterance
 from mer.extract.config import ExtractConfig, ExtractError, Resources
 from mer.extract.encode import EncodedShard, Encoders, encode_shard, scaled
-from mer.extract.identity import make_spec, provenance, versions
+from mer.extract.identity import encoder_notes, make_spec, provenance, versions
 from mer.extract.inputs import audio_digest
 from mer.extract.precision import exact_float32, threads_on_cpu
 from mer.extract.pretrained import resolve_device
@@ -163,12 +163,13 @@ class ShardMaker:
         notes = {
             "conversions": dict(encoded.conversions),
             "alignments": dict(encoded.alignments),
+            "whole_segments": encoded.whole,
             "audio": {u.id: audio_digest(u.wav) for u in unit.content.utterances},
             "started": started,
             "finished": time.time(),
         }
         self._refused_bytes = shard.bytes
-        sidecar = folder.commit(unit.name, shard, provenance(self._encoders.device) | notes)
+        sidecar = folder.commit(unit.name, shard, provenance(self._encoders.device) | encoder_notes(self._encoders) | notes)
         self._refused_bytes = 0
         tell(Committed(unit.name, sidecar.bytes))
 

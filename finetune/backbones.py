@@ -5,17 +5,19 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
+import torch.nn.functional as F  # noqa: N812
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
+from mer.extract.batch_trial import batches_are_exact
 from mer.extract.exact_padding import ExactPadding
-from mer.extract.speech_checkpoint import SpeechCheckpoint
-from mer.extract.text_checkpoint import TextCheckpoint
+from mer.extract.speech_checkpoint import SpeechCheckpoint, trial_waves, without_adapter
+from mer.extract.text_checkpoint import TextCheckpoint, trial_texts
 from mer.finetune.config import FinetuneConfig
 from mer.finetune.errors import FinetuneError
 from mer.finetune.sequences import Sequences, real_units
 from mer.finetune.spec_augment import mask_utterances_apart
-from mer.finetune.utterance_dropout import recomputation
+from mer.finetune.utterance_dropout import only, recomputation
 
 
 class SpeechBackbone(nn.Module):
@@ -38,7 +40,7 @@ class SpeechBackbone(nn.Module):
         super().__init__()
         masks_frames = config.spec_augment and _masks_frames(checkpoint)
         self.checkpoint = checkpoint
-        self.model = model
+        self.model: Any = without_adapter(model)
         # A dropped layer has no gradient: several processes would wait for it for ever.
         self.model.config.layerdrop = 0.0
         self.model.config.apply_spec_augment = False
@@ -46,6 +48,7 @@ class SpeechBackbone(nn.Module):
         if config.spec_augment:
             mask_utterances_apart(model)
         self._padding = ExactPadding(model)
+        self._refuse_inexact()
         if not config.train_cnn:
             self.model.feature_extractor._freeze_parameters()
         if config.checkpointing:
@@ -79,6 +82,25 @@ class SpeechBackbone(nn.Module):
             output = self._padding.run(inputs, samples, frames)
         return Sequences(states=output.last_hidden_state, real=real_units(frames, longest, waves.device))
 
+    def _refuse_inexact(self) -> None:
+        """Try two utterances alone and together.
+
+        Raises:
+            FinetuneError: they differ.
+        """
+        waves = [torch.from_numpy(wave) for wave in trial_waves(self.checkpoint)]
+        samples = [len(wave) for wave in waves]
+
+        def together() -> list[Tensor]:
+            states = self(torch.nn.utils.rnn.pad_sequence(waves, batch_first=True), samples).states
+            return [states[row, : self.checkpoint.frame_count(count), None] for row, count in enumerate(samples)]
+
+        name = f"--speech-model {self.checkpoint.name}"
+        self.eval()  # in training, SpecAugment would draw from the global generator
+        if not batches_are_exact(name, lambda number: self(waves[number][None], [samples[number]]).states[0, :, None], together):
+            raise FinetuneError(f"{name}: not trainable here, what it makes of an utterance depends on the others in its batch")
+        self.training = True
+
     def _recomputation(self) -> tuple[AbstractContextManager[Any], AbstractContextManager[Any]]:
         """What a layer that is recomputed needs to know again: lengths, and what it has dropped."""
         lengths, drops = self._padding.recomputation()[1], recomputation()[1]
@@ -92,7 +114,10 @@ class SpeechBackbone(nn.Module):
 
 
 class TextBackbone(nn.Module):
-    """A text encoder with gradients for everything that its last hidden states depend on."""
+    """A text encoder with gradients for everything that its last hidden states depend on.
+
+    One whose padded batches are not exact (FNet, ConvBERT, ...) takes the texts of a batch one by one.
+    """
 
     def __init__(self, checkpoint: TextCheckpoint, model: Any, config: FinetuneConfig) -> None:
         """Make a loaded encoder trainable.
@@ -108,6 +133,10 @@ class TextBackbone(nn.Module):
         super().__init__()
         self.checkpoint = checkpoint
         self.model = model
+        checkpoint.limit_to(model)
+        self.one_by_one = False
+        self.one_by_one = not self._try_batch()
+        """Whether texts go through it alone."""
         if config.checkpointing:
             _recompute(self.model, f"--text-model {checkpoint.name}", context_fn=recomputation)
         probe = torch.tensor(checkpoint.tokenize(["a"]))
@@ -121,8 +150,33 @@ class TextBackbone(nn.Module):
             wordpieces: own wordpieces of each text.
         """
         real = real_units(tuple(wordpieces), tokens.shape[1], tokens.device)
+        if self.one_by_one:
+            rows = []
+            for row, count in enumerate(wordpieces):
+                with only(row):
+                    rows.append(self._states(tokens[row : row + 1, :count]))
+            return Sequences(
+                states=torch.cat([F.pad(each, (0, 0, 0, tokens.shape[1] - each.shape[1])) for each in rows]), real=real
+            )
+        return Sequences(states=self._states(tokens, real), real=real)
+
+    def _states(self, tokens: Tensor, real: Tensor | None = None) -> Tensor:
+        """One forward pass; every wordpiece is a text's own unless `real` says which are."""
         mask = torch.ones_like(tokens) if real is None else real.long()
-        return Sequences(states=self.model(input_ids=tokens, attention_mask=mask).last_hidden_state, real=real)
+        states: Tensor = self.model(input_ids=tokens, attention_mask=mask).last_hidden_state
+        return states
+
+    def _try_batch(self) -> bool:
+        texts = [torch.tensor(ids) for ids in trial_texts(self.checkpoint)]
+        counts = [len(ids) for ids in texts]
+
+        def together() -> list[Tensor]:
+            tokens = torch.nn.utils.rnn.pad_sequence(texts, batch_first=True, padding_value=self.checkpoint.pad_token)
+            states = self(tokens, counts).states
+            return [states[row, :count, None] for row, count in enumerate(counts)]
+
+        name = f"--text-model {self.checkpoint.name}"
+        return batches_are_exact(name, lambda number: self._states(texts[number][None])[0, :, None], together)
 
 
 def refuse_untrainable(checkpoint: SpeechCheckpoint | TextCheckpoint) -> None:

@@ -7,7 +7,6 @@ config.json         the row that was trained, class names, identity, sha256 of t
 
 import dataclasses
 import glob
-import hashlib
 import json
 import os
 import shutil
@@ -32,6 +31,7 @@ from mer.finetune.config import FinetuneConfig
 from mer.finetune.errors import FinetuneError
 from mer.finetune.model import FinetuneModel
 from mer.finetune.trainable import Encoders
+from mer.heads.file_hashes import sha256_of
 
 FORMAT = "mer-finetune-1"
 
@@ -79,7 +79,7 @@ def save_model(
             "config": written,
             "classes": list(classes),
             "identity": dict(identity),
-            "sha256": _sha256(scratch / "model.safetensors"),
+            "sha256": sha256_of(scratch / "model.safetensors"),
         }
         (scratch / "config.json").write_text(json.dumps(document, indent=2, allow_nan=False) + "\n", encoding="utf-8")
         _sync(scratch)
@@ -98,10 +98,7 @@ def load_model(folder: Path) -> SavedModel:
     Raises:
         FinetuneError: no model there, one of another format, or files that are missing or altered.
     """
-    document = _read_document(folder)
-    weights = folder / "model.safetensors"
-    if not weights.is_file() or _sha256(weights) != document["sha256"]:
-        raise FinetuneError(f"{weights}: missing or not the file that config.json names; copy the folder again, or train again")
+    document, weights = check_model(folder), folder / "model.safetensors"
     values = document["config"]
     settings: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
     config = FinetuneConfig(**settings)
@@ -113,6 +110,22 @@ def load_model(folder: Path) -> SavedModel:
     except (ExtractError, SafetensorError, RuntimeError) as problem:
         raise FinetuneError(f"{folder}: not loadable as a model of its config: {problem}") from problem
     return SavedModel(model=model.eval(), encoders=encoders, classes=classes, identity=document["identity"])
+
+
+def check_model(folder: Path) -> dict[str, Any]:
+    """The config of a saved model whose weights are those that it names.
+
+    Raises:
+        FinetuneError: no model there, one of another format, or weights that are missing or altered.
+    """
+    document, weights = _read_document(folder), folder / "model.safetensors"
+    found = sha256_of(weights) if weights.is_file() else "nothing"
+    if found != document["sha256"]:
+        raise FinetuneError(
+            f"{weights}: missing or not the file that config.json names (expected sha256 {str(document['sha256'])[:12]}, found "
+            f"{found[:12]}); copy the folder again, or train again"
+        )
+    return document
 
 
 def _save_encoder_files(place: Path, encoder: SpeechBackbone | TextBackbone) -> None:
@@ -150,11 +163,6 @@ def _read_document(folder: Path) -> dict[str, Any]:
     if document.get("format") != FORMAT:
         raise FinetuneError(f"{file}: format {document.get('format')!r}, this mer reads {FORMAT!r}")
     return document
-
-
-def _sha256(file: Path) -> str:
-    with file.open("rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
 def _sync(folder: Path) -> None:

@@ -29,6 +29,8 @@ class FinetuningStarted:
     """Utterances that are longer than `max_seconds`."""
     left_out: tuple[tuple[str, str], ...]
     """Utterances that cannot take part, each with its reason."""
+    notices: tuple[str, ...] = ()
+    """What a user should know of how the encoders run."""
 
 
 FinetuneEvent = FinetuningStarted | Event | RunDone

@@ -184,6 +184,7 @@ class _Queue:
                 seconds=sum(self._material.seconds) if self._material.seconds else None,
                 cut=self._material.longer_than(self._config.max_seconds),
                 left_out=self._material.left_out,
+                notices=self._encoders.notices if self._encoders else (),
             )
         )
         for fold, seed in self._plan:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from mer.extract import ExtractError
+from mer.extract.batch_trial import ONE_BY_ONE, one_by_one_notice
 from mer.extract.pretrained import load_weights
 from mer.extract.speech_checkpoint import SpeechCheckpoint
 from mer.extract.text_checkpoint import TextCheckpoint
@@ -34,6 +35,13 @@ class Encoders:
         self.speech = speech
         self.text = text
         self.identity = identity
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """What a user should know of how they run."""
+        if self.text is None or not self.text.one_by_one:
+            return ()
+        return (one_by_one_notice(f"--text-model {self.text.checkpoint.name}"),)
 
     @property
     def sample_rate(self) -> int:
@@ -111,6 +119,8 @@ def load_encoders(config: FinetuneConfig) -> Encoders:
             model = _load(written, "--text-model")
             identity["text"] = written.describe(model)
             text = TextBackbone(written, model, config)
+            if text.one_by_one:
+                identity["text"]["batches"] = ONE_BY_ONE
     except ExtractError as problem:
         raise FinetuneError(str(problem)) from problem
     return Encoders(speech, text, identity)

@@ -73,6 +73,26 @@ def utterance_dropout(seeds: Sequence[int], place: int, device: torch.device) ->
         _ACTIVE.reset(token)
 
 
+@contextmanager
+def only(row: int) -> Iterator[None]:
+    """Inside, one utterance of the batch runs alone: what it drops is what it drops in a batch of its own.
+
+    Args:
+        row: of the utterance among the seeds of `utterance_dropout`; without those dropout is left as it is.
+    """
+    mode = _ACTIVE.get()
+    if mode is None:
+        yield
+        return
+    alone = mode.of(row)
+    token = _ACTIVE.set(alone)
+    try:
+        with alone:
+            yield
+    finally:
+        _ACTIVE.reset(token)
+
+
 def recomputation() -> tuple[AbstractContextManager[Any], AbstractContextManager[Any]]:
     """For `context_fn` of `torch.utils.checkpoint`: a layer that is recomputed drops what it dropped before."""
     mode = _ACTIVE.get()
@@ -96,6 +116,10 @@ class _UtteranceDropout(TorchFunctionMode):
     def again(self) -> "_UtteranceDropout":
         """The same from here on."""
         return _UtteranceDropout(self.seeds, self._words, self._next)
+
+    def of(self, row: int) -> "_UtteranceDropout":
+        """The same for one utterance, from here on."""
+        return _UtteranceDropout(self.seeds[row : row + 1], self._words[row : row + 1], self._next)
 
     def __torch_function__(
         self, func: Any, types: Sequence[Any], args: Sequence[Any] = (), kwargs: dict[str, Any] | None = None

@@ -12,7 +12,7 @@ from mer.protocol import AS_IS, CLASS_MAPS, Validation
 
 Modality = Literal["both", "speech", "text"]
 Fusion = Literal["late", "linear", "transformer", "coattention", "concatenation"]
-Normalize = Literal["global", "none"]
+Normalize = Literal["speech", "global", "speaker", "none"]
 LayerWeights = Literal["plain", "softmax"]
 
 LEARNING_RATES = {"late": 1e-3, "linear": 1e-3, "concatenation": 1e-3, "transformer": 5e-5, "coattention": 5e-5}
@@ -62,9 +62,9 @@ class HeadConfig:
     """What chooses the epoch: a `random` share of the training utterances, or one training `session`."""
     validation_share: float = 0.1
     """Share of the training utterances, for `random`."""
-    normalize: str = "global"
-    """`global`: mean and deviation of the training units per layer and dimension; `none`: features as
-    stored."""
+    normalize: str = "speech"
+    """What is made mean 0 and deviation 1 per layer and dimension: `speech` (Zhao 2022, section 3.2) by the training units
+    of speech, `global` by those of speech and text, `speaker` speech by all units of each speaker, `none` nothing."""
     text_disjoint: bool = False
     """Leave utterances out of training whose transcript occurs in the test session."""
     classes: str = "4"
@@ -104,6 +104,18 @@ class HeadConfig:
         """Granularities that are trained on, text included, in their fixed order."""
         speech = () if self.modality == "text" else self.granularities
         return speech if self.modality == "speech" else (*speech, "T")
+
+    @property
+    def standardised(self) -> tuple[str, ...]:
+        """Granularities that are normalised by statistics of each run's training part."""
+        if self.normalize == "speech":
+            return tuple(name for name in self.branches if name in SPEECH)
+        return self.branches if self.normalize == "global" else ()
+
+    @property
+    def by_speaker(self) -> tuple[str, ...]:
+        """Granularities that are normalised by statistics of each utterance's own speaker."""
+        return tuple(name for name in self.branches if name in SPEECH) if self.normalize == "speaker" else ()
 
     def as_dict(self) -> dict[str, object]:
         """The fields as JSON knows them."""

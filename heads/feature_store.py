@@ -8,9 +8,11 @@ import psutil
 import torch
 from jaxtyping import Bool
 
+from mer.cache import FeatureCache, check_numbers
 from mer.heads.errors import HeadError
 from mer.heads.feature_source import FeatureSource
 from mer.heads.features import Features, PackedFeatures
+from mer.heads.speaker_units import SpeakerUnits
 from mer.heads.statistics import Statistics
 
 GPU_SHARE = 0.6
@@ -37,12 +39,18 @@ class FeatureStore:
         self.device = device
         self._ram = None if ram_gib is None else ram_gib * 2**30
         self._device_memory = None if device_memory_gib is None else device_memory_gib * 2**30
-        self._opened: dict[tuple[str, str, tuple[int, ...]], tuple[PackedFeatures, FeatureSource, str]] = {}
+        self._opened: dict[tuple[str, bool, tuple[int, ...]], tuple[PackedFeatures, FeatureSource, str]] = {}
         self._statistics: dict[tuple[str, str], Statistics] = {}
         self._key: tuple[str, tuple[int, ...]] | None = None
 
     def open(
-        self, cache: Features, granularities: Sequence[str], indices: Sequence[int], layers: Sequence[int] | None = None
+        self,
+        cache: Features,
+        granularities: Sequence[str],
+        indices: Sequence[int],
+        layers: Sequence[int] | None = None,
+        *,
+        speakers: Mapping[str, Sequence[str]] | None = None,
     ) -> tuple[dict[str, FeatureSource], dict[str, PackedFeatures], str]:
         """A source per granularity, the features behind them, and a sentence saying where they live.
 
@@ -51,27 +59,34 @@ class FeatureStore:
             granularities: which to open.
             indices: the utterances that are used; row 0 of every source is the first of them.
             layers: numbers of the encoder layers to use; None for all that are stored.
+            speakers: granularities that are normalised by speaker, with the speaker of every row.
 
         Raises:
             HeadError: a granularity or layer that the cache does not hold, or an utterance without units.
+            CacheError: layers that an earlier version stored otherwise than they are taken for.
         """
         check_held(cache, granularities)
-        key = (cache.key, tuple(indices))
-        if self._key != key:  # other utterances: what is in memory is of no use any more
-            self._opened, self._statistics, self._key = {}, {}, key
-        positions = {name: layer_positions(cache, name, layers) for name in granularities}
-        missing = [name for name in granularities if (cache.key, name, positions[name]) not in self._opened]
+        if isinstance(cache, FeatureCache):
+            for name in granularities:
+                check_numbers(cache, name, layers)
+        speakers = speakers or {}
+        wanted = (cache.key, tuple(indices))
+        if self._key != wanted:  # other utterances: what is in memory is of no use any more
+            self._opened, self._statistics, self._key = {}, {}, wanted
+        keys = {name: (name, name in speakers, layer_positions(cache, name, layers)) for name in granularities}
+        missing = [name for name in granularities if keys[name] not in self._opened]
         packed = {name: cache.packed(name, indices) for name in missing}
         for name in missing:
             _check_units(cache, name, packed[name], indices)
-        sizes = {name: _bytes(packed[name], positions[name]) for name in missing}
         stream = self._streams(sum(each.nbytes for each in packed.values()))
+        packed |= {name: SpeakerUnits(packed[name], speakers[name], release=stream) for name in missing if name in speakers}
+        sizes = {name: _bytes(packed[name], keys[name][2]) for name in missing}
         for name in sorted(missing, key=lambda each: sizes[each]):
             resident = self._fits_on_device(sizes[name])
-            source = FeatureSource(packed[name], device=self.device, resident=resident, stream=stream, layers=positions[name])
+            source = FeatureSource(packed[name], device=self.device, resident=resident, stream=stream, layers=keys[name][2])
             place = "in GPU memory" if resident else "streamed from disk" if stream else "mapped from disk"
-            self._opened[cache.key, name, positions[name]] = (packed[name], source, place)
-        found = {name: self._opened[cache.key, name, positions[name]] for name in granularities}
+            self._opened[keys[name]] = (packed[name], source, place)
+        found = {name: self._opened[keys[name]] for name in granularities}
         return (
             {name: source for name, (_, source, _) in found.items()},
             {name: each for name, (each, _, _) in found.items()},

@@ -1,7 +1,8 @@
 """Grids: the rows of one table, each a head or a fine-tuned model, beside what a paper reports for it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar, runtime_checkable
+from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
 from mer.heads.config import SPEECH
 from mer.heads.errors import HeadError
@@ -50,6 +51,8 @@ class GridRow(Generic[Config]):
     """UA that the paper reports for this row, in percent."""
     published_wa: float | None = None
     """WA that the paper reports for this row, in percent."""
+    setup: Mapping[str, Any] | None = None
+    """How the paper made its figures (`mer.protocol.paper_setup`); None where the grid does not say."""
 
     @property
     def multi_level(self) -> bool:
@@ -81,6 +84,8 @@ class Grid(Generic[Config]):
     """One line above the table."""
     paper: str | None = None
     """Whose figures `published_ua` and `published_wa` are."""
+    paper_seeds: int | None = None
+    """Seeds that each figure is the mean of; None where that is not known."""
     rows: tuple[GridRow[Config], ...]
     """At least one, in the order in which they are trained and printed."""
 

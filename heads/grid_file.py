@@ -15,9 +15,11 @@ from mer.heads.grid import MULTI_LEVEL, Config, Grid, GridError, GridRow
 from mer.heads.grid_kind import HEAD_GRIDS, HEADS, PARTS, GridKind
 from mer.heads.grid_options import parse_granularity, shown
 from mer.heads.toml_lines import TomlLines
+from mer.protocol import ProtocolError, paper_setup
+from mer.protocol.paper_setup import ONLY_IN_SETUP, checked_setup_value
 
-TABLES = ("grid", "defaults", "rows", "axes")
-ABOUT = ("title", "paper", "kind")
+TABLES = ("grid", "setup", "defaults", "rows", "axes")
+ABOUT = ("title", "paper", "paper_seeds", "kind")
 PUBLISHED = {"published_ua": "UA", "published_wa": "WA"}
 ROW_ONLY = ("name", *PUBLISHED)
 
@@ -89,9 +91,8 @@ def read_grid_of(
         raise GridError(
             "\n".join(["the grid cannot be run:", *(f"{source}:{line}: {fault}" for line, fault in sorted(reader.faults))])
         )
-    title, paper = about.get("title", name), about.get("paper")
     try:
-        return Grid(name=name, title=title, paper=paper, rows=tuple(rows))
+        return Grid(name=name, rows=tuple(rows), **{"title": name, **about})
     except GridError as problem:
         raise GridError(f"{source}: {problem}") from None
 
@@ -143,18 +144,41 @@ class _Reader(Generic[Config]):
         self._defaults = self._values(("defaults",), self._table("defaults"), self._names)
         self._axes = self._read_axes()
         self._common_doubtful = self._doubtful
+        self._setup = self._read_setup() if "setup" in document else None
 
-    def about(self) -> dict[str, str]:
-        """Title and paper."""
-        found = {}
+    def about(self) -> dict[str, Any]:
+        """Title, paper and the number of its seeds."""
+        found: dict[str, Any] = {}
         for key, value in self._table("grid").items():
-            if self._known(key, ABOUT, "key", ("grid", key)):
-                if isinstance(value, str):
-                    found[key] = value
-                else:
-                    self._fault(f"{key} must be a text in quotes, got {value!r}", "grid", key)
-        if found.get("kind", HEADS) != self._kind.name:
-            self._fault(f"kind {found.get('kind', HEADS)!r}: these are rows of kind {self._kind.name!r}", "grid", "kind")
+            if not self._known(key, ABOUT, "key", ("grid", key)):
+                continue
+            if key == "paper_seeds" and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+                self._fault(f"paper_seeds must be a whole number of 1 or more, got {value!r}", "grid", key)
+            elif key != "paper_seeds" and not isinstance(value, str):
+                self._fault(f"{key} must be a text in quotes, got {value!r}", "grid", key)
+            else:
+                found[key] = value
+        kind = found.pop("kind", HEADS)
+        if kind != self._kind.name:
+            self._fault(f"kind {kind!r}: these are rows of kind {self._kind.name!r}", "grid", "kind")
+        return found
+
+    def _read_setup(self) -> dict[str, Any]:
+        """How the paper made its figures, as the file says it."""
+        found = {}
+        for key, value in self._table("setup").items():
+            option = key.replace("-", "_")
+            if not self._known(option, (*ONLY_IN_SETUP, *self._names), "key", ("setup", key)):
+                continue
+            try:
+                for each in value.values() if isinstance(value, dict) else (value,):
+                    if option in ONLY_IN_SETUP:
+                        checked_setup_value(option, each)
+                    else:
+                        self._kind.options.value(option, each)
+            except (GridError, ProtocolError) as problem:
+                self._fault(str(problem), "setup", key)
+            found[option] = value
         return found
 
     def rows(self) -> list[GridRow[Config]]:
@@ -268,7 +292,9 @@ class _Reader(Generic[Config]):
         if len(made) < len(configs):
             return None
         name = self._name(made, table, own.get("name"), {option: text for option, (_, text) in varied.items()})
-        return GridRow(name=name, configs=made, **{key: own.get(key) for key in PUBLISHED})
+        # Not what the command line says: the paper's figure is of the row as the file has it.
+        setup = paper_setup(self._setup, {**self._defaults, **own})
+        return GridRow(name=name, configs=made, setup=setup, **{key: own.get(key) for key in PUBLISHED})
 
     def _multi_level(
         self, position: int, own: Mapping[str, Any], values: Mapping[str, Any], merged: Mapping[str, Any]

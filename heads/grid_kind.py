@@ -38,7 +38,8 @@ class GridKind(Generic[Config]):
 def _name_of_heads(configs: tuple[HeadConfig, ...]) -> str:
     first, *others = configs
     if others:
-        return f"{MULTI_LEVEL} {', '.join('+'.join(config.granularities) for config in configs)}"
+        heads = [f"{config.fusion} {'+'.join(config.granularities)}" for config in configs]
+        return f"{MULTI_LEVEL} {' + '.join(heads)}"
     return f"{first.fusion} {'+'.join(first.branches)}"
 
 

@@ -12,7 +12,7 @@ from typing import Any, Generic
 from mer.heads.grid import Config, Grid, GridRow
 from mer.heads.run_directory import write_atomically
 from mer.heads.train_head import Result
-from mer.protocol import ProtocolError, RunAnswers, against_published, answers_from_table, compare_rows
+from mer.protocol import ProtocolError, RunAnswers, against_published, answers_from_table, check_setup, compare_rows
 
 GRID_FORMAT = 1
 
@@ -72,29 +72,34 @@ def grid_document(origin: GridOrigin, grid: Grid[Config], done: Mapping[int, Row
     """
     return {
         "format": GRID_FORMAT,
-        "grid": {"name": grid.name, "title": grid.title, "paper": grid.paper},
+        "grid": {"name": grid.name, "title": grid.title, "paper": grid.paper, "paper_seeds": grid.paper_seeds},
         "corpus": origin.corpus,
         "synthetic": origin.synthetic,
         "cache_key": origin.key,
-        "rows": [_finished(done[number]) if number in done else _pending(row) for number, row in enumerate(grid.rows, 1)],
+        "rows": [
+            _finished(done[number], grid.paper_seeds) if number in done else _pending(row)
+            for number, row in enumerate(grid.rows, 1)
+        ],
         "comparisons": [],
         "not_compared": {},
     }
 
 
 def _pending(row: GridRow[Config]) -> dict[str, Any]:
+    # No figure of a paper until there is a result that it may stand beside.
     return {
         "name": row.name,
         "status": "pending",
         "fusion": row.fusion,
         "branches": list(row.branches),
         "configs": row.identity(),
-        "published_ua": row.published_ua,
-        "published_wa": row.published_wa,
+        "published_ua": None,
+        "published_wa": None,
+        "setup": None,
     }
 
 
-def _finished(done: RowResult[Config]) -> dict[str, Any]:
+def _finished(done: RowResult[Config], paper_seeds: int | None) -> dict[str, Any]:
     if done.result is None:
         return {**_pending(done.row), "status": "failed", "failure": done.failure}
     values = done.result.values
@@ -102,15 +107,33 @@ def _finished(done: RowResult[Config]) -> dict[str, Any]:
         **_pending(done.row),
         "status": "done",
         "directory": done.result.directory.name,
-        "paper": _paper(done.row.published_ua, values["summary"], "ua"),
-        "paper_wa": _paper(done.row.published_wa, values["summary"], "wa"),
+        **_beside_paper(done.row, values, paper_seeds),
         "summary": values["summary"],
         "utterances": values["utterances"],
+        "removed_for_text": values.get("removed_for_text") or {},
         "failed_runs": values["failed_runs"],
     }
 
 
-def _paper(published: float | None, summary: Mapping[str, Any], measure: str) -> dict[str, object] | None:
+def _beside_paper(row: GridRow[Config], values: Mapping[str, Any], paper_seeds: int | None) -> dict[str, Any]:
+    """The paper's figures with our difference where the set-up is the paper's; else what differs, and no figure."""
+    figures = {"ua": row.published_ua, "wa": row.published_wa}
+    if all(figure is None for figure in figures.values()):
+        return {"paper": None, "paper_wa": None}
+    check = check_setup(row.setup, values, row.identity())
+    shown = figures if check.fits else dict.fromkeys(figures)
+    return {
+        "published_ua": shown["ua"],
+        "published_wa": shown["wa"],
+        "setup": {"differs": list(check.differs), "unknown": list(check.unknown)},
+        "paper": _paper(shown["ua"], values["summary"], "ua", paper_seeds),
+        "paper_wa": _paper(shown["wa"], values["summary"], "wa", paper_seeds),
+    }
+
+
+def _paper(
+    published: float | None, summary: Mapping[str, Any], measure: str, paper_seeds: int | None
+) -> dict[str, object] | None:
     """Ours beside the paper's, where it has a figure."""
     if published is None:
         return None
@@ -120,6 +143,7 @@ def _paper(published: float | None, summary: Mapping[str, Any], measure: str) ->
         std_seeds=score["std_seeds"],
         seeds=len(summary["seeds"]),
         published=published / 100,
+        paper_seeds=paper_seeds,
     ).as_dict()
 
 

@@ -14,6 +14,7 @@ from mer.heads.config import SPEECH, HeadConfig
 from mer.heads.errors import HeadError
 from mer.heads.feature_store import FeatureStore
 from mer.heads.features import Features
+from mer.heads.file_hashes import FILES, check_files
 from mer.heads.planned_head import directory_name
 from mer.heads.progress import Progress
 from mer.heads.result_document import RESULT_FORMAT, result_document
@@ -77,6 +78,7 @@ def train_multi_level(
     document = result_document(cache, late, ordered, selection, classes, finished, failed, device)
     document |= {
         "config": {**late.as_dict(), "fusion": "multi-level", "granularities": list(ordered[:-1])},
+        "heads": {"coattention": coattention.identity(), "late": late.identity()},
         "parts": [part.directory.name for part in parts],
         "removed_for_text": parts[1].values["removed_for_text"],
     }
@@ -88,7 +90,7 @@ def _check_same_protocol(coattention: HeadConfig, late: HeadConfig) -> None:
     problems = []
     if (coattention.fusion, late.fusion) != ("coattention", "late"):
         problems.append(f"expected a coattention and a late head, got {coattention.fusion} and {late.fusion}")
-    for name in ("classes", "folds", "seeds", "validation", "validation_share", "text_disjoint"):
+    for name in ("classes", "folds", "seeds", "validation", "validation_share", "text_disjoint", "normalize"):
         mine, theirs = getattr(coattention, name), getattr(late, name)
         if mine != theirs:
             problems.append(f"{name} differs: {mine} and {theirs}")
@@ -107,8 +109,10 @@ def read_test_logits(result: Result) -> dict[tuple[str, int], RunLogits]:
     """Logits of every finished run of a result, by fold and seed.
 
     Raises:
-        HeadError: files that do not belong together.
+        HeadError: files that do not belong together, or are not what was written.
     """
+    names, cure = ("logits.safetensors", "predictions.csv"), "copy the folder again, or move it away and train again"
+    check_files(result.directory, result.values.get(FILES, {}), names, cure)
     logits = load_file(result.directory / "logits.safetensors")
     rows: dict[tuple[str, int], list[Mapping[str, str]]] = {}
     with (result.directory / "predictions.csv").open(encoding="utf-8", newline="") as file:

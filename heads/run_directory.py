@@ -13,7 +13,8 @@ weights/          fold1-seed0.safetensors: best parameters and normalisation sta
                   end to end a folder fold1-seed0/
 predictions.csv   test utterances of every run
 logits.safetensors  their logits in float64, one tensor (utterances, classes) per run
-result.json       written last
+result.json       written last: it holds the SHA-256 of the weights, predictions and logits, and one of itself; a finished
+                  run has that of its weights and of itself, and is trained again when something else is there
 """
 
 import csv
@@ -27,7 +28,7 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, runtime_checkable
 from uuid import uuid4
@@ -37,6 +38,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from mer.heads.errors import HeadError
+from mer.heads.file_hashes import FILES, SEAL, hashes_below, is_sealed_wrongly, is_whole, seal
 from mer.heads.trained_run import Epoch
 
 if sys.platform != "win32":
@@ -79,6 +81,8 @@ class FinishedRun:
     """Wall time of the run."""
     device: str = ""
     """Where it was trained."""
+    files_sha256: Mapping[str, str] = field(default_factory=dict)
+    """Path from the run directory to SHA-256 of its weights; empty where none are kept, or were hashed."""
 
     @property
     def predictions(self) -> list[int]:
@@ -144,12 +148,18 @@ class RunDirectory:
         if not file.exists():
             return None
         values: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        if is_sealed_wrongly(values):
+            raise HeadError(f"{file}: damaged (its own sha256 differs); copy the folder again, or move it away and train again")
         return values
 
     def finished(self, *, with_weights: bool = True) -> list[FinishedRun]:
-        """Runs that were committed whole. One whose weights are missing counts as unfinished if they are wanted."""
-        found = [_parse(values, self._epoch) for values in self._ended("finished")]
-        return [run for run in found if not with_weights or self.weights(run.fold, run.seed).exists()]
+        """Runs that were committed whole. One whose weights are missing or damaged counts as unfinished if they are wanted."""
+        found = []
+        for file in sorted((self.path / "finished").glob("*.json")):
+            run = _read_finished(file, self._epoch)
+            if run is not None and (not with_weights or _has_weights(run, self.path, self.weights(run.fold, run.seed))):
+                found.append(run)
+        return found
 
     def failed(self) -> list[dict[str, Any]]:
         """Fold, seed and reason of runs that ended without a number."""
@@ -176,7 +186,8 @@ class RunDirectory:
 
     def commit_saved(self, run: FinishedRun) -> None:
         """Make a run count whose weights are on disk already, or are not to be kept."""
-        text = json.dumps(asdict(run), allow_nan=False)
+        hashes = hashes_below(self.weights(run.fold, run.seed), self.path)
+        text = json.dumps(seal(json.loads(json.dumps(asdict(replace(run, files_sha256=hashes)), allow_nan=False))))
         # Gone where another process has written the result in the meantime.
         (self.path / "finished").mkdir(exist_ok=True)
         write_atomically(self.path / "finished" / f"{run_stem(run.fold, run.seed)}.json", text.encode())
@@ -223,11 +234,23 @@ class RunDirectory:
         logits = {run_stem(run.fold, run.seed): torch.tensor(run.logits, dtype=torch.float64) for run in runs}
         write_atomically(self.path / "logits.safetensors", save(logits, {"format": "mer-logits-1"}))
         self._write_provenance()
-        text = json.dumps(result, indent=2, allow_nan=False) + "\n"
+        hashes = {name: digest for run in runs for name, digest in self._hashes(run).items()}
+        for name in ("predictions.csv", "logits.safetensors"):
+            hashes |= hashes_below(self.path / name, self.path)
+        values = json.loads(json.dumps({**result, FILES: hashes}, allow_nan=False))
+        text = json.dumps(seal(values), indent=2, allow_nan=False) + "\n"
         write_atomically(self.path / "result.json", text.encode())
         self.tidy()
-        values: dict[str, Any] = json.loads(text)
-        return values
+        written: dict[str, Any] = json.loads(text)
+        return written
+
+    def _hashes(self, run: FinishedRun) -> Mapping[str, str]:
+        """Of a run's weights; a run of this process has them in its record only."""
+        if run.files_sha256:
+            return run.files_sha256
+        file = self.path / "finished" / f"{run_stem(run.fold, run.seed)}.json"
+        committed = _read_finished(file, self._epoch) if file.exists() else None
+        return {} if committed is None else committed.files_sha256
 
     def tidy(self) -> None:
         """Remove what only unfinished results need."""
@@ -248,7 +271,8 @@ def all_ended(path: Path, keys: Sequence[tuple[str, int]]) -> bool:
     """
 
     def ended(stem: str) -> bool:
-        finished = (path / "finished" / f"{stem}.json").exists() and (path / "weights" / f"{stem}.safetensors").exists()
+        run = _read_finished(path / "finished" / f"{stem}.json", Epoch)
+        finished = run is not None and _has_weights(run, path, path / "weights" / f"{stem}.safetensors")
         return finished or (path / "failed" / f"{stem}.json").exists()
 
     return all(ended(run_stem(*key)) for key in keys) or (path / "result.json").exists()
@@ -288,6 +312,23 @@ def run_folder(corpus: str, parts: Sequence[str], identity: Mapping[str, Any]) -
     """Name of a run directory: the corpus, what was trained, and the start of the identity's hash."""
     text = json.dumps(identity, sort_keys=True, allow_nan=False)
     return "-".join([corpus, *parts, hashlib.sha256(text.encode()).hexdigest()[:8]])
+
+
+def _read_finished(file: Path, make_epoch: Callable[..., EpochRecord]) -> FinishedRun | None:
+    """A run's commit marker; None where there is none, or a damaged one: the run is trained again."""
+    try:
+        values = json.loads(file.read_text(encoding="utf-8"))
+        if not isinstance(values, dict) or is_sealed_wrongly(values):
+            return None
+        values.pop(SEAL, None)
+        return _parse(values, make_epoch)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _has_weights(run: FinishedRun, folder: Path, weights: Path) -> bool:
+    """Whether a run's weights are there, and as they were committed."""
+    return weights.exists() and is_whole(folder, run.files_sha256)
 
 
 def _parse(values: dict[str, Any], make_epoch: Callable[..., EpochRecord]) -> FinishedRun:

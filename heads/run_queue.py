@@ -66,7 +66,10 @@ class RunQueue:
         """
         self._config, self._selection, self._classes, self._store = config, selection, classes, store
         self._plan, self._directory, self._progress = plan, directory, progress
-        self._sources, self._packed, self._place = store.open(cache, config.branches, selection.indices, config.layers)
+        speakers = speakers_of(selection, config)
+        self._sources, self._packed, self._place = store.open(
+            cache, config.branches, selection.indices, config.layers, speakers=speakers
+        )
         self._positions = {name: layer_positions(cache, name, config.layers) for name in config.branches}
         self._stored = {name: len(cache.layers(name)) for name in config.branches}
         self._numbers = {(fold.test_session, seed): number for number, (fold, seed) in enumerate(plan, start=1)}
@@ -101,10 +104,10 @@ class RunQueue:
         train_side_by_side(trainer, self._jobs(pending), stack=stack, listener=listener)
 
     def _jobs(self, pending: Sequence[tuple[Fold, int]]) -> list[Job]:
-        if self._config.normalize == "none" or not pending:
+        if not self._config.standardised or not pending:
             return [Job(fold=fold, seed=seed, statistics={}) for fold, seed in pending]
         membership = membership_of([fold.train for fold, _ in pending], len(self._selection.ids))
-        found = {name: self._statistics(name, packed, membership) for name, packed in self._packed.items()}
+        found = {name: self._statistics(name, self._packed[name], membership) for name in self._config.standardised}
         return [
             Job(fold=fold, seed=seed, statistics={name: each[number] for name, each in found.items()})
             for number, (fold, seed) in enumerate(pending)
@@ -177,6 +180,23 @@ class RunQueue:
             seconds=trained.seconds,
             device=str(self._store.device),
         )
+
+
+def speakers_of(selection: Selection, config: HeadConfig) -> dict[str, tuple[str, ...]]:
+    """Granularities that are normalised by speaker, with the speaker of every row.
+
+    Raises:
+        HeadError: utterances that name no speaker.
+    """
+    if not config.by_speaker:
+        return {}
+    nameless = [name for name, speaker in zip(selection.ids, selection.speakers, strict=True) if not speaker]
+    if nameless:
+        raise HeadError(
+            f"{len(nameless)} utterances name no speaker, first {nameless[0]!r}, and normalize 'speaker' needs it: "
+            "name speakers in the corpus and extract again, or use normalize 'speech'"
+        )
+    return dict.fromkeys(config.by_speaker, selection.speakers)
 
 
 def _tensors(trained: TrainedRun, statistics: Mapping[str, Statistics]) -> dict[str, Tensor]:

@@ -8,7 +8,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import ParamSpec
 
 import torch
@@ -65,7 +65,7 @@ def _train_in_threads(trainer: StackTrainer, jobs: Sequence[Job], stack: int, th
         future.result()
 
 
-def _one_at_a_time(lock: threading.Lock, stop: threading.Event, call: Callable[P, None]) -> Callable[P, None]:
+def _one_at_a_time(lock: AbstractContextManager[bool], stop: threading.Event, call: Callable[P, None]) -> Callable[P, None]:
     """Nobody hears or writes anything after a call that raised."""
 
     def locked(*args: P.args, **kwargs: P.kwargs) -> None:

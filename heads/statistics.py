@@ -22,16 +22,50 @@ BLOCK_UNITS = 32
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Statistics:
-    """What global normalisation subtracts and divides by, per layer and dimension."""
+    """What normalisation subtracts and divides by, per layer and dimension."""
 
     mean: Float[Tensor, "layers dim"]
-    """Mean over the training units."""
+    """Mean over the units of the training part, or of a speaker."""
     std: Float[Tensor, "layers dim"]
-    """Population standard deviation (ddof 0) over the training units; 1 where the dimension is constant."""
+    """Population standard deviation (ddof 0) over the same units; 1 where the dimension is constant."""
 
     def to(self, device: torch.device) -> "Statistics":
         """The same numbers on another device."""
         return Statistics(mean=self.mean.to(device), std=self.std.to(device))
+
+
+class RunningStatistics:
+    """Statistics of utterances that come one after the other, accumulated in float64.
+
+    Each utterance is reduced to its own mean and sum of squared deviations, and these are merged (Chan, Golub and LeVeque
+    1983, eq. 2.1), which does not cancel however large the mean is.
+    """
+
+    def __init__(self, layers: int, dim: int) -> None:
+        """No utterance has come yet."""
+        self.utterances = 0
+        """How many have come."""
+        self._units = 0.0
+        self._mean = torch.zeros(layers, dim, dtype=torch.float64)
+        self._squares = torch.zeros_like(self._mean)
+
+    def add(self, units: Float[Tensor, "units layers dim"]) -> None:
+        """Take in an utterance of at least one unit."""
+        self.merge(len(units), *moments(units))
+
+    def merge(self, size: int, mean: Float[Tensor, "layers dim"], squares: Float[Tensor, "layers dim"]) -> None:
+        """Take in an utterance of `size` units by its moments."""
+        total = self._units + size
+        delta = mean - self._mean
+        self._mean.add_(delta, alpha=size / total)
+        self._squares.add_(squares).addcmul_(delta, delta, value=self._units * size / total)
+        self._units, self.utterances = total, self.utterances + 1
+
+    def result(self) -> Statistics:
+        """Of all that has come, at least one utterance."""
+        std = (self._squares / self._units).sqrt()
+        constant = std <= STD_FLOOR * self._mean.abs().clamp(min=1)
+        return Statistics(mean=self._mean.float(), std=torch.where(constant, 1.0, std).float())
 
 
 def training_statistics(
@@ -43,9 +77,8 @@ def training_statistics(
 ) -> tuple[Statistics, ...]:
     """Statistics of each run's training utterances, accumulated in float64; others are never read for it.
 
-    Each utterance is reduced to its own mean and sum of squared deviations, and these are merged run by run
-    (Chan, Golub and LeVeque 1983, eq. 2.1), which does not cancel however large the mean is. The result of a
-    run does not depend on which other runs are asked for, not even in the last bit.
+    An utterance is read once for all runs. The result of a run does not depend on which other runs are asked for, not
+    even in the last bit.
 
     Args:
         packed: one granularity of the utterances.
@@ -62,27 +95,21 @@ def training_statistics(
     empty = np.flatnonzero(~membership.any(1))
     if len(empty):
         raise HeadError(f"run {empty[0]} has no training utterances to take statistics from")
-    count = np.zeros(runs)
-    mean = torch.zeros(runs, packed.layers, packed.dim, dtype=torch.float64)
-    squares = torch.zeros_like(mean)
+    running = [RunningStatistics(packed.layers, packed.dim) for _ in range(runs)]
     wanted = np.flatnonzero(membership.any(0)).tolist()
     for done, row in enumerate(wanted, start=1):
         (units,) = as_tensors(packed.views([row]))
-        size, own_mean, own_squares = len(units), *_moments(units)
+        size, (mean, squares) = len(units), moments(units)
         for run in np.flatnonzero(membership[:, row]).tolist():
-            total = count[run] + size
-            delta = own_mean - mean[run]
-            mean[run].add_(delta, alpha=size / total)
-            squares[run].add_(own_squares).addcmul_(delta, delta, value=count[run] * size / total)
-            count[run] = total
+            running[run].merge(size, mean, squares)
         if release:
             packed.release([row])
         if progress is not None:
             progress(done, len(wanted))
-    return tuple(_finish(mean[run], squares[run], count[run]) for run in range(runs))
+    return tuple(each.result() for each in running)
 
 
-def _moments(units: Float[Tensor, "units layers dim"]) -> tuple[Tensor, Tensor]:
+def moments(units: Float[Tensor, "units layers dim"]) -> tuple[Float[Tensor, "layers dim"], Float[Tensor, "layers dim"]]:
     """Mean and sum of squared deviations of one utterance, from sums shifted by its first unit."""
     shift = units[0].double()
     first, second = torch.zeros_like(shift), torch.zeros_like(shift)
@@ -91,12 +118,6 @@ def _moments(units: Float[Tensor, "units layers dim"]) -> tuple[Tensor, Tensor]:
         first += deviation.sum(0)
         second += deviation.square_().sum(0)
     return shift + first / len(units), (second - first.square() / len(units)).clamp_(min=0)
-
-
-def _finish(mean: Tensor, squares: Tensor, count: float) -> Statistics:
-    std = (squares / count).sqrt()
-    constant = std <= STD_FLOOR * mean.abs().clamp(min=1)
-    return Statistics(mean=mean.float(), std=torch.where(constant, 1.0, std).float())
 
 
 def membership_of(rows: Sequence[np.ndarray], utterances: int) -> Bool[np.ndarray, "runs utterances"]:

@@ -16,12 +16,15 @@ from mer.extract import EncoderError
 from mer.extract.pretrained import load_config, load_weights, weights_fingerprint
 from mer.extract.speech_checkpoint import SpeechCheckpoint
 from mer.extract.text_checkpoint import TextCheckpoint
+from mer.finetune.errors import FinetuneError
+from mer.finetune.model_folder import check_model
+from mer.heads.file_hashes import FILES, hashes_below, seal
 from mer.heads.run_directory import run_stem
 from mer.predict.errors import PredictError
 from mer.predict.head_engine import EncoderChoice, extract_config
 from mer.predict.model_card import model_card
 from mer.predict.saved_head import Run, SavedHead
-from mer.predict.saved_run import EXPORT_FORMAT, SavedModels, choose_runs, read_saved
+from mer.predict.saved_run import EXPORT_FORMAT, SavedModels, check_saved, choose_runs, read_saved
 
 DESCRIBED = ("corpus", "synthetic", "config", "branches", "utterances", "summary", "runs", "device", "encoders", "name")
 """What an export keeps of `result.json`."""
@@ -39,6 +42,8 @@ class Exported:
     """Whether the encoders are in it."""
     bytes: int
     """Of all files."""
+    remarks: tuple[str, ...] = ()
+    """What could not be checked."""
 
 
 def export_run(
@@ -68,6 +73,7 @@ def export_run(
     """
     saved, result = read_saved(run)
     runs = choose_runs(saved.runs, folds, seeds, saved.folder)
+    remarks = check_saved(saved, runs)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise PredictError(f"{folder}: not an empty folder; give a new one for the export")
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -85,6 +91,8 @@ def export_run(
         document |= {"id2label": dict(enumerate(saved.classes)), "result": described}
         card = model_card(described, encoders, runs, copied=copied, kind=document["kind"])
         (scratch / "README.md").write_text(card, encoding="utf-8")
+        hashes = {name: digest for name, digest in hashes_below(scratch, scratch).items() if name != "README.md"}
+        document = seal(json.loads(json.dumps(document | {FILES: hashes}, allow_nan=False)))
         (scratch / "config.json").write_text(json.dumps(document, indent=2, allow_nan=False) + "\n", encoding="utf-8")
         files = [path for path in scratch.rglob("*") if path.is_file()]
         for path in files:  # weights come for their owner's eyes only
@@ -95,7 +103,7 @@ def export_run(
         scratch.rename(folder)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-    return Exported(folder=folder, runs=tuple(run_stem(*each) for each in runs), encoders=copied, bytes=size)
+    return Exported(folder=folder, runs=tuple(run_stem(*each) for each in runs), encoders=copied, bytes=size, remarks=remarks)
 
 
 def _described(result: Mapping[str, Any]) -> dict[str, Any]:
@@ -110,6 +118,10 @@ def _described(result: Mapping[str, Any]) -> dict[str, Any]:
 def _write_models(saved: SavedModels, runs: Sequence[Run], folder: Path) -> dict[str, Any]:
     for run, path in saved.models:
         if run in runs:
+            try:
+                check_model(path)
+            except FinetuneError as problem:
+                raise PredictError(str(problem)) from problem
             shutil.copytree(path, folder / run_stem(*run))
     return {"kind": "finetuned"}
 

@@ -6,19 +6,27 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float64
+from numpy.typing import NDArray
 
 from mer.corpus import Utterance
 from mer.extract import EncoderError, ExtractConfig, Resources
 from mer.extract.encode import EncodedShard, Encoders, encode_shard
+from mer.extract.identity import STATEMENTS
+from mer.extract.own_units import TIERS
 from mer.extract.precision import exact_float32, one_thread_on_cpu
 from mer.extract.pretrained import resolve_device
+from mer.extract.speech_encoder import SpeechEncoder
+from mer.extract.text_encoder import TextEncoder
 from mer.extract.workers import load_encoders
 from mer.heads import FeatureSource, Head, Statistics
 from mer.predict.answer import Answer
+from mer.predict.call_speakers import CallSpeakers
 from mer.predict.errors import PredictError
 from mer.predict.live_features import LiveUnits, head_logits
-from mer.predict.saved_head import WIDTH_OF, Run, SavedHead, load_head
+from mer.predict.saved_head import WIDTH_OF, Run, SavedHead, SavedPart, load_head
 
+Answered = Sequence[tuple[Utterance, Mapping[str, Any]]]
+"""Recordings with their units by granularity."""
 RUNS_AT_ONCE = 5
 """Runs in one forward pass of the heads: bounds their activations."""
 KEPT_BYTES = 2 * 2**30
@@ -61,6 +69,8 @@ class HeadEngine:
         self._encoders = _load(self._config, self._resources, saved)
         self._layers = _layers_of(self._encoders)
         self._kept: dict[tuple[int, Run], tuple[Head, dict[str, Statistics]]] = {}
+        self._speakers: CallSpeakers | None = None
+        self._heard: tuple[Sequence[Utterance], EncodedShard] | None = None
         self._keeps = True
         head, _ = self._load_head(0, self._runs[0])
         size = sum(value.numel() * value.element_size() for value in head.state_dict().values())
@@ -86,39 +96,71 @@ class HeadEngine:
         """Whose times the run was trained on: `corpus`, `textgrid` or `pocketsphinx`."""
         return str(self._saved.features.get("segments", {}).get("alignment", "corpus"))
 
+    @property
+    def by_speaker(self) -> bool:
+        """Whether all recordings of a call have to be heard before one is answered for."""
+        return bool(self._saved.by_speaker)
+
+    def hear(self, chunks: Sequence[Sequence[Utterance]]) -> None:
+        """Take the statistics of the speakers of a call; its features are in memory chunk by chunk.
+
+        The encoders run once more for `answer`, but for the last chunk, whose features are kept until then.
+        """
+        self._speakers = CallSpeakers([each for chunk in chunks for each in chunk], self._saved.by_speaker)
+        self._heard = None
+        for chunk in chunks:
+            by_id = {each.id: each for each in chunk}
+            shard = self._encode(chunk)
+            self._heard = (chunk, shard)
+            for record, units in shard.utterances:
+                arrays = {name: units[name].data for name in self._saved.by_speaker}
+                self._speakers.hear(by_id[record.id], arrays)
+
     def answer(self, utterances: Sequence[Utterance]) -> dict[str, Answer | str]:
         """An answer for each recording by its id, or the reason why there is none.
 
         Args:
-            utterances: at least one, with different ids; all of their features are in memory at the same time.
+            utterances: at least one, with different ids; all of their features are in memory at the same time. Of a run that
+                is normalised by speaker, one of the chunks that were heard last.
         """
-        # One thread, as in extraction: the same numbers, and no value that rounds to another float16.
-        with exact_float32(), one_thread_on_cpu(self._device):
-            shard = encode_shard(utterances, self._encoders, self._config, self._resources)
+        heard, self._heard = self._heard, None
+        shard = heard[1] if heard is not None and heard[0] is utterances else self._encode(utterances)
         found: dict[str, Answer | str] = {each.id: each.reason for each in shard.failed}
-        if shard.utterances:
-            logits = self._logits(shard)
-            for number, (record, _) in enumerate(shard.utterances):
+        by_id = {each.id: each for each in utterances}
+        if self._speakers is not None:
+            refused = {record.id: self._speakers.refusal(by_id[record.id]) for record, _ in shard.utterances}
+            found |= {name: reason for name, reason in refused.items() if reason is not None}
+        answered = [(record, units) for record, units in shard.utterances if record.id not in found]
+        if answered:
+            logits = self._logits([(by_id[record.id], units) for record, units in answered])
+            for number, (record, _) in enumerate(answered):
                 if np.isfinite(logits[:, number]).all():
-                    found[record.id] = Answer(logits=logits[:, number], seconds=record.seconds, notes=self._notes(record))
+                    notes = self._notes(record.id, shard)
+                    notes += self._speakers.notes(by_id[record.id]) if self._speakers is not None else ()
+                    found[record.id] = Answer(logits=logits[:, number], seconds=record.seconds, notes=notes)
                 else:
                     found[record.id] = f"{record.id}: its logits are no numbers; is this audio like what the head was trained on?"
         return found
 
-    def _logits(self, shard: EncodedShard) -> Float64[np.ndarray, "runs recordings classes"]:
+    def _encode(self, utterances: Sequence[Utterance]) -> EncodedShard:
+        # One thread, as in extraction: the same numbers, and no value that rounds to another float16.
+        with exact_float32(), one_thread_on_cpu(self._device):
+            return encode_shard(utterances, self._encoders, self._config, self._resources)
+
+    def _logits(self, answered: Answered) -> Float64[np.ndarray, "runs recordings classes"]:
         """Mean over the parts, as multi-level fusion has it (Zhao 2022, section 2.4); most heads have one part."""
         summed: Float64[np.ndarray, "runs recordings classes"] | None = None
         for number in range(len(self._saved.parts)):
-            logits = self._part_logits(number, shard)
+            logits = self._part_logits(number, answered)
             summed = logits if summed is None else summed + logits
         assert summed is not None
         return summed / len(self._saved.parts)
 
-    def _part_logits(self, number: int, shard: EncodedShard) -> Float64[np.ndarray, "runs recordings classes"]:
+    def _part_logits(self, number: int, answered: Answered) -> Float64[np.ndarray, "runs recordings classes"]:
         part = self._saved.parts[number]
         sources = {
             name: FeatureSource(
-                LiveUnits([units[name].data for _, units in shard.utterances]),
+                LiveUnits([self._units(part, name, utterance, units) for utterance, units in answered]),
                 device=self._device,
                 layers=[self._layers[name].index(layer) for layer in part.layers[name]],
             )
@@ -128,8 +170,16 @@ class HeadEngine:
         for start in range(0, len(self._runs), RUNS_AT_ONCE):
             loaded = [self._load_head(number, run) for run in self._runs[start : start + RUNS_AT_ONCE]]
             heads, statistics = [head for head, _ in loaded], [each for _, each in loaded]
-            found.append(head_logits(heads, statistics, sources, len(shard.utterances)))
+            found.append(head_logits(heads, statistics, sources, len(answered)))
         return np.concatenate(found)
+
+    def _units(self, part: SavedPart, name: str, utterance: Utterance, units: Mapping[str, Any]) -> NDArray[Any]:
+        """Units of one granularity, as the part reads them."""
+        data: NDArray[Any] = units[name].data
+        if name not in part.config.by_speaker:
+            return data
+        assert self._speakers is not None  # `Predictor` has every chunk heard first
+        return self._speakers.standardise(name, utterance, data)
 
     def _load_head(self, number: int, run: Run) -> tuple[Head, dict[str, Statistics]]:
         if (number, run) in self._kept:
@@ -139,9 +189,13 @@ class HeadEngine:
             self._kept[number, run] = loaded
         return loaded
 
-    def _notes(self, record: Any) -> tuple[str, ...]:
-        whole = self.aligns and record.alignment == "none"
-        return ("no alignment: its phones, syllables and words are one segment over all of it",) if whole else ()
+    def _notes(self, utterance_id: str, shard: EncodedShard) -> tuple[str, ...]:
+        """Of tiers that are one segment over the whole recording."""
+        reasons = {tier: why for tier, by in shard.whole.items() for why, ids in by.items() if utterance_id in ids}
+        if not reasons:
+            return ()
+        tiers = " and ".join(TIERS[tier] for tier in reasons)
+        return (f"{'; '.join(dict.fromkeys(reasons.values()))}: its {tiers} are one segment over all of it",)
 
 
 def extract_config(saved: SavedHead, choice: EncoderChoice) -> ExtractConfig:
@@ -185,7 +239,24 @@ def _load(config: ExtractConfig, resources: Resources, saved: SavedHead) -> Enco
                 f"--{name}-model {encoder.name}: not the encoder that {saved.folder} was trained behind, {expected.get('model')} "
                 f"(different: {', '.join(differing)}); give the folder or hub id of that one"
             )
+        if encoder is not None:
+            _refuse_earlier(saved, name, encoder)
     return encoders
+
+
+def _refuse_earlier(saved: SavedHead, name: str, encoder: SpeechEncoder | TextEncoder) -> None:
+    """Refuse a head that learnt from features which this version makes otherwise."""
+    last = encoder.config.num_hidden_layers
+    used = {
+        layer for part in saved.parts for g, each in part.layers.items() if WIDTH_OF.get(g, "speech") == name for layer in each
+    }
+    stated: Mapping[str, Any] = saved.features.get(name, {})
+    for statement, why in STATEMENTS.items():
+        if statement in encoder.identity and statement not in stated and (statement != "last_layer" or last in used):
+            raise PredictError(
+                f"{saved.folder} was trained on features of an earlier version of mer: of {encoder.name}, {why}. Run "
+                "`mer extract` and `mer train-head` again"
+            )
 
 
 def _layers_of(encoders: Encoders) -> dict[str, list[int]]:

@@ -85,12 +85,26 @@ def _training(result: Mapping[str, Any], encoders: Mapping[str, Mapping[str, Any
             for name in ENCODERS
             if name in encoders
         ),
+        *_normalisation(config),
         f"* Protocol: leave one session out; the epoch was chosen on {validation}, never on the test session"
         + ("; sentences of the test session were left out of training." if config.get("text_disjoint") else "."),
         f"* Runs in this folder: {', '.join(f'fold {fold} seed {seed}' for fold, seed in runs)}. Their probabilities are "
         "averaged.",
     ]
     return "\n".join(lines)
+
+
+def _normalisation(config: Mapping[str, Any]) -> list[str]:
+    """What a head's features are normalised by, and what that asks of new recordings; nothing for whole encoders."""
+    said = {
+        "speech": "speech by mean and deviation of the training part, text not at all",
+        "global": "speech and text by mean and deviation of the training part",
+        "speaker": "speech **by mean and deviation of each speaker's own recordings**, those of the test speakers included. New "
+        "recordings of a speaker must be given together, two at least, with the column `speaker` where several speak",
+        "none": "none",
+    }
+    name = config.get("normalize")
+    return [f"* Normalisation: {said[name]}."] if name in said else []
 
 
 def _metrics(result: Mapping[str, Any]) -> str:

@@ -4,6 +4,7 @@ import dataclasses
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -17,7 +18,7 @@ from mer.predict.finetuned_engine import FinetunedEngine
 from mer.predict.head_engine import EncoderChoice, HeadEngine
 from mer.predict.on_the_fly import Aligner, aligned
 from mer.predict.saved_head import Run, SavedHead
-from mer.predict.saved_run import choose_runs, read_saved
+from mer.predict.saved_run import SavedModels, check_saved, choose_runs, read_saved
 
 CHUNK_SECONDS = 120.0
 """Audio whose features are in memory together: 110 MB of frames at base size."""
@@ -49,18 +50,48 @@ class Engine(Protocol):
         """Whose times the run was trained on: `corpus`, `textgrid` or `pocketsphinx`."""
         ...
 
+    @property
+    def by_speaker(self) -> bool:
+        """Whether all recordings of a call have to be heard before one is answered for."""
+        ...
+
+    def hear(self, chunks: Sequence[Sequence[Utterance]]) -> None:
+        """Take what answers need of all recordings of a call: the statistics of its speakers."""
+        ...
+
     def answer(self, utterances: Sequence[Utterance]) -> dict[str, Answer | str]:
         """An answer for each recording by its id, or the reason why there is none."""
         ...
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class _Ready:
+    """A chunk of a call before its answers."""
+
+    utterances: list[Utterance]
+    """With their times."""
+    notes: dict[str, tuple[str, ...]]
+    """What is to be said of each."""
+    refused: dict[str, Prediction | Failure]
+    """What has no answer."""
 
 
 class Predictor:
     """A saved run, ready to answer. Threads may share one: they take turns."""
 
     def __init__(
-        self, engine: Engine, classes: tuple[str, ...], runs: Sequence[Run], *, max_seconds: float, aligner: Aligner | None
+        self,
+        engine: Engine,
+        classes: tuple[str, ...],
+        runs: Sequence[Run],
+        *,
+        max_seconds: float,
+        aligner: Aligner | None,
+        remarks: tuple[str, ...] = (),
     ) -> None:
         """Use `load`."""
+        self.remarks = remarks
+        """What could not be checked, such as weights that were saved before they were hashed."""
         self.classes = classes
         """Class names in the order of every logit."""
         self.runs = tuple(run_stem(*run) for run in runs)
@@ -96,7 +127,8 @@ class Predictor:
         """The emotions of many recordings, in their order; one that cannot be answered for does not stop the others.
 
         Args:
-            utterances: with different ids; labels, speakers and sessions are not looked at.
+            utterances: with different ids; labels and sessions are not looked at, and speakers only by a run that is
+                normalised by speaker: it takes all recordings of a speaker together, and all as one's where none is named.
             progress: called with recordings done and in all.
 
         Raises:
@@ -107,7 +139,11 @@ class Predictor:
             raise PredictError(f"id {repeated[0]!r} is used twice; give every recording its own")
         found: dict[str, Prediction | Failure] = {}
         with self._lock:
-            for chunk in _chunks(utterances):
+            chunks: Iterator[_Ready] = (self._prepare(chunk) for chunk in _chunks(utterances))
+            if self._engine.by_speaker:
+                chunks = iter(heard := list(chunks))
+                self._engine.hear([each.utterances for each in heard if each.utterances])
+            for chunk in chunks:
                 found |= self._answer(chunk)
                 progress(len(found), len(utterances))
         return [found[each.id] for each in utterances]
@@ -122,7 +158,7 @@ class Predictor:
             each.alignment is None or (replaced and each.alignment.kind == "corpus") for each in utterances
         )
 
-    def _answer(self, utterances: Sequence[Utterance]) -> dict[str, Prediction | Failure]:
+    def _prepare(self, utterances: Sequence[Utterance]) -> _Ready:
         found: dict[str, Prediction | Failure] = {}
         ready, notes = list[Utterance](), dict[str, tuple[str, ...]]()
         for utterance in utterances:
@@ -132,7 +168,11 @@ class Predictor:
                 continue
             notes[utterance.id] = conversions(utterance) if self.hears else ()
             ready.append(self._align(utterance, notes))
-        answers = self._engine.answer(ready) if ready else {}
+        return _Ready(utterances=ready, notes=notes, refused=found)
+
+    def _answer(self, chunk: _Ready) -> dict[str, Prediction | Failure]:
+        found, notes = dict(chunk.refused), chunk.notes
+        answers = self._engine.answer(chunk.utterances) if chunk.utterances else {}
         for name, answer in answers.items():
             if isinstance(answer, str):
                 found[name] = Failure(id=name, reason=answer)
@@ -186,13 +226,20 @@ def load(
             f"{folder} answers with {', '.join(saved.classes)}, and {', '.join(labels)} were asked for; take a run that was "
             "trained on these, or ask for what it has"
         )
-    engine: Engine
+    choice = EncoderChoice(speech_model=speech_model, text_model=text_model, device=device)
+    with ThreadPoolExecutor(1) as beside:  # hashes a GB a second, while the encoders are read
+        checking = beside.submit(check_saved, saved, runs)
+        try:
+            engine = _engine(saved, runs, choice)
+        finally:  # a damaged file is named as such, whatever it did to the engine
+            remarks = checking.result()
+    return Predictor(engine, saved.classes, runs, max_seconds=max_seconds, aligner=aligner, remarks=remarks)
+
+
+def _engine(saved: SavedHead | SavedModels, runs: Sequence[Run], choice: EncoderChoice) -> Engine:
     if isinstance(saved, SavedHead):
-        choice = EncoderChoice(speech_model=speech_model, text_model=text_model, device=device)
-        engine = HeadEngine(saved, runs, choice)
-    else:
-        engine = FinetunedEngine([path for run, path in saved.models if run in runs], device)
-    return Predictor(engine, saved.classes, runs, max_seconds=max_seconds, aligner=aligner)
+        return HeadEngine(saved, runs, choice)
+    return FinetunedEngine([path for run, path in saved.models if run in runs], choice.device)
 
 
 def recording(wav: Path, text: str | None, *, name: str | None = None, alignment: TextGridAlignment | None = None) -> Utterance:

@@ -1,6 +1,7 @@
 """Recordings on disk: a folder of audio and text files, a list of them, or a corpus."""
 
 import csv
+import dataclasses
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 from mer.corpus import TextGridAlignment, Utterance, open_corpus
 from mer.corpus.manifest import SUFFIXES
 from mer.corpus.manifest_row import ALIASES, ManifestFolder, RowError, make_utterance
+from mer.corpus.manifest_times import TimeColumns
 from mer.predict.answer import Failure
 from mer.predict.errors import PredictError
 from mer.predict.predictor import recording
@@ -25,16 +27,16 @@ def read_recordings(path: Path) -> tuple[list[Utterance], list[Failure]]:
     """What is to be predicted, and what of it cannot be, each with its reason; no audio is opened.
 
     A folder gives every audio file in it and below it, with the text of the same name beside it (`.txt` or `.lab`) and its
-    `.TextGrid`, if there is one. A `.jsonl` or `.csv` file has the columns `wav` and `text`, and optionally `id` and
-    `textgrid`; others are not looked at. Paths in it are relative to its folder and stay there. A folder in IEMOCAP's layout
-    gives its labelled utterances.
+    `.TextGrid`, if there is one. A `.jsonl` or `.csv` file has the columns `wav` and `text`, and optionally `id`, `textgrid`
+    and `speaker`; others are not looked at. Paths in it are relative to its folder and stay there. A folder in IEMOCAP's
+    layout gives its labelled utterances.
 
     Args:
         path: the folder or file.
 
     Raises:
         PredictError: nothing there, or a file that is no list of recordings.
-        CorpusError: a damaged corpus.
+        CorpusError: a damaged corpus, or a list whose columns say where in its recording an utterance is.
     """
     if path.is_dir():
         if any(path.glob("Session*")):
@@ -78,14 +80,16 @@ def _in_list(path: Path) -> tuple[list[Utterance], list[Failure]]:
             f"{path}: give the audio with --wav, or a list of recordings whose name ends with {' or '.join(SUFFIXES)}"
         )
     folder = ManifestFolder.of(path)
+    times = TimeColumns(folder)
     found, failed, lines = list[Utterance](), list[Failure](), dict[str, int]()
     for line, row in _rows(path):
         values = {ALIASES.get(name, name): value for name, value in row.items()}
         wav = values.get("wav")
         name = str(values.get("id") or (Path(wav).with_suffix("").as_posix() if isinstance(wav, str) else "") or f"line {line}")
         wanted = {column: values.get(column) for column in ("wav", "text", "textgrid")}
+        speaker = values.get("speaker")
         try:
-            utterance = make_utterance({**wanted, **UNKNOWN, "id": name}, folder)
+            utterance = make_utterance({**wanted, **UNKNOWN, **({"speaker": speaker} if speaker else {}), "id": name}, folder)
         except RowError as problem:
             failed.append(Failure(id=name, reason=f"{path}:{line}: {problem}"))
             continue
@@ -93,7 +97,9 @@ def _in_list(path: Path) -> tuple[list[Utterance], list[Failure]]:
             failed.append(Failure(id=name, reason=f"{path}:{line}: id {name!r} is used already in line {lines[name]}"))
             continue
         lines[name] = line
-        found.append(utterance)
+        times.add(line, values | {"id": name})
+        found.append(utterance if speaker else dataclasses.replace(utterance, speaker=""))
+    times.refuse_any(path)
     if not found and not failed:
         raise PredictError(f"{path}: no recordings in it")
     return found, failed

@@ -17,6 +17,8 @@ from mer.predict.errors import PredictError
 Run = tuple[str, int]
 """Fold and seed."""
 
+ENCODERS = ("speech", "text")
+"""Folders of an export that hold the frozen encoders."""
 WIDTH_OF = {"T": "text"}
 """Granularities that do not come from the speech encoder."""
 
@@ -74,12 +76,33 @@ class SavedHead:
     """Heads whose logits are averaged."""
     runs: tuple[Run, ...]
     """Folds and seeds, in the order of the result."""
+    hashes: Mapping[Path, Mapping[str, str]]
+    """Folder to the SHA-256 of files below it, as the file that was written last there has them."""
+
+    def files(self, runs: Sequence[Run]) -> dict[Path, list[str]]:
+        """What the answers of some runs depend on: folder to names below it.
+
+        An encoder's weights are no part of it, as their own hash is compared when they are loaded.
+        """
+        found: dict[Path, list[str]] = {}
+        for folder, hashes in self.hashes.items():
+            weights = {part.weights[run].path for part in self.parts for run in runs}
+            names = [path.relative_to(folder).as_posix() for path in sorted(weights) if folder in path.parents]
+            beside = [name for name in hashes if name.split("/")[0] in ENCODERS and not name.endswith(".safetensors")]
+            found[folder] = [*names, *beside]
+        return found
 
     @property
     def granularities(self) -> tuple[str, ...]:
         """Those that some part uses."""
         wanted = {name for part in self.parts for name in part.config.branches}
         return tuple(name for name in "FPSWT" if name in wanted)
+
+    @property
+    def by_speaker(self) -> tuple[str, ...]:
+        """Granularities that some part normalises by speaker, so that a speaker's recordings have to be given together."""
+        wanted = {name for part in self.parts for name in part.config.by_speaker}
+        return tuple(name for name in "FPSW" if name in wanted)
 
 
 def saved_part(
@@ -110,10 +133,9 @@ def load_head(saved: SavedHead, part: SavedPart, run: Run, device: torch.device)
     shapes = {name: (len(part.layers[name]), int(widths[WIDTH_OF.get(name, "speech")])) for name in part.config.branches}
     statistics = {}
     try:
-        if part.config.normalize != "none":
-            for name in part.config.branches:
-                mean, std = (tensors.pop(f"statistics.{name}.{each}") for each in ("mean", "std"))
-                statistics[name] = Statistics(mean=mean, std=std).to(device)
+        for name in part.config.standardised:
+            mean, std = (tensors.pop(f"statistics.{name}.{each}") for each in ("mean", "std"))
+            statistics[name] = Statistics(mean=mean, std=std).to(device)
         head = build_head(part.config, shapes, len(saved.classes), seed=run[1], fold=run[0])
         head.load_state_dict(tensors)
     except (KeyError, RuntimeError, HeadError) as problem:

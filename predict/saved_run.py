@@ -1,17 +1,20 @@
 """Finding out what a folder holds: a result of `mer train-head` or `mer finetune`, or an export of one."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mer.heads import HeadError
+from mer.heads.file_hashes import FILES, check_files, is_sealed_wrongly
 from mer.heads.result_document import RESULT_FORMAT
 from mer.heads.run_directory import run_stem
 from mer.predict.errors import PredictError
 from mer.predict.saved_head import Run, SavedHead, SavedPart, SavedWeights, saved_part
 
 EXPORT_FORMAT = "mer-export-1"
+CURE = "copy the folder again, or train again with the command in its provenance.json; an exported folder: export it again"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +27,18 @@ class SavedModels:
     """Class names in the order of the logits."""
     models: tuple[tuple[Run, Path], ...]
     """Folds and seeds with their folders, in the order of the result."""
+    hashes: Mapping[Path, Mapping[str, str]]
+    """Folder to the SHA-256 of files below it, as the file that was written last there has them."""
+
+    def files(self, runs: Sequence[Run]) -> dict[Path, list[str]]:
+        """What the answers of some runs depend on, less the weights: `load_model` compares them with the config."""
+        found: dict[Path, list[str]] = {}
+        for folder, hashes in self.hashes.items():
+            places = [path.relative_to(folder).as_posix() for run, path in self.models if run in runs]
+            there = [name for name in hashes if any(name.startswith(f"{place}/") for place in places)]
+            needed = dict.fromkeys([*(f"{place}/config.json" for place in places), *there])
+            found[folder] = [name for name in needed if not name.endswith(".safetensors")]
+        return found
 
     @property
     def runs(self) -> tuple[Run, ...]:
@@ -55,6 +70,28 @@ def read_saved(folder: Path) -> tuple[SavedHead | SavedModels, dict[str, Any]]:
         f"{folder}: neither a run directory (no result.json) nor an exported folder (config.json says format "
         f"{config.get('format')!r}); give one that `mer train-head`, `mer finetune` or `mer export` wrote"
     )
+
+
+def check_saved(saved: SavedHead | SavedModels, runs: Sequence[Run]) -> tuple[str, ...]:
+    """Compare the files that some runs answer from with the hashes that were written last.
+
+    Returns:
+        What could not be checked, in words: results that were made before there were hashes.
+
+    Raises:
+        PredictError: a file that is not what was written.
+    """
+    remarks = []
+    for folder, names in saved.files(runs).items():
+        try:
+            unchecked = check_files(folder, saved.hashes[folder], names, CURE)
+        except HeadError as problem:
+            raise PredictError(str(problem)) from None
+        if unchecked:
+            remarks.append(
+                f"{folder}: made before weights were hashed: not checked ({len(unchecked)} files, first {unchecked[0]})"
+            )
+    return tuple(remarks)
 
 
 def choose_runs(runs: Sequence[Run], folds: Sequence[str] | None, seeds: Sequence[int] | None, folder: Path) -> tuple[Run, ...]:
@@ -89,11 +126,13 @@ def _head_of_run(folder: Path, document: dict[str, Any]) -> SavedHead:
             f"{folder}: trained by an earlier mer, which did not write down the features; move it away and train again"
         )
     runs = _runs(document)
+    documents = {part: _read_json(part / "result.json") if part != folder else document for part in parts}
     return SavedHead(
         folder=folder,
+        hashes={part: each.get(FILES, {}) for part, each in documents.items()},
         classes=tuple(document["summary"]["classes"]),
         features=document["features"],
-        parts=tuple(_part_of_run(part, _read_json(part / "result.json") if part != folder else document, runs) for part in parts),
+        parts=tuple(_part_of_run(part, each, runs) for part, each in documents.items()),
         runs=runs,
     )
 
@@ -114,14 +153,16 @@ def _models(folder: Path, document: dict[str, Any], place: Path) -> SavedModels:
     there = tuple((run, path) for run, path in models if (path / "config.json").is_file())
     if not there:
         raise PredictError(f"{folder}: no run's weights are there; `mer finetune` keeps them unless it is told --no-weights")
-    return SavedModels(folder=folder, classes=tuple(document["summary"]["classes"]), models=there)
+    hashes = {folder: document.get(FILES, {})}
+    return SavedModels(folder=folder, classes=tuple(document["summary"]["classes"]), models=there, hashes=hashes)
 
 
 def _exported(folder: Path, config: dict[str, Any]) -> SavedHead | SavedModels:
     runs = tuple((str(fold), int(seed)) for fold, seed in config["runs"])
-    classes = tuple(config["classes"])
+    classes, hashes = tuple(config["classes"]), {folder: config.get(FILES, {})}
     if config["kind"] == "finetuned":
-        return SavedModels(folder=folder, classes=classes, models=tuple((run, folder / run_stem(*run)) for run in runs))
+        models = tuple((run, folder / run_stem(*run)) for run in runs)
+        return SavedModels(folder=folder, classes=classes, models=models, hashes=hashes)
     file = folder / "model.safetensors"
     if not file.is_file():
         raise PredictError(f"{file}: not there; copy the exported folder again")
@@ -134,7 +175,7 @@ def _exported(folder: Path, config: dict[str, Any]) -> SavedHead | SavedModels:
         )
         for number, part in enumerate(config["parts"])
     )
-    return SavedHead(folder=folder, classes=classes, features=config["features"], parts=parts, runs=runs)
+    return SavedHead(folder=folder, classes=classes, features=config["features"], parts=parts, runs=runs, hashes=hashes)
 
 
 def _runs(document: dict[str, Any]) -> tuple[Run, ...]:
@@ -157,3 +198,5 @@ def _check_format(file: Path, document: dict[str, Any], known: object) -> None:
             f"{file}: format {document.get('format')!r}, and this version of mer reads {known!r}; use the mer that wrote it, or "
             "train again"
         )
+    if is_sealed_wrongly(document):
+        raise PredictError(f"{file}: damaged (its own sha256 differs); {CURE}")

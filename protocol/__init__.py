@@ -30,6 +30,10 @@ from mer.protocol.metrics import confusion as confusion
 from mer.protocol.metrics import recalls as recalls
 from mer.protocol.metrics import unweighted_accuracy as unweighted_accuracy
 from mer.protocol.metrics import weighted_accuracy as weighted_accuracy
+from mer.protocol.paper_setup import SetupCheck as SetupCheck
+from mer.protocol.paper_setup import asked_settings as asked_settings
+from mer.protocol.paper_setup import check_setup as check_setup
+from mer.protocol.paper_setup import paper_setup as paper_setup
 from mer.protocol.seeds import integer_seed as integer_seed
 from mer.protocol.seeds import numpy_generator as numpy_generator
 from mer.protocol.summary import RunPredictions as RunPredictions

@@ -8,7 +8,7 @@ from jaxtyping import Float64, Int64
 from numpy.typing import NDArray
 
 from mer.protocol.errors import ProtocolError
-from mer.protocol.metrics import confusion
+from mer.protocol.metrics import ROUNDING, confusion
 from mer.protocol.seeds import numpy_generator
 from mer.protocol.summary import RunPredictions
 
@@ -16,8 +16,6 @@ DRAWS = 10_000
 LEVEL = 0.95
 CHUNK = 2_000_000
 """Utterances drawn at once; bounds the memory (about 50 MB), changes no number."""
-ROUNDING = 1e-12
-"""Differences below this are none: sums of fractions are not exact, and no real one is smaller than 1 / utterances."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

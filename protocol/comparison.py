@@ -8,9 +8,9 @@ from typing import Literal
 import numpy as np
 from scipy.special import stdtr, stdtrit
 
-from mer.protocol.bootstrap import DRAWS, ROUNDING, RunAnswers, bootstrap_difference
+from mer.protocol.bootstrap import DRAWS, RunAnswers, bootstrap_difference
 from mer.protocol.errors import ProtocolError
-from mer.protocol.metrics import confusion, unweighted_accuracy
+from mer.protocol.metrics import ROUNDING, confusion, unweighted_accuracy
 
 Cells = Mapping[tuple[str, int], float]
 """UA of each (fold, seed), as a share of 1."""
@@ -78,7 +78,10 @@ class PublishedComparison:
     difference: float
     """Ours minus the paper's."""
     noise: float | None
-    """Half-width of what two such means differ by when only the seeds differ; None for a single seed."""
+    """Half-width of what two such means differ by when only the seeds differ; None where ours is of a single seed or the
+    number of the paper's is not known."""
+    paper_seeds: int | None
+    """Seeds that the paper's number is the mean of; None where that is not known, so that nothing is claimed."""
     verdict: Verdict
     """Whether the difference is inside the noise."""
 
@@ -195,18 +198,22 @@ def compare_rows(
     ]
 
 
-def against_published(*, ours: float, std_seeds: float | None, seeds: int, published: float) -> PublishedComparison:
+def against_published(
+    *, ours: float, std_seeds: float | None, seeds: int, published: float, paper_seeds: int | None
+) -> PublishedComparison:
     """Whether our UA differs from a paper's by more than training noise.
 
-    Inside: abs(ours - published) <= t(0.975, seeds - 1) std_seeds sqrt(2 / seeds), the two-sample t interval for
-    two means of the same number of seeds with the same spread. The paper's spread and number of seeds are unknown
-    and taken to be ours; another split, another version of an encoder or of the corpus is not in it.
+    Inside: abs(ours - published) <= t(0.975, seeds - 1) std_seeds sqrt(1 / seeds + 1 / paper_seeds), the t interval for two
+    means of so many seeds of one spread. That spread is estimated from our seeds alone, since papers print none: the
+    paper's is taken to be ours. With one run of the paper this is the interval for one more run of ours. Another split,
+    another version of an encoder or of the corpus is not in it.
 
     Args:
         ours: mean UA over folds and seeds, a share of 1.
         std_seeds: sample deviation over seeds of the mean over folds; None for a single seed.
         seeds: number of seeds, 1 or more.
         published: the paper's UA, a share of 1.
+        paper_seeds: seeds that the paper's UA is the mean of; None where that is not known.
 
     Raises:
         ProtocolError: a UA that is no share of 1, fewer than one seed, or a deviation without two seeds.
@@ -216,13 +223,15 @@ def against_published(*, ours: float, std_seeds: float | None, seeds: int, publi
             raise ProtocolError(f"{name} UA must be a share between 0 and 1, got {value}; divide percent by 100")
     if seeds < 1 or (std_seeds is not None and seeds < 2):
         raise ProtocolError(f"a spread of {std_seeds} over {seeds} seeds is impossible; give None for a single seed")
+    if paper_seeds is not None and paper_seeds < 1:
+        raise ProtocolError(f"a paper's figure is of 1 seed or more, got {paper_seeds}; give None where it is not known")
     difference = ours - published
-    if std_seeds is None:
-        return PublishedComparison(published=published, difference=difference, noise=None, verdict="unknown")
-    noise = float(stdtrit(seeds - 1, 0.975)) * std_seeds * math.sqrt(2 / seeds)
-    return PublishedComparison(
-        published=published, difference=difference, noise=noise, verdict="inside" if abs(difference) <= noise else "outside"
-    )
+    noise: float | None = None
+    verdict: Verdict = "unknown"
+    if std_seeds is not None and paper_seeds is not None:
+        noise = float(stdtrit(seeds - 1, 0.975)) * std_seeds * math.sqrt(1 / seeds + 1 / paper_seeds)
+        verdict = "inside" if abs(difference) <= noise else "outside"
+    return PublishedComparison(published=published, difference=difference, noise=noise, paper_seeds=paper_seeds, verdict=verdict)
 
 
 def _cells(runs: Sequence[RunAnswers], classes: int) -> dict[tuple[str, int], float]:

@@ -8,6 +8,9 @@ from mer.protocol.errors import ProtocolError
 
 Labels = NDArray[np.int64]
 
+ROUNDING = 1e-12
+"""Differences below this are none: sums of fractions are not exact, and no real one is smaller than 1 / utterances."""
+
 
 def confusion(truth: Labels, prediction: Labels, classes: int) -> Int64[np.ndarray, "classes classes"]:
     """How many utterances of each class (row) were given each class (column).

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Int64
 
 from mer.protocol.errors import ProtocolError
-from mer.protocol.metrics import confusion, recalls, unweighted_accuracy, weighted_accuracy
+from mer.protocol.metrics import ROUNDING, confusion, recalls, unweighted_accuracy, weighted_accuracy
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -154,4 +154,8 @@ def _scores(keys: Sequence[tuple[str, int]], matrices: Sequence[Matrix], classes
 
 
 def _spread(values: Sequence[float]) -> float | None:
-    return float(np.std(values, ddof=1)) if len(values) > 1 else None
+    """Sample deviation; exactly 0 of values that are equal, also where their sums were rounded differently."""
+    if len(values) < 2:
+        return None
+    shifted = np.array(values) - values[0]
+    return 0.0 if np.abs(shifted).max() < ROUNDING else float(np.std(shifted, ddof=1))

@@ -38,6 +38,8 @@ class TextOverlap:
     """Every utterance."""
     styles: dict[str, Recurring]
     """Improvised and scripted utterances on their own. A text counts wherever it recurs, whatever the style there."""
+    sessions: dict[str, Recurring]
+    """Utterances of each session on their own, by its name: what of a test session is also said in training."""
 
 
 @lru_cache(maxsize=100_000)  # a table asks for the same few thousand texts once per fold and seed
@@ -88,12 +90,13 @@ def text_overlap(sessions: Sequence[str], texts: Sequence[str], styles: Sequence
     rows = [(session, normalised_text(text), style) for session, text, style in zip(sessions, texts, styles, strict=True)]
     for session, text, _ in rows:
         said.setdefault(text, set()).add(session)
-    recurs = [(style, bool(text) and len(said[text]) > 1) for _, text, style in rows]
+    recurs = [(session, style, bool(text) and len(said[text]) > 1) for session, text, style in rows]
 
     def count(chosen: Sequence[bool]) -> Recurring:
         return Recurring(utterances=len(chosen), recurring=sum(chosen))
 
     return TextOverlap(
-        all=count([again for _, again in recurs]),
-        styles={name: count([again for style, again in recurs if style == name]) for name in sorted(set(styles) - {""})},
+        all=count([again for _, _, again in recurs]),
+        styles={name: count([again for _, style, again in recurs if style == name]) for name in sorted(set(styles) - {""})},
+        sessions={name: count([again for each, _, again in recurs if each == name]) for name in dict.fromkeys(sessions)},
     )

@@ -1,5 +1,6 @@
 """Every figure that the runs of a table have the numbers for."""
 
+import re
 from dataclasses import dataclass
 
 from matplotlib.figure import Figure
@@ -12,6 +13,9 @@ from mer.report.figures.ua_by_row import RunScore, ua_by_row_figure
 from mer.report.part_scores import PARTS, part_scores, parts_of
 from mer.report.run_group import RunGroup
 from mer.report.utterance_facts import Facts
+
+LONGEST_STEM = 80
+"""Characters of a row's name in the name of a file; file systems have room for 255 bytes."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -88,7 +92,7 @@ def _by_part(group: RunGroup, facts: Facts, division: str) -> NamedFigure | None
 
 def _layer_weights(group: RunGroup) -> list[NamedFigure]:
     """One figure a head that has learned shares."""
-    found = []
+    found: list[NamedFigure] = []
     for run in group.finished:
         rows = [each.get("layer_shares") or {} for each in run.result["runs"]]
         names = [name for name in run.result.get("layers", {}) if all(name in row for row in rows)]
@@ -99,6 +103,11 @@ def _layer_weights(group: RunGroup) -> list[NamedFigure]:
                 f"Learned share of each encoder layer in {run.name}, in percent, mean over runs with the standard deviation "
                 "over runs."
             )
-            stem = "layers-" + "".join(letter if letter.isalnum() else "-" for letter in run.name)
-            found.append(NamedFigure(name=stem, caption=caption, figure=layer_weights_figure(shares, layers)))
+            stem = "layers-" + re.sub(r"[^0-9A-Za-z]+", "-", run.name).strip("-")[:LONGEST_STEM]
+            same = sum(figure.name.partition("_")[0] == stem for figure in found)
+            found.append(
+                NamedFigure(
+                    name=f"{stem}_{same + 1}" if same else stem, caption=caption, figure=layer_weights_figure(shares, layers)
+                )
+            )
     return found

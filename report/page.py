@@ -95,7 +95,11 @@ def _about(run: ReportedRun) -> dict[str, Any]:
     models = {name: features[name] for name in ("speech", "text") if isinstance(features.get(name), dict)}
     about = {
         "corpus": run.corpus,
+        "utterances tested": run.result["summary"]["all"]["utterances"],
         "utterances used": used.get("used"),
+        "left out of training": run.left_out or None,
+        "paper": run.paper or None,
+        "beside the paper": run.setup or None,
         "of other labels, left out": used.get("other_labels"),
         "failed in the extraction": used.get("failed_extraction"),
         "runs": f"{len(run.result['runs'])} ended, {len(run.failures)} failed",

@@ -1,13 +1,15 @@
 """One run directory, with whatever it has."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from mer.report.errors import ReportError
 from mer.report.metrics_log import RESULT, MetricsLog, read_metrics
+from mer.report.row_names import NamedRow, head_name, row_names
 from mer.report.run_files import RESULT_FORMAT, Prediction, read_json, read_predictions
+from mer.report.setup_note import left_out_for_text, setup_text
 from mer.report.tables import counted
 
 Status = Literal["done", "unfinished"]
@@ -21,7 +23,7 @@ class ReportedRun:
     directory: Path
     """Where it lies."""
     name: str
-    """Head and granularities: `late F+S+T`; or the name that a grid gives it."""
+    """Head and granularities, and what tells it from the others: `late F+S+T, hidden 256`; or what a grid calls it."""
     status: Status
     """Whether `result.json` is there."""
     corpus: str
@@ -32,6 +34,8 @@ class ReportedRun:
     """Class names in order; empty where an unfinished run has none yet."""
     config: Mapping[str, Any]
     """What was asked for, as in `config.json`."""
+    asked: Mapping[str, Any]
+    """`config.json`; empty where it is gone."""
     result: Mapping[str, Any]
     """`result.json`; empty for an unfinished run."""
     provenance: tuple[Mapping[str, Any], ...]
@@ -46,6 +50,15 @@ class ReportedRun:
     """A paper's `ua` and `wa` in percent, where they are known."""
     paper: str
     """Which paper and table they are of; empty where none is named."""
+    paper_seeds: int | None = None
+    """Seeds that each figure is the mean of; None where that is not known."""
+    setup: str | None = None
+    """Why a paper's figures do not stand here: `differs in: n`; empty where the set-up is the paper's, None if unchecked."""
+
+    @property
+    def left_out(self) -> str:
+        """What training lost for `--text-disjoint`, by test session; empty for other runs."""
+        return left_out_for_text(self.result)
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -80,6 +93,8 @@ class _Place(NamedTuple):
     name: str | None = None
     published: Mapping[str, float] = {}
     paper: str = ""
+    paper_seeds: int | None = None
+    setup: str | None = None
 
 
 def find_runs(paths: tuple[Path, ...]) -> list[ReportedRun]:
@@ -91,13 +106,14 @@ def find_runs(paths: tuple[Path, ...]) -> list[ReportedRun]:
     Raises:
         ReportError: nothing is there, or a file is damaged.
     """
-    found: dict[Path, ReportedRun] = {}
+    found: dict[Path, _Place] = {}
     for path in paths:
         for place in _directories(path):
-            key = place.directory.resolve()
-            if key not in found or (place.published and not found[key].published):
-                found[key] = read_run(place.directory, name=place.name, published=place.published, paper=place.paper)
-    return _with_different_names(list(found.values()))
+            known = found.setdefault(place.directory.resolve(), place)
+            # A grid names the run, and says whether the paper's figure may stand beside it.
+            if (known.name is None and place.name is not None) or (known.setup is None and place.setup is not None):
+                found[place.directory.resolve()] = place
+    return _named([_read(place) for place in found.values()])
 
 
 def _directories(path: Path) -> list[_Place]:
@@ -118,26 +134,37 @@ def _directories(path: Path) -> list[_Place]:
 def _of_grid(path: Path) -> list[_Place]:
     rows = []
     grid = read_json(path / GRID)
-    paper = (grid.get("grid") or {}).get("paper") or ""
+    about = grid.get("grid") or {}
     for row in grid["rows"]:
         directory = path.parent / row["directory"] if row.get("directory") else None
-        if directory is not None and directory.is_dir():
-            figures = {"ua": row.get("published_ua"), "wa": row.get("published_wa")}
-            known = {name: value for name, value in figures.items() if value is not None}
-            rows.append(_Place(directory, row["name"], known, paper if known else ""))
+        if directory is None or not directory.is_dir():
+            continue
+        check = row.get("setup")
+        figures = {"ua": row.get("published_ua"), "wa": row.get("published_wa")}
+        known = {name: value for name, value in figures.items() if value is not None}
+        # Grids of before say nothing of the set-up: their figures are those of a preset, or not to be trusted.
+        setup = setup_text(check) if check is not None else UNCHECKED if known else None
+        shown = known if setup == "" else {}
+        paper = (about.get("paper") or "") if check is not None or known else ""
+        rows.append(_Place(directory, row["name"], shown, paper, about.get("paper_seeds"), setup))
     return rows
 
 
-def read_run(
-    directory: Path, *, name: str | None = None, published: Mapping[str, float] | None = None, paper: str = ""
-) -> ReportedRun:
+UNCHECKED = "set-up unknown: the grid was made before set-ups were compared; run `mer grid` again"
+"""Of a figure in a `grid.json` that does not say how the paper made it."""
+
+
+def _read(place: _Place) -> ReportedRun:
+    run = read_run(place.directory, name=place.name)
+    return replace(run, published=dict(place.published), paper=place.paper, paper_seeds=place.paper_seeds, setup=place.setup)
+
+
+def read_run(directory: Path, *, name: str | None = None) -> ReportedRun:
     """Read one run directory; a run that is not finished gives what it has.
 
     Args:
         directory: with `config.json` or `result.json`.
         name: of the row; made of the head and its branches by default.
-        published: a paper's `ua` and `wa` in percent.
-        paper: which paper and table they are of.
 
     Raises:
         ReportError: a file is damaged, or of a format that this version does not know.
@@ -151,7 +178,6 @@ def read_run(
         )
     asked = read_json(directory / CONFIG) if (directory / CONFIG).exists() else {}
     config = result.get("config") or asked.get("config") or {}
-    branches = result.get("branches") or config.get("branches") or config.get("granularities") or []
     classes: tuple[str, ...] = tuple(result["summary"]["classes"]) if done else ()
     predictions: tuple[Prediction, ...] = ()
     if (directory / "predictions.csv").exists():
@@ -164,19 +190,20 @@ def read_run(
     metrics = read_metrics(directory)
     return ReportedRun(
         directory=directory,
-        name=name or " ".join(filter(None, [str(config.get("fusion", "")), "+".join(branches)])) or directory.name,
+        name=name or head_name(NamedRow(directory=directory, asked=asked, result=result)),
         status="done" if done else "unfinished",
         corpus=result.get("corpus") or _corpus_of(directory, config),
         synthetic=result.get("synthetic"),
         classes=classes,
         config=config,
+        asked=asked,
         result=result,
         provenance=_starts(directory),
         metrics=metrics,
         predictions=predictions,
         finished=len(result["runs"]) if done else len(metrics.kept),
-        published=dict(published or {}),
-        paper=paper,
+        published={},
+        paper="",
     )
 
 
@@ -194,16 +221,12 @@ def _starts(directory: Path) -> tuple[Mapping[str, Any], ...]:
 
 def _corpus_of(directory: Path, config: Mapping[str, Any]) -> str:
     """An unfinished run says its corpus in the name of its folder only: `corpus-head-branches-hash`."""
-    marker = f"-{config.get('fusion', '')}-"
+    marker = "-finetune-" if "-finetune-" in directory.name else f"-{config.get('fusion', '')}-"
     return directory.name.split(marker)[0] if marker in directory.name else "unknown"
 
 
-def _with_different_names(runs: list[ReportedRun]) -> list[ReportedRun]:
-    """Rows of one name get the end of their folder's name, which is the hash of their settings."""
-    from dataclasses import replace
-
-    names = [run.name for run in runs]
-    return [
-        replace(run, name=f"{run.name} ({run.directory.name.rsplit('-', 1)[-1]})") if names.count(run.name) > 1 else run
-        for run in runs
-    ]
+def _named(runs: list[ReportedRun]) -> list[ReportedRun]:
+    """Rows that differ get names that say so; a grid's names stay where they are one row's."""
+    rows = [NamedRow(directory=run.directory, asked=run.asked, result=run.result, name=run.name) for run in runs]
+    names = row_names(rows, [run.corpus for run in runs])
+    return [replace(run, name=name) for run, name in zip(runs, names, strict=True)]

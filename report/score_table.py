@@ -7,6 +7,10 @@ from typing import Any
 from mer.report.comparison_table import mark
 from mer.report.reported_run import ReportedRun
 from mer.report.run_group import RunGroup
+from mer.report.setup_note import grouped_notes, seeds_of_paper
+
+ROUNDING = 1e-12
+"""Deviations below this are 0: no difference of two shares is so small."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,7 +22,9 @@ class PaperScore:
     difference: float | None
     """Ours minus the paper's; None where ours is not there yet."""
     noise: float | None
-    """Half-width of what two such means differ by when they differ in their seeds only; None for a single seed."""
+    """Half-width of what two such means differ by when they differ in their seeds only; None where either's seeds say none."""
+    seeds: int | None = None
+    """Seeds that the paper's figure is the mean of; None where that is not known."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +61,12 @@ class ScoreRow:
     """A paper's UA, where one is known."""
     paper_wa: PaperScore | None
     """A paper's WA, where one is known."""
+    paper: str
+    """Which paper and table has this row; empty where none has."""
+    setup: str
+    """Why its figures do not stand here: `differs in: speech model, n`; empty where they do, or where no paper has the row."""
+    left_out: str
+    """What training lost for `--text-disjoint`; empty for other rows."""
     difference: float | None
     """UA minus that of the reference row."""
     low: float | None
@@ -82,7 +94,7 @@ class ScoreTable:
     chosen: bool
     """Whether that row was named beforehand; the best one otherwise, which favours it."""
     papers: tuple[str, ...]
-    """Where the papers' figures stand: `Zhao 2022, table 1`."""
+    """Where the figures that are shown stand, and of how many seeds they are: `Zhao 2022, table 1 (mean of 5 seeds)`."""
     rows: tuple[ScoreRow, ...]
     """One per head."""
 
@@ -90,6 +102,14 @@ class ScoreTable:
     def published(self) -> bool:
         """Whether any row has a paper's figure beside it."""
         return any(row.paper_ua is not None or row.paper_wa is not None for row in self.rows)
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What a reader has to know of single rows: no paper's figure and why, and what training lost."""
+        setups = {
+            row.name: f"no figure of {row.paper or 'the paper'} beside it, {row.setup}" if row.setup else "" for row in self.rows
+        }
+        return (*grouped_notes(setups), *grouped_notes({row.name: row.left_out for row in self.rows}))
 
     @property
     def published_wa(self) -> bool:
@@ -124,7 +144,7 @@ def score_table(
         synthetic=group.synthetic,
         reference=str(comparisons[0]["reference"]) if comparisons else None,
         chosen=chosen,
-        papers=tuple(dict.fromkeys(run.paper for run in group.runs if run.paper)),
+        papers=tuple(dict.fromkeys(_cited(run) for run in group.runs if run.published)),
         rows=tuple(_row(run, compared.get(run.name), best, (beside or {}).get(run.name, {})) for run in group.runs),
     )
 
@@ -143,15 +163,18 @@ def _row(
         utterances=scores.get("utterances"),
         runs=run.finished,
         ua=ua.get("mean_of_folds"),
-        ua_folds=ua.get("std_folds"),
-        ua_seeds=ua.get("std_seeds"),
+        ua_folds=_spread(ua.get("std_folds")),
+        ua_seeds=_spread(ua.get("std_seeds")),
         ua_merged=ua.get("merged"),
         wa=wa.get("mean_of_folds"),
-        wa_folds=wa.get("std_folds"),
-        wa_seeds=wa.get("std_seeds"),
+        wa_folds=_spread(wa.get("std_folds")),
+        wa_seeds=_spread(wa.get("std_seeds")),
         wa_merged=wa.get("merged"),
         paper_ua=_paper(run.published.get("ua"), beside.get("ua", {})),
         paper_wa=_paper(run.published.get("wa"), beside.get("wa", {})),
+        paper=run.paper,
+        setup=run.setup or "",
+        left_out=run.left_out,
         difference=against.get("difference"),
         low=against.get("low"),
         high=against.get("high"),
@@ -164,4 +187,18 @@ def _row(
 def _paper(published: float | None, compared: Mapping[str, Any]) -> PaperScore | None:
     if published is None:
         return None
-    return PaperScore(published=published / 100, difference=compared.get("difference"), noise=compared.get("noise"))
+    return PaperScore(
+        published=published / 100,
+        difference=compared.get("difference"),
+        noise=compared.get("noise"),
+        seeds=compared.get("paper_seeds"),
+    )
+
+
+def _spread(deviation: float | None) -> float | None:
+    """Deviations of equal values, which earlier results have as what rounding left of 0."""
+    return 0.0 if deviation is not None and abs(deviation) < ROUNDING else deviation
+
+
+def _cited(run: ReportedRun) -> str:
+    return f"{run.paper or 'the figures of the grid'} ({seeds_of_paper(run.paper_seeds)})"

@@ -21,13 +21,14 @@ DIFFERENCE = (
 )
 BEST = "The reference is the best row of this table, which favours it: to claim a difference, name one beforehand."
 PAPER = (
-    "paper = {papers}; vs paper = ours minus the paper's, in points, ± what two means of this many seeds differ by (95 %) when "
-    "they differ in their seeds only; a single seed has no ±."
+    "paper = {papers}; vs paper = ours minus the paper's, in points, ± = t s sqrt(1/S + 1/S of the paper), s = ± seeds: what "
+    "means of so many seeds differ by (95 %) when they differ in their seeds only; no ± for a single seed of ours. A paper's "
+    "figure stands only beside the paper's set-up."
 )
 CSV_COLUMNS = (
     "name,status,utterances,runs,ua,ua_std_folds,ua_std_seeds,ua_merged,wa,wa_std_folds,wa_std_seeds,wa_merged,paper_ua,"
     "paper_ua_difference,paper_ua_noise,paper_wa,paper_wa_difference,paper_wa_noise,reference,difference,low,high,p_holm,mark,"
-    "synthetic"
+    "synthetic,paper,paper_seeds,paper_setup,left_out_for_text"
 ).split(",")
 LATEX_SPECIAL = {
     "\\": r"\textbackslash{}",
@@ -99,6 +100,10 @@ def csv_table(table: ScoreTable) -> str:
                 _number(row.p_holm),
                 row.mark,
                 int(table.synthetic),
+                row.paper,
+                _number(next((each.seeds for each in (row.paper_ua, row.paper_wa) if each is not None), None)),
+                row.setup,
+                row.left_out,
             ]
         )
     return text.getvalue()
@@ -117,17 +122,17 @@ def _cells(table: ScoreTable, row: ScoreRow) -> list[str]:
         cells += [percent(share) for share in (row.ua, row.ua_folds, row.ua_seeds, row.ua_merged, row.wa, row.wa_merged)]
     else:
         cells += [row.status, *[DASH] * 5]
-    cells += paper_cells(row.paper_ua) if table.published else []
-    cells += paper_cells(row.paper_wa) if table.published_wa else []
+    cells += paper_cells(row.paper_ua, row.setup) if table.published else []
+    cells += paper_cells(row.paper_wa, row.setup) if table.published_wa else []
     if table.reference:
         cells.append("reference" if row.name == table.reference else difference_cell(row))
     return cells
 
 
-def paper_cells(paper: PaperScore | None) -> list[str]:
-    """`75.80` and `-0.42 ±0.61`, or dashes."""
+def paper_cells(paper: PaperScore | None, setup: str = "") -> list[str]:
+    """`75.80` and `-0.42 ±0.61`; dashes, or instead of a difference how the set-up differs from the paper's."""
     if paper is None:
-        return [DASH, DASH]
+        return [DASH, setup or DASH]
     noise = "" if paper.noise is None else f" ±{percent(paper.noise)}"
     return [percent(paper.published), f"{points(paper.difference)}{noise}"]
 
@@ -142,7 +147,7 @@ def difference_cell(row: ScoreRow) -> str:
 def _notes(table: ScoreTable) -> list[str]:
     notes = [SYNTHETIC] if table.synthetic else []
     notes += [f"{row.name}: {row.note}." for row in table.rows if row.note]
-    return [*notes, *definitions(table)]
+    return [*notes, *(f"{remark}." for remark in table.remarks), *definitions(table)]
 
 
 def definitions(table: ScoreTable) -> list[str]:

@@ -1,6 +1,7 @@
 """Results as terminal tables, from the same plain data that `--json` prints."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from rich import box
@@ -8,6 +9,10 @@ from rich.console import Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
+
+from mer.report.recurring_table import recurring_table
+from mer.report.row_names import NamedRow, head_name
+from mer.report.setup_note import left_out_for_text
 
 DEFINITIONS = (
     "In percent. UA = mean of the class recalls (unweighted accuracy); WA = share of utterances that are right (weighted "
@@ -36,7 +41,8 @@ def results_table(rows: Sequence[Mapping[str, Any]]) -> Table:
     synthetic = any(row["synthetic"] for row in rows)
     table = Table(title="synthetic speech: not comparable with any corpus" if synthetic else None, title_style="yellow")
     for name in ("head", "n", "UA\nfolds", "±\nfolds", "±\nseeds", "UA\nmerged", "WA\nfolds", "WA\nmerged"):
-        table.add_column(name, justify="left" if name == "head" else "right", no_wrap=True)
+        head = name == "head"
+        table.add_column(name, justify="left" if head else "right", no_wrap=not head, overflow="fold" if head else "ellipsis")
     for row in rows:
         scores = row["summary"]["all"]
         ua, wa = scores["ua"], scores["wa"]
@@ -68,8 +74,19 @@ def parts_table(row: Mapping[str, Any]) -> Table:
     return table
 
 
+def tested_utterances(row: Mapping[str, Any]) -> str:
+    """`160 utterances tested (of 400)`: how many were tested, and beside it how many take part where those are more.
+
+    Args:
+        row: `result.json`, or a row of `grid.json`.
+    """
+    used = row["utterances"]["used"]
+    tested = row["summary"]["all"].get("utterances", used)
+    return f"{tested:,} utterances" if tested == used else f"{tested:,} utterances tested (of {used:,})"
+
+
 def _name(row: Mapping[str, Any]) -> str:
-    return row.get("name") or f"{row['config']['fusion']} {'+'.join(row['branches'])}"
+    return head_name(NamedRow(directory=Path(row.get("directory", "")), result=row))
 
 
 def _notes(row: Mapping[str, Any]) -> str:
@@ -80,7 +97,9 @@ def _notes(row: Mapping[str, Any]) -> str:
     left = " and ".join(filter(None, out))
     summary = row["summary"]
     runs = f"{summary['runs']} runs ({len(summary['folds'])} folds x {len(summary['seeds'])} seeds)"
-    return f"{runs}, {used['used']:,} utterances" + (f", without {left}" if left else "") + _cut(row) + f"; {row['directory']}"
+    lost = left_out_for_text(row)
+    said = f"{runs}, {tested_utterances(row)}" + (f", without {left}" if left else "") + _cut(row)
+    return said + (f"; {lost}" if lost else "") + f"; {row['directory']}"
 
 
 def _cut(row: Mapping[str, Any]) -> str:
@@ -112,14 +131,28 @@ def extraction_lines(data: Mapping[str, Any]) -> RenderableType:
         kinds = ", ".join(f"{n:,} from {ALIGNMENT_KINDS.get(kind, kind)}" for kind, n in sorted(aligned.items()))
         rest = f"; {whole:,} have none: one segment over the whole utterance" if whole else ""
         table.add_row("alignments", kinds + rest)
+    if data["tiers"]:
+        table.add_row("own units", _own_units(data["tiers"]))
     for done, count in sorted(data["conversions"].items()):
         table.add_row("audio", f"{counted(count, 'file')} {done}")
     parts: list[RenderableType] = [table]
+    parts += [Text(words, style="red") for words in data["missing_tiers"].values()]
     if data["failed"]:
         parts.append(Text(f"{counted(len(data['failed']), 'utterance')} failed, not in the cache:", style="red"))
         parts += [Text(f"  {failed['id']}: {_without_id(failed)}") for failed in data["failed"]]
         parts.append(Text("Put right what can be, and give the same command again: it tries those that have changed."))
     return Group(*parts)
+
+
+def _own_units(tiers: Mapping[str, Mapping[str, Any]]) -> str:
+    """Per tier: utterances with units of their own, of how many; the rest is one segment each, or from an earlier mer."""
+    said = []
+    for tier, count in tiers.items():
+        total = count["units"] + count["whole"] + count["unknown"]
+        unknown = f" ({count['unknown']:,} not counted by an earlier mer)" if count["unknown"] else ""
+        said.append(f"{tier} in {count['units']:,} of {total:,}{unknown}")
+    whole = any(count["whole"] for count in tiers.values())
+    return ", ".join(said) + " utterances" + ("; the others are one segment over the whole utterance" if whole else "")
 
 
 def _without_id(failed: Mapping[str, Any]) -> str:
@@ -164,6 +197,8 @@ def doctor_report(data: Mapping[str, Any]) -> RenderableType:
     parts: list[RenderableType] = [checks_table(data["checks"])]
     if data["census"]:
         parts.append(census_table(data["census"]))
+    if data["recurring_sentences"]:
+        parts.append(recurring_table(data["recurring_sentences"]))
     if data["settings"]:
         table = Table(title="settings in force (an option on the command line goes before them)")
         for name in ("command", "option", "value", "from"):

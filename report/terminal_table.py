@@ -28,6 +28,7 @@ def terminal_table(table: ScoreTable, comparisons: Sequence[Mapping[str, Any]], 
         parts.append(Text(SYNTHETIC, style="yellow"))
     parts.append(_two_lines(table) if table.published_wa else _one_line(table))
     parts += [Text(f"{row.name}: {row.note}", style="yellow") for row in table.rows if row.note]
+    parts += [Text(remark, style="yellow") for remark in table.remarks]
     parts.append(Text(DEFINITIONS, style="dim"))
     if table.published:
         parts.append(Text(PAPER.format(papers="; ".join(table.papers) or "the figures of the grid"), style="dim"))
@@ -46,7 +47,7 @@ def _one_line(table: ScoreTable) -> Table:
     for row in table.rows:
         shares = (row.ua, row.ua_folds, row.ua_seeds, row.ua_merged, row.wa, row.wa_merged)
         cells = [percent(share) for share in shares] if row.status == "done" else [row.status, *[DASH] * 5]
-        cells += paper_cells(row.paper_ua) if table.published else []
+        cells += paper_cells(row.paper_ua, _short(row)) if table.published else []
         shown.add_row(escape(row.name), _count(row), *cells, style="bold" if row.best else None)
     return shown
 
@@ -68,7 +69,12 @@ def _two_lines(table: ScoreTable) -> Table:
 
 def _measure(name: str, row: ScoreRow, shares: Sequence[float | None], paper: PaperScore | None) -> list[str]:
     cells = [percent(share) for share in shares] if row.status == "done" else [row.status, *[DASH] * 3]
-    return [name, *cells, *paper_cells(paper)]
+    return [name, *cells, *paper_cells(paper, _short(row))]
+
+
+def _short(row: ScoreRow) -> str:
+    """In a narrow column; what differs is below the table."""
+    return "differs" if row.setup else ""
 
 
 def _empty() -> Table:

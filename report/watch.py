@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mer.report.metrics_log import RESULT, read_metrics
+from mer.report.row_names import name_beside
 from mer.report.tables import counted, percent
 
 NOTE = "Validation UA in percent, mean of the class recalls. Of the test session nothing is shown."
@@ -37,7 +38,10 @@ def watch_view(directory: Path) -> RenderableType:
         runs.setdefault((epoch["fold"], epoch["seed"]), []).append(epoch)
     ended = counted(len(log.kept) + len(log.failed), "run")
     state = "finished" if is_finished(directory) else f"not finished, {ended} ended" if runs or log.failed else "no epoch yet"
-    parts: list[RenderableType] = [Text(f"{directory.name}: {state}, {counted(len(log.epochs), 'epoch')}", style="bold")]
+    name = name_beside(directory)
+    place = directory.name if name == directory.name else f"{name} ({directory.name})"
+    title = f"{place}: {state}, {counted(len(log.epochs), 'epoch')}"
+    parts: list[RenderableType] = [Text(title, style="bold")]
     if runs:
         parts.append(_runs(runs))
     if len(runs) > LATEST:

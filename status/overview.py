@@ -1,10 +1,11 @@
 """Everything of mer that lies at some places, and how far it is."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from mer.report.row_names import read_row, row_names
 from mer.status.alignment_status import LOG, AlignmentStatus, read_alignment_status
 from mer.status.artefact import folders, read_object
 from mer.status.cache_status import CacheReader, CacheStatus
@@ -78,7 +79,10 @@ class StatusReader:
             alignments=tuple(read_alignment_status(path, now) for kind, path in every if kind == LOG),
             caches=tuple(self._reader(path).read(now) for kind, path in every if kind == "spec.json"),
             grids=grids,
-            runs=tuple(read_run_status(path, self.caches, now) for path in runs),
+            runs=tuple(
+                replace(read_run_status(path, self.caches, now), name=name)
+                for path, name in zip(runs, row_names([read_row(path) for path in runs]), strict=True)
+            ),
         )
 
     def _reader(self, folder: Path) -> CacheReader:

@@ -57,8 +57,9 @@ def test_extract_aligns_first_and_resegments_from_kept_frames(
     command = ["extract", "--corpus", str(manifest), "--cache", str(tmp_path / "features"), "--workers", "1", "--quiet"]
     command += ["--speech-model", str(speech_encoder_folder("wav2vec2")), "--text-model", str(text_encoder_folder), "--json"]
     first = RUN.invoke(app, command)
-    assert first.exit_code == 0, first.stderr
+    assert first.exit_code == 1, first.stderr  # not one alignment, and P, S and W are wanted
     assert json.loads(first.stdout)["alignments"] == {"none": 4}
+    assert json.loads(first.stdout)["tiers"]["S"]["reasons"] == {"no alignment": 4}
     again = RUN.invoke(app, [*command, "--alignment", "pocketsphinx", "--resegment"])
     assert again.exit_code == 0, again.stderr
     assert json.loads(again.stdout)["alignments"] == {"pocketsphinx": 3, "none": 1}

@@ -19,7 +19,7 @@ ALLOWED: dict[str, set[str]] = {
     "finetune": {"backends", "corpus", "extract", "heads", "protocol"},
     "predict": {"corpus", "extract", "heads", "finetune", "protocol"},
     "status": {"cache", "report"},
-    "doctor": {"corpus", "cache"},
+    "doctor": {"corpus", "cache", "protocol"},
     "demo": {"corpus"},
     "cli": {"commands"},
 }

@@ -1,6 +1,7 @@
 """The commands as a person meets them: help, documentation, errors, exit codes."""
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -179,8 +180,9 @@ def test_a_manifest_that_is_not_there_is_not_taken_for_iemocap(tmp_path: Path) -
 
 
 def test_the_doctor_names_what_is_odd_in_a_manifest(tmp_path: Path) -> None:
-    row = {"wav": "none.wav", "text": "hello", "label": "a", "speaker": "s", "session": "1"}
-    (tmp_path / "own.jsonl").write_text("".join(json.dumps(row | {"id": f"utt{n:02d}"}) + "\n" for n in range(10)))
+    row = {"text": "hello", "label": "a", "speaker": "s", "session": "1"}
+    rows = [row | {"id": f"utt{n:02d}", "wav": f"none{n}.wav"} for n in range(10)]
+    (tmp_path / "own.jsonl").write_text("".join(json.dumps(each) + "\n" for each in rows))
     result = run(app, ["doctor", "--corpus", str(tmp_path / "own.jsonl")])
     assert result.exit_code == 1
     for part in ("utt00", "utt07", "2 more like these", "10 without their audio file", "will stop or spoil a run"):
@@ -324,6 +326,36 @@ def test_the_doctor_counts_the_corpus_and_names_where_settings_come_from(
     assert sources["extract", "device"] == "environment MER_DEVICE"
     assert sources["extract", "cache"] == "mer.toml"
     assert "synthetic corpus" in run(app, ["doctor", "--corpus", str(iemocap)]).stdout
+
+
+def test_the_doctor_counts_sentences_that_recur_in_other_sessions(iemocap: Path, tmp_path: Path) -> None:
+    from mer.corpus import open_corpus
+    from mer.protocol import normalised_text
+
+    corpus = list(open_corpus(iemocap, labels=frozenset({"ang", "hap", "exc", "sad", "neu"})))
+    expected = {}
+    for session in dict.fromkeys(each.session for each in corpus):
+        others = {normalised_text(each.text or "") for each in corpus if each.session != session} - {""}
+        own = [normalised_text(each.text or "") for each in corpus if each.session == session]
+        expected[session] = {"utterances": len(own), "recurring": sum(each in others for each in own)}
+    assert any(each["recurring"] for each in expected.values())
+    found = json.loads(run(app, ["doctor", "--corpus", str(iemocap), "--json"]).stdout)["recurring_sentences"]
+    assert found["sessions"] == expected
+    assert found["all"] == {name: sum(each[name] for each in expected.values()) for name in ("utterances", "recurring")}
+
+    said = (("1", "Hello."), ("1", "alone"), ("2", "hello"), ("2", "[LAUGHTER]"), ("3", "other"), ("3", None))
+    rows = [
+        {"id": str(row), "wav": f"{row}.wav", "label": "x", "speaker": session, "session": session, "text": text}
+        for row, (session, text) in enumerate(said)
+    ]
+    (tmp_path / "own.jsonl").write_text("\n".join(json.dumps(row) for row in rows))
+    looked = run(app, ["doctor", "--corpus", str(tmp_path / "own.jsonl"), "--json"])
+    counts = {name: each["recurring"] for name, each in json.loads(looked.stdout)["recurring_sentences"]["sessions"].items()}
+    assert counts == {"1": 1, "2": 1, "3": 0}
+    shown = run(app, ["doctor", "--corpus", str(tmp_path / "own.jsonl")]).stdout
+    assert re.search(r"session 1\s+2\s+1\s+50\.0", shown)
+    assert re.search(r"all\s+6\s+2\s+33\.3", shown)
+    assert json.loads(run(app, ["doctor", "--corpus", str(tmp_path / "no.csv"), "--json"]).stdout)["recurring_sentences"] is None
 
 
 def test_the_doctor_names_what_a_copy_of_the_release_lacks(iemocap: Path, tmp_path: Path) -> None:

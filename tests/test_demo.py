@@ -84,6 +84,12 @@ def test_the_page_of_the_demo_sorts_filters_opens_plays_and_asks_nobody(demo: tu
     assert complaints == []
 
 
+def test_ci_compares_the_readme_with_the_demo_that_it_has_made() -> None:
+    lines = (ROOT / ".ci" / "run").read_text().splitlines()
+    made = lines.index('mer demo --to "$work/demo" --json --quiet > "$work/demo.json"')
+    assert lines[made + 1] == 'python tests/demo/readme_table.py "$work/demo.json"'
+
+
 def test_the_readme_says_what_the_demo_runs() -> None:
     readme = (ROOT / "README.md").read_text()
     commands = re.findall(r"^python -m pip install .*$", readme, flags=re.MULTILINE)

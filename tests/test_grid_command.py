@@ -2,9 +2,11 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +24,7 @@ run = CliRunner().invoke
 QUICK = ["--seeds", "1", "--folds", "1-2", "--max-epochs", "1", "--device", "cpu"]
 
 
-def small_cache(root: Path, granularities: str) -> Path:
+def small_cache(root: Path, granularities: str, *, own_texts: int = 0) -> Path:
     """Three sessions of twelve utterances, four classes, 8 values in each of 2 layers."""
     spec = {
         "format_version": 1,
@@ -46,7 +48,7 @@ def small_cache(root: Path, granularities: str) -> Path:
                 session=session,
                 dialogue=f"d{session}",
                 style="improvised",
-                text=f"sentence {number}",
+                text=f"sentence {number} {session if number < own_texts else 0}",
                 seconds=1.0,
                 alignment="corpus",
                 fingerprint="0" * 64,
@@ -75,20 +77,64 @@ def grid(features: Path, runs: Path, *arguments: str) -> Any:
     return run(app, ["grid", *arguments, "--cache", str(features), "--runs", str(runs)])
 
 
+def shares(value: Any) -> list[float]:
+    """Every number in some JSON."""
+    if isinstance(value, dict | list):
+        return [found for each in (value.values() if isinstance(value, dict) else value) for found in shares(each)]
+    return [float(value)] if isinstance(value, int | float) else []
+
+
+def test_four_trainings_of_one_head_are_four_rows_whose_names_say_the_difference(tmp_path: Path) -> None:
+    """Protocol, width and normalisation, in every place that names rows."""
+    features = small_cache(tmp_path / "features", "FT", own_texts=8)
+    head = ["train-head", "--granularity", "F", "--cache", str(features), "--runs", str(tmp_path / "runs"), *QUICK]
+    for options in ([], ["--text-disjoint"], ["--seeds", "2"], ["--hidden", "16", "--normalize", "none"]):
+        done = run(app, [*head, *options])
+        assert done.exit_code == 0, done.output
+    names = {"late F+T", "late F+T, text-disjoint", "late F+T, seeds 2", "late F+T, hidden 16, normalize none"}
+    report = ["report", str(tmp_path / "runs")]
+    table = json.loads(run(app, [*report, "--json"]).stdout)["tables"][0]["table"]
+    assert {row["name"] for row in table["rows"]} == names
+    assert all(row["left_out"] == "" for row in table["rows"] if row["name"] != "late F+T, text-disjoint")
+    (disjoint,) = (row for row in table["rows"] if row["name"] == "late F+T, text-disjoint")
+    assert re.search(r"text-disjoint training without utterances .*: 8 for test session 1, 8 for 2", disjoint["left_out"])
+    for name in ("terminal", "markdown", "latex", "csv"):
+        done = run(app, [*report, "--format", name])
+        said = " ".join(done.stdout.split())
+        assert disjoint["left_out"] in said, name
+        if name == "terminal":
+            assert max(map(len, done.stdout.splitlines())) <= 80
+        else:
+            assert all(each in said for each in names), name
+    pair = json.loads(run(app, [*report, "--compare", "late F+T, text-disjoint", "late F+T, seeds 2", "--json"]).stdout)
+    assert (pair["a"], pair["b"]) == ("late F+T, text-disjoint", "late F+T, seeds 2")
+    wrong = run(app, [*report, "--compare", "late F+T, text-disjoint", "late F"])
+    assert wrong.exit_code == 2
+    assert "late F: no run directory and no row" in " ".join(wrong.stderr.split())
+    status = json.loads(run(app, ["status", str(tmp_path / "runs"), "--json"]).stdout)
+    assert {each["name"] for each in status["runs"]} == names
+
+
 @pytest.mark.parametrize(("name", "rows"), [("zhao2022-table1", 10), ("zhao2022-table2", 16), ("zhao2022-table3", 4)])
-def test_a_preset_prints_every_row_beside_the_paper_and_says_that_the_speech_is_synthetic(
+def test_a_preset_prints_every_row_and_no_figure_of_the_paper_but_what_differs_from_it(
     features: Path, tmp_path: Path, name: str, rows: int
 ) -> None:
     result = grid(features, tmp_path, name, *QUICK)
     assert result.exit_code == 0, result.output
     assert "synthetic speech: not comparable with the paper" in result.stdout
-    assert "paper" in result.stdout
-    assert "compared with" in result.stdout
     data = json.loads(grid(features, tmp_path, name, *QUICK, "--json", "--quiet").stdout)
+    figures = re.findall(r"published_ua = (.*)", (files("mer.heads") / "presets" / f"{name}.toml").read_text("utf-8"))
+    assert len(figures) == rows
+    ours = {f"{100 * value:.2f}" for value in shares(data)}
+    for figure in set(figures) - ours:
+        assert figure not in result.stdout
+    assert "differs in: corpus, n, folds" in " ".join(result.stdout.split())
+    assert "compared with" in result.stdout
     assert len(data["rows"]) == rows
     for row in data["rows"]:
         assert row["status"] == "done"
-        assert f"{row['published_ua']:.2f}" in result.stdout
+        assert [row[name] for name in ("published_ua", "published_wa", "paper", "paper_wa")] == [None] * 4
+        assert set(row["setup"]["differs"]) >= {"corpus", "n", "folds"}
         assert f"{100 * row['summary']['all']['ua']['mean_of_folds']:.2f}" in result.stdout
         assert row["summary"]["folds"] == ["1", "2"]
         assert f"{data['rows'].index(row) + 1}/{rows} {row['name']}: UA" in result.stderr
@@ -218,7 +264,7 @@ def test_granularities_that_the_cache_lacks_are_named_for_all_rows_before_traini
     result = grid(features, tmp_path / "runs", "zhao2022-table3")
     assert result.exit_code == 2
     assert "`mer extract --granularity F+P+S+T` makes one that does" in result.stderr
-    for name in ("concatenation F+P+T", "coattention F+P+T", "multi-level F+P, F+S"):
+    for name in ("concatenation F+P+T", "coattention F+P+T", "multi-level coattention F+P + late F+S"):
         assert f"  {name}: needs P\n" in result.stderr
     assert "late F+S+T" not in result.stderr
     assert not (tmp_path / "runs").exists()

@@ -3,6 +3,10 @@
 import tomllib
 from pathlib import Path
 
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
 import mer
 
 ROOT = Path(__file__).parent.parent
@@ -25,9 +29,33 @@ def test_the_version_is_in_one_place() -> None:
     assert f"## {mer.__version__}" in (ROOT / "CHANGELOG.md").read_text()
 
 
+def requirements() -> list[Requirement]:
+    """What pyproject.toml names, extras included, but for the package itself."""
+    lines = [*PROJECT["project"]["dependencies"]]
+    lines += [line for extra in PROJECT["project"]["optional-dependencies"].values() for line in extra]
+    return [found for found in map(Requirement, lines) if found.name != PROJECT["project"]["name"]]
+
+
+def pins(file: str) -> dict[str, Version]:
+    """Versions of a constraints file by normalised name."""
+    lines = [line.split("==") for line in (ROOT / file).read_text().splitlines() if "==" in line]
+    return {canonicalize_name(name): Version(version) for name, version in lines}
+
+
 def test_every_dependency_is_pinned_for_tests() -> None:
-    pins = {line.split("==")[0].lower() for line in (ROOT / "constraints.txt").read_text().splitlines() if "==" in line}
-    wanted = [*PROJECT["project"]["dependencies"]]
-    wanted += [line for extra in PROJECT["project"]["optional-dependencies"].values() for line in extra]
-    names = {line.split(">=")[0].split("[")[0].strip().lower() for line in wanted} - {"mer-fusion"}
-    assert names <= pins
+    assert {canonicalize_name(found.name) for found in requirements()} <= set(pins("constraints.txt"))
+
+
+def test_the_oldest_versions_that_are_admitted_are_those_that_are_tried() -> None:
+    oldest, wanted = pins("constraints-oldest.txt"), {}
+    for found in requirements():
+        (bound,) = found.specifier
+        assert bound.operator == ">=", f"{found}: a dependency has one lower bound"
+        wanted[canonicalize_name(found.name)] = Version(bound.version)
+    torch = canonicalize_name("torch")
+    wanted[torch] = pins("constraints.txt")[torch]  # constraints-oldest.txt has why
+    assert {name: oldest.get(name) for name in wanted} == wanted
+
+
+def test_ci_tries_the_oldest_versions() -> None:
+    assert "-c constraints-oldest.txt" in (ROOT / ".ci" / "run").read_text()

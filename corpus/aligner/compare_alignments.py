@@ -7,8 +7,9 @@ from difflib import SequenceMatcher
 
 import numpy as np
 
-from mer.corpus.alignment import Alignment, Segment, is_filler
+from mer.corpus.alignment import Alignment, Segment
 from mer.corpus.arpabet import to_arpabet
+from mer.corpus.unspoken import is_filler
 
 TIERS = ("words", "syllables", "phones")
 _VARIANT = re.compile(r"\([0-9]+\)$")

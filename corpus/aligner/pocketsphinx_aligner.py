@@ -15,9 +15,10 @@ from mer.corpus.aligner.align_error import AlignError
 from mer.corpus.aligner.fillers_in_pauses import fill_pauses
 from mer.corpus.aligner.letter_to_sound import letter_to_sound
 from mer.corpus.aligner.spoken_words import Spoken, spoken_words
-from mer.corpus.alignment import Alignment, Segment, is_silence
+from mer.corpus.alignment import Alignment, Segment
 from mer.corpus.arpabet import to_arpabet
 from mer.corpus.syllables import syllable_segments
+from mer.corpus.unspoken import is_silence
 
 ALIGNER_VERSION = 1
 """Raised whenever the same speech and text would be aligned otherwise."""

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from mer.report.figures.style import COLUMN, PAGE, new_figure, paper_style
+from mer.report.figures.style import COLUMN, PAGE, new_figure, paper_style, wrapped
 
 CELL = 0.29
 """Width of a cell that holds `100 %`, in inches."""
@@ -37,7 +37,7 @@ def confusion_figure(matrices: Mapping[str, Sequence[Sequence[int]]], classes: S
         for place, (name, matrix) in enumerate(matrices.items()):
             axis = axes.flat[place]
             _draw(axis, np.array(matrix, dtype=np.float64) / seeds[name], classes, first=place % across == 0)
-            axis.set_title(name)
+            axis.set_title(wrapped(name))
             if place >= len(matrices) - across:
                 axis.set_xlabel("prediction (class)")
     return figure

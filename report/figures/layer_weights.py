@@ -22,7 +22,8 @@ def layer_weights_figure(shares: Mapping[str, Sequence[Sequence[float]]], layers
         axis = figure.subplots()
         for place, (name, runs) in enumerate(shares.items()):
             values = 100 * np.array(runs, dtype=np.float64)
-            spread = values.std(axis=0, ddof=1) if len(values) > 1 else np.zeros(values.shape[1])
+            # Of the distances from the first run: equal shares have a deviation of exactly 0.
+            spread = (values - values[0]).std(axis=0, ddof=1) if len(values) > 1 else np.zeros(values.shape[1])
             colour = COLOURS[place % len(COLOURS)]
             # Side by side, so that error bars of one layer can be told apart.
             where = np.array(layers[name]) + 0.12 * (place - (len(shares) - 1) / 2)

@@ -6,7 +6,7 @@ from typing import Any
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from mer.report.figures.style import COLOURS, COLUMN, PAGE, new_figure, paper_style
+from mer.report.figures.style import COLOURS, COLUMN, PAGE, new_figure, paper_style, wrapped
 
 ACROSS = 4
 
@@ -41,7 +41,7 @@ def learning_curves_figure(
                 best = kept.get(name, {}).get((fold, seed))
                 if best in scores:
                     axis.plot([best], [scores[best]], "o", color=colour[fold], markersize=2.5)
-            axis.set_title(name)
+            axis.set_title(wrapped(name))
             axis.xaxis.set_major_locator(MaxNLocator(5, integer=True))
             if place % across == 0:
                 axis.set_ylabel("validation UA (%)")

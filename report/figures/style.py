@@ -1,6 +1,7 @@
 """How figures look: widths of a paper's columns, fonts that can be read there, colours for every eye."""
 
 import io
+import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -32,6 +33,11 @@ SETTINGS = {
     "svg.hashsalt": "mer",
     "pdf.fonttype": 42,
 }
+
+
+def wrapped(name: str, width: int = 26) -> str:
+    """A row's name in lines that a legend, a title or an axis has room for."""
+    return "\n".join(textwrap.wrap(name, width, break_on_hyphens=False)) or name
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from matplotlib.figure import Figure
 
-from mer.report.figures.style import BAND, COLOURS, COLUMN, GREY, MARKERS, new_figure, paper_style
+from mer.report.figures.style import BAND, COLOURS, COLUMN, GREY, MARKERS, new_figure, paper_style, wrapped
 from mer.report.part_scores import PartScore, part_order
 
 UNITS = {"session": "test session (number)", "speaker": "speaker (id)", "duration": "duration (s)", "style": "style (name)"}
@@ -36,7 +36,7 @@ def ua_by_part_figure(scores: Mapping[str, Sequence[PartScore]], division: str, 
                 color=COLOURS[place % len(COLOURS)],
                 markerfacecolor="none" if place >= len(COLOURS) else None,
                 markersize=3.5,
-                label=name,
+                label=wrapped(name),
             )
         for number in range(0, len(parts), 2):
             axis.axvspan(number - 0.5, number + 0.5, color=BAND, zorder=-1, linewidth=0)

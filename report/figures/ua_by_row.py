@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.figure import Figure
 
-from mer.report.figures.style import COLOURS, COLUMN, GREY, new_figure, paper_style
+from mer.report.figures.style import COLOURS, COLUMN, GREY, new_figure, paper_style, wrapped
 
 NEAR = 0.15
 """Where the worst run is further above chance, chance is not drawn: it would press all points together."""
@@ -32,7 +32,7 @@ def ua_by_row_figure(scores: Mapping[str, Sequence[RunScore]], chance: float) ->
         chance: UA of guessing, of 1.
     """
     with paper_style():
-        figure = new_figure(COLUMN, max(1.8, 0.8 + 0.24 * len(scores)))
+        figure = new_figure(COLUMN, max(1.8, 0.8 + sum(0.24 + 0.12 * wrapped(name).count("\n") for name in scores)))
         axis = figure.subplots()
         for place, runs in enumerate(scores.values()):
             folds, seeds = _means(runs, "fold"), _means(runs, "seed")
@@ -60,7 +60,7 @@ def ua_by_row_figure(scores: Mapping[str, Sequence[RunScore]], chance: float) ->
             axis.annotate(f"{mean:.1f}", (1.02, place), xycoords=("axes fraction", "data"), va="center", size=6)
         if min(run.ua for runs in scores.values() for run in runs) < chance + NEAR:
             axis.axvline(100 * chance, color=GREY, linestyle="--", linewidth=0.6, label="chance")
-        axis.set_yticks(range(len(scores)), list(scores))
+        axis.set_yticks(range(len(scores)), [wrapped(name) for name in scores])
         axis.set_ylim(len(scores) - 0.5, -0.5)
         axis.set_ylabel("head (granularities)")
         axis.set_xlabel("UA on test sessions (%)")

@@ -22,7 +22,8 @@ MakeRelease = Callable[[dict[str, list[tuple[str, str, str]]]], Path]
 @pytest.fixture
 def write(tmp_path: Path) -> Callable[..., Path]:
     def write(*rows: Row, name: str = "My corpus.jsonl") -> Path:
-        (tmp_path / "a.wav").touch()
+        for letter in "abcd":
+            (tmp_path / f"{letter}.wav").touch()
         path = tmp_path / name
         if name.endswith(".csv"):
             with path.open("w", newline="", encoding="utf-8") as file:
@@ -42,7 +43,9 @@ Write = Callable[..., Path]
 @pytest.mark.parametrize("name", ["My corpus.jsonl", "my_corpus.csv", "MY--CORPUS.CSV".lower()])
 def test_a_manifest_is_read(write: Write, tmp_path: Path, name: str) -> None:
     extra = {"dialogue": "d1", "style": "scripted", "textgrid": "grids/u0.TextGrid"}
-    corpus = read_manifest(write(ROW | {"textgrid": "", "style": "", "dialogue": ""}, ROW | {"id": "u0"} | extra, name=name))
+    corpus = read_manifest(
+        write(ROW | {"textgrid": "", "style": "", "dialogue": ""}, ROW | {"id": "u0", "wav": "b.wav"} | extra, name=name)
+    )
     assert (corpus.name, corpus.kind, corpus.synthetic, corpus.problems) == (
         "my-corpus",
         "manifest",
@@ -88,7 +91,7 @@ def test_unknown_columns_and_missing_audio_are_problems(write: Write) -> None:
 
 
 def test_sessions_and_labels_select(write: Write) -> None:
-    rows = [ROW, ROW | {"id": "u2", "session": "B", "wav": "gone.wav"}, ROW | {"id": "u3", "label": "rage"}]
+    rows = [ROW, ROW | {"id": "u2", "session": "B", "wav": "gone.wav"}, ROW | {"id": "u3", "wav": "b.wav", "label": "rage"}]
     path = write(*rows)
     assert [u.id for u in read_manifest(path)] == ["u1", "u3", "u2"]
     corpus = read_manifest(path, sessions=["A"], labels=frozenset({"joy"}))
@@ -225,7 +228,7 @@ def test_byte_order_marks_crlf_and_blank_lines_are_tolerated(tmp_path: Path) -> 
 
 
 def test_an_empty_cell_of_a_csv_is_no_text(write: Write) -> None:
-    corpus = read_manifest(write(ROW | {"text": ""}, ROW | {"id": "u2"}, name="m.csv"))
+    corpus = read_manifest(write(ROW | {"text": ""}, ROW | {"id": "u2", "wav": "b.wav"}, name="m.csv"))
     assert [u.text for u in corpus] == [None, "Hi."]
     assert [(p.kind, p.where) for p in corpus.problems] == [("label without transcript", "u1")]
 

@@ -23,7 +23,7 @@ ROW: Row = {"id": "u1", "wav": "a.wav", "text": "Hi.", "label": "joy", "speaker"
 
 
 def row(number: int, **changes: object) -> Row:
-    return ROW | {"id": f"u{number}", "session": "BA"[number % 2]} | changes
+    return ROW | {"id": f"u{number}", "wav": f"a{number}.wav", "session": "BA"[number % 2]} | changes
 
 
 @pytest.fixture
@@ -34,7 +34,8 @@ def large(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def write(tmp_path: Path) -> Callable[..., Path]:
     def write(*rows: Row) -> Path:
-        (tmp_path / "a.wav").touch()
+        for number in range(5):
+            (tmp_path / f"a{number}.wav").touch()
         path = tmp_path / "large.jsonl"
         path.write_text("".join(json.dumps(each, ensure_ascii=False) + "\n" for each in rows), encoding="utf-8")
         return path
@@ -152,19 +153,20 @@ def test_a_link_that_leads_out_fails_when_its_turn_comes(write: Write, tmp_path:
     (inside / "audio").mkdir(parents=True)
     (tmp_path / "a.wav").touch()
     (inside / "link").symlink_to(tmp_path)
-    (inside / "audio" / "away.wav").symlink_to(tmp_path / "a.wav")
-    (inside / "audio" / "near.wav").symlink_to(inside / "a.wav")
-    wavs = ["a.wav", "a.wav", "link/a.wav", "audio/away.wav", "audio/near.wav", "audio/away.wav"]
+    (inside / "audio" / "away.wav").symlink_to(tmp_path / "a0.wav")
+    (inside / "audio" / "near.wav").symlink_to(inside / "d.wav")
+    wavs = ["a.wav", "b.wav", "link/a.wav", "audio/away.wav", "audio/near.wav", "c.wav"]
     rows = [row(number, wav=wav, session="A") for number, wav in enumerate(wavs)]
-    rows[5] |= {"wav": "a.wav", "textgrid": "link/a.TextGrid"}
-    (inside / "a.wav").touch()
+    rows[5] |= {"textgrid": "link/a.TextGrid"}
+    for name in "abcd":
+        (inside / f"{name}.wav").touch()
     corpus = read_manifest(write(*rows).rename(inside / "m.jsonl"))
     found = list(corpus)
     assert [u.wav for u in found if u.wav.exists()] == [
         inside / "a.wav",
-        inside / "a.wav",
+        inside / "b.wav",
         inside / "audio/near.wav",
-        inside / "a.wav",
+        inside / "c.wav",
     ]
     assert found[4].wav == inside / "audio/near.wav"
     for number, column in ((2, "link"), (3, "audio")):
@@ -229,7 +231,7 @@ def test_seconds_may_be_stated(write: Write, value: object, seconds: float | Non
 
 
 def test_only_in_rows_of_emobox_length_is_in_seconds(write: Write) -> None:
-    emobox = {"key": "k", "wav": "a.wav", "emo": "joy", "spk": "s", "session": 1, "length": 3.4, "text": "Hi."}
+    emobox = {"key": "k", "wav": "a0.wav", "emo": "joy", "spk": "s", "session": 1, "length": 3.4, "text": "Hi."}
     corpus = read_manifest(write(emobox, row(1, length=54_400)))
     assert [(u.id, u.seconds) for u in corpus] == [("k", 3.4), ("u1", None)]
     assert corpus.problems == ()

@@ -163,6 +163,93 @@ def test_quotes_and_line_ends_in_labels_are_read(write: Write) -> None:
     assert write(long_format({"words": [(0, 1, 'say "a"\nb')]})).read().words[0].label == 'say "a" b'
 
 
+PAUSES = """
+[SIL] [sil] <sil> SIL sil ssil sp SP sp1 <sp> {SP} <p:> <P> <p> {p} _ # ## (.) (..) ... \u2026 - \u2014 | \u2016 + * % silence
+Silence
+SILENCE <silence> [SILENCE] <pause> [pause] (pause) pause PAUSE {SL} <eps> <s> </s> pau h# #h !SIL !ENTER sil_B SIL_S sil1 silB
+SENT-END (0.5) [0.3s] [pause_1.2] -sil- [silence]
+"""
+SPACED_PAUSES = ["(1.2 s)", "[pause 0.5 s]", "(short pause)", "<long silence>", " ", ". . ."]
+UNITS = """
+spn [laughter] <breath> {LG} ++BREATH++ <unk> <usb> xxx p s P S @ { } & ? @` 6 2: 9 \u02d0 \u0294 \u01c3 uh-huh o' 3 [noise] (uh)
+[unk]
+<nib> silent silly space \u4f60 \u0627
+"""
+
+
+def with_pauses(intervals: Sequence[Interval], pause: str) -> list[Interval]:
+    return [(start, end, label if label not in ("", "sil") else pause) for start, end, label in intervals]
+
+
+@pytest.mark.parametrize("pause", [*PAUSES.split(), *SPACED_PAUSES])
+def test_pauses_of_any_aligner_are_no_units(write: Write, pause: str) -> None:
+    tiers: dict[str, Sequence[Interval]] = {"words": with_pauses(WORDS, pause), "phones": with_pauses(PHONES, pause)}
+    alignment = write(long_format(tiers)).read()
+    assert alignment == write(GRID).read()
+    assert write(long_format(tiers | {"syllables": [(0, 1, pause)]})).read() == alignment
+    assert write(long_format({"words": tiers["words"]})).read().words == EXPECTED_WORDS
+
+
+@pytest.mark.parametrize("unit", UNITS.split())
+def test_what_is_spoken_or_may_be_is_a_unit(write: Write, unit: str) -> None:
+    alignment = write(long_format({"words": [(0, 0.5, unit)], "phones": [(0, 0.5, unit), (0.5, 1, "AH0")]})).read()
+    assert (len(alignment.words), len(alignment.phones)) == (1, 2)
+
+
+@pytest.mark.parametrize(
+    ("filler", "dropped"),
+    [("[laughter]", True), ("<breath>", True), ("{NS}", True), ("spn", True), ("(uh)", False), ("p", False)],
+)
+def test_fillers_are_dropped_on_demand(write: Write, filler: str, dropped: bool) -> None:
+    alignment = write(long_format({"words": [(0, 0.5, filler)], "phones": [(0.5, 1, "AH0")]})).read()
+    assert len(alignment.words) == 1
+    assert (alignment.without_fillers().words == ()) is dropped
+
+
+def test_silence_and_pause_are_words_where_they_are_spoken(write: Write) -> None:
+    words: list[Interval] = [(0, 0.2, "silence"), (0.2, 0.6, "silence"), (0.6, 1, "pause")]
+    phones: list[Interval] = [(0, 0.2, "silence"), (0.2, 0.4, "S"), (0.4, 0.6, "AY1"), (0.6, 1, "sil")]
+    assert write(long_format({"words": words, "phones": phones})).read().words == segments(("silence", 200, 600))
+
+
+def test_a_tier_of_pauses_gives_way_to_syllables_of_the_phones(write: Write) -> None:
+    tiers: dict[str, Sequence[Interval]] = {"words": WORDS, "phones": PHONES, "syllables": [(0.0, 1.0, "")]}
+    assert write(long_format(tiers)).read().syllables == write(GRID).read().syllables
+
+
+def with_counts(content: str, wrong: Mapping[str, int]) -> str:
+    """The grid with other numbers of parts, by tier; `""` is the number of tiers."""
+    lines = content.split("\n")
+    name = ""
+    for place, line in enumerate(lines):
+        name = line.split('"')[1] if "name =" in line else name
+        if line.strip().startswith("size =") and "" in wrong:
+            lines[place] = f"size = {wrong['']} "
+        elif "intervals: size =" in line and name in wrong:
+            lines[place] = f"        intervals: size = {wrong[name]} "
+    return "\n".join(lines)
+
+
+@pytest.mark.parametrize("wrong", [{"words": 2}, {"phones": 0}, {"words": 1, "phones": 3}, {"": 1}, {"": 0, "phones": 8}])
+def test_tiers_that_hold_more_than_they_say_are_read_whole(write: Write, wrong: Mapping[str, int]) -> None:
+    assert write(with_counts(GRID, wrong)).read() == write(GRID).read()
+    short = short_format({"words": WORDS, "phones": PHONES})
+    fewer = short.replace(f"\n{len(WORDS)}\n", "\n1\n").replace(f"\n{len(PHONES)}\n", "\n2\n")
+    assert write(fewer).read() == write(GRID).read()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"), [({"words": 5}, "'words' says it has 5 parts, and 4"), ({"": 3}, "says it has 3 tiers")]
+)
+def test_tiers_that_hold_less_than_they_say_are_refused(write: Write, wrong: Mapping[str, int], message: str) -> None:
+    with pytest.raises(AlignmentError, match=message):
+        write(with_counts(GRID, wrong)).read()
+
+
+def test_intervals_out_of_order_are_put_in_order(write: Write) -> None:
+    assert write(long_format({"words": WORDS[::-1], "phones": PHONES[3:] + PHONES[:3]})).read() == write(GRID).read()
+
+
 OVERLAP: list[Interval] = [(0.1, 0.3, "one"), (0.25, 0.5, "two")]
 
 
@@ -182,6 +269,10 @@ OVERLAP: list[Interval] = [(0.1, 0.3, "one"), (0.25, 0.5, "two")]
         (long_format({"Mary": WORDS, "syllables": []}), r"\(found: 'Mary', 'syllables'\)"),
         (long_format({"words": OVERLAP}), r"overlap, 'one' 0.1-0.3 s and 'two' 0.25-0.5 s"),
         (long_format({"words": [(0.1, 1.2, "late")]}), "reaches beyond the 1.0 s"),
+        (long_format({"words": [(0.5, 0.3, "back")]}), "'back' from 0.5 to 0.3 s ends before it starts"),
+        (long_format({"words": [(0.2, "nan", "odd")]}), "'odd' from 0.2 to nan"),
+        (b"ooBinaryFile\x08TextGrid\0\0", "a binary TextGrid"),
+        ('File type = "ooTextFile"\n"Praat chronological TextGrid text file"\n0 1\n', "not a TextGrid that can be read"),
         (
             long_format({"words": [(-0.2, 0.2, "early")]}).replace("xmin = 0 ", "xmin = -1"),
             "'early' from -0.2",

@@ -4,9 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mer.corpus.alignment import Segment, is_filler
+from mer.corpus.alignment import Segment
 from mer.corpus.arpabet import CONSONANTS, PHONES, SPHINX_FOLDS, VOWELS, to_arpabet
 from mer.corpus.syllables import LEGAL_ONSETS, syllabify, syllable_segments
+from mer.corpus.unspoken import is_filler
 
 
 def split(word: str) -> str:

@@ -150,7 +150,7 @@ def break_wav(path: Path, kind: str) -> None:
         ("text", "not readable as audio"),
         ("nan", "9000 samples are NaN"),
         ("short", "399 samples at 16000 Hz; the encoder needs at least 400"),
-        ("truncated", "ends 4000 bytes before its header says"),
+        ("truncated", "ends early: its header promises 0.840 s, 0.715 s are there (missing: the last 4,000 bytes)"),
     ],
 )
 def test_one_bad_wav_is_recorded_and_the_rest_goes_on(

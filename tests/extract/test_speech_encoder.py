@@ -9,7 +9,7 @@ from transformers import AutoFeatureExtractor, AutoModel, Data2VecAudioConfig, D
 
 from mer.extract import EncoderError, ExtractError, SpeechEncoder
 
-KINDS = ("wav2vec2", "wav2vec2-layer-norm", "wavlm", "hubert", "data2vec-audio")
+KINDS = ("wav2vec2", "wav2vec2-layer-norm", "wavlm", "wavlm-layer-norm", "hubert", "hubert-layer-norm", "data2vec-audio")
 SECONDS = (0.03, 0.61, 2.4, 1.37, 0.2)
 
 
@@ -80,7 +80,7 @@ def test_one_utterance_equals_transformers_own_hidden_states_bit_for_bit(kind: s
     with torch.inference_mode():
         theirs = AutoModel.from_pretrained(folder, dtype=torch.float32).eval()(inputs, output_hidden_states=True)
     ours = encoder([encoder.prepare(wave)])[0]
-    expected = torch.stack([state[0] for state in theirs.hidden_states[1:]], dim=1)
+    expected = torch.stack([state[0] for state in (*theirs.hidden_states[1:-1], theirs.last_hidden_state)], dim=1)
     assert torch.equal(ours, expected)
 
 
@@ -170,7 +170,7 @@ def test_a_hub_id_without_network_says_how_to_use_a_folder(monkeypatch: pytest.M
 
 def test_gradients_pass_through_the_exact_norm(folder_of: Callable[[str], Path]) -> None:
     encoder = SpeechEncoder(str(folder_of("wav2vec2")), dtype=torch.float64)
-    norm = encoder.model.feature_extractor.conv_layers[0].layer_norm  # type: ignore[union-attr,index]
+    norm = encoder.model.feature_extractor.conv_layers[0].layer_norm
     states = torch.randn(2, norm.norm.num_channels, 40, dtype=torch.float64, requires_grad=True)
     norm.samples = [10 + 5 * 39, 10 + 5 * 11]
     try:

@@ -360,7 +360,7 @@ def test_the_presets_are_the_tables_of_the_paper() -> None:
 
 
 def grid_of(*rows: GridRow[FinetuneConfig]) -> Grid[FinetuneConfig]:
-    return Grid(name="own", title="Mine", paper="Nobody 2000", rows=rows)
+    return Grid(name="own", title="Mine", paper="Nobody 2000", paper_seeds=1, rows=rows)
 
 
 def test_a_grid_writes_what_the_paper_has_beside_ours_and_takes_finished_rows(
@@ -368,7 +368,7 @@ def test_a_grid_writes_what_the_paper_has_beside_ours_and_takes_finished_rows(
 ) -> None:
     before = finetune(corpus, text_row, Storage(runs=tmp_path))
     grid = grid_of(
-        GridRow(name="text", configs=(text_row,), published_ua=50.0, published_wa=40.0),
+        GridRow(name="text", configs=(text_row,), published_ua=50.0, published_wa=40.0, setup={"batch": text_row.batch}),
         GridRow(name="faster", configs=(replace(text_row, encoder_rate=1e-3),)),
     )
     events: list[Any] = []

@@ -1,4 +1,6 @@
+import tomllib
 from collections.abc import Callable
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
@@ -25,7 +27,12 @@ TABLE_2 = {
     "F+S+W": (73.53, 75.59),
     "F+P+S+W": (73.64, 74.60),
 }
-TABLE_3 = {"concatenation F+P+T": 71.29, "coattention F+P+T": 74.57, "late F+S+T": 75.80, "multi-level F+P, F+S": 76.31}
+TABLE_3 = {
+    "concatenation F+P+T": 71.29,
+    "coattention F+P+T": 74.57,
+    "late F+S+T": 75.80,
+    "multi-level coattention F+P + late F+S": 76.31,
+}
 
 
 @pytest.fixture
@@ -76,7 +83,7 @@ def test_the_presets_use_the_protocol_of_the_paper() -> None:
 
 def test_the_multi_level_row_is_two_rows_of_its_table_averaged() -> None:
     by_name = {row.name: row for row in read_grid("zhao2022-table3").rows}
-    row = by_name["multi-level F+P, F+S"]
+    row = by_name["multi-level coattention F+P + late F+S"]
     assert row.multi_level
     assert row.fusion == "multi-level"
     assert row.configs == (*by_name["coattention F+P+T"].configs, *by_name["late F+S+T"].configs)
@@ -286,6 +293,60 @@ def test_a_value_that_no_head_has_is_named_with_its_line(write: Write, line: str
     assert faults(write, f"[[rows]]\nfusion = 'late'\n[[rows]]\n\n{line}\n".replace("'late'", "'coattention'")) == [f"5: {fault}"]
 
 
+PAPER = """
+[grid]
+paper = "Nobody 2000"
+paper_seeds = 3
+[setup]
+corpus = "iemocap"
+layers = "1-12"
+hidden = 64
+learning_rate = { late = 1e-3 }
+[defaults]
+batch = 16
+hidden = 32
+seeds = 2
+[[rows]]
+granularity = "F"
+published_ua = 70
+"""
+
+
+def test_the_set_up_of_a_paper_is_what_the_file_says_whatever_is_given(write: Write) -> None:
+    grid = read_grid(str(write(PAPER)), overrides={"batch": 8})
+    assert (grid.paper_seeds, grid.rows[0].configs[0].batch) == (3, 8)
+    setup = {"corpus": "iemocap", "layers": "1-12", "hidden": 64, "learning_rate": {"late": 1e-3}, "batch": 16}
+    assert grid.rows[0].setup == setup
+    assert read_grid(str(write("[[rows]]\n"))).rows[0].setup is None
+
+
+@pytest.mark.parametrize(
+    ("wrong", "fault"),
+    [
+        ("paper_seeds = 0", "4: paper_seeds must be a whole number of 1 or more, got 0"),
+        ('corpus = "iemocap"\nutterances = "5531"', "7: utterances must be a whole number, got '5531'"),
+        ('corpus = "iemocap"\nlayer = "1"', "7: unknown key 'layer' (did you mean 'layers'?)"),
+        ('layers = "first"', "7: layers must be numbers and ranges such as \"1-12\", got 'first'"),
+        ('learning_rate = { late = "fast" }', "9: learning_rate must be a number, got 'fast'"),
+    ],
+)
+def test_a_set_up_that_cannot_be_is_named_with_its_line(write: Write, wrong: str, fault: str) -> None:
+    key = wrong.partition(" =")[0]
+    text = "\n".join(wrong if line.startswith(f"{key} =") else line for line in PAPER.splitlines())
+    with pytest.raises(GridError) as caught:
+        read_grid(str(write(text)))
+    assert fault in str(caught.value)
+
+
+@pytest.mark.parametrize("name", preset_names())
+def test_every_preset_declares_how_its_paper_made_its_figures(name: str) -> None:
+    text = (files("mer.heads") / "presets" / f"{name}.toml").read_text("utf-8")
+    preset = tomllib.loads(text)
+    needed = {"corpus", "classes", "utterances", "folds", "speech_model", "text_model", "text_disjoint"}
+    assert needed <= preset["setup"].keys()
+    assert preset["grid"]["paper_seeds"] == (5 if name.startswith("zhao") else 1)
+
+
 def test_an_option_that_resembles_none_lists_them_all(write: Write) -> None:
     (fault,) = faults(write, "[[rows]]\nqqqq = 1\n")
     assert fault.startswith("2: unknown option 'qqqq' (expected one of granularity, modality, fusion, hidden")
@@ -410,7 +471,7 @@ def test_the_example_of_the_documentation_is_the_grid_it_says_it_is(write: Write
         for layers in ("1-12", "1-4", "5-8", "9-12")
         for disjoint in ("false", "true")
     ]
-    assert [row.name for row in read_grid(write(multi_level)).rows] == ["multi-level F+P, F+S"]
+    assert [row.name for row in read_grid(write(multi_level)).rows] == ["multi-level coattention F+P + late F+S"]
 
 
 def test_the_documentation_names_every_option() -> None:

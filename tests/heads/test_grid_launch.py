@@ -164,15 +164,34 @@ def test_an_interrupted_launch_goes_on_with_the_bundles_that_are_left(
     assert contents(tmp_path / "parts") == contents(tmp_path / "whole")
 
 
-def test_a_bundle_whose_weights_are_gone_is_trained_again(make_cache: CacheMaker, tmp_path: Path) -> None:
+def flip_last_bit(file: Path) -> None:
+    image = file.read_bytes()
+    file.write_bytes(image[:-1] + bytes([image[-1] ^ 1]))
+
+
+@pytest.mark.parametrize(
+    ("pattern", "harm"),
+    [
+        ("*/weights/*.safetensors", Path.unlink),
+        ("*/weights/*.safetensors", lambda file: file.write_bytes(b"")),
+        ("*/weights/*.safetensors", flip_last_bit),
+        ("*/finished/*.json", lambda file: file.write_text(file.read_text().replace('"logits": [[', '"logits": [[1'))),
+        ("*/finished/*.json", lambda file: file.write_text(file.read_text()[:100])),
+        ("*/finished/*.json", lambda file: file.write_text(file.read_text().replace("self_sha256", "self_sha257"))),
+    ],
+)
+def test_a_bundle_whose_weights_or_record_are_gone_or_damaged_is_trained_again(
+    make_cache: CacheMaker, tmp_path: Path, pattern: str, harm: Callable[[Path], object]
+) -> None:
     with pytest.raises(KeyboardInterrupt):
-        launch(make_cache, tmp_path, InTurn(stop_after=1))
-    (file, *_) = tmp_path.glob("*/weights/*.safetensors")
-    file.unlink()
+        launch(make_cache, tmp_path / "parts", InTurn(stop_after=1))
+    (file, *_) = (tmp_path / "parts").glob(pattern)
+    harm(file)
     rest = InTurn()
-    assert not launch(make_cache, tmp_path, rest).failed
+    assert not launch(make_cache, tmp_path / "parts", rest).failed
     assert len(rest.done) == 8
-    assert file.exists()
+    run_grid(make_cache(), GRID, tmp_path / "whole")
+    assert contents(tmp_path / "parts") == contents(tmp_path / "whole")
 
 
 def test_ranks_train_their_own_bundles_and_the_last_one_finishes_the_table(make_cache: CacheMaker, tmp_path: Path) -> None:

@@ -24,11 +24,11 @@ TINY = HeadConfig(granularities=("F",), hidden=4, max_epochs=2, learning_rate=0.
 
 
 def row(name: str, published: float | None = None, *others: HeadConfig, **options: Any) -> GridRow[HeadConfig]:
-    return GridRow(name=name, configs=(replace(TINY, **options), *others), published_ua=published)
+    return GridRow(name=name, configs=(replace(TINY, **options), *others), published_ua=published, setup={})
 
 
 def grid_of(*rows: GridRow[HeadConfig]) -> Grid[HeadConfig]:
-    return Grid(name="own table", title="Mine", paper="Nobody 2000", rows=rows)
+    return Grid(name="own table", title="Mine", paper="Nobody 2000", paper_seeds=3, rows=rows)
 
 
 REAL = grid_of(
@@ -94,7 +94,7 @@ def test_every_row_is_trained_in_order_and_stands_in_grid_json(make_cache: Cache
     assert result.directory.name.startswith("planted-own-table-")
     assert saved(result.directory) == result.values
     values = result.values
-    assert values["grid"] == {"name": "own table", "title": "Mine", "paper": "Nobody 2000"}
+    assert values["grid"] == {"name": "own table", "title": "Mine", "paper": "Nobody 2000", "paper_seeds": 3}
     assert (values["corpus"], values["synthetic"], values["cache_key"]) == ("planted", True, "0123456789abcdef")
     assert [each["name"] for each in values["rows"]] == ["late F", "text", "late F+S", "both levels"]
     for each, done in zip(values["rows"], result.rows, strict=True):
@@ -113,14 +113,34 @@ def test_the_paper_stands_beside_the_rows_it_has_figures_for(make_cache: CacheMa
     rows = run_grid(make_cache(), REAL, tmp_path).values["rows"]
     ours = rows[0]["summary"]["all"]["ua"]
     assert [each["published_ua"] for each in rows] == [71.5, None, None, None]
+    assert rows[0]["setup"] == {"differs": [], "unknown": []}
     assert rows[1]["paper"] is None
     paper = rows[0]["paper"]
     assert paper["published"] == pytest.approx(0.715, rel=1e-12)
     assert paper["difference"] == pytest.approx(ours["mean_of_folds"] - 0.715, rel=1e-12)
-    # t(0.975, 1) = tan(0.475 pi), two means of two seeds.
-    noise = np.tan(0.475 * np.pi) * ours["std_seeds"] * np.sqrt(2 / 2)
+    # t(0.975, 1) = tan(0.475 pi), means of two seeds of ours and of three of the paper's.
+    noise = np.tan(0.475 * np.pi) * ours["std_seeds"] * np.sqrt(1 / 2 + 1 / 3)
     assert paper["noise"] == pytest.approx(noise, rel=1e-9)
     assert paper["verdict"] == ("inside" if abs(paper["difference"]) <= noise else "outside")
+
+
+@pytest.mark.parametrize(
+    ("setup", "said"),
+    [
+        ({"corpus": "iemocap"}, {"differs": ["corpus"], "unknown": []}),
+        ({"utterances": 49, "folds": 3, "hidden": 6}, {"differs": ["n", "hidden"], "unknown": []}),
+        (None, {"differs": [], "unknown": ["the grid does not declare the paper's ([setup])"]}),
+    ],
+)
+def test_without_the_set_up_of_the_paper_a_row_has_no_figure_but_what_differs(
+    make_cache: CacheMaker, tmp_path: Path, setup: dict[str, Any] | None, said: dict[str, Any]
+) -> None:
+    grid = grid_of(replace(row("a", hidden=5), published_ua=71.5, published_wa=70.0, setup=setup))
+    result = run_grid(make_cache(), grid, tmp_path, train=FakeTrainer({"a": 0.6}))
+    (found,) = result.values["rows"]
+    assert found["setup"] == said
+    assert [found[name] for name in ("published_ua", "published_wa", "paper", "paper_wa")] == [None] * 4
+    assert "71.5" not in (result.directory / "grid.json").read_text()
 
 
 def test_rows_are_compared_with_the_best(make_cache: CacheMaker, tmp_path: Path) -> None:

@@ -131,6 +131,12 @@ def test_early_stopping_does_not_look_either(make_cache: CacheMaker, tmp_path: P
     assert max(guard.lengths) < 30
 
 
+def test_normalisation_by_speaker_reads_a_test_speaker_after_the_last_epoch_only(make_cache: CacheMaker, tmp_path: Path) -> None:
+    guard = Guard(cache := make_cache(), max_epochs=3, patience=3)
+    train_head(cache, head("late", normalize="speaker", stack=1, ram_gib=1e-6), tmp_path, progress=guard.hear)
+    assert guard.lengths == [3, 3]
+
+
 def test_neither_head_of_multi_level_fusion_looks(make_cache: CacheMaker, tmp_path: Path) -> None:
     cache = recurring(make_cache())
     guard = Guard(cache, max_epochs=3, patience=3)
@@ -228,7 +234,7 @@ OTHERWISE: Mapping[str, Sequence[dict[str, Any]]] = {
     "patience": [{"patience": 1, "max_epochs": 5, "learning_rate": 0.2}],
     "validation": [{"validation": "session"}],
     "validation_share": [{"validation_share": 0.5}],
-    "normalize": [{"normalize": "none"}],
+    "normalize": [{"normalize": "global"}, {"normalize": "speaker"}, {"normalize": "none"}],
     "text_disjoint": [{"text_disjoint": True}],
     "classes": [{"classes": "as-is"}],
     "seeds": [{"seeds": (7,)}],

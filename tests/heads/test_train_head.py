@@ -14,7 +14,7 @@ from mer.heads.run_directory import RunDirectory
 
 CONFIG = HeadConfig(granularities=("F",), hidden=8, max_epochs=3, learning_rate=0.02, batch=8, seeds=(0, 1), device="cpu")
 CacheMaker = Callable[..., Any]
-TIMES = ("seconds", "device")
+TIMES = ("seconds", "device", "self_sha256")  # the last is a hash of all values
 
 
 def files(folder: Path) -> dict[str, bytes]:

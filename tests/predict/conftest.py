@@ -29,7 +29,9 @@ SESSIONS = ("1", "2", "3")
 EACH = 6
 HEADS: dict[str, dict[str, Any]] = {
     "late": {"granularities": ("F", "S"), "fusion": "late", "seeds": (0, 1)},
-    "late-of-all": {"granularities": ("F", "P", "S", "W"), "fusion": "late", "layer_weights": "softmax"},
+    "late-of-all": {"granularities": ("F", "P", "S", "W"), "fusion": "late", "layer_weights": "softmax", "normalize": "global"},
+    "by-speaker": {"granularities": ("F", "S"), "fusion": "late", "normalize": "speaker"},
+    "coattention-by-speaker": {"granularities": ("F",), "fusion": "coattention", "attention_layers": 1, "normalize": "speaker"},
     "linear": {"granularities": ("P",), "fusion": "linear", "modality": "speech"},
     "text": {"fusion": "linear", "modality": "text"},
     "transformer": {"granularities": ("W",), "fusion": "transformer", "modality": "speech", "normalize": "none"},

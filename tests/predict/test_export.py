@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 from mer.cli import app
 from mer.corpus import open_corpus
+from mer.heads.file_hashes import seal
 from mer.predict import PredictError, Prediction, Predictor, export_run, load
 
 Loader = Callable[..., Predictor]
@@ -96,7 +97,7 @@ def test_encoders_of_the_hub_stay_there_unless_they_are_asked_for(trained: Any, 
     values = json.loads((copy / "result.json").read_text())
     for name in ("speech", "text"):
         values["features"][name] |= {"revision": "abc", "model": f"people/{name}"}
-    (copy / "result.json").write_text(json.dumps(values))
+    (copy / "result.json").write_text(json.dumps(seal(values)))
     without = export_run(copy, tmp_path / "without")
     card = (without.folder / "README.md").read_text()
     assert not without.encoders
@@ -134,7 +135,7 @@ def test_a_damaged_export_says_what_is_missing(trained: Any, tmp_path: Path) -> 
     (folder / "config.json").write_text(json.dumps(config | {"format": "mer-export-9"}))
     with pytest.raises(PredictError, match="format 'mer-export-9', and this version of mer reads 'mer-export-1'"):
         load(folder)
-    (folder / "config.json").write_text(json.dumps(config | {"runs": [["7", 0]]}))
+    (folder / "config.json").write_text(json.dumps(seal(config | {"runs": [["7", 0]]})))
     with pytest.raises(PredictError, match=r"no weights named 0\.fold7-seed0\."):
         load(folder, device="cpu")
     (folder / "model.safetensors").unlink()

@@ -20,6 +20,7 @@ from typer.testing import CliRunner
 
 from mer.cli import app
 from mer.corpus import Alignment, AlignmentError, Segment, Utterance, open_corpus
+from mer.heads.file_hashes import seal
 from mer.predict import Failure, PredictError, Prediction, Predictor, load, recording
 from mer.predict.answer import Answer
 
@@ -47,7 +48,7 @@ def clips(tmp_path: Path) -> Path:
 
 
 REASONS = {
-    "broken": "ends 7044 bytes before its header says",
+    "broken": "ends early: its header promises",
     "long": "1.5 s, more than the 1 s that are taken at once; cut it into utterances, or raise --max-seconds",
     "none": "not readable as audio",
     "short": "the encoder needs at least 400",
@@ -148,8 +149,11 @@ def test_threads_can_share_a_predictor(loaded: Loader, trained: Any) -> None:
 class BusyEngine:
     """Remembers whether two threads were in it at the same time."""
 
-    hears = reads = aligns = False
+    hears = reads = aligns = by_speaker = False
     aligned_by = "corpus"
+
+    def hear(self, chunks: Sequence[Sequence[Utterance]]) -> None:
+        """Nothing is asked of all recordings of a call."""
 
     def __init__(self) -> None:
         self.inside, self.most = 0, 0
@@ -223,7 +227,7 @@ def test_a_run_trained_on_pocketsphinx_takes_its_times_instead_of_the_corpus_own
     shutil.copytree(trained.runs["linear"], copy)
     values = json.loads((copy / "result.json").read_text())
     values["features"]["segments"]["alignment"] = aligned_by
-    (copy / "result.json").write_text(json.dumps(values))
+    (copy / "result.json").write_text(json.dumps(seal(values)))
     predictor = load(copy, speech_model=str(trained.speech), device="cpu", aligner=halves)
     clip = recording(clips / "other.wav", "leave me alone")
     own = dataclasses.replace(clip, alignment=OwnTimes())
@@ -284,7 +288,7 @@ def test_an_id_may_not_be_used_twice(loaded: Loader, clips: Path) -> None:
 
 
 def edit(file: Path, **values: Any) -> None:
-    file.write_text(json.dumps(json.loads(file.read_text()) | values))
+    file.write_text(json.dumps(seal(json.loads(file.read_text()) | values)))
 
 
 @pytest.mark.parametrize(
@@ -297,8 +301,11 @@ def edit(file: Path, **values: Any) -> None:
         (lambda run: edit(run / "result.json", format=99), "format 99, and this version of mer reads 1"),
         (lambda run: edit(run / "result.json", config={"fusion": "late", "magic": 1}), "not those of this version of mer"),
         (lambda run: (run / "weights" / "fold1-seed0.safetensors").unlink(), "1 of 6 runs have no weights"),
-        (lambda run: (run / "weights" / "fold1-seed0.safetensors").write_text("x"), "no readable weights"),
-        (lambda run: swap(run), "not the weights of run fold1-seed0"),
+        (
+            lambda run: (run / "weights" / "fold1-seed0.safetensors").write_text("x"),
+            r"fold1-seed0.safetensors: damaged or not its own: expected",
+        ),
+        (lambda run: swap(run), r"fold1-seed0.safetensors: damaged or not its own: expected"),
     ],
 )
 def test_a_run_directory_that_cannot_answer_says_why(
@@ -322,7 +329,7 @@ def test_a_result_of_an_earlier_version_says_so(trained: Any, tmp_path: Path) ->
     shutil.copytree(trained.runs["late"], copy)
     values = json.loads((copy / "result.json").read_text())
     del values["features"]
-    (copy / "result.json").write_text(json.dumps(values))
+    (copy / "result.json").write_text(json.dumps(seal(values)))
     with pytest.raises(PredictError, match="trained by an earlier mer"):
         load(copy)
 

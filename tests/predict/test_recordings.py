@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from mer.corpus import CorpusError
 from mer.predict import PredictError, read_recordings
 
 
@@ -90,3 +91,13 @@ def test_what_is_no_list_of_recordings_is_refused(name: str, content: str | None
 def test_a_folder_without_audio_is_refused(tmp_path: Path) -> None:
     with pytest.raises(PredictError, match="no audio in it or below it"):
         read_recordings(tmp_path)
+
+
+def test_a_list_of_parts_of_recordings_is_refused(tmp_path: Path) -> None:
+    sound(tmp_path / "a.wav")
+    path = tmp_path / "list.csv"
+    path.write_text("wav,text,start,end\na.wav,noon,0.02,0.05\n")
+    with pytest.raises(CorpusError, match=r"'start', 'end' say where(.|\n)*line 2 \(a\): start 0.02, end 0.05"):
+        read_recordings(path)
+    path.write_text("wav,text,start,end\na.wav,noon,0,0.1\n")
+    assert len(read_recordings(path)[0]) == 1

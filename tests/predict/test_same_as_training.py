@@ -9,7 +9,10 @@ import pytest
 from mer.corpus import open_corpus
 from mer.predict import Prediction, Predictor
 
-RESULTS = ("late", "late-of-all", "linear", "text", "transformer", "coattention", "concatenation", "multi-level", "finetuned")
+RESULTS = (
+    "late", "late-of-all", "by-speaker", "linear", "text", "transformer", "coattention", "coattention-by-speaker",
+    "concatenation", "multi-level", "finetuned",
+)  # fmt: skip
 
 
 def test_every_kind_of_result_is_tried(trained: Any) -> None:

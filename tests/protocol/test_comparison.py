@@ -71,6 +71,7 @@ def test_only_cells_that_both_rows_have_take_part_and_the_rest_are_counted() -> 
     found = compare(a, b)
     assert (found.pairs, found.unpaired, found.folds) == (3, 2, 2)
     np.testing.assert_allclose(found.difference, (0.1 + 0.05 + 0.1) / 3)
+    assert found[0].noise is not None
     expected = stats.ttest_rel([0.075, 0.1], [0.0, 0.0]).pvalue
     assert found.p_folds is not None
     np.testing.assert_allclose(found.p_folds, expected, rtol=1e-9)
@@ -173,39 +174,58 @@ def test_an_unknown_reference_and_rows_that_do_not_fit_are_named() -> None:
 
 
 def test_the_noise_is_the_t_interval_of_two_means_of_seeds() -> None:
-    found = against_published(ours=0.75, std_seeds=0.005, seeds=5, published=0.758)
+    found = against_published(ours=0.75, std_seeds=0.005, seeds=5, published=0.758, paper_seeds=5)
     assert found.noise is not None
     np.testing.assert_allclose(found.noise, 2.7764451 * 0.005 * np.sqrt(2 / 5), rtol=1e-7)  # t(0.975, 4)
     np.testing.assert_allclose(found.difference, -0.008, rtol=1e-12)
     assert found.verdict == "inside"
-    assert against_published(ours=0.75, std_seeds=0.005, seeds=5, published=0.759).verdict == "outside"
-    assert against_published(ours=0.76, std_seeds=0.005, seeds=5, published=0.751).verdict == "outside"
-    assert against_published(ours=0.75, std_seeds=0.005, seeds=2, published=0.79).verdict == "inside"  # t(0.975, 1) = 12.7
+    assert against_published(ours=0.75, std_seeds=0.005, seeds=5, published=0.759, paper_seeds=5).verdict == "outside"
+    assert against_published(ours=0.76, std_seeds=0.005, seeds=5, published=0.751, paper_seeds=5).verdict == "outside"
+    assert (
+        against_published(ours=0.75, std_seeds=0.005, seeds=2, published=0.79, paper_seeds=2).verdict == "inside"
+    )  # t(0.975, 1) = 12.7
     assert found.as_dict()["published"] == 0.758
 
 
-def test_two_means_of_the_same_seeds_are_inside_the_noise_in_95_of_100() -> None:
+@pytest.mark.parametrize(("seeds", "paper_seeds"), [(4, 4), (10, 5), (3, 1), (5, None)])
+def test_a_mean_of_so_many_other_seeds_is_inside_the_noise_in_95_of_100(seeds: int, paper_seeds: int | None) -> None:
     generator = np.random.default_rng(5)
-    ours, theirs = generator.normal(0.7, 0.01, (2, 3000, 4))
-    verdicts = [
-        against_published(ours=float(a.mean()), std_seeds=float(a.std(ddof=1)), seeds=4, published=float(b.mean())).verdict
+    ours = generator.normal(0.7, 0.01, (3000, seeds))
+    theirs = generator.normal(0.7, 0.01, (3000, paper_seeds or 1)).mean(1)
+    found = [
+        against_published(
+            ours=float(a.mean()), std_seeds=float(a.std(ddof=1)), seeds=seeds, published=float(b), paper_seeds=paper_seeds
+        )
         for a, b in zip(ours, theirs, strict=True)
     ]
-    assert abs(verdicts.count("inside") / 3000 - 0.95) < 4 * np.sqrt(0.95 * 0.05 / 3000)
+    if paper_seeds is None:
+        assert {(each.verdict, each.noise) for each in found} == {("unknown", None)}
+        return
+    inside = [each.verdict for each in found].count("inside")
+    assert abs(inside / 3000 - 0.95) < 4 * np.sqrt(0.95 * 0.05 / 3000)
+    assert found[0].noise is not None
+    expected = stats.t.ppf(0.975, seeds - 1) * ours[0].std(ddof=1) * np.sqrt(1 / seeds + 1 / paper_seeds)
+    assert found[0].noise is not None
+    np.testing.assert_allclose(found[0].noise, expected, rtol=1e-9)
+
+
+def test_a_paper_of_no_seeds_is_refused() -> None:
+    with pytest.raises(ProtocolError, match="of 1 seed or more, got 0"):
+        against_published(ours=0.7, std_seeds=0.01, seeds=5, published=0.7, paper_seeds=0)
 
 
 def test_a_single_seed_says_nothing_about_the_noise() -> None:
-    found = against_published(ours=0.75, std_seeds=None, seeds=1, published=0.7)
+    found = against_published(ours=0.75, std_seeds=None, seeds=1, published=0.7, paper_seeds=5)
     assert (found.noise, found.verdict) == (None, "unknown")
     np.testing.assert_allclose(found.difference, 0.05)
 
 
 def test_percent_and_impossible_spreads_are_refused() -> None:
     with pytest.raises(ProtocolError, match=r"the published UA must be a share between 0 and 1, got 75.8; divide percent by 100"):
-        against_published(ours=0.75, std_seeds=None, seeds=1, published=75.8)
+        against_published(ours=0.75, std_seeds=None, seeds=1, published=75.8, paper_seeds=5)
     with pytest.raises(ProtocolError, match=r"our UA must be a share between 0 and 1, got 75.8"):
-        against_published(ours=75.8, std_seeds=None, seeds=1, published=0.7)
+        against_published(ours=75.8, std_seeds=None, seeds=1, published=0.7, paper_seeds=5)
     with pytest.raises(ProtocolError, match=r"a spread of 0.1 over 1 seeds is impossible"):
-        against_published(ours=0.75, std_seeds=0.1, seeds=1, published=0.7)
+        against_published(ours=0.75, std_seeds=0.1, seeds=1, published=0.7, paper_seeds=5)
     with pytest.raises(ProtocolError, match="a spread of None over 0 seeds is impossible"):
-        against_published(ours=0.75, std_seeds=None, seeds=0, published=0.7)
+        against_published(ours=0.75, std_seeds=None, seeds=0, published=0.7, paper_seeds=5)

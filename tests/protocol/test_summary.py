@@ -100,3 +100,25 @@ def test_no_runs_or_one_twice_is_refused() -> None:
         summarise([], CLASSES)
     with pytest.raises(ProtocolError, match="fold 1, seed 0 is given twice"):
         summarise([RUNS[0], RUNS[0]], CLASSES)
+
+
+def test_the_spread_of_equal_values_is_exactly_0() -> None:
+    # WA of seed 0 is (1/3 + 2/3 + 1/7) / 3 and of seed 1 the same three shares in another order, so that rounding differs.
+    def right(fold: str, seed: int, hits: int, of: int) -> RunPredictions:
+        return run(fold, seed, [0] * (of - 1) + [1], [0] * hits + [1] * (of - 1 - hits) + [0])
+
+    for shares in (((1, 3), (2, 3), (1, 7)), ((3, 10), (1, 10), (2, 10)), ((5, 7), (4, 9), (7, 11))):
+        runs = [right(str(fold), 0, hits, of) for fold, (hits, of) in enumerate(shares)]
+        runs += [right(str(fold), 1, hits, of) for fold, (hits, of) in enumerate((*shares[1:], shares[0]))]
+        runs += [right(str(fold), 2, hits, of) for fold, (hits, of) in enumerate((*shares[2:], *shares[:2]))]
+        assert summarise(runs, CLASSES).all.wa.std_seeds == 0.0
+    equal = summarise([right(str(fold), seed, 2, 3) for fold in range(3) for seed in range(5)], CLASSES).all
+    assert (equal.wa.std_seeds, equal.wa.std_folds, equal.ua.std_seeds, equal.ua.std_folds) == (0.0, 0.0, 0.0, 0.0)
+
+
+def test_a_spread_that_is_small_is_still_a_spread() -> None:
+    many = [0] * 100_000 + [1]
+    runs = [run("1", 0, many, many), run("1", 1, many, [1, *many[1:]])]
+    found = summarise(runs, CLASSES).all.wa.std_seeds
+    assert found is not None
+    np.testing.assert_allclose(found, 1 / 100_001 / 2**0.5, rtol=1e-9)

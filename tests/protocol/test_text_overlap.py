@@ -58,6 +58,8 @@ def test_recurring_texts_are_counted_by_style_across_sessions_only() -> None:
         "improvised": (3, 1),
         "scripted": (3, 1),
     }
+    sessions_alone = {name: (each.utterances, each.recurring) for name, each in found.sessions.items()}
+    assert sessions_alone == {"1": (3, 1), "2": (2, 1), "3": (2, 0)}
     assert text_overlap([], [], []).all.share == 0.0
 
 
@@ -70,9 +72,11 @@ def test_columns_of_different_length_are_refused() -> None:
 @given(rows=st.lists(st.tuples(st.sampled_from("123"), st.sampled_from(["a", "A!", "b", "c d", "", "?"])), max_size=12))
 def test_the_overlap_is_what_leaving_each_session_out_in_turn_finds(rows: list[tuple[str, str]]) -> None:
     sessions, texts = [session for session, _ in rows], [text for _, text in rows]
-    count = 0
+    counts = {}
     for left_out in set(sessions):
         inside = np.array([row for row, session in enumerate(sessions) if session == left_out], dtype=np.int64)
         outside = np.array([row for row, session in enumerate(sessions) if session != left_out], dtype=np.int64)
-        count += len(shared_texts(texts, inside, outside))
-    assert text_overlap(sessions, texts, [""] * len(rows)).all.recurring == count
+        counts[left_out] = len(shared_texts(texts, inside, outside))
+    found = text_overlap(sessions, texts, [""] * len(rows))
+    assert {name: each.recurring for name, each in found.sessions.items()} == counts
+    assert found.all.recurring == sum(counts.values())

@@ -28,7 +28,14 @@ def finished(name: str, ua: float, published: float | None = None, **paper: Any)
         "published_ua": published,
         "paper": beside,
         "directory": f"runs-of-{name}",
-        "summary": {"runs": 25, "folds": list("12345"), "seeds": [0, 1, 2, 3, 4], "all": {"ua": score, "wa": weighted}},
+        "configs": [{"text_disjoint": False}],
+        "setup": None if published is None else {"differs": [], "unknown": []},
+        "summary": {
+            "runs": 25,
+            "folds": list("12345"),
+            "seeds": [0, 1, 2, 3, 4],
+            "all": {"utterances": 5531, "ua": score, "wa": weighted},
+        },
         "utterances": {"used": 5531},
         "failed_runs": [],
     }
@@ -87,10 +94,10 @@ def test_rows_without_a_published_figure_have_dashes_and_a_table_without_any_has
 
 
 def test_rows_that_failed_or_wait_keep_their_place_and_the_reason_is_below() -> None:
-    failed = {"name": "b", "status": "failed", "published_ua": 60.0, "failure": "the loss is [nan]"}
+    failed = {"name": "b", "status": "failed", "published_ua": None, "failure": "the loss is [nan]"}
     waiting = {"name": "c", "status": "pending", "published_ua": None}
     text = shown(grid_report(data(finished("a", 0.5, 50.0), failed, waiting)))
-    assert line_of(text, "b") == ["failed", "-", "-", "-", "-", "60.00", "-", "-"]
+    assert line_of(text, "b") == ["failed", "-", "-", "-", "-", "-", "-", "-"]
     assert line_of(text, "c") == ["pending", "-", "-", "-", "-", "-", "-", "-"]
     assert "failed: b: the loss is [nan]" in text
 
@@ -129,12 +136,46 @@ def test_what_could_not_be_compared_is_named() -> None:
 def test_runs_and_utterances_are_said_once_where_they_are_the_same() -> None:
     small = finished("c", 0.5)
     small["utterances"] = {"used": 480}
+    small["summary"]["all"]["utterances"] = 480
     same = shown(grid_report(data(finished("a", 0.5), finished("b", 0.6))))
     assert same.count("25 runs (5 folds x 5 seeds), 5,531 utterances") == 1
     assert "each row: 25 runs" in same
     other = shown(grid_report(data(finished("a", 0.5), finished("b", 0.6), small)))
     assert "a, b: 25 runs (5 folds x 5 seeds), 5,531 utterances" in other
     assert "c: 25 runs (5 folds x 5 seeds), 480 utterances" in other
+
+
+def test_n_is_what_was_tested() -> None:
+    part = finished("a", 0.5)
+    part["utterances"], part["summary"]["folds"] = {"used": 400}, ["1", "2"]
+    part["summary"]["all"]["utterances"] = 160
+    assert "160 utterances tested (of 400)" in shown(grid_report(data(part)))
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_without_the_set_up_of_the_paper_what_differs_stands_for_the_difference(width: int) -> None:
+    other = finished("b", 0.4) | {"setup": {"differs": ["speech model", "n"], "unknown": ["layers"]}}
+    text = shown(grid_report(data(finished("a", 0.5, 50.0), other)), width)
+    assert line_of(text, "b")[5:] == ["-", "differs", "-"]
+    said = "no figure of Nobody 2000, table 7 beside it, differs in: speech model, n; set-up unknown: layers"
+    assert f"b: {said}" in " ".join(text.split())
+    alone = " ".join(shown(grid_report(data(other, other | {"name": "c"})), width).split())
+    assert f"each row: {said}" in alone
+    assert "paper =" not in alone
+
+
+@pytest.mark.parametrize(
+    ("seeds", "said"), [(5, "(mean of 5 seeds)"), (1, "(one run: spread unknown, taken to be ours)"), (None, "is not known")]
+)
+def test_the_seeds_of_the_paper_are_said(seeds: int | None, said: str) -> None:
+    grid = {"name": "x", "title": "One table", "paper": "Nobody 2000, table 7", "paper_seeds": seeds}
+    assert said in " ".join(shown(grid_report(data(finished("a", 0.5, 50.0), grid=grid))).split())
+
+
+def test_what_training_lost_for_disjoint_texts_is_said() -> None:
+    row = finished("a", 0.5) | {"configs": [{"text_disjoint": True}], "removed_for_text": {"1": 1312, "2": 0}}
+    text = " ".join(shown(grid_report(data(row))).split())
+    assert "a: text-disjoint training without utterances whose sentence recurs: 1,312 for test session 1, 0 for 2" in text
 
 
 def test_a_name_is_no_markup() -> None:

@@ -72,7 +72,13 @@ def test_where_there_is_no_run_the_error_says_what_to_give(tmp_path: Path, name:
 def test_a_grid_names_its_rows_and_what_the_paper_has(two_runs: Path) -> None:
     (two_runs / "tiny-grid").mkdir()
     rows = [
-        {"name": "text alone", "directory": "tiny-linear-T-11111111", "published_ua": 68.12, "published_wa": None},
+        {
+            "name": "text alone",
+            "directory": "tiny-linear-T-11111111",
+            "published_ua": 68.12,
+            "published_wa": None,
+            "setup": {"differs": [], "unknown": []},
+        },
         {"name": "pending", "published_ua": 1.0},
     ]
     (two_runs / "tiny-grid" / "grid.json").write_text(json.dumps({"grid": {"paper": "Nobody 2000, table 7"}, "rows": rows}))
@@ -81,10 +87,27 @@ def test_a_grid_names_its_rows_and_what_the_paper_has(two_runs: Path) -> None:
     assert {run.name: dict(run.published) for run in find_runs((two_runs,))} == {"text alone": {"ua": 68.12}, "late F+T": {}}
 
 
+@pytest.mark.parametrize(
+    ("setup", "said"),
+    [
+        ({"differs": ["speech model", "n"], "unknown": []}, "differs in: speech model, n"),
+        ({"differs": [], "unknown": ["layers"]}, "set-up unknown: layers"),
+        (None, "set-up unknown: the grid was made before set-ups were compared; run `mer grid` again"),
+    ],
+)
+def test_a_figure_of_a_grid_without_the_set_up_of_the_paper_is_not_read(two_runs: Path, setup: object, said: str) -> None:
+    (two_runs / "tiny-grid").mkdir()
+    row = {"name": "text alone", "directory": "tiny-linear-T-11111111", "published_ua": 68.12}
+    rows = [row if setup is None else row | {"setup": setup}]
+    (two_runs / "tiny-grid" / "grid.json").write_text(json.dumps({"grid": {"paper": "Nobody 2000, table 7"}, "rows": rows}))
+    (only,) = find_runs((two_runs / "tiny-grid",))
+    assert (dict(only.published), only.setup) == ({}, said)
+
+
 def test_rows_of_one_name_are_told_apart_by_their_folder(tmp_path: Path, make_run: Make) -> None:
     for end in ("aaaa", "bbbb"):
         make_run(tmp_path / f"tiny-linear-T-{end}", ANSWERS)
-    assert [run.name for run in find_runs((tmp_path,))] == ["linear T (aaaa)", "linear T (bbbb)"]
+    assert [run.name for run in find_runs((tmp_path,))] == ["linear T (tiny-linear-T-aaaa)", "linear T (tiny-linear-T-bbbb)"]
 
 
 def test_different_corpora_are_refused_with_the_rows_of_each(tmp_path: Path, make_run: Make) -> None:

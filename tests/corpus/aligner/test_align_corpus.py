@@ -40,7 +40,7 @@ def test_every_utterance_gets_a_textgrid_or_a_reason(tmp_path: Path, plain: list
     reasons = {outcome.id: outcome.reason for outcome in summary.failed}
     assert "no transcript" in reasons["mute"]
     assert "text and audio belong together" in reasons["wrong"]
-    assert "before its header says" in reasons["cut/1"]
+    assert "ends early: its header promises" in reasons["cut/1"]
     assert texts(tmp_path / "out").keys() == {"good.TextGrid", "odd%2Fid.TextGrid"}
     aligned = with_textgrids(corpus, tmp_path / "out", kind="pocketsphinx")
     assert {u.id: u.alignment is not None for u in aligned} == {

@@ -1,0 +1,114 @@
+"""Which of P, S and W an utterance has units of, and why a tier without any is one segment over the whole of it."""
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from mer.corpus import Alignment
+from mer.corpus.arpabet import PHONES
+
+TIERS = {"P": "phones", "S": "syllables", "W": "words"}
+NO_ALIGNMENT = "no alignment"
+NOTHING_SPOKEN = "nothing is spoken in the alignment"
+ONLY_FILLERS = "nothing but fillers, which --drop-fillers drops"
+IPA = "the phones are IPA: no syllables can be made"
+NOT_ARPABET = "the phones are not ARPAbet: no syllables can be made"
+
+TOLERATED = 0.05
+"""Share of the utterances with an alignment that may lack one of its tiers: a damaged file is no reason to stop."""
+
+Whole = Mapping[str, Mapping[str, Sequence[str]]]
+"""Ids of utterances with one segment over the whole of them, by tier and reason; recorded with a shard."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TierCount:
+    """How many utterances have units of a tier."""
+
+    units: int
+    """Utterances with units of their own."""
+    whole: int
+    """Utterances with one segment over the whole of them."""
+    reasons: Mapping[str, int] = field(default_factory=dict)
+    """Of the latter, by why."""
+    unknown: int = 0
+    """Utterances in shards of an earlier mer, which did not write it down."""
+
+    @property
+    def missing(self) -> bool:
+        """Whether a head would be trained on something else than this tier.
+
+        Fewer than half of the utterances have units, or more than one in twenty of those whose alignment has units in
+        other tiers.
+        """
+        excused = sum(self.reasons.get(reason, 0) for reason in (NO_ALIGNMENT, NOTHING_SPOKEN, ONLY_FILLERS))
+        lacking = self.whole - excused
+        return self.whole > self.units + self.unknown or lacking > TOLERATED * (self.units + self.unknown + lacking)
+
+
+def why_whole(tier: str, alignment: Alignment, spoken: Alignment) -> str:
+    """Why a tier has no units.
+
+    Args:
+        tier: P, S or W.
+        alignment: as it was read.
+        spoken: the same, perhaps without its fillers; the tier is empty in it.
+    """
+    name = TIERS[tier]
+    if getattr(alignment, name):
+        return ONLY_FILLERS
+    if not any(getattr(spoken, other) for other in TIERS.values()):
+        return NOTHING_SPOKEN
+    if tier == "S" and spoken.phones:
+        strange = {phone.label for phone in spoken.phones} - PHONES
+        return IPA if any(not label.isascii() for label in strange) else NOT_ARPABET
+    return f"the alignment has no {name}"
+
+
+def add_whole(whole: dict[str, dict[str, list[str]]], utterance_id: str, reasons: Mapping[str, str]) -> None:
+    """Write an utterance's tiers without units down among those of its shard, by tier and reason."""
+    for tier, reason in reasons.items():
+        whole.setdefault(tier, {}).setdefault(reason, []).append(utterance_id)
+
+
+def count_tiers(
+    tiers: Iterable[str], shards: Iterable[tuple[Sequence[str], Collection[str], Whole | None]]
+) -> dict[str, TierCount]:
+    """Add up shards.
+
+    Args:
+        tiers: those of P, S and W that are wanted.
+        shards: of each the ids of the utterances that count, those of them without any unit, and what was recorded of whole
+            ones; None where a shard is from before that.
+    """
+    units, unknown = Counter[str](), Counter[str]()
+    reasons: dict[str, Counter[str]] = {tier: Counter() for tier in tiers}
+    for ids, without, whole in shards:
+        asked = set(ids)
+        for tier, counted in reasons.items():
+            if whole is None:
+                counted[NO_ALIGNMENT] += len(without)
+                unknown[tier] += len(asked) - len(without)
+                continue
+            here = {reason: len(asked.intersection(names)) for reason, names in whole.get(tier, {}).items()}
+            counted.update(here)
+            units[tier] += len(asked) - sum(here.values())
+    return {
+        tier: TierCount(units=units[tier], whole=counted.total(), reasons=dict(+counted), unknown=unknown[tier])
+        for tier, counted in reasons.items()
+    }
+
+
+def missing_tiers(counts: Mapping[str, TierCount]) -> dict[str, str]:
+    """Every tier without usable units, and what to say of it."""
+    return {tier: _said(tier, count) for tier, count in counts.items() if count.missing}
+
+
+def _said(tier: str, count: TierCount) -> str:
+    why = "; ".join(f"{n:,} x {reason}" for reason, n in sorted(count.reasons.items(), key=lambda item: -item[1]))
+    total = count.units + count.whole + count.unknown
+    return (
+        f"{tier}: {count.whole:,} of {total:,} utterances have no {TIERS[tier]} of their own and are one segment over the whole "
+        f"utterance ({why}). Align them with `mer align`, or with a model that gives {TIERS[tier]}; else leave {tier} out of "
+        "--granularity, or take the whole utterances with --allow-missing-segments"
+    )
