@@ -300,7 +300,7 @@ def test_steps_and_epochs_are_told_with_all_losses(config: FinetuneConfig, corpu
     assert steps[0].seconds_left is None
     assert all(step.seconds_left is not None and step.seconds_left > 0 for step in steps[1:])
     assert [event.epoch for event in events if isinstance(event, EpochDone)] == list(trained.epochs)
-    sizes = [5, 5, 4]
+    sizes = [4, 5, 5]  # as equal as can be
     mean = sum(size * step.main_loss for size, step in zip(sizes, steps, strict=False)) / 14
     assert trained.epochs[0].main_loss == pytest.approx(mean)
     assert len([event for event in events if isinstance(event, CheckpointWritten)]) == 6
@@ -365,14 +365,14 @@ def test_no_memory_names_the_two_options_to_turn(
     problem: Exception, config: FinetuneConfig, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls = itertools.count(1)
-    encode = FinetuneModel.encode
+    encode_audio = FinetuneModel.encode_audio
 
     def scarce(self: FinetuneModel, batch: Any) -> Any:
-        if next(calls) == 5:
+        if next(calls) == 3:
             raise problem
-        return encode(self, batch)
+        return encode_audio(self, batch)
 
-    monkeypatch.setattr(FinetuneModel, "encode", scarce)
+    monkeypatch.setattr(FinetuneModel, "encode_audio", scarce)
     told = r"epoch 1, step \d: out of memory on cpu in a forward pass of \d utterances, \d\.\d s with padding .*"
     with pytest.raises(FinetuneError, match=told + r"--batch-seconds \(now 1\), or --checkpointing"):
         small.train(config, corpus, tmp_path)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 from torch import Tensor
 
 from mer.finetune.batch import Batch
@@ -66,6 +67,7 @@ def take(make_batch: MakeBatch) -> Callable[..., Taken]:
         hook(model)
         precision = "bf16" if config.precision == "bfloat16" else "no"
         reader = Reader(make_batch, encoders)
+        AcceleratorState._reset_state(reset_partial_state=True)  # it keeps the precision of the first of a process
         optimizer, accelerator = Optimizer(model, config, 1), Accelerator(cpu=True, mixed_precision=precision)
         stepper = Stepper(model, optimizer, reader, LABELS, "5", config, 3, accelerator, Position("run"))
         torch.manual_seed(sum(map(len, cut)) * len(cut))  # of no consequence

@@ -18,6 +18,7 @@ LINEAR = HeadConfig(
     granularities=("F",),
     hidden=16,
     learning_rate=0.02,
+    normalize="global",
     batch=16,
     max_epochs=8,
     patience=15,

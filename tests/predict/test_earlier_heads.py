@@ -12,6 +12,7 @@ from mer.cache import open_cache
 from mer.corpus import open_corpus
 from mer.extract import ExtractConfig, Resources, extract
 from mer.heads import HeadConfig, train_head
+from mer.heads.file_hashes import seal
 from mer.predict import PredictError, load
 
 TRAINING: dict[str, Any] = {"hidden": 8, "max_epochs": 1, "seeds": (0,), "folds": ("1",), "device": "cpu"}
@@ -43,7 +44,7 @@ def test_a_head_of_an_earlier_version_is_refused_where_its_layers_are_others_now
     assert load(run, device="cpu", **encoders).runs
     values = json.loads((run / "result.json").read_text())
     del values["features"]["speech"]["last_layer"]
-    (run / "result.json").write_text(json.dumps(values))
+    (run / "result.json").write_text(json.dumps(seal(values)))
     if refused:
         with pytest.raises(
             PredictError, match=r"features of an earlier version of mer: .*its last layer is as transformers handed it"

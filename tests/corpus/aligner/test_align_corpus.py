@@ -32,7 +32,8 @@ def test_every_utterance_gets_a_textgrid_or_a_reason(tmp_path: Path, plain: list
     manifest = make_manifest(tmp_path / "own", [row for row in rows if "/" not in row[0]])
     (tmp_path / "own" / "cut.wav").write_bytes(plain[0].wav.read_bytes()[:2000])
     extra = {"id": "cut/1", "wav": "cut.wav", "text": "hello", "label": "joy", "speaker": "s", "session": "1"}
-    good = {**extra, "id": "odd/id", "wav": "good.wav", "text": plain[0].text}
+    (tmp_path / "own" / "again.wav").write_bytes(plain[0].wav.read_bytes())
+    good = {**extra, "id": "odd/id", "wav": "again.wav", "text": plain[0].text}
     manifest.write_text(manifest.read_text() + json.dumps(extra) + "\n" + json.dumps(good) + "\n")
     corpus = open_corpus(manifest)
     summary = align_corpus(corpus, tmp_path / "out", workers=1)
