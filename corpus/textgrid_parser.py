@@ -108,7 +108,7 @@ class _Tokens:
     def number(self) -> float:
         token = self._next("a number")
         if not isinstance(token, float):
-            raise TextGridError(f"{token[:40]!r} where a number should be")
+            raise TextGridError(f"{str(token)[:40]!r} where a number should be")
         return token
 
     def count(self) -> int:

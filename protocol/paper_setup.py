@@ -143,7 +143,7 @@ def _fits(name: str, wanted: Any, result: Mapping[str, Any], settings: Sequence[
         case "utterances":
             return bool(result["summary"]["all"]["utterances"] == wanted)
         case "folds":
-            return len(result["summary"]["folds"]) == wanted
+            return bool(len(result["summary"]["folds"]) == wanted)
         case "layers":
             found = [layer_numbers(numbers) for numbers in (result.get("layers") or {}).values()]
             return None if not found else all(numbers == layer_numbers(wanted) for numbers in found)

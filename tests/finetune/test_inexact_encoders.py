@@ -62,7 +62,7 @@ def test_texts_of_an_encoder_that_mixes_a_batch_are_trained_one_by_one(fnet: Pat
     weight = next(encoders.text.model.parameters())
     together.means().square().sum().backward()
     found, weight.grad = weight.grad, None
-    sum(encoders.text(ids[None], [len(ids)]).means().square().sum() for ids in texts).backward()
+    torch.stack([encoders.text(ids[None], [len(ids)]).means().square().sum() for ids in texts]).sum().backward()
     torch.testing.assert_close(found, weight.grad)
     encoders.text.one_by_one = False
     mixed = encoders.text(padded, counts).states[0, : counts[0]]

@@ -46,7 +46,7 @@ def corpora(tmp_path_factory: pytest.TempPathFactory) -> tuple[Corpus, Corpus]:
                 wav = folder / str(changed) / f"s{session}-{number}.wav"
                 wav.parent.mkdir(exist_ok=True)
                 soundfile.write(wav, random.normal(0.0, 0.1, 1_600 + 400 * number).astype(np.float32), 16_000)
-                about = {
+                about: dict[str, Any] = {
                     "text": TEXTS[(number + changed) % 4],
                     "label": LABELS[(number + changed) % 4],
                     "speaker": session + "FM"[number % 2],
@@ -89,7 +89,7 @@ def test_what_the_test_session_holds_changes_nothing_that_is_learned(
     assert weights.keys() == changed.keys()
     assert all(np.array_equal(value, changed[name]) for name, value in weights.items())
     logits = [load_file(result.directory / "logits.safetensors")[f"fold{TEST}-seed0"] for result in results]
-    assert not np.allclose(*logits)
+    assert not np.allclose(logits[0], logits[1])
 
 
 @pytest.fixture(scope="module")
@@ -160,8 +160,9 @@ def test_an_epoch_is_not_chosen_by_nothing(settings: dict[str, Any]) -> None:
 def test_no_field_that_names_a_rule_takes_the_test_fold(name: str) -> None:
     if name in ("speech_model", "text_model", "device"):
         return
+    given: dict[str, Any] = {name: "test"}
     with pytest.raises(FinetuneError, match=f"{name} 'test': expected one of"):
-        replace(FinetuneConfig(), **{name: "test"})
+        replace(FinetuneConfig(), **given)
 
 
 def test_no_option_is_more_than_a_field_or_a_matter_of_files_and_printing() -> None:
