@@ -54,7 +54,8 @@ class SpeechBackbone(nn.Module):
         if config.checkpointing:
             _recompute(self.model, f"--speech-model {checkpoint.name}", context_fn=self._recomputation)
         probe = torch.linspace(-1, 1, 4 * checkpoint.frame_length)[None]
-        _freeze_unreached(model, model(probe).last_hidden_state)
+        with torch.random.fork_rng(devices=[]):  # transformers 5.0 draws a number for every layer, in evaluation too
+            _freeze_unreached(model, model(probe).last_hidden_state)
         if masks_frames:
             self.model.masked_spec_embed.requires_grad_(True)
 

@@ -163,7 +163,9 @@ def test_layers_that_cannot_be_told_apart_are_refused(
     layers[5] = layers[6] if change == "a layer twice" else nn.Identity()
     layers[5].__dict__.setdefault("forward", layers[5].forward)
     if change == "a layer skipped":
-        monkeypatch.setattr(layers[5], "forward", lambda states, **options: states)
+        # Layers of older transformers give a tuple.
+        of_tuple = isinstance(layers[4](torch.zeros(1, 3, encoder.dim)), tuple)
+        monkeypatch.setattr(layers[5], "forward", lambda states, **options: (states,) if of_tuple else states)
     with pytest.raises(EncoderError, match=r"expected the layers 0-12 once each in a forward pass, found layer [67] (0|2) times"):
         encoder([wave(encoder)])
 
