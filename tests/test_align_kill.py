@@ -5,12 +5,12 @@ import os
 import signal
 import subprocess
 import sysconfig
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import psutil
 import pytest
+
+from mer.tests.watched_command import start, wait_for, workers_of
 
 MER = str(Path(sysconfig.get_path("scripts")) / "mer")
 
@@ -40,27 +40,13 @@ def outcome_files(folder: Path) -> list[Path]:
     return list((folder / "outcomes").glob("[!.]*.jsonl"))
 
 
-def start(corpus: Path, out: Path) -> subprocess.Popen[str]:
-    command = [MER, "align", "--corpus", str(corpus), "--to", str(out), "--workers", "2"]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
-
-
-def wait_for(happened: Callable[[], object], process: subprocess.Popen[str]) -> None:
-    for _ in range(12_000):
-        if happened():
-            return
-        assert process.poll() is None, f"ended too early: {process.communicate()}"
-        time.sleep(0.005)
-    pytest.fail("nothing happened for a minute")
-
-
-def workers_of(process: subprocess.Popen[str]) -> list[psutil.Process]:
-    return [child for child in psutil.Process(process.pid).children() if "spawn_main" in " ".join(child.cmdline())]
+def begin(corpus: Path, out: Path) -> subprocess.Popen[str]:
+    return start([MER, "align", "--corpus", str(corpus), "--to", str(out), "--workers", "2"])
 
 
 @pytest.mark.slow
 def test_ctrl_c_ends_all_processes_and_what_is_aligned_stays(corpus: Path, whole: dict[str, bytes], tmp_path: Path) -> None:
-    process = start(corpus, tmp_path)
+    process = begin(corpus, tmp_path)
     wait_for(lambda: outcome_files(tmp_path), process)
     family = psutil.Process(process.pid).children(recursive=True)
     assert workers_of(process)
@@ -86,7 +72,7 @@ def test_ctrl_c_ends_all_processes_and_what_is_aligned_stays(corpus: Path, whole
 
 @pytest.mark.slow
 def test_a_killed_worker_is_replaced(corpus: Path, whole: dict[str, bytes], tmp_path: Path) -> None:
-    process = start(corpus, tmp_path)
+    process = begin(corpus, tmp_path)
     wait_for(lambda: outcome_files(tmp_path) and workers_of(process), process)
     workers_of(process)[0].kill()
     out, err = process.communicate(timeout=120)

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import psutil
 import pytest
 from typer.testing import CliRunner
 
@@ -19,6 +18,7 @@ import mer
 from mer.cache import CacheFolder, Units, UtteranceRecord, build_shard
 from mer.cli import app
 from mer.heads import HeadError
+from mer.tests.watched_command import start, workers_of
 
 run = CliRunner().invoke
 QUICK = ["--seeds", "1", "--folds", "1-2", "--max-epochs", "1", "--device", "cpu"]
@@ -316,7 +316,7 @@ def started(features: Path, runs: Path, *options: str) -> "subprocess.Popen[str]
     table.write_text(SMALL)
     command = [sys.executable, "-m", "mer.cli", "grid", str(table), "--cache", str(features), "--runs", str(runs), *options]
     environment = {**os.environ, "PYTHONPATH": str(Path(mer.__file__).parent / ".dev")}
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+    return start(command, environment)
 
 
 def contents(runs: Path) -> dict[str, bytes]:
@@ -343,7 +343,7 @@ def test_a_killed_worker_of_a_grid_costs_a_bundle_and_no_number(
     while not list(tmp_path.glob("*/running/*")):
         assert command.poll() is None, command.communicate()[1]
         time.sleep(0.01)
-    workers = [each for each in psutil.Process(command.pid).children() if "spawn_main" in " ".join(each.cmdline())]
+    workers = workers_of(command)
     assert workers
     workers[0].kill()
     _, messages = command.communicate()

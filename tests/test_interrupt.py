@@ -8,10 +8,11 @@ import sysconfig
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
+
+from mer.tests.watched_command import start, wait_for, workers_of
 
 MER = str(Path(sysconfig.get_path("scripts")) / "mer")
 ENVIRONMENT = os.environ | {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
@@ -44,22 +45,6 @@ def shards(cache: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in sorted(cache.glob("*/*/shards/*.h5"))}
 
 
-def start(command: list[str]) -> subprocess.Popen[str]:
-    """In a process group of its own, as a shell starts it."""
-    pipe = subprocess.PIPE
-    return subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, env=ENVIRONMENT, start_new_session=True)
-
-
-def wait_for(happened: Callable[[], Any], process: subprocess.Popen[str]) -> None:
-    """Until something has happened; an extraction that ends before it is a failure of the test's timing."""
-    for _ in range(12_000):
-        if happened():
-            return
-        assert process.poll() is None, f"ended before it could be interrupted: {process.communicate()}"
-        time.sleep(0.005)
-    pytest.fail("nothing happened for a minute")
-
-
 def press_ctrl_c(process: subprocess.Popen[str]) -> tuple[str, str, list[psutil.Process]]:
     """SIGINT to the whole group, as a terminal sends it: what was printed, and which descendants are left."""
     family = psutil.Process(process.pid).children(recursive=True)
@@ -69,17 +54,13 @@ def press_ctrl_c(process: subprocess.Popen[str]) -> tuple[str, str, list[psutil.
     return out, err, left
 
 
-def workers_of(process: subprocess.Popen[str]) -> list[psutil.Process]:
-    return [child for child in psutil.Process(process.pid).children() if "spawn_main" in " ".join(child.cmdline())]
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
 def test_ctrl_c_between_shards_ends_cleanly_and_the_same_command_goes_on(
     workers: int, arguments: list[str], whole: dict[str, bytes], tmp_path: Path
 ) -> None:
     command = [*arguments, "--cache", str(tmp_path), "--workers", str(workers)]
-    process = start(command)
+    process = start(command, ENVIRONMENT)
     wait_for(lambda: list(tmp_path.glob("*/*/shards/*.json")), process)
     assert workers == 1 or workers_of(process)
     out, err, left = press_ctrl_c(process)
@@ -97,7 +78,7 @@ def test_ctrl_c_between_shards_ends_cleanly_and_the_same_command_goes_on(
 @pytest.mark.slow
 @pytest.mark.parametrize("seconds", [0.0, 0.4])
 def test_ctrl_c_while_workers_start_prints_no_traceback(seconds: float, arguments: list[str], tmp_path: Path) -> None:
-    process = start([*arguments, "--cache", str(tmp_path), "--workers", "2"])
+    process = start([*arguments, "--cache", str(tmp_path), "--workers", "2"], ENVIRONMENT)
     wait_for(lambda: workers_of(process), process)
     time.sleep(seconds)
     out, err, left = press_ctrl_c(process)
@@ -107,7 +88,7 @@ def test_ctrl_c_while_workers_start_prints_no_traceback(seconds: float, argument
 
 @pytest.mark.slow
 def test_workers_do_not_hear_ctrl_c_even_while_they_import(arguments: list[str], tmp_path: Path) -> None:
-    process = start([*arguments, "--cache", str(tmp_path), "--workers", "2"])
+    process = start([*arguments, "--cache", str(tmp_path), "--workers", "2"], ENVIRONMENT)
     wait_for(lambda: len(workers_of(process)) == 2, process)
     for worker in workers_of(process):
         worker.send_signal(signal.SIGINT)
@@ -118,7 +99,7 @@ def test_workers_do_not_hear_ctrl_c_even_while_they_import(arguments: list[str],
 
 @pytest.mark.slow
 def test_ctrl_c_while_a_corpus_is_spoken_says_to_delete_it(tmp_path: Path) -> None:
-    process = start([MER, "synth", str(tmp_path / "corpus"), "--utterances", "2000"])
+    process = start([MER, "synth", str(tmp_path / "corpus"), "--utterances", "2000"], ENVIRONMENT)
     wait_for(lambda: list(tmp_path.glob("corpus/Session*/sentences/wav/*/*.wav")), process)
     out, err, left = press_ctrl_c(process)
     advice = f"interrupted: {tmp_path / 'corpus'} is not complete: delete it and give the same command again\n"
