@@ -24,6 +24,8 @@ ALLOWED: dict[str, set[str]] = {
     "cli": {"commands"},
 }
 ALLOWED["commands"] = set(ALLOWED) - {"cli"}
+for room in set(ALLOWED) - {"settings"}:
+    ALLOWED[room].add("settings")
 
 
 def imported_rooms(files: list[Path]) -> set[str]:
