@@ -29,7 +29,6 @@ VERSIONS = "import json, transformers, numpy; print(json.dumps([transformers.__v
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(OTHER is None, reason="MER_OTHER_PYTHON is not set: no second installation to compare with"),
-    pytest.mark.xdist_group("two installations"),
 ]
 
 
@@ -98,70 +97,49 @@ class Bench:
         return mer(python, "predict", str(made.run), str(self.corpus), *self.encoders, "--device", "cpu")
 
 
-@pytest.fixture(scope="module")
-def bench(
-    speech_encoder_folder: Callable[[str], Path], text_encoder_folder: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Bench:
-    return Bench(tmp_path_factory.mktemp("two"), speech_encoder_folder("wav2vec2"), text_encoder_folder)
+@pytest.fixture
+def bench(speech_encoder_folder: Callable[[str], Path], text_encoder_folder: Path, tmp_path: Path) -> Bench:
+    return Bench(tmp_path, speech_encoder_folder("wav2vec2"), text_encoder_folder)
 
 
-@pytest.fixture(scope="module")
-def made(bench: Bench) -> dict[str, Made]:
-    """By this installation alone; begun by one, finished and trained by the other, both ways."""
-    assert OTHER is not None
-    plans = {
-        "here": (sys.executable, sys.executable),
-        "here-then-there": (sys.executable, OTHER),
-        "there-then-here": (OTHER, sys.executable),
-    }
-    found = {}
-    for name, (begins, ends) in plans.items():
-        if begins != ends:
-            bench.extract(begins, name, "--session", "1")
-        bench.extract(ends, name)
-        found[name] = bench.train(ends, name)
-    return found
-
-
-def test_the_installations_differ() -> None:
+def test_a_cache_and_a_head_of_two_installations_have_the_numbers_of_either(bench: Bench) -> None:
+    """Each begins a cache that the other ends, so that every utterance is encoded by both."""
     assert OTHER is not None
     versions = [
         subprocess.run([python, "-c", VERSIONS], capture_output=True, check=True).stdout for python in (sys.executable, OTHER)
     ]
     assert versions[0] != versions[1]
-
-
-def test_a_cache_has_one_key_whoever_makes_it(made: dict[str, Made]) -> None:
-    assert len({each.cache.name for each in made.values()}) == 1
-
-
-def test_a_half_made_cache_is_gone_on_with_and_holds_the_same_features(made: dict[str, Made]) -> None:
-    whole = open_cache(made["here"].cache)
-    for name in ("here-then-there", "there-then-here"):
-        other = open_cache(made[name].cache)
-        assert sorted(other.utterances.ids) == sorted(whole.utterances.ids)
-        for granularity in ("F", "T"):
-            for utterance in whole.utterances.ids:
-                ours, theirs = (np.asarray(c.read(utterance, granularity), np.float32) for c in (whole, other))
-                # Float32 sums in another order, stored as float16: a unit in its last place.
-                np.testing.assert_allclose(theirs, ours, rtol=2**-10, atol=1e-4)
-                assert float(np.abs(ours).max()) > 0.1
-
-
-def test_a_head_trained_by_either_gives_the_same_logits(made: dict[str, Made]) -> None:
-    expected = load_file(made["here"].run / "logits.safetensors")
-    for name in ("here-then-there", "there-then-here"):
-        found = load_file(made[name].run / "logits.safetensors")
-        assert set(found) == set(expected)
-        for run, logits in expected.items():
-            assert float(logits.std(0).max()) > 1e-3
-            torch.testing.assert_close(found[run], logits, rtol=1e-3, atol=1e-4)
-
-
-def test_a_run_of_either_answers_the_same_under_the_other(bench: Bench, made: dict[str, Made]) -> None:
-    assert OTHER is not None
-    here, there = (bench.predict(python, made["here-then-there"])["predictions"] for python in (sys.executable, OTHER))
-    assert len(here) == len(there) == 18
-    for ours, theirs in zip(here, there, strict=True):
+    made = []
+    for name, begins, ends in (("here-then-there", sys.executable, OTHER), ("there-then-here", OTHER, sys.executable)):
+        bench.extract(begins, name, "--session", "1")
+        bench.extract(ends, name)
+        made.append(bench.train(ends, name))
+    check_features(*made)
+    check_logits(*made)
+    answers = [bench.predict(python, made[0])["predictions"] for python in (sys.executable, OTHER)]
+    assert [len(each) for each in answers] == [18, 18]
+    for ours, theirs in zip(*answers, strict=True):
         assert ours["id"] == theirs["id"]
         assert theirs["probabilities"] == pytest.approx(ours["probabilities"], abs=1e-4)
+
+
+def check_features(one: Made, other: Made) -> None:
+    """One key, the same utterances, the same values."""
+    assert one.cache.name == other.cache.name
+    first, second = (open_cache(each.cache) for each in (one, other))
+    assert sorted(first.utterances.ids) == sorted(second.utterances.ids)
+    for granularity in ("F", "T"):
+        for utterance in first.utterances.ids:
+            ours, theirs = (np.asarray(each.read(utterance, granularity), np.float32) for each in (first, second))
+            # Float32 sums in another order, stored as float16: a unit in its last place.
+            np.testing.assert_allclose(theirs, ours, rtol=2**-10, atol=1e-4)
+            assert float(np.abs(ours).max()) > 0.1
+
+
+def check_logits(one: Made, other: Made) -> None:
+    """Heads that were trained by either, on those caches, answer alike."""
+    first, second = (load_file(each.run / "logits.safetensors") for each in (one, other))
+    assert set(first) == set(second)
+    for run, logits in first.items():
+        assert float(logits.std(0).max()) > 1e-3
+        torch.testing.assert_close(second[run], logits, rtol=1e-3, atol=1e-4)

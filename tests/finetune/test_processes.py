@@ -57,35 +57,38 @@ def gradients(folder: Path) -> dict[str, torch.Tensor]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("aux", ["none", "1+2"])
-@pytest.mark.parametrize("seconds", ["2.0", "1.0", "60.0"])
-def test_two_processes_give_the_gradients_losses_and_logits_of_one(
-    seconds: str, aux: str, narrow_config: NarrowConfig, tmp_path: Path
-) -> None:
+def test_two_processes_give_the_gradients_losses_and_logits_of_one(narrow_config: NarrowConfig, tmp_path: Path) -> None:
     """With one pass a process and with several, dropout included: one process here takes the step in one pass."""
     config = narrow_config()
-    settings = ("epochs=1", "batch=14", "clip=0", f'aux="{aux}"')
-    logits, losses = [], []
-    for processes in (1, 2):
-        folder = tmp_path / str(processes)
-        command = arguments(config, folder, *settings, f"batch_seconds={seconds if processes == 2 else 60.0}")
-        if processes == 1:
-            done = subprocess.run([sys.executable, *command], env=ENVIRONMENT, capture_output=True, text=True, check=True)
-            logits.append(json.loads(done.stdout))
-        else:
-            both = start_two(command)
-            out = [process.communicate(timeout=LIMIT) for process in both]
-            assert [process.returncode for process in both] == [0, 0], out
-            logits.append(json.loads(out[0][0]))
-        (epoch,) = json.loads((checkpoint(folder) / "state.json").read_text())["progress"]["epochs"]
-        losses.append({name: value for name, value in epoch.items() if name != "seconds" and value is not None})
-    one, two = gradients(tmp_path / "1"), gradients(tmp_path / "2")
-    assert one.keys() == two.keys()
+    settings = ("epochs=1", "batch=14", "clip=0", 'aux="1+2"')
+    folders = [tmp_path / name for name in ("one", "two-in-one-pass", "two-in-several")]
+    done = subprocess.run(
+        [sys.executable, *arguments(config, folders[0], *settings, "batch_seconds=60.0")],
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    logits = [json.loads(done.stdout)]
+    for folder, seconds in zip(folders[1:], (60.0, 1.0), strict=True):
+        both = start_two(arguments(config, folder, *settings, f"batch_seconds={seconds}"))
+        out = [process.communicate(timeout=LIMIT) for process in both]
+        assert [process.returncode for process in both] == [0, 0], out
+        logits.append(json.loads(out[0][0]))
+    one = gradients(folders[0])
     largest = max(float(value.abs().max()) for value in one.values())
-    for name, value in one.items():
-        torch.testing.assert_close(two[name], value, rtol=1e-5, atol=1e-6 * largest, msg=name)
-    torch.testing.assert_close(torch.tensor(logits[1]), torch.tensor(logits[0]), rtol=0, atol=1e-4)
-    assert losses[1] == pytest.approx(losses[0], rel=1e-4, abs=1e-6)
+    for folder, found in zip(folders[1:], logits[1:], strict=True):
+        two = gradients(folder)
+        assert one.keys() == two.keys()
+        for name, value in one.items():
+            torch.testing.assert_close(two[name], value, rtol=1e-5, atol=1e-6 * largest, msg=name)
+        torch.testing.assert_close(torch.tensor(found), torch.tensor(logits[0]), rtol=0, atol=1e-4)
+        assert losses(folder) == pytest.approx(losses(folders[0]), rel=1e-4, abs=1e-6)
+
+
+def losses(folder: Path) -> dict[str, float]:
+    (epoch,) = json.loads((checkpoint(folder) / "state.json").read_text())["progress"]["epochs"]
+    return {name: value for name, value in epoch.items() if name != "seconds" and value is not None}
 
 
 @pytest.mark.slow
