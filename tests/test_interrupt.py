@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from mer.tests.watched_command import start, wait_for, workers_of
+from mer.tests.watched_command import start, wait_for, without_progress, workers_of
 
 MER = str(Path(sysconfig.get_path("scripts")) / "mer")
 ENVIRONMENT = os.environ | {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
@@ -51,7 +51,7 @@ def press_ctrl_c(process: subprocess.Popen[str]) -> tuple[str, str, list[psutil.
     os.killpg(process.pid, signal.SIGINT)
     out, err = process.communicate(timeout=60)
     left, _ = psutil.wait_procs(family, timeout=10)[::-1]
-    return out, err, left
+    return out, without_progress(err), left
 
 
 @pytest.mark.slow

@@ -90,7 +90,7 @@ def test_a_running_extraction_is_seen_from_outside_and_goes_on_after_a_kill(
 ) -> None:
     from mer.corpus.synthetic import write_synthetic_corpus
 
-    write_synthetic_corpus(tmp_path / "corpus", utterances=120, seed=5)
+    write_synthetic_corpus(tmp_path / "corpus", utterances=100, seed=5)
     words = [sys.executable, "-m", "mer.cli", "extract", "--corpus", str(tmp_path / "corpus"), "--workers", "2", "--quiet"]
     words += ["--cache", str(tmp_path / "features"), "--text-model", str(text_encoder_folder)]
     words += ["--speech-model", str(speech_encoder_folder("wav2vec2"))]

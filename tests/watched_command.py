@@ -25,6 +25,11 @@ def wait_for(happened: Callable[[], object], process: subprocess.Popen[str]) -> 
     pytest.fail(f"nothing happened for a minute: {process.communicate()}")
 
 
+def without_progress(messages: str) -> str:
+    """Messages without the lines that tell how far a slow machine is, one every half minute."""
+    return "".join(line for line in messages.splitlines(keepends=True) if not line.startswith("extract: "))
+
+
 def workers_of(process: subprocess.Popen[str]) -> list[psutil.Process]:
     """Its worker processes, the oldest first."""
     return [child for child in psutil.Process(process.pid).children() if _is_worker(child)]

@@ -20,7 +20,7 @@ import small_run  # type: ignore[import-not-found]
 import mer.finetune.checkpoint as module
 from mer.finetune.config import FinetuneConfig
 
-EPOCHS = 9
+EPOCHS = 6
 WRITES = {"write", "_fill", "_remove", "_sync", "_all"}
 """Functions of the checkpoint module whose lines are counted; those of `shutil`, which removes, are, too."""
 
