@@ -13,10 +13,11 @@ from typing import Any, Generic
 from mer.heads.config import HeadConfig
 from mer.heads.grid import MULTI_LEVEL, Config, Grid, GridError, GridRow
 from mer.heads.grid_kind import HEAD_GRIDS, HEADS, PARTS, GridKind
-from mer.heads.grid_options import parse_granularity, shown
+from mer.heads.grid_options import shown
 from mer.heads.toml_lines import TomlLines
 from mer.protocol import ProtocolError, paper_setup
 from mer.protocol.paper_setup import ONLY_IN_SETUP, checked_setup_value
+from mer.settings.kinds import parse_granularity
 
 TABLES = ("grid", "setup", "defaults", "rows", "axes")
 ABOUT = ("title", "paper", "paper_seeds", "kind")
