@@ -104,7 +104,8 @@ def _parameter(option: Option, old: str | None = None) -> inspect.Parameter:
     if option.env and old is None:
         about["envvar"] = option.env
     flag = f"{_flag(name)}/--no-{_flag(name)[2:]}" if default is True else _flag(name)
-    annotation = Annotated[kind | None if default is None else kind, typer.Option(flag, **about)]
+    hint: Any = kind if default is not None else kind | None
+    annotation: Any = Annotated[hint, typer.Option(flag, **about)]
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
 
 

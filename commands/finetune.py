@@ -49,12 +49,12 @@ def finetune(
     (Ctrl-C): the same command goes on from the last checkpoint. The test session never chooses an epoch.
     """
     with clear_errors(process=process_number()):
-        from mer.finetune.run import Storage
-
         for encoder, name in revisions_by_encoder(revision or []).items():
             given[f"{encoder}_revision"] = name
         config = FinetuneConfig(**{**given, "classes": given["classes"] or default_classes(kind_of_corpus(corpus))})
         refuse_ignored(given, FinetuneConfig, config.used(), f"{config.fusion} with modality {config.modality}")
+        from mer.finetune.run import Storage
+
         found = find_corpus(corpus, session, config.classes, 0)
         result = finetune_with_bar(found, config, Storage(runs=runs, weights=weights, resume=resume), quiet)
     if process_number():

@@ -46,7 +46,7 @@ def grid(
     ] = None,
     folds: Annotated[str | None, typer.Option(rich_help_panel=HOW, help="Test sessions, such as 1-5. Default: all.")] = None,
     seeds: Annotated[
-        str | None,
+        Any,
         typer.Option(
             rich_help_panel=HOW,
             parser=parser_of(SEEDS, "seeds"),

@@ -145,7 +145,7 @@ def _check(corpus: Corpus, grid: Grid[FinetuneConfig]) -> None:
     """Refuse what needs no encoder to be seen, for all rows at once."""
     configs = [row.configs[0] for row in grid.rows]
     if len({(config.device, config.precision) for config in configs}) > 1:
-        raise FinetuneError("device and precision must be those of all rows; set them under [defaults]")
+        raise FinetuneError("device and dtype must be those of all rows; set them under [defaults]")
     available = session_names([utterance.session for utterance in corpus])
     unknown = dict.fromkeys(fold for config in configs for fold in config.folds or () if fold not in available)
     if unknown:

@@ -145,7 +145,7 @@ class _Reader(Generic[Config]):
         self._defaults = self._values(("defaults",), self._table("defaults"), self._names)
         self._axes = self._read_axes()
         self._common_doubtful = self._doubtful
-        self._setup = self._read_setup() if "setup" in document else None
+        self._setup = self._recorded(self._read_setup()) if "setup" in document else None
 
     def about(self) -> dict[str, Any]:
         """Title, paper and the number of its seeds."""
@@ -294,7 +294,7 @@ class _Reader(Generic[Config]):
             return None
         name = self._name(made, table, own.get("name"), {option: text for option, (_, text) in varied.items()})
         # Not what the command line says: the paper's figure is of the row as the file has it.
-        setup = paper_setup(self._setup, {**self._defaults, **own})
+        setup = paper_setup(self._setup, self._recorded({**self._defaults, **own}))
         return GridRow(name=name, configs=made, setup=setup, **{key: own.get(key) for key in PUBLISHED})
 
     def _multi_level(
@@ -323,6 +323,9 @@ class _Reader(Generic[Config]):
             for each in str(problem).split(self._kind.between_faults):
                 self._fault(each, *self._place_of(each, position, part))
             return None
+
+    def _recorded(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        return {self._kind.options.recorded(option): value for option, value in options.items()}
 
     def _field(self, option: str) -> str:
         return self._kind.options.field(option)

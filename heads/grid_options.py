@@ -24,6 +24,10 @@ class GridOptions:
         """The field behind an option."""
         return self._fields.get(option, option)
 
+    def recorded(self, option: str) -> str:
+        """What `config.json` calls an option that had its field's name in earlier versions."""
+        return self.field(option) if self.field(option) in self._fields else option
+
     def value(self, option: str, value: object) -> Any:
         """A value of a grid file as its field holds it.
 

@@ -60,13 +60,13 @@ def _sessions(option: str, value: object) -> tuple[str, ...]:
 
 
 def _pair(option: str, value: object) -> tuple[float, ...]:
-    expected = "two numbers such as [1.0, 0.5]"
     if isinstance(value, str):
         try:
-            value = [float(each) for each in value.split(",")]
+            first, second = (float(each) for each in value.split(","))
         except ValueError:
-            raise KindError(f"{option} must be {expected} or 1,0.5, got {value!r}") from None
-    return tuple(float(each) for each in _listed(option, value, (float,), expected))
+            raise KindError(f"{option} {value!r}: expected two numbers such as 1,0.5") from None
+        return first, second
+    return tuple(float(each) for each in _listed(option, value, (float,), "two numbers such as [1.0, 0.5]"))
 
 
 def _show_seeds(seeds: tuple[int, ...]) -> str:

@@ -34,7 +34,7 @@ FINETUNE_CONFIGS: tuple[dict[str, Any], ...] = (
 
 def identities() -> dict[str, list[dict[str, Any]]]:
     """What each config is called by, in the order of the lists above."""
-    made = {
+    made: dict[str, list[HeadConfig] | list[FinetuneConfig]] = {
         "head": [HeadConfig(**given) for given in HEAD_CONFIGS],
         "finetune": [FinetuneConfig(**given) for given in FINETUNE_CONFIGS],
     }
