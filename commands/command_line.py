@@ -12,6 +12,9 @@ from mer.commands.options import Context
 from mer.settings.kinds import Kind, KindError
 from mer.settings.option import Option, one_of, options_of
 
+ENCODERS = ("speech_model", "text_model", "speech_revision", "text_revision")
+"""Fields that scripts set for every command alike."""
+
 
 class Given(dict[str, Any]):
     """Values of the fields of a config, as the command line, the environment and the settings file give them."""
@@ -59,7 +62,7 @@ def options_from(
 
 
 def refuse_ignored(given: Given, config: type, used: Collection[str], why: str) -> None:
-    """Refuse a typed option that would change nothing.
+    """Refuse a typed option that would change nothing; of an encoder, which scripts name for all commands, say so.
 
     Args:
         given: what the command took.
@@ -68,7 +71,11 @@ def refuse_ignored(given: Given, config: type, used: Collection[str], why: str) 
         why: what looks at no other, in the words of an error.
     """
     for field, each in options_of(config).items():
-        if field in given.typed and each.identity and field not in used:
+        if field not in given.typed or not each.identity or field in used:
+            continue
+        if field in ENCODERS:
+            typer.echo(f"note: {_flag(each.name)} is not used: {why} has no such encoder", err=True)
+        else:
             raise typer.BadParameter(f"{why} does not use it: leave it out", param_hint=_flag(each.name))
 
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from mer.finetune.errors import FinetuneError
-from mer.protocol import AS_IS, CLASS_MAPS, HeldOut
+from mer.protocol.classes import AS_IS, CLASS_MAPS
+from mer.protocol.held_out import HeldOut
 from mer.settings.kinds import PAIR, SEEDS, SESSIONS
 from mer.settings.option import number_free, option
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from mer.heads.errors import HeadError
-from mer.protocol import AS_IS, CLASS_MAPS, Validation
+from mer.protocol.classes import AS_IS, CLASS_MAPS
+from mer.protocol.held_out import Validation
 from mer.settings.kinds import GRANULARITY, LAYERS, SEEDS, SESSIONS
 from mer.settings.option import number_free, option
 

@@ -80,8 +80,7 @@ def test_a_result_is_printed_for_people_and_for_programs(given: list[str], tmp_p
 def test_every_option_reaches_the_config(given: list[str], tmp_path: Path) -> None:
     options = {
         "fusion-layers": 2, "dropout": 0.2, "encoder-rate": 0.001, "fusion-rate": 0.002, "weight-decay": 0.03, "warmup": 0.2,
-        "batch": 7, "clip": 0.5, "max-seconds": 9.0, "text-tags": "keep", "epoch-selection": "last", "validation": "random",
-        "validation-share": 0.3,
+        "batch": 7, "clip": 0.5, "max-seconds": 9.0, "text-tags": "keep", "epoch-selection": "last", "validation": "session",
         "dtype": "float32", "keep": 2, "reader-threads": 1, "checkpoint-minutes": 3.0, "aux": "2",
     }  # fmt: skip
     arguments = [part for name, value in options.items() for part in (f"--{name}", str(value))]
