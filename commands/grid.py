@@ -15,11 +15,13 @@ from mer.commands.backend_options import (
     SlurmOption,
     WorkersOption,
 )
+from mer.commands.command_line import parser_of
 from mer.commands.console import clear_errors, print_result
 from mer.commands.corpus_choice import revisions_by_encoder
 from mer.commands.finetune import process_number
 from mer.commands.grid_view import WhereItRuns, finetune_grid, head_grid
 from mer.commands.options import HOW, WHAT, CacheOption, CorpusOption, DeviceOption, JsonOption, QuietOption, RunsOption
+from mer.settings.kinds import SEEDS
 
 if TYPE_CHECKING:
     from mer.heads.grid import Grid
@@ -44,7 +46,12 @@ def grid(
     ] = None,
     folds: Annotated[str | None, typer.Option(rich_help_panel=HOW, help="Test sessions, such as 1-5. Default: all.")] = None,
     seeds: Annotated[
-        int | None, typer.Option(min=1, rich_help_panel=HOW, help="Random seeds: runs per fold. Default: 5.")
+        Any,
+        typer.Option(
+            rich_help_panel=HOW,
+            parser=parser_of(SEEDS, "seeds"),
+            help="Runs per fold: a count, or a list such as 0,2,5. Default: 5.",
+        ),
     ] = None,
     validation: Annotated[
         str | None,
@@ -86,7 +93,13 @@ def grid(
         float | None, typer.Option(rich_help_panel=TUNED, help="Padded audio of one forward pass. Default: 60.")
     ] = None,
     checkpointing: Annotated[
-        bool, typer.Option("--checkpointing", rich_help_panel=TUNED, help="Recompute activations: far less memory, more time.")
+        bool,
+        typer.Option(
+            "--gradient-checkpointing",
+            "--checkpointing",
+            rich_help_panel=TUNED,
+            help="Recompute activations: far less memory, more time.",
+        ),
     ] = False,
     resume: Annotated[
         bool,
@@ -129,7 +142,7 @@ def grid(
         shared = {
             "classes": classes,
             "folds": parse_sessions(folds) if folds else None,
-            "seeds": tuple(range(seeds)) if seeds else None,
+            "seeds": seeds,
             "validation": validation,
             "text_disjoint": text_disjoint or None,
             "device": None if device == "auto" else device,
@@ -193,7 +206,7 @@ def print_grid(result: "GridResult[Any]", as_json: bool) -> None:
 
 def print_presets(as_json: bool) -> None:
     """Print the grids that come with mer."""
-    from mer.finetune.grid import FINETUNE_GRIDS
+    from mer.finetune.grid_kind import FINETUNE_GRIDS
     from mer.heads.grid_file import preset_names, read_grid_of
     from mer.heads.grid_kind import HEAD_GRIDS
     from mer.report.grid_table import preset_table

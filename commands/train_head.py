@@ -2,98 +2,30 @@
 
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mer.commands.command_line import Given, options_from, refuse_ignored
 from mer.commands.console import clear_errors, print_result, progress_bar, say
 from mer.commands.corpus_choice import default_classes
-from mer.commands.options import (
-    HOW,
-    WHAT,
-    CacheOption,
-    DeviceOption,
-    JsonOption,
-    QuietOption,
-    RunsOption,
-    SeedsOption,
-)
+from mer.commands.options import CacheOption, JsonOption, QuietOption, RunsOption
+from mer.heads.config import HeadConfig, head_config
+from mer.heads.grid import MULTI_LEVEL
+from mer.settings.kinds import parse_granularity
 
 if TYPE_CHECKING:
     from mer.cache import FeatureCache
-    from mer.heads import HeadConfig, Result
+    from mer.heads import Result
 
 
+@options_from(HeadConfig, defaults={"fusion": None, "classes": None}, more={"fusion": (MULTI_LEVEL,)})
 def train_head(
+    given: Given,
     cache: CacheOption = Path("features"),
     runs: RunsOption = Path("runs"),
-    granularity: Annotated[
-        str,
-        typer.Option(
-            rich_help_panel=WHAT, help="Speech: some of F+P+S+W; for multi-level coattention's and late's, such as F+P/F+S."
-        ),
-    ] = "F+S",
-    modality: Annotated[str, typer.Option(rich_help_panel=WHAT, help="both, speech or text.")] = "both",
-    fusion: Annotated[
-        str | None,
-        typer.Option(
-            rich_help_panel=WHAT,
-            help="late, coattention, concatenation, multi-level; linear or transformer for a single branch. Default: late.",
-        ),
-    ] = None,
-    layers: Annotated[
-        str | None, typer.Option(rich_help_panel=WHAT, help="Encoder layers to average, such as 9-12. Default: all cached.")
-    ] = None,
-    layer_weights: Annotated[
-        str, typer.Option(rich_help_panel=WHAT, help="plain (w / sum w, the paper) or softmax (all positive).")
-    ] = "plain",
-    classes: Annotated[
-        str | None,
-        typer.Option(rich_help_panel=WHAT, help="4 (hap and exc merged), 4-noexc, 6, as-is. Default: 4 for IEMOCAP."),
-    ] = None,
-    folds: Annotated[str | None, typer.Option(rich_help_panel=HOW, help="Test sessions, such as 1-5. Default: all.")] = None,
-    seeds: SeedsOption = 5,
-    validation: Annotated[
-        str,
-        typer.Option(
-            rich_help_panel=HOW,
-            help="What chooses the epoch: random (10 % of training, the paper) or session.",
-        ),
-    ] = "random",
-    text_disjoint: Annotated[
-        bool,
-        typer.Option("--text-disjoint", rich_help_panel=HOW, help="Train without sentences that the test session has too."),
-    ] = False,
-    normalize: Annotated[
-        str,
-        typer.Option(
-            rich_help_panel=HOW,
-            help="By training statistics: speech (the paper) or global (text, too). By each speaker's own: speaker. Or none.",
-        ),
-    ] = "speech",
-    hidden: Annotated[int, typer.Option(rich_help_panel=HOW, help="Width of the hidden layers of a linear branch.")] = 128,
-    attention_heads: Annotated[
-        int | None,
-        typer.Option(rich_help_panel=HOW, help="Heads of an attention layer. Default: 8, fewer for narrow encoders."),
-    ] = None,
-    learning_rate: Annotated[
-        float | None, typer.Option(rich_help_panel=HOW, help="Of Adam. Default: 1e-3, with attention 5e-5 (the paper).")
-    ] = None,
-    batch: Annotated[int, typer.Option(rich_help_panel=HOW, help="Utterances per step.")] = 32,
-    max_epochs: Annotated[int, typer.Option(rich_help_panel=HOW, help="Upper limit; early stopping usually ends before.")] = 100,
-    patience: Annotated[int, typer.Option(rich_help_panel=HOW, help="Epochs without a lower validation loss.")] = 4,
-    device: DeviceOption = "auto",
-    stack: Annotated[
-        int | None, typer.Option(min=1, rich_help_panel=HOW, help="Runs trained at once. Default: as many as fit into memory.")
-    ] = None,
-    ram: Annotated[
-        float | None,
-        typer.Option(rich_help_panel=HOW, help="GiB of features to keep in memory; more is streamed from disk."),
-    ] = None,
-    device_memory: Annotated[
-        float | None, typer.Option(rich_help_panel=HOW, help="GiB of features to keep in GPU memory; more stays outside.")
-    ] = None,
     show_layers: Annotated[
         bool, typer.Option("--show-layers", help="Also print what each encoder layer contributes, as bars.")
     ] = False,
@@ -106,33 +38,15 @@ def train_head(
     The test session never chooses an epoch.
     """
     with clear_errors():
+        # The classes may follow from the cache; what else cannot be trained is refused before it is read.
+        configs = head_configs({**given, "classes": given["classes"] or "4"})
+        used = {field for config in configs for field in config.used()}
+        refuse_ignored(given, HeadConfig, used, f"the head that is trained ({' and '.join(each.fusion for each in configs)})")
         from mer.cache import open_cache
-        from mer.corpus import parse_sessions
 
         features = checked(open_cache(cache), quiet)
-        settings: dict[str, Any] = {
-            "modality": modality,
-            "layers": layer_numbers(layers),
-            "layer_weights": layer_weights,
-            "classes": classes or default_classes(features.spec["corpus"]["kind"]),
-            "folds": parse_sessions(folds) if folds else None,
-            "seeds": tuple(range(seeds)),
-            "validation": validation,
-            "text_disjoint": text_disjoint,
-            "normalize": normalize,
-            "hidden": hidden,
-            "attention_heads": attention_heads,
-            "learning_rate": learning_rate,
-            "batch": batch,
-            "max_epochs": max_epochs,
-            "patience": patience,
-            "device": device,
-            "stack": stack,
-            "ram_gib": ram,
-            "device_memory_gib": device_memory,
-        }
-        chosen = fusion or ("linear" if modality == "text" else "late")
-        result = train_with_bar(features, head_configs(chosen, granularity, settings), runs, quiet)
+        classes = given["classes"] or default_classes(features.spec["corpus"]["kind"])
+        result = train_with_bar(features, tuple(replace(each, classes=classes) for each in configs), runs, quiet)
     print_results([result], as_json, show_layers=show_layers)
     if result.values["failed_runs"]:
         raise typer.Exit(1)
@@ -151,25 +65,15 @@ def checked(features: "FeatureCache", quiet: bool) -> "FeatureCache":
     return features
 
 
-def layer_numbers(text: str | None) -> tuple[int, ...] | None:
-    """`9-12` as numbers."""
-    if text is None:
-        return None
-    from mer.extract import parse_layers
-
-    return parse_layers(text)
-
-
-def head_configs(fusion: str, granularity: str, settings: "Mapping[str, Any]") -> "tuple[HeadConfig, ...]":
-    """The head that is asked for; for multi-level fusion its two heads."""
-    from mer.heads import HeadConfig
-
-    first, _, second = granularity.upper().partition("/")
-    if fusion != "multi-level":
-        return (HeadConfig(fusion=fusion, granularities=tuple(granularity.upper().split("+")), **settings),)
-    return (
-        HeadConfig(fusion="coattention", granularities=tuple(first.split("+")), **settings),
-        HeadConfig(fusion="late", granularities=tuple((second or first).split("+")), **settings),
+def head_configs(given: "Mapping[str, Any]") -> tuple[HeadConfig, ...]:
+    """The head that is asked for, by fields; for multi-level fusion its two heads."""
+    fusion = given["fusion"] or ("linear" if given["modality"] == "text" or given["granularities"] == ("T",) else "late")
+    if fusion != MULTI_LEVEL:
+        return (head_config(**{**given, "fusion": fusion}),)
+    first, _, second = "+".join(given["granularities"]).partition("/")
+    parts = {"coattention": first, "late": second or first}
+    return tuple(
+        head_config(**{**given, "fusion": each, "granularities": parse_granularity(names)}) for each, names in parts.items()
     )
 
 

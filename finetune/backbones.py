@@ -216,7 +216,7 @@ def _masks_frames(checkpoint: SpeechCheckpoint) -> bool:
 def _recompute(model: Any, option: str, **settings: Any) -> None:
     """Drop activations in the forward pass by transformers' own switch."""
     if not getattr(model, "supports_gradient_checkpointing", False):
-        raise FinetuneError(f"{option}: this architecture cannot recompute activations; leave --checkpointing off")
+        raise FinetuneError(f"{option}: this architecture cannot recompute activations; leave --gradient-checkpointing off")
     options = {"use_reentrant": False} | settings
     if hasattr(model, "activation_checkpointing_enable"):  # transformers before 5.23 knows the other name only
         model.activation_checkpointing_enable(activation_checkpointing_kwargs=options)

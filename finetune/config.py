@@ -8,7 +8,10 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from mer.finetune.errors import FinetuneError
-from mer.protocol import AS_IS, CLASS_MAPS, HeldOut
+from mer.protocol.classes import AS_IS, CLASS_MAPS
+from mer.protocol.held_out import HeldOut
+from mer.settings.kinds import PAIR, SEEDS, SESSIONS
+from mer.settings.option import number_free, option
 
 Modality = Literal["both", "speech", "text"]
 Fusion = Literal["ca", "fc"]
@@ -17,8 +20,8 @@ EpochSelection = Literal["validation", "last"]
 Precision = Literal["auto", "float32", "bfloat16"]
 TextTags = Literal["drop", "keep"]
 
-NUMBER_FREE = ("device", "keep", "checkpoint_minutes", "workers", "track", "batch_seconds")
-"""Settings that change no number, or rounding only, and are not part of a fingerprint."""
+WHAT, TRAINED, KEPT = "What is done", "Training", "What is kept"
+"""Headings of options in help."""
 
 TRAINING = 2
 """Part of every identity; one more when the same settings come to train other numbers. 1: auxiliary tasks paired inside a
@@ -29,81 +32,106 @@ forward pass, and same-class couples shared a step. 2: a step is a uniform draw 
 class FinetuneConfig:
     """One row of a table of Sun 2023: what is trained, on what, and how it is tested."""
 
-    speech_model: str = "facebook/wav2vec2-base"
-    """Hub id or folder of the speech encoder."""
-    text_model: str = "google-bert/bert-base-uncased"
-    """Hub id or folder of the text encoder."""
-    speech_revision: str | None = None
-    """Branch, tag or commit of the speech encoder's hub id."""
-    text_revision: str | None = None
-    """Branch, tag or commit of the text encoder's hub id."""
-    modality: str = "both"
-    """`both`, `speech` or `text`."""
-    fusion: str = "ca"
-    """`ca` is K layers of cross-attention; `fc` concatenates the means of both encoders' outputs."""
-    fusion_layers: int = 1
-    """K, layers of cross-attention. Used by `ca` with both modalities only."""
-    attention_heads: int = 8
-    """Heads of each cross-attention (section 3.2)."""
-    aux: str = "none"
-    """Auxiliary tasks that are trained beside the emotion: `none`, `1`, `2` or `1+2`."""
-    aux_weights: tuple[float, float] = (1.0, 1.0)
-    """a1 and a2 in L = L_MER + a1 L_aux1 + a2 L_aux2."""
-    dropout: float = 0.1
-    """Probability of zeroing a value of the pooled fusion embedding while training; the encoders keep their own."""
-    encoder_rate: float = 2e-5
-    """Step size of AdamW for both encoders."""
-    fusion_rate: float = 1e-4
-    """Step size of AdamW for what is trained from nothing."""
-    weight_decay: float = 0.01
-    """Of AdamW, for matrices; biases and gains have none."""
-    warmup: float = 0.1
-    """Share of all steps over which the step size rises; it falls linearly to zero after that."""
-    epochs: int = 20
-    """Passes over the training part."""
-    batch: int = 32
-    """Utterances whose gradients make one step, over all processes and accumulated batches together."""
-    batch_seconds: float = 60.0
-    """Padded audio of one forward pass on one device, in seconds; what is left of a step is accumulated."""
-    clip: float = 1.0
-    """Gradients are scaled down to this norm; 0 leaves them."""
-    checkpointing: bool = False
-    """Recompute activations in the backward pass: a third more time, far less memory."""
-    train_cnn: bool = False
-    """Train the convolutional front-end of the speech encoder, too."""
-    spec_augment: bool = False
-    """Mask spans of frames while training, as the checkpoint's config describes."""
-    max_seconds: float = 20.0
-    """Longer utterances are cut here, while training and in the test."""
-    text_tags: str = "drop"
-    """What becomes of tags such as [LAUGHTER] in transcripts: `drop` or `keep`."""
-    epoch_selection: str | None = None
-    """Weights that are tested: of the epoch with the lowest `validation` loss, or of the `last`. None: `validation` where
-    there is a validation part, else `last`."""
-    validation: str = "random"
-    """A `random` share of the training utterances, one training `session`, or `none`: all of them are trained on."""
-    validation_share: float = 0.1
-    """Share of the training utterances, for `random`; 0 is `none`."""
-    text_disjoint: bool = False
-    """Leave utterances out of training whose transcript occurs in the test session."""
-    classes: str = "4"
-    """A class map of `mer.protocol`: 4, 4-noexc, 6, or as-is."""
-    precision: str = "auto"
-    """`bfloat16` trains under autocast; `auto` does where the GPU has it; `float32` never."""
-    seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
-    """One run per fold and seed."""
-    folds: tuple[str, ...] | None = None
-    """Test sessions; None takes every session of the corpus."""
-    device: str = "auto"
-    """`auto`, `cpu`, `cuda` or `cuda:1`."""
-    keep: int = 1
-    """Checkpoints kept on disk per run while it trains."""
-    checkpoint_minutes: float = 10.0
-    """Time between two checkpoints, and the most that an interruption costs; 0 writes one after every step."""
-    workers: int = 2
-    """Threads that read and prepare audio ahead."""
-    track: str | None = None
-    """`tensorboard` also writes event files beside metrics.jsonl."""
+    speech_model: str = option(
+        "facebook/wav2vec2-base",
+        "wav2vec2, HuBERT, WavLM or data2vec-audio encoder: hub id or folder.",
+        panel=WHAT,
+        env="MER_SPEECH_MODEL",
+    )
+    text_model: str = option(
+        "google-bert/bert-base-uncased", "BERT-like encoder: hub id or folder.", panel=WHAT, env="MER_TEXT_MODEL"
+    )
+    speech_revision: str | None = option(None, "Branch, tag or commit of the speech encoder's hub id.", panel=WHAT)
+    text_revision: str | None = option(None, "Branch, tag or commit of the text encoder's hub id.", panel=WHAT)
+    modality: str = option("both", "What is trained on.", choices=get_args(Modality), panel=WHAT)
+    fusion: str = option(
+        "ca",
+        "ca is K layers of cross-attention; fc concatenates the means of both encoders' outputs.",
+        choices=get_args(Fusion),
+        panel=WHAT,
+    )
+    fusion_layers: int = option(1, "K, layers of cross-attention. Used by ca with both modalities only.", panel=WHAT)
+    attention_heads: int = option(8, "Heads of each cross-attention (section 3.2 of Sun 2023).", panel=WHAT)
+    aux: str = option("none", "Auxiliary tasks that are trained beside the emotion.", choices=get_args(Auxiliary), panel=WHAT)
+    aux_weights: tuple[float, float] = option(
+        (1.0, 1.0), "a1 and a2 in L = L_MER + a1 L_aux1 + a2 L_aux2, such as 1,0.5.", kind=PAIR, panel=WHAT
+    )
+    dropout: float = option(
+        0.1,
+        "Probability of zeroing a value of the pooled fusion embedding while training; the encoders keep their own.",
+        panel=TRAINED,
+    )
+    encoder_rate: float = option(2e-5, "Step size of AdamW for both encoders.", panel=TRAINED)
+    fusion_rate: float = option(1e-4, "Step size of AdamW for what is trained from nothing.", panel=TRAINED)
+    weight_decay: float = option(0.01, "Decay of AdamW, for matrices; biases and gains have none.", panel=TRAINED)
+    warmup: float = option(
+        0.1, "Share of all steps over which the step size rises; it falls linearly to zero after that.", panel=TRAINED
+    )
+    epochs: int = option(20, "Passes over the training part.", panel=TRAINED)
+    batch: int = option(
+        32,
+        "Utterances whose gradients make one step, over all processes and accumulated batches together.",
+        panel=TRAINED,
+    )
+    batch_seconds: float = option(
+        60.0,
+        "Padded audio of one forward pass on one device, in seconds; what is left of a step is accumulated.",
+        panel=TRAINED,
+        identity=False,
+    )
+    clip: float = option(1.0, "Gradients are scaled down to this norm; 0 leaves them.", panel=TRAINED)
+    checkpointing: bool = option(
+        False,
+        "Recompute activations in the backward pass: a third more time, far less memory.",
+        name="gradient_checkpointing",
+        was=("checkpointing",),
+        panel=TRAINED,
+    )
+    train_cnn: bool = option(False, "Train the convolutional front-end of the speech encoder, too.", panel=TRAINED)
+    spec_augment: bool = option(
+        False, "Mask spans of frames while training, as the checkpoint's config describes.", panel=TRAINED
+    )
+    max_seconds: float = option(20.0, "Longer utterances are cut here, and counted, while training and in the test.", panel=WHAT)
+    text_tags: str = option(
+        "drop", "What becomes of tags such as [LAUGHTER] in transcripts.", choices=get_args(TextTags), panel=WHAT
+    )
+    epoch_selection: str | None = option(
+        None,
+        "Weights that are tested: of the epoch with the lowest validation loss, or of the last. Default: validation where "
+        "there is a validation part, else last.",
+        choices=get_args(EpochSelection),
+    )
+    validation: str = option(
+        "random",
+        "What is held out to choose the epoch: a random share of the training utterances, one training session, or none.",
+        choices=get_args(HeldOut),
+    )
+    validation_share: float = option(0.1, "Share of the training utterances that random holds out; 0 is validation none.")
+    text_disjoint: bool = option(False, "Train without sentences that the test session has too.")
+    classes: str = option("4", "4 (hap and exc merged), 4-noexc, 6, or as-is.", choices=(*CLASS_MAPS, AS_IS), panel=WHAT)
+    precision: str = option(
+        "auto",
+        "bfloat16 trains under autocast; auto does where the GPU has it; float32 never.",
+        name="dtype",
+        was=("precision",),
+        choices=get_args(Precision),
+    )
+    seeds: tuple[int, ...] = option((0, 1, 2, 3, 4), "Runs per fold: a count, or a list such as 0,2,5.", kind=SEEDS)
+    folds: tuple[str, ...] | None = option(None, "Test sessions, such as 1-5. Default: all.", kind=SESSIONS)
+    device: str = option("auto", "auto (CUDA if there is one), cpu, cuda, cuda:1.", env="MER_DEVICE", identity=False)
+    keep: int = option(1, "Checkpoints kept on disk per run while it trains.", panel=KEPT, identity=False)
+    checkpoint_minutes: float = option(
+        10.0,
+        "Minutes between two checkpoints, and the most that an interruption costs; 0 writes one after every step.",
+        panel=KEPT,
+        identity=False,
+    )
+    workers: int = option(
+        2, "Threads that read and prepare audio ahead.", name="reader_threads", was=("workers",), identity=False
+    )
+    track: str | None = option(
+        None, "tensorboard also writes event files; JSON lines are always written.", panel=KEPT, identity=False
+    )
 
     def __post_init__(self) -> None:
         """Refuse what cannot be trained.
@@ -198,9 +226,13 @@ class FinetuneConfig:
             fields |= {"validation": "none", "validation_share": 0.0}
         return {name: list(value) if isinstance(value, tuple) else value for name, value in fields.items()}
 
+    def used(self) -> frozenset[str]:
+        """Fields that this row looks at; an option of another one would change nothing."""
+        return frozenset(self.identity()) | ({"validation_share"} if self.validation == "random" else set())
+
     def identity(self) -> dict[str, object]:
         """All fields that can change a number of this row; those that it does not use are left out."""
-        left_out = {*NUMBER_FREE}
+        left_out = {*number_free(FinetuneConfig)}
         if self.modality != "both":
             left_out |= {"fusion", "aux"}
             other = "text" if self.modality == "speech" else "speech"
@@ -217,5 +249,6 @@ class FinetuneConfig:
 
     def fingerprint(self) -> str:
         """Sha256 over what decides the numbers; seeds and folds are parts of a run's name and not of this."""
-        kept = {key: value for key, value in self.as_dict().items() if key not in (*NUMBER_FREE, "seeds", "folds")}
+        left_out = {*number_free(FinetuneConfig), "seeds", "folds"}
+        kept = {key: value for key, value in self.as_dict().items() if key not in left_out}
         return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()

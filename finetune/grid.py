@@ -10,30 +10,20 @@ from mer.backends.backend import Backend
 from mer.corpus import Corpus
 from mer.finetune.config import FinetuneConfig
 from mer.finetune.errors import DivergedError, FinetuneError
+from mer.finetune.grid_kind import FINETUNE_GRIDS as FINETUNE_GRIDS
 from mer.finetune.processes import make_accelerator
 from mer.finetune.progress import FinetuneEvent
 from mer.finetune.row_work import RowWork, answer_file, read_answer
-from mer.finetune.run import Storage, finetune, row_name
+from mer.finetune.run import Storage, finetune
 from mer.finetune.tracking import check_tracking
 from mer.heads.errors import HeadError
 from mer.heads.grid import Grid, GridRow
-from mer.heads.grid_kind import FINETUNE, GridKind
-from mer.heads.grid_options import GridOptions
 from mer.heads.grid_record import GridOrigin
 from mer.heads.grid_runner import run_rows
 from mer.heads.grid_table import GridEvent, GridResult, GridStarted, GridTable
 from mer.heads.run_directory import versions
 from mer.heads.train_head import Result
 from mer.protocol import ProtocolError, session_names
-
-FINETUNE_GRIDS = GridKind(
-    name=FINETUNE,
-    options=GridOptions(config=FinetuneConfig),
-    make=FinetuneConfig,
-    name_of=lambda configs: row_name(configs[0]),
-    shape=frozenset({"modality", "fusion", "fusion_layers", "aux"}),
-)
-"""Grids of models that are trained end to end."""
 
 COSTS = {"text": 0.1, "speech": 1.0, "both": 1.1}
 """Work of a run by modality, to tell the time left: texts are short beside audio."""
@@ -155,7 +145,7 @@ def _check(corpus: Corpus, grid: Grid[FinetuneConfig]) -> None:
     """Refuse what needs no encoder to be seen, for all rows at once."""
     configs = [row.configs[0] for row in grid.rows]
     if len({(config.device, config.precision) for config in configs}) > 1:
-        raise FinetuneError("device and precision must be those of all rows; set them under [defaults]")
+        raise FinetuneError("device and dtype must be those of all rows; set them under [defaults]")
     available = session_names([utterance.session for utterance in corpus])
     unknown = dict.fromkeys(fold for config in configs for fold in config.folds or () if fold not in available)
     if unknown:

@@ -117,7 +117,7 @@ def explained(where: "Position", accelerator: Accelerator, config: FinetuneConfi
             raise FinetuneError(
                 f"{where}: out of memory on {accelerator.device} in a forward pass of {where.pass_size} "
                 f"({_first_line(problem)}); use a smaller --batch-seconds (now {config.batch_seconds:g})"
-                + ("" if config.checkpointing else ", or --checkpointing, which recomputes activations instead of keeping them")
+                + ("" if config.checkpointing else ", or --gradient-checkpointing, which keeps no activations")
             ) from problem
         if accelerator.num_processes > 1 and is_lost_process(problem):
             raise FinetuneError(

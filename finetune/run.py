@@ -16,6 +16,7 @@ from mer.finetune.agreement import on_main
 from mer.finetune.config import TRAINING, FinetuneConfig
 from mer.finetune.errors import DivergedError, FinetuneError
 from mer.finetune.events import EpochDone, Event
+from mer.finetune.grid_kind import row_name as row_name
 from mer.finetune.material import Material, take_material
 from mer.finetune.model import FinetuneModel
 from mer.finetune.model_folder import save_model
@@ -107,14 +108,6 @@ def finetune(
         queue.train()
         values = on_main(accelerator, queue.finish)
     return Result(directory=path, values=values, reused=False)
-
-
-def row_name(config: FinetuneConfig) -> str:
-    """What tables call a row that has no name of its own: `text`, `FC`, `CA K=1`, `CA K=2 + aux 1+2`."""
-    if config.modality != "both":
-        return config.modality
-    fusion = "FC" if config.fusion == "fc" else f"CA K={config.fusion_layers}"
-    return fusion if config.aux == "none" else f"{fusion} + aux {config.aux}"
 
 
 def row_slug(config: FinetuneConfig) -> str:

@@ -115,7 +115,7 @@ class Stepper:
         for what, value in (("loss", found.means(self._config).total), ("norm of the gradients", norm)):
             if not math.isfinite(value):
                 raise DivergedError(
-                    f"{self._position}: the {what} is {value}; lower --encoder-rate or --fusion-rate, or try --precision float32"
+                    f"{self._position}: the {what} is {value}; lower --encoder-rate or --fusion-rate, or try --dtype float32"
                 )
         return found, norm
 

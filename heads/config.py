@@ -5,10 +5,13 @@ import hashlib
 import json
 import math
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from mer.heads.errors import HeadError
-from mer.protocol import AS_IS, CLASS_MAPS, Validation
+from mer.protocol.classes import AS_IS, CLASS_MAPS
+from mer.protocol.held_out import Validation
+from mer.settings.kinds import GRANULARITY, LAYERS, SEEDS, SESSIONS
+from mer.settings.option import number_free, option
 
 Modality = Literal["both", "speech", "text"]
 Fusion = Literal["late", "linear", "transformer", "coattention", "concatenation"]
@@ -21,6 +24,9 @@ LEARNING_RATES = {"late": 1e-3, "linear": 1e-3, "concatenation": 1e-3, "transfor
 SINGLE = ("linear", "transformer")
 """Heads of one granularity."""
 
+WHAT = "What is done"
+"""Heading of options that say what is trained, in help."""
+
 SPEECH = ("F", "P", "S", "W")
 """Granularities of speech in their fixed order; text adds `T`."""
 
@@ -29,58 +35,72 @@ SPEECH = ("F", "P", "S", "W")
 class HeadConfig:
     """One row of a table: a head, its features and how it is trained and tested."""
 
-    granularities: tuple[str, ...] = ("F", "S")
-    """Speech granularities out of F, P, S, W. Ignored when `modality` is `text`."""
-    modality: str = "both"
-    """`both`, `speech` or `text`."""
-    fusion: str = "late"
-    """`late` adds the logits of two or more linear branches; `linear` and `transformer` are one branch;
-    `coattention` and `concatenation` fuse text with speech early."""
-    hidden: int = 128
-    """Width of the two hidden layers of each linear branch, and of the one before a transformer's logits."""
-    attention_heads: int | None = None
-    """Heads of each attention layer, a divisor of the encoders' width; None takes `default_attention_heads`."""
-    attention_layers: int = 3
-    """Layers of `transformer` and `coattention`."""
-    feed_forward_ratio: int = 4
-    """Width of the feed-forward part of an attention layer, in encoder widths."""
-    layers: tuple[int, ...] | None = None
-    """Encoder layers to average, such as (9, 10, 11, 12); None takes all that the cache holds."""
-    layer_weights: str = "plain"
-    """`plain` divides the learned weights by their sum (eq. 1); `softmax` keeps them positive."""
-    dropout: float = 0.2
-    """Probability of zeroing a hidden value while training, in [0, 1)."""
-    learning_rate: float | None = None
-    """Step size of Adam; None takes the paper's for this fusion."""
-    batch: int = 32
-    """Utterances per step; the last step of an epoch takes what is left."""
-    max_epochs: int = 100
-    """Training ends here at the latest."""
-    patience: int = 4
-    """Training ends after this many epochs in a row without a lower validation loss."""
-    validation: str = "random"
-    """What chooses the epoch: a `random` share of the training utterances, or one training `session`."""
-    validation_share: float = 0.1
-    """Share of the training utterances, for `random`."""
-    normalize: str = "speech"
-    """What is made mean 0 and deviation 1 per layer and dimension: `speech` (Zhao 2022, section 3.2) by the training units
-    of speech, `global` by those of speech and text, `speaker` speech by all units of each speaker, `none` nothing."""
-    text_disjoint: bool = False
-    """Leave utterances out of training whose transcript occurs in the test session."""
-    classes: str = "4"
-    """A class map of `mer.protocol`: 4, 4-noexc, 6, or as-is."""
-    seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
-    """One run per fold and seed."""
-    folds: tuple[str, ...] | None = None
-    """Test sessions; None takes every session of the cache."""
-    device: str = "auto"
-    """`auto`, `cpu`, `cuda` or `cuda:1`. Changes rounding only, so it is not part of the fingerprint."""
-    ram_gib: float | None = None
-    """Features larger than this are streamed from disk. Changes no number."""
-    device_memory_gib: float | None = None
-    """Features larger than this do not go to the GPU. Changes no number."""
-    stack: int | None = None
-    """Runs trained at once; None takes as many as fit. Changes rounding at most."""
+    granularities: tuple[str, ...] = option(
+        ("F", "S"),
+        "Speech units: some of F+P+S+W, T beside them for text. On the command line F+P/F+S gives those of multi-level's two "
+        "heads. Not used by modality text.",
+        name="granularity",
+        kind=GRANULARITY,
+        panel=WHAT,
+    )
+    modality: str = option("both", "What is trained on.", choices=get_args(Modality), panel=WHAT)
+    fusion: str = option(
+        "late",
+        "late adds the logits of two or more linear branches; linear and transformer are one branch; coattention and "
+        "concatenation fuse text with speech early.",
+        choices=get_args(Fusion),
+        panel=WHAT,
+    )
+    hidden: int = option(128, "Width of the two hidden layers of each linear branch, and before a transformer's logits.", least=1)
+    attention_heads: int | None = option(
+        None, "Heads of an attention layer, a divisor of the encoders' width. Default: 8, fewer for narrow encoders.", least=1
+    )
+    attention_layers: int = option(3, "Layers of transformer and coattention.", least=1)
+    feed_forward_ratio: int = option(4, "Width of the feed-forward part of an attention layer, in encoder widths.", least=1)
+    layers: tuple[int, ...] | None = option(
+        None, "Encoder layers to average, such as 9-12. Default: all cached.", kind=LAYERS, panel=WHAT
+    )
+    layer_weights: str = option(
+        "plain",
+        "plain divides the learned weights by their sum (the paper); softmax keeps them positive.",
+        choices=get_args(LayerWeights),
+        panel=WHAT,
+    )
+    dropout: float = option(0.2, "Probability of zeroing a hidden value while training, in [0, 1).")
+    learning_rate: float | None = option(None, "Step size of Adam. Default: 1e-3, with attention 5e-5 (the paper).")
+    batch: int = option(32, "Utterances per step; the last step of an epoch takes what is left.", least=1)
+    max_epochs: int = option(100, "Training ends here at the latest; early stopping usually ends it before.", least=1)
+    patience: int = option(4, "Training ends after this many epochs in a row without a lower validation loss.", least=1)
+    validation: str = option(
+        "random",
+        "What chooses the epoch: a random share of the training utterances (the paper), or one training session.",
+        choices=get_args(Validation),
+    )
+    validation_share: float = option(0.1, "Share of the training utterances that random holds out.")
+    normalize: str = option(
+        "speech",
+        "What is made mean 0 and deviation 1 per layer and dimension: speech (the paper) by the training units of speech, global "
+        "by those of speech and text, speaker speech by all units of each speaker, none nothing.",
+        choices=get_args(Normalize),
+    )
+    text_disjoint: bool = option(False, "Train without sentences that the test session has too.")
+    classes: str = option("4", "4 (hap and exc merged), 4-noexc, 6, or as-is.", choices=(*CLASS_MAPS, AS_IS), panel=WHAT)
+    seeds: tuple[int, ...] = option((0, 1, 2, 3, 4), "Runs per fold: a count, or a list such as 0,2,5.", kind=SEEDS)
+    folds: tuple[str, ...] | None = option(None, "Test sessions, such as 1-5. Default: all.", kind=SESSIONS)
+    device: str = option("auto", "auto (CUDA if there is one), cpu, cuda, cuda:1.", env="MER_DEVICE", identity=False)
+    ram_gib: float | None = option(
+        None, "GiB of features to keep in memory; more is streamed from disk.", name="ram", was=("ram_gib",), identity=False
+    )
+    device_memory_gib: float | None = option(
+        None,
+        "GiB of features to keep in GPU memory; more stays outside.",
+        name="device_memory",
+        was=("device_memory_gib",),
+        identity=False,
+    )
+    stack: int | None = option(
+        None, "Runs trained at once; changes rounding at most. Default: as many as fit into memory.", least=1, identity=False
+    )
 
     def __post_init__(self) -> None:
         """Reject what cannot be trained, all problems at once."""
@@ -121,9 +141,15 @@ class HeadConfig:
         """The fields as JSON knows them."""
         return {name: list(value) if isinstance(value, tuple) else value for name, value in dataclasses.asdict(self).items()}
 
+    def used(self) -> frozenset[str]:
+        """Fields that this head looks at; an option of another one would change nothing."""
+        other = {"random": frozenset[str](), "session": {"validation_share"}}[self.validation]
+        speech = {"modality", "granularities"} if self.modality != "text" else {"modality"}
+        return (frozenset(self.identity()) - {"branches"} - other) | speech
+
     def identity(self) -> dict[str, object]:
         """All fields that can change a number; text-only heads have no speech granularities."""
-        left_out = {"device", "ram_gib", "device_memory_gib", "stack", "granularities", "modality"}
+        left_out = {*number_free(HeadConfig), "granularities", "modality"}
         if self.fusion not in {"transformer", "coattention"}:
             left_out |= {"attention_heads", "attention_layers", "feed_forward_ratio"}
         if self.fusion == "coattention":
@@ -206,3 +232,16 @@ class HeadConfig:
         if kind not in {"auto", "cpu", "cuda"}:
             problems.append(f"unknown device {self.device!r}, expected auto, cpu or cuda")
         return problems
+
+
+def head_config(**fields: Any) -> HeadConfig:
+    """A head of `granularities` in which T may stand for text: F+S+T is F+S with text, T alone is text.
+
+    Raises:
+        HeadError: a head that cannot be trained.
+    """
+    names = tuple(fields.get("granularities", ()))
+    if "T" in names and fields.get("modality", "both") == "both":
+        speech = tuple(name for name in names if name != "T")
+        fields |= {"granularities": speech, "modality": "both" if speech else "text"}
+    return HeadConfig(**fields)

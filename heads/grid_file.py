@@ -13,10 +13,11 @@ from typing import Any, Generic
 from mer.heads.config import HeadConfig
 from mer.heads.grid import MULTI_LEVEL, Config, Grid, GridError, GridRow
 from mer.heads.grid_kind import HEAD_GRIDS, HEADS, PARTS, GridKind
-from mer.heads.grid_options import parse_granularity, shown
+from mer.heads.grid_options import shown
 from mer.heads.toml_lines import TomlLines
 from mer.protocol import ProtocolError, paper_setup
 from mer.protocol.paper_setup import ONLY_IN_SETUP, checked_setup_value
+from mer.settings.kinds import parse_granularity
 
 TABLES = ("grid", "setup", "defaults", "rows", "axes")
 ABOUT = ("title", "paper", "paper_seeds", "kind")
@@ -144,7 +145,7 @@ class _Reader(Generic[Config]):
         self._defaults = self._values(("defaults",), self._table("defaults"), self._names)
         self._axes = self._read_axes()
         self._common_doubtful = self._doubtful
-        self._setup = self._read_setup() if "setup" in document else None
+        self._setup = self._recorded(self._read_setup()) if "setup" in document else None
 
     def about(self) -> dict[str, Any]:
         """Title, paper and the number of its seeds."""
@@ -293,7 +294,7 @@ class _Reader(Generic[Config]):
             return None
         name = self._name(made, table, own.get("name"), {option: text for option, (_, text) in varied.items()})
         # Not what the command line says: the paper's figure is of the row as the file has it.
-        setup = paper_setup(self._setup, {**self._defaults, **own})
+        setup = paper_setup(self._setup, self._recorded({**self._defaults, **own}))
         return GridRow(name=name, configs=made, setup=setup, **{key: own.get(key) for key in PUBLISHED})
 
     def _multi_level(
@@ -322,6 +323,9 @@ class _Reader(Generic[Config]):
             for each in str(problem).split(self._kind.between_faults):
                 self._fault(each, *self._place_of(each, position, part))
             return None
+
+    def _recorded(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        return {self._kind.options.recorded(option): value for option, value in options.items()}
 
     def _field(self, option: str) -> str:
         return self._kind.options.field(option)

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic
 
-from mer.heads.config import HeadConfig
+from mer.heads.config import HeadConfig, head_config
 from mer.heads.grid import MULTI_LEVEL, Config
 from mer.heads.grid_options import GridOptions
 
@@ -45,8 +45,8 @@ def _name_of_heads(configs: tuple[HeadConfig, ...]) -> str:
 
 HEAD_GRIDS = GridKind(
     name=HEADS,
-    options=GridOptions(config=HeadConfig, renamed={"granularity": "granularities"}),
-    make=HeadConfig,
+    options=GridOptions(config=HeadConfig),
+    make=head_config,
     name_of=_name_of_heads,
     shape=frozenset({"granularity", "modality", "fusion", *PARTS}),
     parts=PARTS,

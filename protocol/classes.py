@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING
 
 from mer.protocol.errors import ProtocolError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 CLASS_MAPS: Mapping[str, Mapping[str, str]] = {
     # Zhao 2022 and most of the field: excitement counts as happiness, 5,531 utterances of IEMOCAP.
@@ -40,9 +42,11 @@ class ClassMap:
     mapping: Mapping[str, str]
     """Label of the corpus to class name; labels that are not here are left out."""
 
-    def indices(self, labels: Sequence[str]) -> NDArray[np.int64]:
+    def indices(self, labels: Sequence[str]) -> "NDArray[np.int64]":
         """Class number of each label; -1 where the label belongs to no class."""
         number = {label: self.classes.index(name) for label, name in self.mapping.items()}
+        import numpy as np  # not for the names of classes, which help and refusals need at once
+
         return np.array([number.get(label, -1) for label in labels], dtype=np.int64)
 
 

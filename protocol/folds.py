@@ -2,21 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mer.protocol.errors import ProtocolError
+from mer.protocol.held_out import HeldOut
 from mer.protocol.seeds import numpy_generator
 from mer.protocol.text_overlap import shared_texts
-
-Validation = Literal["random", "session"]
-"""How the validation part is chosen: a random share of the training utterances, or one whole training
-session."""
-
-HeldOut = Literal[Validation, "none"]
-"""The same, or nothing: every training utterance is trained on, and no epoch can be chosen."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -241,8 +241,8 @@ def test_train_head_prints_both_averages_and_writes_its_run(features: Path, tmp_
     [
         (["--granularity", "F+Q"], "F+P+S+W"),
         (["--fusion", "linear"], "one branch"),
-        (["--fusion", "magic"], "late, linear"),
-        (["--modality", "smell"], "both, speech, text"),
+        (["--fusion", "magic"], "unknown fusion 'magic'"),
+        (["--modality", "smell"], "unknown modality 'smell'"),
         (["--folds", "7"], "no session 7"),
         (["--device", "abacus"], "auto, cpu or cuda"),
         (["--layers", "2-40"], "are not in the cache, which holds"),

@@ -81,17 +81,17 @@ def test_every_option_reaches_the_config(given: list[str], tmp_path: Path) -> No
     options = {
         "fusion-layers": 2, "dropout": 0.2, "encoder-rate": 0.001, "fusion-rate": 0.002, "weight-decay": 0.03, "warmup": 0.2,
         "batch": 7, "clip": 0.5, "max-seconds": 9.0, "text-tags": "keep", "epoch-selection": "last", "validation": "session",
-        "validation-share": 0.3,
-        "precision": "float32", "keep": 2, "workers": 1, "checkpoint-minutes": 3.0, "aux": "2",
+        "dtype": "float32", "keep": 2, "reader-threads": 1, "checkpoint-minutes": 3.0, "aux": "2",
     }  # fmt: skip
     arguments = [part for name, value in options.items() for part in (f"--{name}", str(value))]
-    flags = ["checkpointing", "train-cnn"]
+    flags = ["gradient-checkpointing", "train-cnn"]
+    fields = {"dtype": "precision", "reader-threads": "workers", "gradient-checkpointing": "checkpointing"}
     result = finetune(given, tmp_path, *arguments, *(f"--{flag}" for flag in flags), "--aux-weights", "1,0.5", "--json", "-q")
     assert result.exit_code == 0, result.output
     assert result.stderr == ""
     config = json.loads(result.stdout)["results"][0]["config"]
     for name, value in (options | dict.fromkeys(flags, True)).items():
-        assert config[name.replace("-", "_")] == value
+        assert config[fields.get(name, name.replace("-", "_"))] == value
     assert config["aux_weights"] == [1.0, 0.5]
     assert (config["epochs"], config["batch_seconds"], config["seeds"], config["folds"]) == (1, 5.0, [0], ["1"])
     assert config["classes"] == "as-is"

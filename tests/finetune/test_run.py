@@ -412,7 +412,7 @@ def test_a_row_that_cannot_be_trained_is_recorded_and_the_others_go_on(
     ("settings", "message"),
     [
         ({"folds": ("8",)}, "no session 8 to test on, only 1, 2, 3"),
-        ({"precision": "float32"}, "device and precision must be those of all rows"),
+        ({"precision": "float32"}, "device and dtype must be those of all rows"),
         ({"track": "wandb"}, "track 'wandb'"),
     ],
 )

@@ -241,7 +241,7 @@ def test_a_missing_encoder_is_an_error_of_fine_tuning(narrow_config: NarrowConfi
 def test_an_architecture_that_cannot_recompute_is_refused(narrow_config: NarrowConfig, monkeypatch: pytest.MonkeyPatch) -> None:
     text = text_of(load_encoders(narrow_config()))
     monkeypatch.setattr(type(text.model), "supports_gradient_checkpointing", False)
-    with pytest.raises(FinetuneError, match=r"--text-model .*cannot recompute activations; leave --checkpointing off"):
+    with pytest.raises(FinetuneError, match=r"--text-model .*cannot recompute activations; leave --gradient-checkpointing off"):
         TextBackbone(text.checkpoint, text.model, narrow_config(checkpointing=True))
 
 

@@ -3,8 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mer.protocol import Fold, ProtocolError, make_fold, session_names
-from mer.protocol.folds import Validation
+from mer.protocol import Fold, ProtocolError, Validation, make_fold, session_names
 
 
 def split(

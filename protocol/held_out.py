@@ -1,0 +1,10 @@
+"""What of the training sessions chooses the epoch: words that need no arrays."""
+
+from typing import Literal
+
+Validation = Literal["random", "session"]
+"""How the validation part is chosen: a random share of the training utterances, or one whole training
+session."""
+
+HeldOut = Literal[Validation, "none"]
+"""The same, or nothing: every training utterance is trained on, and no epoch can be chosen."""

@@ -1,0 +1,115 @@
+"""How the values of options are written, on the command line and in TOML files alike."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+WORDS: Mapping[type, str] = {bool: "true or false", int: "a whole number", float: "a number", str: "a text in quotes"}
+
+
+class KindError(ValueError):
+    """A value that its option cannot have; says which is expected."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One way to write a value that is more than a number or a word."""
+
+    read: Callable[[str, object], Any]
+    """The value of an option (its name, then what was written); raises KindError."""
+    show: Callable[[Any], str]
+    """The value as the command line takes it."""
+
+
+def checked(option: str, value: object, kind: type) -> Any:
+    """A plain value of TOML, if it has this type; whole numbers are numbers, too."""
+    if not _is(value, kind):
+        raise KindError(f"{option} must be {WORDS[kind]}, got {value!r}")
+    return float(value) if kind is float and isinstance(value, int) else value
+
+
+def parse_granularity(text: str) -> tuple[str, ...]:
+    """`F+S` as its parts."""
+    return tuple(part.strip() for part in text.upper().split("+"))
+
+
+def _granularity(option: str, value: object) -> tuple[str, ...]:
+    return parse_granularity(checked(option, value, str))
+
+
+def _seeds(option: str, value: object) -> tuple[int, ...]:
+    if isinstance(value, str):
+        numbers = tuple(int(each) for each in _ranges(option, value.removesuffix(",")))
+        value = numbers[0] if value.strip().isdecimal() else list(numbers)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return tuple(range(value))
+    return _listed(option, value, (int,), "a count or a list such as [0, 1, 2]")
+
+
+def _layers(option: str, value: object) -> tuple[int, ...]:
+    if isinstance(value, str):
+        return tuple(int(each) for each in _ranges(option, value))
+    return _listed(option, value, (int,), 'a list such as [6, 7, 8] or a text such as "6-8"')
+
+
+def _sessions(option: str, value: object) -> tuple[str, ...]:
+    if isinstance(value, str):
+        return _ranges(option, value, names=True)
+    listed = _listed(option, value, (int, str), 'a list such as ["1", "2"] or a text such as "1-5"')
+    return tuple(str(each) for each in listed)
+
+
+def _pair(option: str, value: object) -> tuple[float, ...]:
+    if isinstance(value, str):
+        try:
+            first, second = (float(each) for each in value.split(","))
+        except ValueError:
+            raise KindError(f"{option} {value!r}: expected two numbers such as 1,0.5") from None
+        return first, second
+    return tuple(float(each) for each in _listed(option, value, (float,), "two numbers such as [1.0, 0.5]"))
+
+
+def _show_seeds(seeds: tuple[int, ...]) -> str:
+    return str(len(seeds)) if seeds == tuple(range(len(seeds))) else _commas(seeds)
+
+
+def _commas(values: tuple[object, ...]) -> str:
+    return ",".join(map(str, values))
+
+
+GRANULARITY = Kind(_granularity, "+".join)
+"""`F+S`."""
+SEEDS = Kind(_seeds, _show_seeds)
+"""`5` for the first five, or a list: `0,2,5`."""
+LAYERS = Kind(_layers, _commas)
+"""`9-12` or `3,6,9-12`."""
+SESSIONS = Kind(_sessions, _commas)
+"""`1-5`, `1,3`, or names."""
+PAIR = Kind(_pair, _commas)
+"""`1,0.5`."""
+
+
+def _is(value: object, kind: type) -> bool:
+    if isinstance(value, bool):
+        return kind is bool
+    return isinstance(value, (int, float) if kind is float else kind)
+
+
+def _listed(option: str, value: object, kinds: tuple[type, ...], expected: str) -> tuple[Any, ...]:
+    if not isinstance(value, list | tuple) or not all(any(_is(each, kind) for kind in kinds) for each in value):
+        raise KindError(f"{option} must be {expected}, got {value!r}")
+    return tuple(value)
+
+
+def _ranges(option: str, text: str, *, names: bool = False) -> tuple[str, ...]:
+    """`1-3,5` as `1`, `2`, `3`, `5`; a name stays as it is, where there may be names."""
+    found: dict[str, None] = {}
+    for part in text.split(","):
+        first, dash, last = (each.strip() for each in part.partition("-"))
+        if dash and first.isdecimal() and last.isdecimal() and int(first) <= int(last):
+            found |= dict.fromkeys(str(number) for number in range(int(first), int(last) + 1))
+        elif first and not dash and (first.isdecimal() or names):
+            found[first] = None
+        else:
+            raise KindError(f"{option} {text!r}: expected numbers and ranges such as 1-5 or 1,3-5")
+    return tuple(found)
