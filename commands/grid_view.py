@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from mer.corpus import Corpus
     from mer.finetune.config import FinetuneConfig
     from mer.finetune.run import Storage
+    from mer.grids.grid import Grid
+    from mer.grids.grid_table import GridResult, RowDone
     from mer.heads import HeadConfig
-    from mer.heads.grid import Grid
-    from mer.heads.grid_table import GridResult, RowDone
 
 AS_IS = "as-is"
 MOST_ON_A_CPU = 8
@@ -94,9 +94,9 @@ def head_grid(
     """Train a grid of heads on cached features."""
     from mer.backends.local import cores
     from mer.cache import open_cache
-    from mer.heads.grid_check import check_grid
-    from mer.heads.grid_cost import guessed_seconds
-    from mer.heads.grid_file import read_grid
+    from mer.grids.grid_check import check_grid
+    from mer.grids.grid_cost import guessed_seconds
+    from mer.grids.grid_file import read_grid
 
     features = checked(open_cache(cache), quiet)
     fallbacks = {"classes": default_classes(features.spec["corpus"]["kind"])}
@@ -121,9 +121,9 @@ def finetune_grid(
     resume: bool,
 ) -> "GridResult[FinetuneConfig]":
     """Fine-tune the rows of a grid, each by all processes of a launcher, or each by a worker of its own."""
-    from mer.finetune.grid import FINETUNE_GRIDS
     from mer.finetune.run import Storage
-    from mer.heads.grid_file import read_grid_of
+    from mer.grids.finetune_grid import FINETUNE_GRIDS
+    from mer.grids.grid_file import read_grid_of
 
     fallbacks = {"classes": default_classes(kind_of_corpus(corpus))}
     grid = read_grid_of(FINETUNE_GRIDS, name, fallbacks=fallbacks, overrides=overrides)
@@ -142,9 +142,9 @@ def run_rows_with_bar(
 ) -> "GridResult[FinetuneConfig]":
     """Fine-tune one row after the other."""
     from mer.commands.finetune import FinetuneView
-    from mer.finetune.grid import run_finetune_grid
-    from mer.finetune.meter import FinetuneMeter
-    from mer.heads.grid_table import ComparisonStarted, RowDone, RowStarted
+    from mer.grids.finetune_grid import run_finetune_grid
+    from mer.grids.finetune_meter import FinetuneMeter
+    from mer.grids.grid_table import ComparisonStarted, RowDone, RowStarted
 
     silent = quiet or process_number() > 0
     meter, view = FinetuneMeter(), FinetuneView("", silent)
@@ -168,10 +168,10 @@ def run_rows_with_bar(
 
 def run_with_bar(features: "FeatureCache", grid: "Grid[HeadConfig]", runs: Path, quiet: bool) -> "GridResult[HeadConfig]":
     """Train a grid under one progress bar over all its rows."""
+    from mer.grids.grid_meter import GridMeter
+    from mer.grids.grid_runner import run_grid
+    from mer.grids.grid_table import ComparisonStarted, RowDone, RowStarted
     from mer.heads import EpochDone, RunDone, StackHalved, StatisticsProgress, TrainingStarted
-    from mer.heads.grid_meter import GridMeter
-    from mer.heads.grid_runner import run_grid
-    from mer.heads.grid_table import ComparisonStarted, RowDone, RowStarted
 
     meter = GridMeter()
     with progress_bar("grid", quiet) as bar:
@@ -210,10 +210,10 @@ def launch_with_bar(
 ) -> "GridResult[HeadConfig]":
     """Train a grid in bundles of runs on a backend."""
     from mer.cache import open_cache
+    from mer.grids.grid_launch import JobsPlanned, launch_grid
+    from mer.grids.head_work import JobEvent
+    from mer.grids.job_meter import JobMeter
     from mer.heads import RunDone
-    from mer.heads.grid_launch import JobsPlanned, launch_grid
-    from mer.heads.head_work import JobEvent
-    from mer.heads.job_meter import JobMeter
 
     meter = JobMeter()
     share = f"{workers} workers" if where.backend == "local" or where.workers else f"on {where.backend}"
@@ -249,7 +249,7 @@ def launch_rows_with_bar(
 ) -> "GridResult[FinetuneConfig]":
     """Fine-tune each row on one device of a backend."""
     from mer.backends import UnitDone, UnitFailed
-    from mer.finetune.grid import launch_finetune_grid
+    from mer.grids.finetune_grid import launch_finetune_grid
 
     over = 0
     with progress_bar("grid", quiet) as bar:
@@ -267,7 +267,7 @@ def launch_rows_with_bar(
 def say_what_happened(event: object, quiet: bool) -> None:
     """A line for what everybody wants to know of a launched grid."""
     from mer.backends import Notice, UnitFailed, WorkerLost
-    from mer.heads.grid_table import RowDone
+    from mer.grids.grid_table import RowDone
 
     match event:
         case RowDone():

@@ -14,10 +14,10 @@ from mer.backends.ray_cluster import RayBackend
 from mer.cache import open_cache
 from mer.corpus import open_corpus
 from mer.extract import ExtractConfig, Extraction, Progress, Resources, extract
+from mer.grids.grid import Grid, GridRow
+from mer.grids.grid_launch import launch_grid
+from mer.grids.grid_runner import run_grid
 from mer.heads import HeadConfig
-from mer.heads.grid import Grid, GridRow
-from mer.heads.grid_launch import launch_grid
-from mer.heads.grid_runner import run_grid
 
 MakeManifest = Callable[..., Path]
 SMALL = Resources(device="cpu", workers=1, shard_bytes=400_000)

@@ -15,17 +15,17 @@ from mer.corpus import Corpus, Utterance
 from mer.finetune.config import FinetuneConfig
 from mer.finetune.errors import DivergedError, FinetuneError
 from mer.finetune.events import EpochDone, RunStarted, StepDone
-from mer.finetune.grid import FINETUNE_GRIDS, launch_finetune_grid, run_finetune_grid
-from mer.finetune.meter import FinetuneMeter
 from mer.finetune.model_folder import load_model
 from mer.finetune.progress import FinetuningStarted
-from mer.finetune.row_work import RowEvent, RowWork
 from mer.finetune.run import Storage, finetune, row_name, row_slug
 from mer.finetune.trainer import train_run
+from mer.grids.finetune_grid import FINETUNE_GRIDS, launch_finetune_grid, run_finetune_grid
+from mer.grids.finetune_meter import FinetuneMeter
+from mer.grids.grid import Grid, GridRow
+from mer.grids.grid_file import kind_of_grid, preset_names, read_grid_of
+from mer.grids.grid_table import RowDone, RowStarted
+from mer.grids.row_work import RowEvent, RowWork
 from mer.heads.errors import HeadError
-from mer.heads.grid import Grid, GridRow
-from mer.heads.grid_file import kind_of_grid, preset_names, read_grid_of
-from mer.heads.grid_table import RowDone, RowStarted
 from mer.heads.progress import RunDone
 
 NarrowConfig = Callable[..., FinetuneConfig]

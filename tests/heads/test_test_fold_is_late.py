@@ -13,11 +13,11 @@ from typer.main import get_command
 
 from mer.cli import app
 from mer.finetune.config import FinetuneConfig
+from mer.grids.grid import Grid, GridRow
+from mer.grids.grid_kind import HEAD_GRIDS
+from mer.grids.grid_runner import run_grid
 from mer.heads import EpochDone, HeadConfig, HeadError, RunDone, train_head, train_multi_level
 from mer.heads.config import SINGLE, Fusion
-from mer.heads.grid import Grid, GridRow
-from mer.heads.grid_kind import HEAD_GRIDS
-from mer.heads.grid_runner import run_grid
 from mer.protocol import Validation
 
 CacheMaker = Callable[..., Any]

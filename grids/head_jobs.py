@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import torch
 
 from mer.backends import Unit
+from mer.grids.grid_cost import run_cost, unit_counts
 from mer.heads.config import HeadConfig
 from mer.heads.feature_store import FeatureStore
-from mer.heads.grid_cost import run_cost, unit_counts
 from mer.heads.planned_head import PlannedHead, RunKey
 from mer.heads.run_queue import choose_device
 from mer.heads.stack_size import ATTENTION, MEMORY_SHARE, run_bytes

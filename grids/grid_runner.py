@@ -4,15 +4,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
+from mer.grids.grid import Config, Grid, GridRow
+from mer.grids.grid_check import check_grid
+from mer.grids.grid_cost import row_costs
+from mer.grids.grid_record import GridOrigin
+from mer.grids.grid_table import GridProgress, GridResult, GridStarted, GridTable, RowStarted
 from mer.heads.config import HeadConfig
 from mer.heads.errors import HeadError
 from mer.heads.feature_store import FeatureStore
 from mer.heads.features import Features
-from mer.heads.grid import Config, Grid, GridRow
-from mer.heads.grid_check import check_grid
-from mer.heads.grid_cost import row_costs
-from mer.heads.grid_record import GridOrigin
-from mer.heads.grid_table import GridProgress, GridResult, GridStarted, GridTable, RowStarted
 from mer.heads.multi_level import train_multi_level
 from mer.heads.progress import Event
 from mer.heads.train_head import HeadTrainer, Result, open_store, train_head

@@ -1,9 +1,9 @@
 """How far the bundles of a grid are, in work."""
 
 from mer.backends import UnitDone, UnitFailed
-from mer.heads.grid_cost import USUAL_EPOCHS
-from mer.heads.grid_launch import JobsPlanned
-from mer.heads.head_work import JobEvent
+from mer.grids.grid_cost import USUAL_EPOCHS
+from mer.grids.grid_launch import JobsPlanned
+from mer.grids.head_work import JobEvent
 from mer.heads.progress import EpochDone, RunDone, TrainingStarted
 
 

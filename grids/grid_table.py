@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic
 
+from mer.grids.grid import Config, Grid, GridRow
+from mer.grids.grid_record import GridOrigin, RowResult, grid_comparisons, grid_document, grid_folder, write_grid
 from mer.heads.errors import UnfinishedError
-from mer.heads.grid import Config, Grid, GridRow
-from mer.heads.grid_record import GridOrigin, RowResult, grid_comparisons, grid_document, grid_folder, write_grid
 from mer.heads.progress import Event
 from mer.heads.train_head import Result
 

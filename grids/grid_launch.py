@@ -10,16 +10,16 @@ import torch
 
 from mer.backends import Unit, UnitDone, UnitFailed
 from mer.backends.backend import Backend
+from mer.grids.grid import Grid, GridRow
+from mer.grids.grid_check import check_grid
+from mer.grids.grid_runner import origin_of, train_row
+from mer.grids.grid_table import GridResult, GridTable
+from mer.grids.head_jobs import head_jobs
+from mer.grids.head_work import HeadWork
 from mer.heads.config import HeadConfig
 from mer.heads.errors import HeadError, UnfinishedError
 from mer.heads.feature_store import FeatureStore
 from mer.heads.features import Features
-from mer.heads.grid import Grid, GridRow
-from mer.heads.grid_check import check_grid
-from mer.heads.grid_runner import origin_of, train_row
-from mer.heads.grid_table import GridResult, GridTable
-from mer.heads.head_jobs import head_jobs
-from mer.heads.head_work import HeadWork
 from mer.heads.planned_head import PlannedHead, plan_head
 from mer.heads.run_directory import versions
 from mer.heads.train_head import Result, finish_head

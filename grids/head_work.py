@@ -9,10 +9,10 @@ import torch
 
 from mer.backends import BackendError, Slot, Unit, UnitDone
 from mer.backends.agreement import check_same
+from mer.grids.head_jobs import HeadJob
 from mer.heads.config import HeadConfig
 from mer.heads.feature_store import FeatureStore
 from mer.heads.features import Features
-from mer.heads.head_jobs import HeadJob
 from mer.heads.planned_head import plan_head
 from mer.heads.progress import Event
 from mer.heads.run_directory import all_ended, versions

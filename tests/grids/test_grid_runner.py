@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from mer.grids.grid import Grid, GridError, GridRow
+from mer.grids.grid_cost import row_costs
+from mer.grids.grid_meter import GridMeter
+from mer.grids.grid_runner import run_grid
+from mer.grids.grid_table import ComparisonStarted, GridEvent, GridStarted, RowDone, RowStarted
 from mer.heads import HeadConfig, HeadError, Result
-from mer.heads.grid import Grid, GridError, GridRow
-from mer.heads.grid_cost import row_costs
-from mer.heads.grid_meter import GridMeter
-from mer.heads.grid_runner import run_grid
-from mer.heads.grid_table import ComparisonStarted, GridEvent, GridStarted, RowDone, RowStarted
 from mer.heads.progress import EpochDone, RunDone, TrainingStarted
 from mer.protocol import ProtocolError, RunPredictions, summarise
 

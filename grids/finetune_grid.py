@@ -12,16 +12,16 @@ from mer.finetune.config import FinetuneConfig
 from mer.finetune.errors import DivergedError, FinetuneError
 from mer.finetune.processes import make_accelerator
 from mer.finetune.progress import FinetuneEvent
-from mer.finetune.row_work import RowWork, answer_file, read_answer
 from mer.finetune.run import Storage, finetune, row_name
 from mer.finetune.tracking import check_tracking
+from mer.grids.grid import Grid, GridRow
+from mer.grids.grid_kind import FINETUNE, GridKind
+from mer.grids.grid_options import GridOptions
+from mer.grids.grid_record import GridOrigin
+from mer.grids.grid_runner import run_rows
+from mer.grids.grid_table import GridEvent, GridResult, GridStarted, GridTable
+from mer.grids.row_work import RowWork, answer_file, read_answer
 from mer.heads.errors import HeadError
-from mer.heads.grid import Grid, GridRow
-from mer.heads.grid_kind import FINETUNE, GridKind
-from mer.heads.grid_options import GridOptions
-from mer.heads.grid_record import GridOrigin
-from mer.heads.grid_runner import run_rows
-from mer.heads.grid_table import GridEvent, GridResult, GridStarted, GridTable
 from mer.heads.run_directory import versions
 from mer.heads.train_head import Result
 from mer.protocol import ProtocolError, session_names

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 
 from mer.backends import BackendError, Slot, Unit, UnitDone, UnitFailed, Work
+from mer.grids.grid import Grid, GridRow
+from mer.grids.grid_launch import JobsPlanned, launch_grid
+from mer.grids.grid_runner import run_grid
+from mer.grids.grid_table import GridResult, RowDone
+from mer.grids.head_jobs import head_jobs
+from mer.grids.head_work import HeadWork, JobEvent
+from mer.grids.job_meter import JobMeter
 from mer.heads import HeadConfig
-from mer.heads.grid import Grid, GridRow
-from mer.heads.grid_launch import JobsPlanned, launch_grid
-from mer.heads.grid_runner import run_grid
-from mer.heads.grid_table import GridResult, RowDone
-from mer.heads.head_jobs import head_jobs
-from mer.heads.head_work import HeadWork, JobEvent
-from mer.heads.job_meter import JobMeter
 from mer.heads.planned_head import plan_head
 from mer.heads.progress import EpochDone, RunDone, TrainingStarted
 from mer.heads.run_directory import versions
@@ -113,7 +113,7 @@ def test_on_a_gpu_seeds_are_bundled_as_far_as_memory_and_workers_go(
     head = plan_head(make_cache(), config, tmp_path)
     assert [len(unit.content.keys) for unit in head_jobs([head], workers=1)] == [9, 9, 9, 9]
     assert [len(unit.content.keys) for unit in head_jobs([head], workers=3)] == [3] * 12
-    monkeypatch.setattr("mer.heads.head_jobs.GPU_BYTES", 0)
+    monkeypatch.setattr("mer.grids.head_jobs.GPU_BYTES", 0)
     assert [len(unit.content.keys) for unit in head_jobs([head], workers=1)] == [3] * 12
 
 

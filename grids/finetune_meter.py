@@ -2,7 +2,7 @@
 
 from mer.finetune.events import RunStarted, StepDone
 from mer.finetune.progress import FinetuneEvent, FinetuningStarted
-from mer.heads.grid_table import GridEvent, GridStarted, RowDone, RowStarted
+from mer.grids.grid_table import GridEvent, GridStarted, RowDone, RowStarted
 from mer.heads.progress import RunDone
 
 

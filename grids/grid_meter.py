@@ -1,7 +1,7 @@
 """How far a grid is, in work rather than in rows: one coattention row can be a hundred late ones."""
 
-from mer.heads.grid_cost import USUAL_EPOCHS
-from mer.heads.grid_table import GridEvent, GridStarted, RowDone, RowStarted
+from mer.grids.grid_cost import USUAL_EPOCHS
+from mer.grids.grid_table import GridEvent, GridStarted, RowDone, RowStarted
 from mer.heads.progress import EpochDone, RunDone, TrainingStarted
 
 
