@@ -208,8 +208,8 @@ def pair_of_numbers(text: str) -> tuple[float, float]:
 
 def finetune_with_bar(corpus: Any, config: Any, storage: Any, quiet: bool) -> "Result":
     """Fine-tune one row under a progress bar."""
+    from mer.finetune.meter import FinetuneMeter
     from mer.finetune.run import finetune as finetune_row
-    from mer.grids.finetune_meter import FinetuneMeter
 
     silent = quiet or process_number() > 0
     meter = FinetuneMeter()
@@ -220,7 +220,7 @@ def finetune_with_bar(corpus: Any, config: Any, storage: Any, quiet: bool) -> "R
         def show(event: Any) -> None:
             meter.take(event)
             view.take(event)
-            bar.update(meter.done, meter.total, view.detail, view.below)
+            bar.update(meter.done, meter.to_do, view.detail, view.below)
 
         result = finetune_row(corpus, config, storage, progress=show, command=" ".join(["mer", *sys.argv[1:]]))
     if result.reused:

@@ -1,74 +1,120 @@
 """How far a grid is, in work rather than in rows: one coattention row can be a hundred late ones."""
 
+from collections.abc import Callable
+from typing import Protocol, runtime_checkable
+
+from mer.backends import UnitDone, UnitFailed
 from mer.grids.grid_cost import USUAL_EPOCHS
-from mer.grids.grid_table import GridEvent, GridStarted, RowDone, RowStarted
+from mer.grids.grid_events import NothingToTrain, TaskEvent, TaskPlanned, TasksPlanned
 from mer.heads.progress import EpochDone, RunDone, TrainingStarted
+
+NEARLY = 0.95
+"""Share of a run at which it waits for its end, when it is longer than usual."""
+
+
+@runtime_checkable
+class TaskMeter(Protocol):
+    """How far a task is."""
+
+    @property
+    def done(self) -> float:
+        """Share of the task that this command has done."""
+        ...
+
+    @property
+    def to_do(self) -> float:
+        """Share of the task that is this command's: what was finished before is neither done nor to be done."""
+        ...
+
+    def take(self, event: object) -> None:
+        """Learn from an event of the task."""
+        ...
 
 
 class GridMeter:
-    """Follows the events of a grid; work that was finished before counts neither as done nor as to be done."""
+    """Follows the events of a grid of any kind, on any backend."""
 
-    def __init__(self) -> None:
-        """Nothing is known yet."""
+    def __init__(self, meter_of: Callable[[TaskPlanned], TaskMeter]) -> None:
+        """Nothing is known yet.
+
+        Args:
+            meter_of: a meter for a task.
+        """
         self.done = 0.0
-        """Work done by this command."""
-        self.total = 0.0
-        """Work of this command."""
-        self._costs: tuple[float, ...] = ()
+        """Work done by this command; never becomes less."""
+        self.over = 0
+        """Tasks that are over."""
+        self._meter_of = meter_of
+        self._open: dict[str, tuple[float, TaskMeter]] = {}
         self._ended = 0.0
-        self._share = 1.0
-        self._row = self._parts = self._part = 0
-        self._runs = self._epochs = self._max_epochs = 0
-        self._over = self._epochs_of_over = 0
-        self._epochs_of_run: dict[int, int] = {}
 
-    def take(self, event: GridEvent) -> None:
+    @property
+    def total(self) -> float:
+        """Work of this command."""
+        return self._ended + sum(cost * meter.to_do for cost, meter in self._open.values())
+
+    @property
+    def tasks(self) -> int:
+        """Tasks of this command."""
+        return self.over + len(self._open)
+
+    def take(self, event: object) -> None:
         """Learn from an event."""
         match event:
-            case GridStarted():
-                self._costs, self.total = event.costs, sum(event.costs)
-            case RowStarted():
-                self._row, self._parts, self._part, self._runs = event.row, event.parts, 0, 0
-            case TrainingStarted():
-                self._begin(event)
+            case TasksPlanned():
+                self._open = {task.name: (task.cost, self._meter_of(task)) for task in event.tasks}
+            case TaskEvent() if event.task in self._open:
+                self._open[event.task][1].take(event.event)
+            case NothingToTrain() if event.task in self._open:
+                del self._open[event.task]
+                self.over += 1
+            case UnitDone() | UnitFailed() if event.name in self._open:
+                cost, meter = self._open.pop(event.name)
+                self._ended += cost * meter.to_do
+                self.over += 1
+            case _:
+                return
+        self.done = max(self.done, self._ended + sum(cost * meter.done for cost, meter in self._open.values()))
+
+
+class HeadMeter:
+    """How far the runs of a bundle are; nobody knows which epoch is the last, so runs that are over tell what is usual."""
+
+    to_do = 1.0
+
+    def __init__(self, runs: int, lengths: list[int]) -> None:
+        """None has begun.
+
+        Args:
+            runs: that are to be trained.
+            lengths: epochs of runs that are over, shared by the meters of a grid.
+        """
+        self._runs, self._lengths = max(1, runs), lengths
+        self._over, self._epochs = 0, dict[int, int]()
+        self._longest = USUAL_EPOCHS
+
+    def take(self, event: object) -> None:
+        """Learn from an event of training."""
+        match event:
+            case TrainingStarted():  # also when it begins anew elsewhere, after a worker was lost
+                self._epochs = {}
             case EpochDone():
-                self._epochs += 1
-                self._max_epochs = event.max_epochs
-                self._epochs_of_run[event.run] = event.epoch
-                self.done = self._ended + self._cost() * min(1.0, self._epochs / self._expected())
-            case RunDone() if event.run in self._epochs_of_run:
+                self._epochs[event.run], self._longest = event.epoch, event.max_epochs
+            case RunDone():
                 self._over += 1
-                self._epochs_of_over += self._epochs_of_run.pop(event.run)
-            case RowDone():
-                self._end(event)
+                self._lengths += [self._epochs.pop(event.run)] if event.run in self._epochs else []
             case _:
                 pass
 
-    def _begin(self, event: TrainingStarted) -> None:
-        """A head begins; for a multi-level row the second one ends the first."""
-        if self._runs:
-            self._ended += self._cost()
-        self._part += 1
-        self._runs = event.runs - event.finished
-        self._epochs, self._epochs_of_run = 0, {}
-        self.total -= self._part_cost() * event.finished / event.runs
-        self._share = self._runs / event.runs
+    @property
+    def done(self) -> float:
+        """Share of the bundle."""
+        usual = sum(self._lengths) / len(self._lengths) if self._lengths else min(USUAL_EPOCHS, self._longest)
+        begun = sum(min(NEARLY, epochs / usual) for epochs in self._epochs.values())
+        return min(1.0, (self._over + begun) / self._runs)
 
-    def _end(self, event: RowDone) -> None:
-        if self._runs:
-            self._ended += self._cost()
-        # Heads of this row that were never begun were there already, or will never be.
-        self.total -= self._part_cost() * (self._parts - self._part)
-        self.done, self._runs = self._ended, 0
 
-    def _part_cost(self) -> float:
-        return self._costs[self._row - 1] / self._parts
-
-    def _cost(self) -> float:
-        """Work of the head that is being trained, without the runs that were finished before."""
-        return self._part_cost() * self._share
-
-    def _expected(self) -> float:
-        """Epochs of all runs of this head."""
-        each = self._epochs_of_over / self._over if self._over else min(USUAL_EPOCHS, self._max_epochs)
-        return max(1.0, self._runs * each)
+def head_meters() -> Callable[[TaskPlanned], HeadMeter]:
+    """Meters for the tasks of one grid of heads."""
+    lengths: list[int] = []
+    return lambda task: HeadMeter(task.runs, lengths)

@@ -207,17 +207,19 @@ def test_a_corpus_of_its_own_labels_keeps_them_unless_the_grid_says_otherwise(
 def test_a_run_that_fails_and_memory_that_runs_out_are_said_when_they_happen(
     features: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from mer.grids import grid_runner
     from mer.heads import RunDone, StackHalved
+    from mer.heads.planned_head import PlannedHead
 
-    def train(cache: Any, row: Any, runs: Path, *, progress: Any, command: Any, store: Any) -> Any:
+    def train(head: Any, keys: Any, store: Any, progress: Any) -> None:
         progress(StackHalved(runs=7))
         reason = "fold 3, seed 1, epoch 2, step 4: the loss is nan"
         progress(RunDone(run=1, runs=5, over=1, fold="3", seed=1, best_epoch=None, ua=None, failure=reason))
+
+    def finish(head: Any) -> None:
         raise HeadError("no run ended with a number")
 
-    whole = grid_runner.run_grid
-    monkeypatch.setattr(grid_runner, "run_grid", lambda *given, **options: whole(*given, **options, train=train))
+    monkeypatch.setattr(PlannedHead, "train", train)
+    monkeypatch.setattr(PlannedHead, "finish", finish)
     file = tmp_path / "own.toml"
     file.write_text("[[rows]]\n")
     result = grid(features, tmp_path / "runs", str(file))
