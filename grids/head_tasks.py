@@ -101,9 +101,9 @@ class HeadTasks:
 
     def begin(self, units: Collection[Unit]) -> None:
         """Keep the command of heads that workers begin."""
-        directories = dict.fromkeys(unit.content.directory for unit in units)
-        for head in [] if self._here else [self._heads[name] for name in directories]:
-            head.note_start(self._command, head.config.device)
+        if not self._here:  # else noted as each is begun
+            for name in dict.fromkeys(unit.content.directory for unit in units):
+                self._heads[name].note_start(self._command, self._heads[name].config.device)
 
     def work(self) -> HeadWork:
         """Training of bundles."""
