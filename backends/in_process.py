@@ -11,7 +11,13 @@ NOT_COMMITTED = Failure(reason="the worker finished without committing it", memo
 
 
 def run_here(
-    work: Work, units: Iterable[Unit], slot: Slot, *, tell: Callable[[object], None], share: float = 1.0
+    work: Work,
+    units: Iterable[Unit],
+    slot: Slot,
+    *,
+    tell: Callable[[object], None],
+    share: float = 1.0,
+    strict: bool = False,
 ) -> tuple[UnitFailed, ...]:
     """Do units in their order, as `Backend.run` does; the work is opened only if there is something to do.
 
@@ -21,6 +27,7 @@ def run_here(
         slot: this process.
         tell: hears every event.
         share: of the usual batch size, at the first try.
+        strict: whether an error of a unit is raised as it is; else the unit has failed, and the others go on.
     """
     ledger = Ledger(work, workers=1, tell=tell)
     ahead = LookAhead(work, units, size=1, tell=ledger.tell)
@@ -28,21 +35,21 @@ def run_here(
         return ()
     with work.open(slot) as worker:
         while (unit := ahead.take()) is not None:
-            _try(worker, Attempt(unit=unit, share=share), slot, ledger)
+            _try(worker, Attempt(unit=unit, share=share), slot, ledger, strict)
         _finish(worker, slot, ledger)
         while (attempt := ledger.try_again(slot.number)) is not None:
-            _try(worker, attempt, slot, ledger)
+            _try(worker, attempt, slot, ledger, strict)
             _finish(worker, slot, ledger)
     return ledger.failed
 
 
-def _try(worker: Worker, attempt: Attempt, slot: Slot, ledger: Ledger) -> None:
+def _try(worker: Worker, attempt: Attempt, slot: Slot, ledger: Ledger, strict: bool) -> None:
     ledger.begin(attempt, slot.number)
     try:
         worker.do(attempt.unit, share=attempt.share, tell=ledger.hear)
-    except BackendError:
-        raise
     except Exception as error:
+        if strict or isinstance(error, BackendError):
+            raise
         ledger.fail(attempt.unit.name, failure_of(error))
 
 

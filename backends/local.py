@@ -30,6 +30,8 @@ class LocalBackend:
     """CPU threads per worker. None: the cores are divided."""
     gpus: int | None = None
     """GPUs of this machine; must be given for several workers on `cuda`."""
+    strict: bool = False
+    """Of a single worker: whether an error of a unit is raised, with its traceback, instead of recorded."""
 
     def slots(self) -> tuple[Slot, ...]:
         """Place of every worker.
@@ -58,7 +60,7 @@ class LocalBackend:
         """Do the units; see `Backend.run`."""
         slots = self.slots()
         if len(slots) == 1:
-            return run_here(work, units, slots[0], tell=tell)
+            return run_here(work, units, slots[0], tell=tell, strict=self.strict)
         ledger = Ledger(work, workers=len(slots), tell=tell)
         ahead = LookAhead(work, units, size=UNITS_AHEAD * len(slots), tell=ledger.tell)
         _Crew(work, slots, ahead, ledger).run()

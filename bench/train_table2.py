@@ -8,8 +8,8 @@ import numpy as np
 import torch
 
 from mer.bench.train_features import CLASSES, RandomUnits, lengths_like_iemocap, make_jobs
+from mer.grids.grid_file import read_grid
 from mer.heads import DivergedError, FeatureSource, Job, Listener, StackTrainer, TrainedRun
-from mer.heads.grid_file import read_grid
 from mer.heads.stack_size import stack_size
 
 UTTERANCES, RUNS, POOL = 5531, 25, 4096

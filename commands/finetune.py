@@ -83,7 +83,7 @@ def finetune_with_bar(corpus: Any, config: Any, storage: Any, quiet: bool) -> "R
         def show(event: Any) -> None:
             meter.take(event)
             view.take(event)
-            bar.update(meter.done, meter.total, view.detail, view.below)
+            bar.update(meter.done, meter.to_do, view.detail, view.below)
 
         result = finetune_row(corpus, config, storage, progress=show, command=" ".join(["mer", *sys.argv[1:]]))
     if result.reused:

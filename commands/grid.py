@@ -24,8 +24,8 @@ from mer.commands.options import HOW, WHAT, CacheOption, CorpusOption, DeviceOpt
 from mer.settings.kinds import SEEDS
 
 if TYPE_CHECKING:
-    from mer.heads.grid import Grid
-    from mer.heads.grid_table import GridResult
+    from mer.grids.grid import Grid
+    from mer.grids.grid_table import GridResult
 
 ON_CACHE, TUNED = "Grids of heads on cached features", "Grids that are fine-tuned (sun2023)"
 AS_IS = "as-is"
@@ -131,9 +131,9 @@ def grid(
             print_presets(as_json)
             return
         from mer.corpus import parse_sessions
-        from mer.heads.grid import GridError
-        from mer.heads.grid_file import kind_of_grid, preset_names
-        from mer.heads.grid_kind import FINETUNE, HEADS
+        from mer.grids.grid import GridError
+        from mer.grids.grid_file import kind_of_grid, preset_names
+        from mer.grids.grid_kind import FINETUNE, HEADS
 
         if name is None:
             raise GridError(f"which grid? Give one of {', '.join(preset_names())}, or a TOML file; `mer grid --list` tells more")
@@ -206,9 +206,9 @@ def print_grid(result: "GridResult[Any]", as_json: bool) -> None:
 
 def print_presets(as_json: bool) -> None:
     """Print the grids that come with mer."""
-    from mer.finetune.grid_kind import FINETUNE_GRIDS
-    from mer.heads.grid_file import preset_names, read_grid_of
-    from mer.heads.grid_kind import HEAD_GRIDS
+    from mer.grids.finetune_grid import FINETUNE_GRIDS
+    from mer.grids.grid_file import preset_names, read_grid_of
+    from mer.grids.grid_kind import HEAD_GRIDS
     from mer.report.grid_table import preset_table
 
     grids: list[tuple[str, Grid[Any]]] = [

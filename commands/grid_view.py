@@ -2,27 +2,27 @@
 
 import os
 import sys
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from mer.commands.backend_options import BackendName, backend_from_options, shard_from_options
 from mer.commands.console import progress_bar, say
 from mer.commands.corpus_choice import default_classes, find_corpus, kind_of_corpus
-from mer.commands.finetune import process_number
+from mer.commands.finetune import FinetuneView, process_number
 from mer.commands.train_head import checked
 
 if TYPE_CHECKING:
     from mer.backends import Backend, Unit
-    from mer.cache import FeatureCache
-    from mer.corpus import Corpus
     from mer.finetune.config import FinetuneConfig
-    from mer.finetune.run import Storage
+    from mer.grids.grid import Grid
+    from mer.grids.grid_events import RowDone, TaskEvent, TasksPlanned
+    from mer.grids.grid_meter import GridMeter
+    from mer.grids.grid_table import GridResult
+    from mer.grids.run_grid import RowTasks
     from mer.heads import HeadConfig
-    from mer.heads.grid import Grid
-    from mer.heads.grid_table import GridResult, RowDone
 
 AS_IS = "as-is"
 MOST_ON_A_CPU = 8
@@ -80,6 +80,16 @@ class WhereItRuns:
             return None, 1
         return engine, workers * (shard[1] if shard else 1)
 
+    def shared_by(self, engine: "Backend | None", workers: int) -> str | None:
+        """Who shares the work, in words; None for this process alone."""
+        if engine is None:
+            return None
+        return f"{workers} workers" if self.backend == "local" or self.workers else f"on {self.backend}"
+
+    def options(self, engine: "Backend | None") -> dict[str, Any]:
+        """The backend, and what is this command's share, as `run_grid` takes them."""
+        return {} if engine is None else {"backend": engine, "own": self.own}
+
     def own(self, units: "Sequence[Unit]") -> "Iterable[Unit]":
         """Those units of all that are this command's."""
         from mer.backends import own_share
@@ -94,9 +104,11 @@ def head_grid(
     """Train a grid of heads on cached features."""
     from mer.backends.local import cores
     from mer.cache import open_cache
-    from mer.heads.grid_check import check_grid
-    from mer.heads.grid_cost import guessed_seconds
-    from mer.heads.grid_file import read_grid
+    from mer.grids.grid_check import check_grid
+    from mer.grids.grid_cost import guessed_seconds
+    from mer.grids.grid_file import read_grid
+    from mer.grids.grid_meter import GridMeter, head_meters
+    from mer.grids.head_tasks import HeadTasks
 
     features = checked(open_cache(cache), quiet)
     fallbacks = {"classes": default_classes(features.spec["corpus"]["kind"])}
@@ -105,9 +117,16 @@ def head_grid(
     # Processes take seconds to start.
     several = len(grid.rows) > 1 and guessed_seconds(features, grid) > WORTH_PROCESSES
     engine, workers = where.engine(min(cores(), MOST_ON_A_CPU) if several else 1)
-    if engine is None:
-        return run_with_bar(features, grid, where.runs, quiet)
-    return launch_with_bar(features, grid, where, engine, workers, quiet)
+    kind = HeadTasks(
+        features,
+        where.runs.absolute() if engine else where.runs,
+        workers=workers,
+        open_features=partial(open_cache, features.folder.path.absolute()) if engine else None,
+        command=command_line(),
+    )
+    view_of = partial(HeadView, quiet=quiet, alone=engine is None)
+    view = GridView(grid, view_of, quiet, tasks="bundles of runs", shared_by=where.shared_by(engine, workers))
+    return run_with_bar(grid, kind, GridMeter(head_meters()), view, quiet, **where.options(engine))
 
 
 def finetune_grid(
@@ -121,165 +140,160 @@ def finetune_grid(
     resume: bool,
 ) -> "GridResult[FinetuneConfig]":
     """Fine-tune the rows of a grid, each by all processes of a launcher, or each by a worker of its own."""
-    from mer.finetune.grid import FINETUNE_GRIDS
+    from mer.finetune.meter import FinetuneMeter
     from mer.finetune.run import Storage
-    from mer.heads.grid_file import read_grid_of
+    from mer.grids.finetune_grid import FINETUNE_GRIDS
+    from mer.grids.finetune_tasks import FinetuneTasks
+    from mer.grids.grid_file import read_grid_of
+    from mer.grids.grid_meter import GridMeter
 
     fallbacks = {"classes": default_classes(kind_of_corpus(corpus))}
     grid = read_grid_of(FINETUNE_GRIDS, name, fallbacks=fallbacks, overrides=overrides)
     wanted = {config.classes for row in grid.rows for config in row.configs}
     found = find_corpus(corpus, None, wanted.pop() if len(wanted) == 1 else AS_IS, 0)
-    storage = Storage(runs=where.runs, weights=weights, resume=resume)
     launched = int(os.environ.get("WORLD_SIZE", "1")) > 1  # torchrun and accelerate set it
-    engine = None if launched else where.engine(1)[0]
-    if engine is None:
-        return run_rows_with_bar(found, grid, storage, quiet)
-    return launch_rows_with_bar(found, grid, storage, where, engine, quiet)
-
-
-def run_rows_with_bar(
-    corpus: "Corpus", grid: "Grid[FinetuneConfig]", storage: "Storage", quiet: bool
-) -> "GridResult[FinetuneConfig]":
-    """Fine-tune one row after the other."""
-    from mer.commands.finetune import FinetuneView
-    from mer.finetune.grid import run_finetune_grid
-    from mer.finetune.meter import FinetuneMeter
-    from mer.heads.grid_table import ComparisonStarted, RowDone, RowStarted
-
+    engine, workers = (None, 1) if launched else where.engine(1)
+    storage = Storage(runs=where.runs.absolute() if engine else where.runs, weights=weights, resume=resume)
+    kind = FinetuneTasks(found, storage, command=command_line(), elsewhere=engine is not None)
     silent = quiet or process_number() > 0
-    meter, view = FinetuneMeter(), FinetuneView("", silent)
-    with progress_bar("grid", silent) as bar:
-
-        def show(event: Any) -> None:
-            meter.take(event)
-            match event:
-                case RowStarted():
-                    view.row, view.below = f"{event.row}/{event.rows} {event.name}", ()
-                case RowDone():
-                    say(outcome(event), silent)
-                case ComparisonStarted():
-                    view.row, view.detail, view.below = f"comparing {event.rows} rows", "", ()
-                case _:
-                    view.take(event)
-            bar.update(meter.done, meter.total, view.row, view.below)
-
-        return run_finetune_grid(corpus, grid, storage, progress=show, command=command_line())
+    view_of = partial(FinetuneView, quiet=silent)
+    view = GridView(grid, view_of, silent, tasks="rows", shared_by=where.shared_by(engine, workers))
+    return run_with_bar(grid, kind, GridMeter(lambda task: FinetuneMeter()), view, silent, **where.options(engine))
 
 
-def run_with_bar(features: "FeatureCache", grid: "Grid[HeadConfig]", runs: Path, quiet: bool) -> "GridResult[HeadConfig]":
-    """Train a grid under one progress bar over all its rows."""
-    from mer.heads import EpochDone, RunDone, StackHalved, StatisticsProgress, TrainingStarted
-    from mer.heads.grid_meter import GridMeter
-    from mer.heads.grid_runner import run_grid
-    from mer.heads.grid_table import ComparisonStarted, RowDone, RowStarted
+def run_with_bar(
+    grid: "Grid[Any]", kind: "RowTasks[Any]", meter: "GridMeter", view: "GridView", quiet: bool, **where: Any
+) -> "GridResult[Any]":
+    """Train a grid of any kind under one progress bar over all its rows."""
+    from mer.grids.run_grid import run_grid
 
-    meter = GridMeter()
-    with progress_bar("grid", quiet) as bar:
-        row, detail = "", ""
-
-        def show(event: Any) -> None:
-            nonlocal row, detail
-            meter.take(event)
-            match event:
-                case RowStarted():
-                    row = detail = f"{event.row}/{event.rows} {event.name}"
-                case TrainingStarted():
-                    kept = f" ({event.finished} finished before)" if event.finished else ""
-                    say(f"{row}: {event.runs} runs{kept}, {event.stack} at once on {event.device}; {event.features}", quiet)
-                case StatisticsProgress():
-                    detail = f"{row} statistics of {event.granularity}"
-                case EpochDone():
-                    detail = f"{row} {event.over}/{event.runs} runs"
-                case RunDone() if event.failure:
-                    say(f"{row}: a run failed: {event.failure}", quiet)
-                case StackHalved():
-                    say(f"{row}: memory ran out; {event.runs} runs at once from now on", quiet)
-                case RowDone():
-                    say(outcome(event), quiet)
-                case ComparisonStarted():
-                    detail = f"comparing {event.rows} rows"
-                case _:
-                    pass
-            bar.update(meter.done, meter.total, detail)
-
-        return run_grid(features, grid, runs, progress=show, command=command_line())
-
-
-def launch_with_bar(
-    features: "FeatureCache", grid: "Grid[HeadConfig]", where: WhereItRuns, engine: "Backend", workers: int, quiet: bool
-) -> "GridResult[HeadConfig]":
-    """Train a grid in bundles of runs on a backend."""
-    from mer.cache import open_cache
-    from mer.heads import RunDone
-    from mer.heads.grid_launch import JobsPlanned, launch_grid
-    from mer.heads.head_work import JobEvent
-    from mer.heads.job_meter import JobMeter
-
-    meter = JobMeter()
-    share = f"{workers} workers" if where.backend == "local" or where.workers else f"on {where.backend}"
     with progress_bar("grid", quiet) as bar:
 
-        def show(event: Any) -> None:
+        def show(event: object) -> None:
             meter.take(event)
-            match event:
-                case JobsPlanned():
-                    others = f", {event.others} with other ranks" if event.others else ""
-                    say(f"{len(grid.rows)} rows: {len(event.costs)} bundles of runs to train{others}, {share}", quiet)
-                case JobEvent(event=RunDone(failure=str() as failure)):
-                    say(f"{event.unit}: a run failed: {failure}", quiet)
-                case _:
-                    say_what_happened(event, quiet)
-            bar.update(meter.done, meter.total, f"{meter.over}/{meter.jobs} bundles")
+            view.take(event)
+            bar.update(meter.done, meter.total, view.detail or f"{meter.over}/{meter.tasks} {view.tasks}", view.below)
 
-        return launch_grid(
-            features,
-            grid,
-            where.runs.absolute(),
-            backend=engine,
-            open_features=partial(open_cache, features.folder.path.absolute()),
-            workers=workers,
-            own=where.own,
-            progress=show,
-            command=command_line(),
-        )
+        return run_grid(grid, kind, progress=show, **where)
 
 
-def launch_rows_with_bar(
-    corpus: "Corpus", grid: "Grid[FinetuneConfig]", storage: "Storage", where: WhereItRuns, engine: "Backend", quiet: bool
-) -> "GridResult[FinetuneConfig]":
-    """Fine-tune each row on one device of a backend."""
-    from mer.backends import UnitDone, UnitFailed
-    from mer.finetune.grid import launch_finetune_grid
+@runtime_checkable
+class TaskView(Protocol):
+    """What is said of one task."""
 
-    over = 0
-    with progress_bar("grid", quiet) as bar:
+    detail: str
+    """Beside the bar."""
+    below: tuple[str, ...]
+    """Below the bar."""
 
-        def show(event: Any) -> None:
-            nonlocal over
-            over += isinstance(event, UnitDone | UnitFailed)
-            say_what_happened(event, quiet)
-            bar.update(over, len(grid.rows), f"{over}/{len(grid.rows)} rows")
-
-        absolute = replace(storage, runs=storage.runs.absolute())
-        return launch_finetune_grid(corpus, grid, absolute, backend=engine, own=where.own, progress=show, command=command_line())
+    def take(self, event: Any) -> None:
+        """Learn from an event of its training, and say what is to be said."""
+        ...
 
 
-def say_what_happened(event: object, quiet: bool) -> None:
-    """A line for what everybody wants to know of a launched grid."""
-    from mer.backends import Notice, UnitFailed, WorkerLost
-    from mer.heads.grid_table import RowDone
+class HeadView:
+    """What is said while a head is trained."""
 
-    match event:
-        case RowDone():
-            say(outcome(event), quiet)
-        case UnitFailed():
-            say(f"{event.name}: failed after {event.tries} tries: {event.reason}", quiet)
-        case WorkerLost():
-            say(f"a worker was lost: {event.reason}", quiet)
-        case Notice():
-            say(event.text, quiet)
-        case _:
-            pass
+    def __init__(self, title: str, quiet: bool, *, alone: bool) -> None:
+        """Nothing has happened.
+
+        Args:
+            title: begins every message.
+            quiet: no messages.
+            alone: whether it is the only one that is trained at a time; of bundles only troubles are told.
+        """
+        self._title, self._quiet, self._alone = title, quiet, alone
+        self.detail = ""
+        self.below: tuple[str, ...] = ()
+
+    def take(self, event: Any) -> None:
+        """Learn from an event of training."""
+        from mer.heads import EpochDone, RunDone, StackHalved, StatisticsProgress, TrainingStarted
+
+        match event:
+            case TrainingStarted() if self._alone:
+                kept = f" ({event.finished} finished before)" if event.finished else ""
+                self._say(f"{event.runs} runs{kept}, {event.stack} at once on {event.device}; {event.features}")
+            case StatisticsProgress():
+                self.detail = f"statistics of {event.granularity}"
+            case EpochDone():
+                self.detail = f"{event.over}/{event.runs} runs"
+            case RunDone() if event.failure:
+                self._say(f"a run failed: {event.failure}")
+            case StackHalved():
+                self._say(f"memory ran out; {event.runs} runs at once from now on")
+            case _:
+                pass
+
+    def _say(self, text: str) -> None:
+        say(f"{self._title}: {text}", self._quiet)
+
+
+class GridView:
+    """What is said while a grid is trained: the detail of the bar, the lines below it, and messages."""
+
+    def __init__(
+        self, grid: "Grid[Any]", view_of: "Callable[[str], TaskView]", quiet: bool, *, tasks: str, shared_by: str | None
+    ) -> None:
+        """Nothing has happened.
+
+        Args:
+            grid: the table.
+            view_of: what is said of a task, from what it is called.
+            quiet: no messages.
+            tasks: what tasks are called.
+            shared_by: who shares them; None for this process alone.
+        """
+        self.tasks, self._grid, self._view_of, self._quiet, self._shared_by = tasks, grid, view_of, quiet, shared_by
+        self.detail = ""
+        """Beside the bar; empty where tasks are done side by side."""
+        self.below: tuple[str, ...] = ()
+        """Below the bar."""
+        self._titles: dict[str, str] = {}
+        self._views: dict[str, TaskView] = {}
+
+    def take(self, event: Any) -> None:
+        """Learn from an event, and say what is to be said."""
+        from mer.backends import Notice, UnitFailed, WorkerLost
+        from mer.grids.grid_events import ComparisonStarted, RowDone, TaskEvent, TasksPlanned
+
+        match event:
+            case TasksPlanned():
+                self._plan(event)
+            case TaskEvent():
+                self._follow(event)
+            case UnitFailed() if self._shared_by:
+                self._say(f"{event.name}: failed after {event.tries} tries: {event.reason}")
+            case WorkerLost():
+                self._say(f"a worker was lost: {event.reason}")
+            case Notice():
+                self._say(event.text)
+            case RowDone():
+                self._say(outcome(event))
+            case ComparisonStarted():
+                self.detail, self.below = f"comparing {event.rows} rows", ()
+            case _:
+                pass
+
+    def _plan(self, event: "TasksPlanned") -> None:
+        rows = self._grid.rows
+        for task in event.tasks:
+            row = f"{task.row}/{len(rows)} {rows[task.row - 1].name}"
+            self._titles[task.name] = task.name if self._shared_by and self.tasks != "rows" else row
+        if self._shared_by:
+            others = f", {event.others} with other ranks" if event.others else ""
+            self._say(f"{len(rows)} rows: {len(event.tasks)} {self.tasks} to train{others}, {self._shared_by}")
+
+    def _follow(self, event: "TaskEvent") -> None:
+        if event.task not in self._views:
+            self._views[event.task] = self._view_of(self._titles[event.task])
+        view = self._views[event.task]
+        view.take(event.event)
+        if not self._shared_by:
+            self.detail, self.below = f"{self._titles[event.task]} {view.detail}", view.below
+
+    def _say(self, text: str) -> None:
+        say(text, self._quiet)
 
 
 def outcome(done: "RowDone") -> str:

@@ -106,7 +106,7 @@ def _published_rows() -> dict[Identity, PaperRow]:
 def _preset_rows() -> Iterator[tuple[Mapping[str, Any], Mapping[str, Any]]]:
     """Every row of the presets with its grid, defaults put in."""
     # As files: importing mer.heads would load torch.
-    folder = files("mer") / "heads" / "presets"
+    folder = files("mer") / "grids" / "presets"
     for file in sorted(folder.iterdir(), key=lambda each: each.name):
         if file.name.endswith(".toml"):
             grid = tomllib.loads(file.read_text("utf-8"))

@@ -16,12 +16,12 @@ from mer.finetune.agreement import on_main
 from mer.finetune.config import TRAINING, FinetuneConfig
 from mer.finetune.errors import DivergedError, FinetuneError
 from mer.finetune.events import EpochDone, Event
-from mer.finetune.grid_kind import row_name as row_name
 from mer.finetune.material import Material, take_material
 from mer.finetune.model import FinetuneModel
 from mer.finetune.model_folder import save_model
 from mer.finetune.processes import make_accelerator
 from mer.finetune.progress import FinetuneEvent, FinetuningStarted, Progress, ignore
+from mer.finetune.row_name import row_name as row_name
 from mer.finetune.tracking import Tracker, check_tracking
 from mer.finetune.trainable import Encoders, load_encoders
 from mer.finetune.trained import Epoch, Trained

@@ -52,7 +52,7 @@ def train_multi_level(
     Raises:
         HeadError: two heads that were not trained and tested on the same utterances, or no run that both finished.
     """
-    _check_same_protocol(coattention, late)
+    check_same_protocol(coattention, late)
     store = store or open_store(late)
     parts = [train(cache, config, runs, progress=progress, command=command, store=store) for config in (coattention, late)]
     selection, classes = select(cache, late.classes)
@@ -86,7 +86,12 @@ def train_multi_level(
     return Result(directory=directory.path, values=values, reused=False)
 
 
-def _check_same_protocol(coattention: HeadConfig, late: HeadConfig) -> None:
+def check_same_protocol(coattention: HeadConfig, late: HeadConfig) -> None:
+    """Refuse two heads that were not trained and tested on the same utterances, or are no early- and late-fused pair.
+
+    Raises:
+        HeadError: naming every difference.
+    """
     problems = []
     if (coattention.fusion, late.fusion) != ("coattention", "late"):
         problems.append(f"expected a coattention and a late head, got {coattention.fusion} and {late.fusion}")

@@ -8,7 +8,7 @@ from typing import Any, Protocol, runtime_checkable
 from mer.heads.config import HeadConfig
 from mer.heads.feature_store import FeatureStore
 from mer.heads.features import Features
-from mer.heads.planned_head import plan_head
+from mer.heads.planned_head import PlannedHead, plan_head
 from mer.heads.progress import Progress, ignore
 from mer.heads.run_queue import choose_device
 
@@ -80,22 +80,13 @@ def train_head(
     return Result(directory=head.directory.path, values=existing or head.finish(), reused=existing is not None)
 
 
-def finish_head(
-    cache: Features,
-    config: HeadConfig,
-    runs: Path,
-    *,
-    progress: Progress | None = None,
-    command: str | None = None,
-    store: FeatureStore | None = None,
-) -> Result:
-    """Write the result of a head whose runs were trained elsewhere; the arguments are those of `train_head`.
+def finish_head(head: PlannedHead) -> Result:
+    """Write the result of a head whose runs were trained elsewhere.
 
     Raises:
         UnfinishedError: runs of it have not ended.
         HeadError: no run ended with a number.
     """
-    head = plan_head(cache, config, runs)
     existing = head.result()
     return Result(directory=head.directory.path, values=existing or head.finish(), reused=existing is not None)
 

@@ -123,7 +123,7 @@ def test_a_preset_prints_every_row_and_no_figure_of_the_paper_but_what_differs_f
     assert result.exit_code == 0, result.output
     assert "synthetic speech: not comparable with the paper" in result.stdout
     data = json.loads(grid(features, tmp_path, name, *QUICK, "--json", "--quiet").stdout)
-    figures = re.findall(r"published_ua = (.*)", (files("mer.heads") / "presets" / f"{name}.toml").read_text("utf-8"))
+    figures = re.findall(r"published_ua = (.*)", (files("mer.grids") / "presets" / f"{name}.toml").read_text("utf-8"))
     assert len(figures) == rows
     ours = {f"{100 * value:.2f}" for value in shares(data)}
     for figure in set(figures) - ours:
@@ -207,16 +207,19 @@ def test_a_corpus_of_its_own_labels_keeps_them_unless_the_grid_says_otherwise(
 def test_a_run_that_fails_and_memory_that_runs_out_are_said_when_they_happen(
     features: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from mer.heads import RunDone, StackHalved, grid_runner
+    from mer.heads import RunDone, StackHalved
+    from mer.heads.planned_head import PlannedHead
 
-    def train(cache: Any, row: Any, runs: Path, *, progress: Any, command: Any, store: Any) -> Any:
+    def train(head: Any, keys: Any, store: Any, progress: Any) -> None:
         progress(StackHalved(runs=7))
         reason = "fold 3, seed 1, epoch 2, step 4: the loss is nan"
         progress(RunDone(run=1, runs=5, over=1, fold="3", seed=1, best_epoch=None, ua=None, failure=reason))
+
+    def finish(head: Any) -> None:
         raise HeadError("no run ended with a number")
 
-    whole = grid_runner.run_grid
-    monkeypatch.setattr(grid_runner, "run_grid", lambda *given, **options: whole(*given, **options, train=train))
+    monkeypatch.setattr(PlannedHead, "train", train)
+    monkeypatch.setattr(PlannedHead, "finish", finish)
     file = tmp_path / "own.toml"
     file.write_text("[[rows]]\n")
     result = grid(features, tmp_path / "runs", str(file))
@@ -291,8 +294,8 @@ def test_presets_are_package_data() -> None:
 
     root = Path(__file__).parent.parent
     project = tomllib.loads((root / "pyproject.toml").read_text())
-    assert "presets/*.toml" in project["tool"]["setuptools"]["package-data"]["mer.heads"]
-    assert len(list((root / "heads" / "presets").glob("*"))) == len(list((root / "heads" / "presets").glob("*.toml"))) == 5
+    assert "presets/*.toml" in project["tool"]["setuptools"]["package-data"]["mer.grids"]
+    assert len(list((root / "grids" / "presets").glob("*"))) == len(list((root / "grids" / "presets").glob("*.toml"))) == 5
 
 
 SMALL = """

@@ -14,10 +14,10 @@ from mer.backends.ray_cluster import RayBackend
 from mer.cache import open_cache
 from mer.corpus import open_corpus
 from mer.extract import ExtractConfig, Extraction, Progress, Resources, extract
+from mer.grids.grid import Grid, GridRow
+from mer.grids.head_tasks import HeadTasks
+from mer.grids.run_grid import run_grid
 from mer.heads import HeadConfig
-from mer.heads.grid import Grid, GridRow
-from mer.heads.grid_launch import launch_grid
-from mer.heads.grid_runner import run_grid
 
 MakeManifest = Callable[..., Path]
 SMALL = Resources(device="cpu", workers=1, shard_bytes=400_000)
@@ -95,21 +95,14 @@ def test_a_lost_node_changes_no_byte_of_a_cache_and_no_number_of_a_grid(
     cluster.wait_for_nodes()
     lost = NodeLoss(cluster)
     cache = open_cache(parts.folder)
-    plain = run_grid(cache, GRID, tmp_path / "plain")
+    plain = run_grid(GRID, HeadTasks(cache, tmp_path / "plain"))
 
     def listen(event: object) -> None:
         if isinstance(event, UnitDone):
             lost()
 
-    launched = launch_grid(
-        cache,
-        GRID,
-        tmp_path / "launched",
-        backend=ray,
-        open_features=partial(open_cache, parts.folder),
-        workers=2,
-        progress=listen,
-    )
+    tasks = HeadTasks(cache, tmp_path / "launched", workers=2, open_features=partial(open_cache, parts.folder))
+    launched = run_grid(GRID, tasks, backend=ray, progress=listen)
     assert lost.happened
     assert launched.values == plain.values
     assert contents(tmp_path / "launched") == contents(tmp_path / "plain")

@@ -9,9 +9,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 from accelerate.state import AcceleratorState, GradientState
 
+from mer.corpus import Corpus, Utterance
 from mer.finetune.batch import Batch
 from mer.finetune.config import FinetuneConfig
 from mer.finetune.trainable import Encoders
@@ -21,6 +23,10 @@ TEXT_DROPOUTS = ("hidden_dropout_prob", "attention_probs_dropout_prob")
 
 NarrowConfig = Callable[..., FinetuneConfig]
 MakeBatch = Callable[..., Batch]
+
+TEXTS = ("i am so happy that you came", "leave me alone", "we lost it all", "the bus leaves at noon")
+LABELS = ("ang", "hap", "sad", "neu")
+QUICK: dict[str, Any] = {"epochs": 2, "batch": 6, "device": "cpu", "seeds": (0,), "folds": ("1", "2"), "workers": 0}
 
 
 @pytest.fixture(autouse=True)
@@ -83,6 +89,35 @@ def make_batch() -> MakeBatch:
         return Batch(rows=tuple(chosen), labels=torch.tensor([labels[row] for row in chosen]), **settings)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
+    """Three sessions of eight utterances of noise, 0.1 to 0.3 s."""
+    folder = tmp_path_factory.mktemp("noise")
+    found = []
+    for session in "123":
+        for number in range(8):
+            random = np.random.default_rng([int(session), number])
+            wav = folder / f"s{session}-{number}.wav"
+            soundfile.write(wav, random.normal(0.0, 0.1, 1_600 + 400 * number).astype(np.float32), 16_000)
+            found.append(
+                Utterance(
+                    id=wav.stem,
+                    wav=wav,
+                    text=TEXTS[number % 4],
+                    label=LABELS[number % 4],
+                    speaker=session + "FM"[number % 2],
+                    session=session,
+                    style=("improvised", "scripted")[number // 4],
+                )
+            )
+    return Corpus(name="noise", kind="iemocap", synthetic=True, utterances=tuple(found))
+
+
+@pytest.fixture(scope="session")
+def text_row(narrow_config: NarrowConfig) -> FinetuneConfig:
+    return narrow_config(modality="text", **QUICK)
 
 
 def edit_json(file: Path, **values: Any) -> None:

@@ -1,6 +1,6 @@
 import csv
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,58 +10,20 @@ import pytest
 import soundfile
 from safetensors.numpy import load_file
 
-from mer.backends import BackendError, LocalBackend, Slot, Unit, UnitFailed, Work, own_share
-from mer.corpus import Corpus, Utterance
+from mer.corpus import Corpus
 from mer.finetune.config import FinetuneConfig
 from mer.finetune.errors import DivergedError, FinetuneError
 from mer.finetune.events import EpochDone, RunStarted, StepDone
-from mer.finetune.grid import FINETUNE_GRIDS, launch_finetune_grid, run_finetune_grid
 from mer.finetune.meter import FinetuneMeter
 from mer.finetune.model_folder import load_model
 from mer.finetune.progress import FinetuningStarted
-from mer.finetune.row_work import RowEvent, RowWork
 from mer.finetune.run import Storage, finetune, row_name, row_slug
 from mer.finetune.trainer import train_run
 from mer.heads.errors import HeadError
-from mer.heads.grid import Grid, GridRow
-from mer.heads.grid_file import kind_of_grid, preset_names, read_grid_of
-from mer.heads.grid_table import RowDone, RowStarted
 from mer.heads.progress import RunDone
+from mer.tests.finetune.conftest import QUICK
 
 NarrowConfig = Callable[..., FinetuneConfig]
-
-TEXTS = ("i am so happy that you came", "leave me alone", "we lost it all", "the bus leaves at noon")
-LABELS = ("ang", "hap", "sad", "neu")
-QUICK: dict[str, Any] = {"epochs": 2, "batch": 6, "device": "cpu", "seeds": (0,), "folds": ("1", "2"), "workers": 0}
-
-
-@pytest.fixture(scope="module")
-def corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
-    """Three sessions of eight utterances of noise, 0.1 to 0.3 s."""
-    folder = tmp_path_factory.mktemp("noise")
-    found = []
-    for session in "123":
-        for number in range(8):
-            random = np.random.default_rng([int(session), number])
-            wav = folder / f"s{session}-{number}.wav"
-            soundfile.write(wav, random.normal(0.0, 0.1, 1_600 + 400 * number).astype(np.float32), 16_000)
-            found.append(
-                Utterance(
-                    id=wav.stem,
-                    wav=wav,
-                    text=TEXTS[number % 4],
-                    label=LABELS[number % 4],
-                    speaker=session + "FM"[number % 2],
-                    session=session,
-                    style=("improvised", "scripted")[number // 4],
-                )
-            )
-    return Corpus(name="noise", kind="iemocap", synthetic=True, utterances=tuple(found))
-
-
-@pytest.fixture(scope="module")
-def text_row(narrow_config: NarrowConfig) -> FinetuneConfig:
-    return narrow_config(modality="text", **QUICK)
 
 
 def place(step: StepDone) -> tuple[str, int, int]:
@@ -323,185 +285,21 @@ def test_tensorboard_has_every_curve(corpus: Corpus, text_row: FinetuneConfig, t
     np.testing.assert_allclose([each.value for each in drawn], [each["main_loss"] for each in steps], rtol=1e-6)
 
 
-# The cells of Sun 2023 that can be read: WA, UA.
-TABLE_1 = {
-    "text": (None, None),
-    "audio": (None, None),
-    "FC": (None, None),
-    "CA": (77.19, 78.47),
-    "CA + Aux1": (None, None),
-    "CA + Aux2": (None, None),
-    "CA + Aux1 & Aux2": (78.34, 79.59),
-}
-TABLE_2 = {"K = 1": (78.34, 79.59), "K = 2": (78.42, 79.71), "K = 3": (None, None)}
-
-
-def test_the_presets_are_the_tables_of_the_paper() -> None:
-    assert preset_names("finetune") == ("sun2023-table1", "sun2023-table2")
-    first, second = (read_grid_of(FINETUNE_GRIDS, name) for name in preset_names("finetune"))
-    assert {row.name: (row.published_wa, row.published_ua) for row in first.rows} == TABLE_1
-    assert {row.name: (row.published_wa, row.published_ua) for row in second.rows} == TABLE_2
-    shapes = [(c.modality, c.fusion, c.fusion_layers, c.aux) for row in first.rows for c in row.configs if c.modality == "both"]
-    assert shapes == [("both", "fc", 1, "none"), *(("both", "ca", 1, aux) for aux in ("none", "1", "2", "1+2"))]
-    assert [row.configs[0].modality for row in first.rows[:2]] == ["text", "speech"]
-    assert [(c.fusion, c.fusion_layers, c.aux) for row in second.rows for c in row.configs] == [
-        ("ca", layers, "1+2") for layers in (1, 2, 3)
-    ]
-    for grid in (first, second):
-        assert {(c.seeds, c.folds, c.classes, c.attention_heads) for row in grid.rows for c in row.configs} == {
-            ((0, 1, 2, 3, 4), None, "4", 8)
-        }
-        assert {(c.validation, c.chosen_by) for row in grid.rows for c in row.configs} == {("none", "last")}
-        held = read_grid_of(FINETUNE_GRIDS, grid.name, overrides={"validation": "random"})
-        assert {(c.validates, c.chosen_by) for row in held.rows for c in row.configs} == {(True, "validation")}
-    assert kind_of_grid("sun2023-table1", ("heads", "finetune")) == "finetune"
-    # CA with both tasks at K = 1 is one row of both tables, and is trained once.
-    assert first.rows[-1].identity() == second.rows[0].identity()
-
-
-def grid_of(*rows: GridRow[FinetuneConfig]) -> Grid[FinetuneConfig]:
-    return Grid(name="own", title="Mine", paper="Nobody 2000", paper_seeds=1, rows=rows)
-
-
-def test_a_grid_writes_what_the_paper_has_beside_ours_and_takes_finished_rows(
-    corpus: Corpus, text_row: FinetuneConfig, tmp_path: Path
-) -> None:
-    before = finetune(corpus, text_row, Storage(runs=tmp_path))
-    grid = grid_of(
-        GridRow(name="text", configs=(text_row,), published_ua=50.0, published_wa=40.0, setup={"batch": text_row.batch}),
-        GridRow(name="faster", configs=(replace(text_row, encoder_rate=1e-3),)),
-    )
-    events: list[Any] = []
-    result = run_finetune_grid(corpus, grid, Storage(runs=tmp_path), progress=events.append)
-    assert not result.failed
-    assert [event.reused for event in events if isinstance(event, RowDone)] == [True, False]
-    first, second = result.values["rows"]
-    assert first["directory"] == before.directory.name
-    wa = before.values["summary"]["all"]["wa"]["mean_of_folds"]
-    assert first["paper_wa"]["difference"] == pytest.approx(wa - 0.4)
-    assert first["paper"]["published"] == 0.5
-    assert second["paper"] is None
-    assert second["paper_wa"] is None
-    assert len(result.values["comparisons"]) == 1
-    assert json.loads((result.directory / "grid.json").read_text()) == result.values
-    meter = FinetuneMeter()
-    for event in events:
-        meter.take(event)
-        assert 0 <= meter.done <= meter.total
-    assert meter.done == pytest.approx(meter.total)
-    assert meter.done > 0
-
-
-def test_a_row_that_cannot_be_trained_is_recorded_and_the_others_go_on(
-    corpus: Corpus, text_row: FinetuneConfig, tmp_path: Path
-) -> None:
-    bad = replace(text_row, text_disjoint=True)  # every session has the same texts
-    grid = grid_of(GridRow(name="bad", configs=(bad,)), GridRow(name="good", configs=(text_row,)))
-    events: list[Any] = []
-    result = run_finetune_grid(corpus, grid, Storage(runs=tmp_path), progress=events.append)
-    assert result.failed
-    assert [row["status"] for row in result.values["rows"]] == ["failed", "done"]
-    assert "no training utterance of class" in result.values["rows"][0]["failure"]
-    meter = FinetuneMeter()
-    for event in events:
-        meter.take(event)
-    assert meter.done == pytest.approx(meter.total)
-
-
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"folds": ("8",)}, "no session 8 to test on, only 1, 2, 3"),
-        ({"precision": "float32"}, "device and dtype must be those of all rows"),
-        ({"track": "wandb"}, "track 'wandb'"),
-    ],
-)
-def test_a_grid_is_refused_before_its_first_row(
-    settings: dict[str, Any], message: str, corpus: Corpus, text_row: FinetuneConfig, tmp_path: Path
-) -> None:
-    grid = grid_of(GridRow(name="a", configs=(text_row,)), GridRow(name="b", configs=(replace(text_row, **settings),)))
-    with pytest.raises(FinetuneError, match=message):
-        run_finetune_grid(corpus, grid, Storage(runs=tmp_path))
-    assert list(tmp_path.iterdir()) == []
-
-
 def test_the_meter_counts_what_was_done_before_as_neither_done_nor_to_do() -> None:
     meter = FinetuneMeter()
     started: dict[str, Any] = {"epochs": 2, "device": "cpu", "processes": 1, "utterances": 9, "seconds": None, "cut": 0}
     meter.take(FinetuningStarted(runs=4, finished=1, left_out=(), **started))
-    assert (meter.done, meter.total) == (0, 3)
+    assert (meter.done, meter.to_do) == (0, 3 / 4)
     run: dict[str, Any] = {"fold": "1", "seed": 0, "epochs": 2}
     told: dict[str, Any] = {"device": "cpu", "precision": "float32", "processes": 1, "utterances": {}, "cut": {}, "steps": 5}
     meter.take(RunStarted(**run, **told, resumed=(2, 0)))
-    assert meter.total == 2.5
+    assert meter.to_do == 2.5 / 4
     absent: dict[str, Any] = dict.fromkeys(
         ("aux1_loss", "aux2_loss", "lonely_share", "unchanged_share", "same_class_share", "seconds_left")
     )
     names = ("loss", "main_loss", "gradient_norm", "rate_factor", "audio_seconds_per_second")
     numbers: dict[str, Any] = dict.fromkeys(names, 1.0)
     meter.take(StepDone(**run, epoch=2, step=2, steps=5, memory=1, **numbers, **absent))
-    assert meter.done == pytest.approx(0.2)
+    assert meter.done == pytest.approx(0.2 / 4)
     meter.take(RunDone(run=2, runs=4, over=2, fold="1", seed=0, best_epoch=1, ua=0.5, failure=None))
-    assert meter.done == 0.5
-
-
-def test_events_of_a_grid_name_their_rows(corpus: Corpus, text_row: FinetuneConfig, tmp_path: Path) -> None:
-    events: list[Any] = []
-    grid = grid_of(GridRow(name="text", configs=(text_row,)))
-    run_finetune_grid(corpus, grid, Storage(runs=tmp_path, weights=False), progress=events.append, command="mer grid")
-    assert [event.name for event in events if isinstance(event, RowStarted)] == ["text"]
-    assert list(tmp_path.glob("*/weights/*")) == []
-
-
-def test_rows_on_a_backend_leave_the_table_of_rows_one_after_the_other(
-    corpus: Corpus, text_row: FinetuneConfig, tmp_path: Path
-) -> None:
-    bad = replace(text_row, text_disjoint=True)  # every session has the same texts
-    rows = [("text", text_row), ("bad", bad), ("faster", replace(text_row, encoder_rate=1e-3))]
-    grid = grid_of(*(GridRow(name=name, configs=(config,), published_ua=50.0) for name, config in rows))
-    plain = run_finetune_grid(corpus, grid, Storage(runs=tmp_path / "plain"))
-    events: list[Any] = []
-    storage = Storage(runs=tmp_path / "launched")
-    launched = launch_finetune_grid(corpus, grid, storage, backend=LocalBackend(workers=1), progress=events.append)
-    assert launched.values == plain.values
-    assert [(row.row.name, row.failure is None) for row in launched.rows] == [("text", True), ("bad", False), ("faster", True)]
-    assert sum(isinstance(event, RowEvent) for event in events) > 3
-    again = launch_finetune_grid(corpus, grid, storage, backend=LocalBackend(workers=1))
-    assert [row.result.reused for row in again.rows if row.result] == [True, True]
-
-
-def test_ranks_fine_tune_their_own_rows_and_the_last_one_has_the_table(
-    corpus: Corpus, text_row: FinetuneConfig, tmp_path: Path
-) -> None:
-    faster = replace(text_row, encoder_rate=1e-3)
-    grid = grid_of(GridRow(name="text", configs=(text_row,)), GridRow(name="faster", configs=(faster,)))
-    statuses = []
-    for rank in (1, 0):
-        result = launch_finetune_grid(
-            corpus,
-            grid,
-            Storage(runs=tmp_path),
-            backend=LocalBackend(workers=1),
-            own=lambda units, rank=rank: own_share(units, rank, 2),  # type: ignore[misc]
-        )
-        assert not result.failed
-        statuses.append([row["status"] for row in result.values["rows"]])
-    assert sorted(statuses[0]) == ["done", "pending"]
-    assert statuses[1] == ["done", "done"]
-
-
-def test_a_row_whose_worker_is_lost_for_good_is_recorded(corpus: Corpus, text_row: FinetuneConfig, tmp_path: Path) -> None:
-    class Lost:
-        def run(self, work: Work, units: Iterable[Unit], *, tell: Callable[[object], None]) -> tuple[UnitFailed, ...]:
-            return tuple(UnitFailed(name=unit.name, reason="killed twice on node7", tries=2) for unit in units)
-
-    result = launch_finetune_grid(
-        corpus, grid_of(GridRow(name="text", configs=(text_row,))), Storage(runs=tmp_path), backend=Lost()
-    )
-    assert [row.failure for row in result.rows] == ["killed twice on node7"]
-
-
-def test_a_worker_with_other_versions_is_refused(corpus: Corpus, tmp_path: Path) -> None:
-    work = RowWork(corpus=corpus, storage=Storage(runs=tmp_path), answers=tmp_path, command=None, versions={"torch": "1.0"})
-    with pytest.raises(BackendError, match="torch"), work.open(Slot(number=0, device="cpu", threads=1)):
-        pass
+    assert meter.done == 0.5 / 4

@@ -83,7 +83,7 @@ CacheMaker = Callable[..., PlantedCache]
 LABELS = ("ang", "hap", "sad", "neu")
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_cache() -> CacheMaker:
     """Makes caches whose layer 2 (of 3) carries the class, at F and more weakly at T; the rest is noise."""
 

@@ -13,11 +13,13 @@ from typer.main import get_command
 
 from mer.cli import app
 from mer.finetune.config import FinetuneConfig
+from mer.grids.grid import Grid, GridRow
+from mer.grids.grid_events import TaskEvent
+from mer.grids.grid_kind import HEAD_GRIDS
+from mer.grids.head_tasks import HeadTasks
+from mer.grids.run_grid import run_grid
 from mer.heads import EpochDone, HeadConfig, HeadError, RunDone, train_head, train_multi_level
 from mer.heads.config import SINGLE, Fusion
-from mer.heads.grid import Grid, GridRow
-from mer.heads.grid_kind import HEAD_GRIDS
-from mer.heads.grid_runner import run_grid
 from mer.protocol import Validation
 
 CacheMaker = Callable[..., Any]
@@ -152,7 +154,12 @@ def test_no_row_of_a_grid_looks(make_cache: CacheMaker, tmp_path: Path) -> None:
     configs += [(replace(configs[0][0], validation="session", text_disjoint=True),)]
     configs += [tuple(replace(HEADS[name], stack=1, granularities=("S",)) for name in ("coattention", "late"))]
     rows = tuple(GridRow(name=str(number), configs=each) for number, each in enumerate(configs))
-    result = run_grid(cache, Grid(name="all", title="All", rows=rows), tmp_path, progress=guard.hear)
+
+    def hear(event: object) -> None:
+        if isinstance(event, TaskEvent):
+            guard.hear(event.event)
+
+    result = run_grid(Grid(name="all", title="All", rows=rows), HeadTasks(cache, tmp_path), progress=hear)
     assert not result.failed
     assert guard.lengths == [3] * 2 * (len(HEADS) + 1 + 2)
 

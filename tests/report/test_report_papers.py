@@ -171,7 +171,7 @@ def test_a_fine_tuned_model_is_told_by_its_fusion_and_tasks(
     iemocap: list[ReportedRun], config: dict[str, Any], known: dict[str, float]
 ) -> None:
     # Typed off Sun 2023, tables 1 and 2; cells that our copy does not show are unknown.
-    preset = tomllib.loads((files("mer") / "heads" / "presets" / "sun2023-table1.toml").read_text("utf-8"))
+    preset = tomllib.loads((files("mer") / "grids" / "presets" / "sun2023-table1.toml").read_text("utf-8"))
     asked = {**preset.get("defaults", {}), "classes": "4", "text_disjoint": False, "attention_heads": 8, **config}
     result = {**iemocap[0].result} | {"branches": ["speech", "text"], "encoders": iemocap[0].result["features"], "features": {}}
     run = replace(iemocap[0], config=asked, asked={"config": asked}, result=result)

@@ -16,10 +16,10 @@ from mer.cli import app
 from mer.commands.defaults import command_options
 from mer.commands.option_docs import with_tables
 from mer.finetune.config import FinetuneConfig
-from mer.finetune.grid_kind import FINETUNE_GRIDS
+from mer.grids.finetune_grid import FINETUNE_GRIDS
+from mer.grids.grid_kind import HEAD_GRIDS, GridKind
 from mer.heads.config import HeadConfig, head_config
 from mer.heads.errors import HeadError
-from mer.heads.grid_kind import HEAD_GRIDS, GridKind
 from mer.settings.option import Option, options_of
 
 ROOT = Path(__file__).parents[2]

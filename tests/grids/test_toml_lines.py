@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mer.heads.toml_lines import TomlLines
+from mer.grids.toml_lines import TomlLines
 
 TEXT = '''# a comment = with an equals sign
 [grid] # [rows]

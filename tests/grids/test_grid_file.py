@@ -7,11 +7,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from mer.grids.grid import Grid, GridError, GridRow
+from mer.grids.grid_file import preset_names, read_grid
+from mer.grids.grid_kind import HEAD_GRIDS
 from mer.heads.config import HeadConfig
 from mer.heads.errors import HeadError
-from mer.heads.grid import Grid, GridError, GridRow
-from mer.heads.grid_file import preset_names, read_grid
-from mer.heads.grid_kind import HEAD_GRIDS
 
 Write = Callable[[str], str]
 
@@ -340,7 +340,7 @@ def test_a_set_up_that_cannot_be_is_named_with_its_line(write: Write, wrong: str
 
 @pytest.mark.parametrize("name", preset_names())
 def test_every_preset_declares_how_its_paper_made_its_figures(name: str) -> None:
-    text = (files("mer.heads") / "presets" / f"{name}.toml").read_text("utf-8")
+    text = (files("mer.grids") / "presets" / f"{name}.toml").read_text("utf-8")
     preset = tomllib.loads(text)
     needed = {"corpus", "classes", "utterances", "folds", "speech_model", "text_model", "text_disjoint"}
     assert needed <= preset["setup"].keys()

@@ -1,14 +1,14 @@
 """The runs of a grid in bundles: what one worker trains at once."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 
 from mer.backends import Unit
+from mer.grids.grid_cost import run_cost, unit_counts
 from mer.heads.config import HeadConfig
 from mer.heads.feature_store import FeatureStore
-from mer.heads.grid_cost import run_cost, unit_counts
 from mer.heads.planned_head import PlannedHead, RunKey
 from mer.heads.run_queue import choose_device
 from mer.heads.stack_size import ATTENTION, MEMORY_SHARE, run_bytes
@@ -31,8 +31,18 @@ class HeadJob:
     """Test session and seed of each run."""
 
 
+def whole_heads(heads: Sequence[PlannedHead]) -> list[Unit]:
+    """All runs of each head as one bundle, for a process that does them all.
+
+    Args:
+        heads: without repetition.
+    """
+    units = _unit_counts(heads)
+    return [_bundle(head, head.keys, units) for head in heads]
+
+
 def head_jobs(heads: Sequence[PlannedHead], *, workers: int) -> list[Unit]:
-    """All runs of some heads in bundles, the same for every process that asks, whatever is finished.
+    """All runs of some heads in bundles, the largest first; the same for every process that asks, whatever is finished.
 
     On a CPU heads with attention train one by one. Otherwise the folds of a seed stay together, because they go through the
     corpus in one order and share what they read, and several seeds where a GPU's memory holds their stack and every
@@ -43,17 +53,23 @@ def head_jobs(heads: Sequence[PlannedHead], *, workers: int) -> list[Unit]:
         workers: that will share them.
     """
     seeds = max(1, sum(len(head.config.seeds) for head in heads) // (JOBS_PER_WORKER * workers))
+    units = _unit_counts(heads)
+    bundles = [_bundle(head, keys, units) for head in heads for keys in _groups(head, seeds)]
+    return sorted(bundles, key=lambda unit: (-unit.cost, unit.name))
+
+
+def _unit_counts(heads: Sequence[PlannedHead]) -> dict[str, int]:
     names = {name for head in heads for name in head.config.branches}
-    units = unit_counts(heads[0].cache, sorted(names)) if heads else {}
-    return [unit for head in heads for unit in _bundles(head, seeds, units)]
+    return unit_counts(heads[0].cache, sorted(names)) if heads else {}
 
 
-def _bundles(head: PlannedHead, seeds: int, units: Mapping[str, int]) -> Iterator[Unit]:
-    cost = run_cost(head.cache, head.config, units)
-    for keys in _groups(head, seeds):
-        name = f"{head.directory.path.name}/fold{keys[0][0]}-seed{keys[0][1]}-{len(keys)}"
-        job = HeadJob(config=head.config, directory=head.directory.path.name, keys=keys)
-        yield Unit(name=name, cost=cost * len(keys), content=job)
+def _bundle(head: PlannedHead, keys: tuple[RunKey, ...], units: Mapping[str, int]) -> Unit:
+    directory = head.directory.path.name
+    return Unit(
+        name=f"{directory}/fold{keys[0][0]}-seed{keys[0][1]}-{len(keys)}",
+        cost=run_cost(head.cache, head.config, units) * len(keys),
+        content=HeadJob(config=head.config, directory=directory, keys=keys),
+    )
 
 
 def _groups(head: PlannedHead, seeds: int) -> list[tuple[RunKey, ...]]:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from mer.heads.grid import GridError
+from mer.grids.grid import GridError
 from mer.settings.kinds import KindError
 from mer.settings.option import Option, by_name, options_of
 

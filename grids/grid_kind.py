@@ -4,9 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic
 
+from mer.grids.grid import MULTI_LEVEL, Config
+from mer.grids.grid_options import GridOptions
 from mer.heads.config import HeadConfig, head_config
-from mer.heads.grid import MULTI_LEVEL, Config
-from mer.heads.grid_options import GridOptions
 
 HEADS, FINETUNE = "heads", "finetune"
 """Values of `kind` in `[grid]`: heads on a feature cache, or models that are trained end to end."""

@@ -10,11 +10,11 @@ from itertools import product
 from pathlib import Path
 from typing import Any, Generic
 
+from mer.grids.grid import MULTI_LEVEL, Config, Grid, GridError, GridRow
+from mer.grids.grid_kind import HEAD_GRIDS, HEADS, PARTS, GridKind
+from mer.grids.grid_options import shown
+from mer.grids.toml_lines import TomlLines
 from mer.heads.config import HeadConfig
-from mer.heads.grid import MULTI_LEVEL, Config, Grid, GridError, GridRow
-from mer.heads.grid_kind import HEAD_GRIDS, HEADS, PARTS, GridKind
-from mer.heads.grid_options import shown
-from mer.heads.toml_lines import TomlLines
 from mer.protocol import ProtocolError, paper_setup
 from mer.protocol.paper_setup import ONLY_IN_SETUP, checked_setup_value
 from mer.settings.kinds import parse_granularity
@@ -27,7 +27,7 @@ ROW_ONLY = ("name", *PUBLISHED)
 
 def preset_names(kind: str | None = None) -> tuple[str, ...]:
     """The grids that come with mer; those of one kind, where it is given."""
-    folder = files("mer.heads") / "presets"
+    folder = files("mer.grids") / "presets"
     presets = {file.name.removesuffix(".toml"): file for file in folder.iterdir() if file.name.endswith(".toml")}
     if kind is None:
         return tuple(sorted(presets))
@@ -102,7 +102,7 @@ def _source(name_or_file: str) -> tuple[str, str, str]:
     """What errors call a grid, its name, and its text."""
     if name_or_file in preset_names():
         source = f"{name_or_file}.toml"
-        return source, name_or_file, (files("mer.heads") / "presets" / source).read_text(encoding="utf-8")
+        return source, name_or_file, (files("mer.grids") / "presets" / source).read_text(encoding="utf-8")
     return name_or_file, Path(name_or_file).stem, _text(Path(name_or_file))
 
 

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable, Mapping
 
+from mer.grids.grid import Grid
 from mer.heads.config import HeadConfig
 from mer.heads.features import Features
-from mer.heads.grid import Grid
 
 ATTENTION = ("transformer", "coattention")
 READ = 20

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic
 
-from mer.heads.grid import Config, Grid, GridRow
+from mer.grids.grid import Config, Grid, GridRow
 from mer.heads.run_directory import write_atomically
 from mer.heads.train_head import Result
 from mer.protocol import ProtocolError, RunAnswers, against_published, answers_from_table, check_setup, compare_rows

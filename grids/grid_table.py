@@ -5,63 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic
 
+from mer.grids.grid import Config, Grid, GridRow
+from mer.grids.grid_events import ComparisonStarted, GridProgress, RowDone
+from mer.grids.grid_record import GridOrigin, RowResult, grid_comparisons, grid_document, grid_folder, write_grid
 from mer.heads.errors import UnfinishedError
-from mer.heads.grid import Config, Grid, GridRow
-from mer.heads.grid_record import GridOrigin, RowResult, grid_comparisons, grid_document, grid_folder, write_grid
-from mer.heads.progress import Event
 from mer.heads.train_head import Result
-
-
-@dataclass(frozen=True, kw_only=True)
-class GridStarted:
-    """Sent once, before the first row."""
-
-    costs: tuple[float, ...]
-    """Work of each row, finished or not; only the ratios mean anything."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class RowStarted:
-    """A row begins; what its training reports follows."""
-
-    row: int
-    """Number of the row, from 1."""
-    rows: int
-    """Rows of the grid."""
-    name: str
-    """What the table calls it."""
-    parts: int
-    """Heads of the row: two for a multi-level one."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class RowDone:
-    """A row is over and in `grid.json`."""
-
-    row: int
-    """Number of the row, from 1."""
-    rows: int
-    """Rows of the grid."""
-    name: str
-    """What the table calls it."""
-    reused: bool
-    """True when it was there already and nothing was trained."""
-    ua: float | None
-    """UA, mean of folds; None when the row failed."""
-    failure: str | None
-    """Why the row failed."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class ComparisonStarted:
-    """All rows are over, and the finished ones are compared: seconds for each, on a large corpus."""
-
-    rows: int
-    """Finished rows."""
-
-
-GridEvent = GridStarted | RowStarted | RowDone | ComparisonStarted | Event
-GridProgress = Callable[[GridEvent], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,17 +59,35 @@ class GridTable(Generic[Config]):
         if not (self.directory / "grid.json").exists():
             self._write()
 
-    def fill(self, number: int, train: Callable[[GridRow[Config]], Result], *, unfinished: str | None = None) -> None:
+    @property
+    def open(self) -> list[int]:
+        """Numbers of the rows that are not in it yet, from 1."""
+        return [number for number in range(1, len(self.grid.rows) + 1) if number not in self._done]
+
+    def fail(self, number: int, problem: Exception) -> None:
+        """Put a row that cannot be trained into the table.
+
+        Args:
+            number: of the row, from 1.
+            problem: why, which is one of the recorded errors; any other is raised.
+        """
+
+        def refuse(number: int, row: GridRow[Config]) -> Result:
+            raise problem
+
+        self.fill(number, refuse)
+
+    def fill(self, number: int, train: Callable[[int, GridRow[Config]], Result], *, unfinished: str | None = None) -> None:
         """Put a row into the table.
 
         Args:
             number: of the row, from 1.
-            train: gives its result.
+            train: gives its result, from its number and itself.
             unfinished: why runs of the row are not trained, which is then its failure; None leaves such a row open.
         """
         row = self.grid.rows[number - 1]
         try:
-            done = RowResult(row=row, result=train(row), failure=None)
+            done = RowResult(row=row, result=train(number, row), failure=None)
         except UnfinishedError as problem:
             if unfinished is None:
                 return

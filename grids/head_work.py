@@ -7,26 +7,22 @@ from pathlib import Path
 
 import torch
 
-from mer.backends import BackendError, Slot, Unit, UnitDone
+from mer.backends import BackendError, Slot, Unit, UnitDone, UnitFailed
 from mer.backends.agreement import check_same
+from mer.grids.grid_events import TaskEvent
+from mer.grids.head_jobs import HeadJob
 from mer.heads.config import HeadConfig
+from mer.heads.errors import HeadError
 from mer.heads.feature_store import FeatureStore
 from mer.heads.features import Features
-from mer.heads.head_jobs import HeadJob
 from mer.heads.planned_head import plan_head
-from mer.heads.progress import Event
+from mer.heads.progress import Progress
 from mer.heads.run_directory import all_ended, versions
 from mer.heads.train_head import open_store
+from mer.protocol import ProtocolError
 
-
-@dataclass(frozen=True, kw_only=True)
-class JobEvent:
-    """What the training of a bundle tells."""
-
-    unit: str
-    """Name of the bundle."""
-    event: Event
-    """What happened."""
+HEAD_ERRORS = (HeadError, ProtocolError)
+"""Errors that are a head's own; the others go on."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +37,10 @@ class HeadWork:
     """Folder of run directories."""
     versions: Mapping[str, str]
     """Of what the launcher runs with."""
+    here: bool = False
+    """Whether the only worker is the launcher: threads stay as they are, and heads on their own devices."""
+    command: str | None = None
+    """The command line, for the provenance of heads that are begun here."""
 
     @contextmanager
     def open(self, slot: Slot) -> Iterator["HeadWorker"]:
@@ -51,14 +51,15 @@ class HeadWork:
         """
         check_same(self.versions, versions())
         before = torch.get_num_threads()
-        torch.set_num_threads(slot.threads)
+        if not self.here:
+            torch.set_num_threads(slot.threads)
         try:
             cache = self.open_features()
             if cache.key != self.key:
                 raise BackendError(
                     f"the cache here is {cache.key[:12]}, the launcher's is {self.key[:12]}: give both one --cache"
                 )
-            yield HeadWorker(cache, self.runs, slot.device)
+            yield HeadWorker(self, cache, None if self.here else slot.device)
         finally:
             torch.set_num_threads(before)
 
@@ -71,29 +72,38 @@ class HeadWork:
 class HeadWorker:
     """Trains bundles one after the other, and keeps the features that they share open."""
 
-    def __init__(self, cache: Features, runs: Path, device: str) -> None:
-        """Nothing is read yet."""
-        self._cache, self._runs, self._device = cache, runs, device
-        self._stores: dict[tuple[float | None, float | None], FeatureStore] = {}
+    def __init__(self, work: HeadWork, cache: Features, device: str | None) -> None:
+        """Nothing is read yet; without a device each head is trained on its own."""
+        self._work, self._cache, self._device = work, cache, device
+        self._stores: dict[tuple[str, float | None, float | None], FeatureStore] = {}
 
     def do(self, unit: Unit, *, share: float, tell: Callable[[object], None]) -> None:
         """Train the runs of a bundle that have not ended; with a share below 1 fewer of them at once."""
-        job: HeadJob = unit.content
-        config = self._on_device(job, share)
-        head = plan_head(self._cache, config, self._runs)
-        if head.result() is None:
-            head.train(job.keys, self._store(config), lambda event: tell(JobEvent(unit=unit.name, event=event)))
-        tell(UnitDone(name=unit.name))
+        try:
+            self._train(unit.content, share, lambda event: tell(TaskEvent(task=unit.name, event=event)))
+        except HEAD_ERRORS as problem:
+            tell(UnitFailed(name=unit.name, reason=str(problem), tries=1))
+        else:
+            tell(UnitDone(name=unit.name))
+
+    def _train(self, job: HeadJob, share: float, progress: Progress) -> None:
+        config = job.config if self._device is None else replace(job.config, device=self._device)
+        if share < 1:
+            config = replace(config, stack=max(1, int(share * (config.stack or len(job.keys)))))
+        head = plan_head(self._cache, config, self._work.runs)
+        if head.result() is not None:
+            return
+        store = self._store(config)
+        if self._work.here:
+            head.note_start(self._work.command, str(store.device))
+        head.train(job.keys, store, progress)
 
     def finish(self) -> None:
         """Runs are on disk as soon as they end."""
 
-    def _on_device(self, job: HeadJob, share: float) -> HeadConfig:
-        config = replace(job.config, device=self._device)
-        return config if share == 1 else replace(config, stack=max(1, int(share * (config.stack or len(job.keys)))))
-
     def _store(self, config: HeadConfig) -> FeatureStore:
-        limits = (config.ram_gib, config.device_memory_gib)
+        """One for all heads that share a device and its limits, so that features are loaded once."""
+        limits = (config.device, config.ram_gib, config.device_memory_gib)
         if limits not in self._stores:
             self._stores[limits] = open_store(config)
         return self._stores[limits]

@@ -1,10 +1,10 @@
 """What a grid needs of a cache, asked before anything is trained."""
 
+from mer.grids.grid import Grid, GridError, GridRow
 from mer.heads.config import HeadConfig
 from mer.heads.errors import HeadError
 from mer.heads.feature_store import layer_positions
 from mer.heads.features import Features
-from mer.heads.grid import Grid, GridError, GridRow
 from mer.protocol import session_names
 
 

@@ -1,0 +1,111 @@
+"""Grids of models that are trained end to end: each row is one task."""
+
+from collections.abc import Collection
+from dataclasses import replace
+
+from mer.backends import Unit
+from mer.corpus import Corpus
+from mer.finetune.config import FinetuneConfig
+from mer.finetune.errors import DivergedError, FinetuneError
+from mer.finetune.processes import make_accelerator
+from mer.finetune.run import Storage
+from mer.finetune.tracking import check_tracking
+from mer.grids.finetune_work import FINETUNE_ERRORS, AnswerFiles, Answers, AnswersHere, FinetuneWork
+from mer.grids.grid import Grid, GridRow
+from mer.grids.grid_record import GridOrigin
+from mer.grids.grid_table import GridTable
+from mer.grids.run_grid import GridTask
+from mer.heads.errors import HeadError
+from mer.heads.run_directory import versions
+from mer.heads.train_head import Result
+from mer.protocol import ProtocolError, session_names
+
+COSTS = {"text": 0.1, "speech": 1.0, "both": 1.1}
+"""Work of a run by modality, to tell the time left: texts are short beside audio."""
+
+
+class FinetuneTasks:
+    """How rows are fine-tuned: by this process, or all those of one launcher together; or each by a worker of its own."""
+
+    def __init__(self, corpus: Corpus, storage: Storage, *, command: str | None = None, elsewhere: bool = False) -> None:
+        """Nothing is read yet.
+
+        Args:
+            corpus: utterances with their labels.
+            storage: where results go, and what is kept; every worker reaches it by this path.
+            command: the command line, for each row's `provenance.json`.
+            elsewhere: whether workers of a backend train the rows, each on one device.
+        """
+        self.runs, self.writes, self.recorded = storage.runs, True, FINETUNE_ERRORS
+        # A large manifest's utterances are read when asked for, and stay here.
+        self._corpus = replace(corpus, utterances=tuple(corpus))
+        self._storage, self._command, self._elsewhere = storage, command, elsewhere
+        self._answers: Answers = AnswersHere()
+
+    @property
+    def origin(self) -> GridOrigin:
+        """The corpus."""
+        return GridOrigin(
+            corpus=self._corpus.name,
+            synthetic=self._corpus.synthetic,
+            key=None,
+            ids=tuple(utterance.id for utterance in self._corpus),
+            labels=tuple(utterance.label for utterance in self._corpus),
+        )
+
+    def check(self, grid: Grid[FinetuneConfig]) -> None:
+        """Refuse what needs no encoder to be seen, for all rows at once; learn how many processes train together."""
+        configs = [row.configs[0] for row in grid.rows]
+        if len({(config.device, config.precision) for config in configs}) > 1:
+            raise FinetuneError("device and dtype must be those of all rows; set them under [defaults]")
+        available = session_names([utterance.session for utterance in self._corpus])
+        unknown = dict.fromkeys(fold for config in configs for fold in config.folds or () if fold not in available)
+        if unknown:
+            raise FinetuneError(
+                f"the corpus has no session {', '.join(unknown)} to test on, only {', '.join(available)}: leave it out of folds"
+            )
+        for config in configs:
+            check_tracking(config.track)
+        if self._elsewhere:
+            return
+        accelerator = make_accelerator(configs[0])
+        self.writes = accelerator.is_main_process
+        if accelerator.num_processes > 1:  # what only one of them knows would leave the others waiting
+            self.recorded = (DivergedError, HeadError, ProtocolError)
+
+    def plan(self, table: GridTable[FinetuneConfig]) -> list[GridTask]:
+        """A task for each row: in their order for this process, the largest first for several workers."""
+        if self._elsewhere:
+            folder = table.directory / "rows"
+            folder.mkdir(exist_ok=True)
+            self._answers = AnswerFiles(folder=folder, runs=self.runs)
+        tasks = [self._task(number, row) for number, row in enumerate(table.grid.rows, 1)]
+        return sorted(tasks, key=lambda task: (-task.unit.cost, task.unit.name)) if self._elsewhere else tasks
+
+    def _task(self, number: int, row: GridRow[FinetuneConfig]) -> GridTask:
+        config = row.configs[0]
+        folds = config.folds or session_names([utterance.session for utterance in self._corpus])
+        runs = len(folds) * len(config.seeds)
+        unit = Unit(name=f"row{number}", cost=COSTS[config.modality] * config.epochs * runs, content=config)
+        return GridTask(unit=unit, rows=(number,), runs=runs)
+
+    def begin(self, units: Collection[Unit]) -> None:
+        """Forget what became of them in an earlier command."""
+        for unit in units:
+            self._answers.forget(unit.name)
+
+    def work(self) -> FinetuneWork:
+        """Fine-tuning of rows."""
+        return FinetuneWork(
+            corpus=self._corpus,
+            storage=self._storage,
+            answers=self._answers,
+            command=self._command,
+            versions=versions(),
+            here=not self._elsewhere,
+            recorded=self.recorded,
+        )
+
+    def result(self, number: int, row: GridRow[FinetuneConfig]) -> Result:
+        """What the worker of the row has answered."""
+        return self._answers.read(f"row{number}")

@@ -1,0 +1,138 @@
+"""Grids of heads on a feature cache: their rows as bundles of runs."""
+
+from collections.abc import Callable, Collection, Sequence
+from functools import partial
+from pathlib import Path
+
+import torch
+
+from mer.backends import Unit
+from mer.grids.grid import Grid, GridRow
+from mer.grids.grid_check import check_grid
+from mer.grids.grid_record import GridOrigin
+from mer.grids.grid_table import GridTable
+from mer.grids.head_jobs import head_jobs, whole_heads
+from mer.grids.head_work import HEAD_ERRORS, HeadWork
+from mer.grids.run_grid import GridTask
+from mer.heads.config import HeadConfig
+from mer.heads.feature_store import FeatureStore
+from mer.heads.features import Features
+from mer.heads.multi_level import check_same_protocol, train_multi_level
+from mer.heads.planned_head import PlannedHead, RunKey, plan_head
+from mer.heads.progress import Progress
+from mer.heads.run_directory import versions
+from mer.heads.run_queue import choose_device
+from mer.heads.train_head import Result, finish_head
+
+
+class HeadTasks:
+    """How rows of heads are trained: a head's runs in one stack by this process, or in bundles by workers."""
+
+    recorded = HEAD_ERRORS
+    writes = True
+
+    def __init__(
+        self,
+        cache: Features,
+        runs: Path,
+        *,
+        workers: int = 1,
+        open_features: Callable[[], Features] | None = None,
+        command: str | None = None,
+    ) -> None:
+        """Nothing is read yet.
+
+        Args:
+            cache: the feature cache.
+            runs: folder of run directories, which every worker reaches by this path.
+            workers: that share the bundles, over all ranks.
+            open_features: opens the cache in a worker, and can be pickled; None for this process alone.
+            command: the command line, for the provenance of each head.
+        """
+        self.runs = runs
+        self._cache, self._workers, self._command = cache, workers, command
+        self._here, self._open = open_features is None, open_features or (lambda: cache)
+        self._heads: dict[str, PlannedHead] = {}
+        """By the name of the run directory: a head that two rows share is trained once."""
+        self._pending: dict[str, list[RunKey]] = {}
+
+    @property
+    def origin(self) -> GridOrigin:
+        """The cache."""
+        utterances = self._cache.utterances
+        return GridOrigin(
+            corpus=self._cache.spec["corpus"]["name"],
+            synthetic=self._cache.synthetic,
+            key=self._cache.key,
+            ids=tuple(utterances.ids),
+            labels=tuple(utterances.labels),
+        )
+
+    def check(self, grid: Grid[HeadConfig]) -> None:
+        """Refuse what the cache does not hold, and devices that this process is to use and that are not there."""
+        check_grid(self._cache, grid)
+        if self._here:
+            for device in dict.fromkeys(config.device for row in grid.rows for config in row.configs):
+                choose_device(device)
+
+    def plan(self, table: GridTable[HeadConfig]) -> list[GridTask]:
+        """Bundles of runs: whole heads in the order of the rows for this process, the largest first for several workers."""
+        rows: dict[str, list[int]] = {}
+        for number, row in enumerate(table.grid.rows, 1):
+            try:
+                if row.multi_level:
+                    check_same_protocol(*row.configs)
+                planned = [plan_head(self._cache, config, self.runs) for config in row.configs]
+            except HEAD_ERRORS as problem:
+                table.fail(number, problem)
+                continue
+            for head in planned:
+                self._heads.setdefault(head.directory.path.name, head)
+                rows.setdefault(head.directory.path.name, []).append(number)
+        heads = list(self._heads.values())
+        self._pending = {name: head.pending() for name, head in self._heads.items()}
+        units = whole_heads(heads) if self._here else head_jobs(heads, workers=self._workers)
+        return [self._task(unit, rows[unit.content.directory]) for unit in units]
+
+    def _task(self, unit: Unit, rows: Sequence[int]) -> GridTask:
+        keys = unit.content.keys
+        runs = len(set(keys).intersection(self._pending[unit.content.directory]))
+        return GridTask(unit=unit, rows=tuple(rows), runs=runs, left=runs / len(keys))
+
+    def begin(self, units: Collection[Unit]) -> None:
+        """Keep the command of heads that workers begin."""
+        if not self._here:  # else noted as each is begun
+            for name in dict.fromkeys(unit.content.directory for unit in units):
+                self._heads[name].note_start(self._command, self._heads[name].config.device)
+
+    def work(self) -> HeadWork:
+        """Training of bundles."""
+        return HeadWork(
+            open_features=self._open,
+            key=self._cache.key,
+            runs=self.runs,
+            versions=versions(),
+            here=self._here,
+            command=self._command,
+        )
+
+    def result(self, number: int, row: GridRow[HeadConfig]) -> Result:
+        """Of the head; of a multi-level row the average of two heads' logits."""
+        if not row.multi_level:
+            return self._finished(self._cache, row.configs[0], self.runs)
+        coattention, late = row.configs
+        store = FeatureStore(torch.device("cpu"))
+        finish = partial(train_multi_level, store=store, command=self._command, train=self._finished)
+        return finish(self._cache, coattention, late, self.runs)
+
+    def _finished(
+        self,
+        cache: Features,
+        config: HeadConfig,
+        runs: Path,
+        *,
+        progress: Progress | None = None,
+        command: str | None = None,
+        store: FeatureStore | None = None,
+    ) -> Result:
+        return finish_head(plan_head(cache, config, runs))
