@@ -1,0 +1,81 @@
+"""The sections of docs/extending.md as what a reader would do: files to write, and commands to give one after the other.
+
+A file is a fenced block whose first line says its name, as in `python title="gated_fusion.py"`. Commands are the lines of `sh` blocks;
+a line may begin with settings of the environment, as in `MER_PLUGINS=own_heads mer grid rows.toml`.
+"""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+PAGE = Path(__file__).parents[2] / "docs" / "extending.md"
+BLOCK = re.compile(r"^```(?P<kind>\w+)(?: title=\"(?P<title>[^\"]+)\")?\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
+SECONDS = 300
+"""A command that takes longer than this hangs."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Command:
+    """One line of a shell block."""
+
+    words: tuple[str, ...]
+    """From `mer` on, without it."""
+    environment: Mapping[str, str]
+    """What stands before `mer`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Section:
+    """One exercise of the page."""
+
+    files: Mapping[str, str]
+    """Name of each file to its text."""
+    commands: tuple[Command, ...]
+    """In the order of the page."""
+
+    def write(self, folder: Path) -> None:
+        """Put the files into a folder."""
+        for name, text in self.files.items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_text(text, encoding="utf-8")
+
+
+def section(title: str) -> Section:
+    """The exercise under the heading `## title`."""
+    parts = re.split(r"^## (.+)$", PAGE.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    text = dict(zip(parts[1::2], parts[2::2], strict=True))[title]
+    blocks = list(BLOCK.finditer(text))
+    shells = [block["text"] for block in blocks if block["kind"] == "sh"]
+    lines = [line for shell in shells for line in shell.replace("\\\n", " ").splitlines() if line.strip()]
+    return Section(
+        files={block["title"]: block["text"] for block in blocks if block["title"]},
+        commands=tuple(_command(line) for line in lines),
+    )
+
+
+def _command(line: str) -> Command:
+    words = shlex.split(line, comments=True)
+    start = words.index("mer")
+    settings = dict(word.split("=", 1) for word in words[:start])
+    return Command(words=tuple(words[start + 1 :]), environment=settings)
+
+
+def give(command: Command, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run a command of the page in a folder, in a process of its own: nothing that it imports stays."""
+    here = {name: value for name, value in os.environ.items() if not name.startswith("MER_")}
+    # The same package that the tests import, wherever the command runs.
+    paths = os.pathsep.join([str(Path(each).absolute()) for each in os.environ.get("PYTHONPATH", "").split(os.pathsep) if each])
+    return subprocess.run(
+        [sys.executable, "-c", "from mer.cli import app; app()", *command.words],
+        cwd=folder,
+        env={**here, "PYTHONPATH": paths, "COLUMNS": "200", **command.environment},
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        check=False,
+    )
