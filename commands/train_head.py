@@ -39,7 +39,14 @@ def train_head(
         str | None,
         typer.Option(
             rich_help_panel=WHAT,
-            help="late, coattention, concatenation, multi-level; linear or transformer for a single branch. Default: late.",
+            help="late, coattention, concatenation, multi-level; linear or transformer for a single branch; or "
+            "package.module:Class of your own (docs/extending.md). Default: late.",
+        ),
+    ] = None,
+    head_option: Annotated[
+        list[str] | None,
+        typer.Option(
+            rich_help_panel=WHAT, metavar="NAME=VALUE", help="An option that only a head of your own has; again for more."
         ),
     ] = None,
     layers: Annotated[
@@ -112,6 +119,7 @@ def train_head(
         features = checked(open_cache(cache), quiet)
         settings: dict[str, Any] = {
             "modality": modality,
+            "head_options": tuple(head_option or ()),
             "layers": layer_numbers(layers),
             "layer_weights": layer_weights,
             "classes": classes or default_classes(features.spec["corpus"]["kind"]),

@@ -8,21 +8,20 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from mer.heads.errors import HeadError
+from mer.heads.kinds import SHAPE_OPTIONS
+from mer.heads.own_kind import head_kind, own_values
 from mer.protocol import AS_IS, CLASS_MAPS, Validation
 
 Modality = Literal["both", "speech", "text"]
-Fusion = Literal["late", "linear", "transformer", "coattention", "concatenation"]
 Normalize = Literal["speech", "global", "speaker", "none"]
 LayerWeights = Literal["plain", "softmax"]
 
-LEARNING_RATES = {"late": 1e-3, "linear": 1e-3, "concatenation": 1e-3, "transformer": 5e-5, "coattention": 5e-5}
-"""Zhao 2022, section 3.2: 1e-3 for feed-forward models, 5e-5 for those with attention."""
-
-SINGLE = ("linear", "transformer")
-"""Heads of one granularity."""
-
 SPEECH = ("F", "P", "S", "W")
 """Granularities of speech in their fixed order; text adds `T`."""
+
+
+HEAD_SOURCE = "head_source"
+"""Key of a config in JSON: module, class and hash of a head of the user's own."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +34,7 @@ class HeadConfig:
     """`both`, `speech` or `text`."""
     fusion: str = "late"
     """`late` adds the logits of two or more linear branches; `linear` and `transformer` are one branch;
-    `coattention` and `concatenation` fuse text with speech early."""
+    `coattention` and `concatenation` fuse text with speech early. `package.module:Class` is a head of your own."""
     hidden: int = 128
     """Width of the two hidden layers of each linear branch, and of the one before a transformer's logits."""
     attention_heads: int | None = None
@@ -44,6 +43,8 @@ class HeadConfig:
     """Layers of `transformer` and `coattention`."""
     feed_forward_ratio: int = 4
     """Width of the feed-forward part of an attention layer, in encoder widths."""
+    head_options: tuple[str, ...] = ()
+    """Options that only a head of your own has, each as `name=value`."""
     layers: tuple[int, ...] | None = None
     """Encoder layers to average, such as (9, 10, 11, 12); None takes all that the cache holds."""
     layer_weights: str = "plain"
@@ -86,11 +87,11 @@ class HeadConfig:
         """Reject what cannot be trained, all problems at once."""
         order = [name for name in SPEECH if name in self.granularities]
         object.__setattr__(self, "seeds", tuple(self.seeds))
-        if self.learning_rate is None:
-            object.__setattr__(self, "learning_rate", LEARNING_RATES.get(self.fusion, 1e-3))
+        object.__setattr__(self, "head_options", tuple(sorted(self.head_options)))
         if self.layers is not None:
             object.__setattr__(self, "layers", tuple(sorted(self.layers)))
         problems = [
+            *self._problems_of_head(),
             *self._problems_of_branches(),
             *self._problems_of_numbers(),
             *self._problems_of_protocol(),
@@ -118,16 +119,17 @@ class HeadConfig:
         return tuple(name for name in self.branches if name in SPEECH) if self.normalize == "speaker" else ()
 
     def as_dict(self) -> dict[str, object]:
-        """The fields as JSON knows them."""
-        return {name: list(value) if isinstance(value, tuple) else value for name, value in dataclasses.asdict(self).items()}
+        """The fields as JSON knows them; a head of the user's own says where it comes from."""
+        values = {name: list(value) if isinstance(value, tuple) else value for name, value in dataclasses.asdict(self).items()}
+        if not self.head_options:
+            del values["head_options"]
+        source = head_kind(self.fusion).source
+        return values if source is None else {**values, HEAD_SOURCE: source.as_dict()}
 
     def identity(self) -> dict[str, object]:
-        """All fields that can change a number; text-only heads have no speech granularities."""
+        """All that can change a number; text-only heads have no speech granularities."""
         left_out = {"device", "ram_gib", "device_memory_gib", "stack", "granularities", "modality"}
-        if self.fusion not in {"transformer", "coattention"}:
-            left_out |= {"attention_heads", "attention_layers", "feed_forward_ratio"}
-        if self.fusion == "coattention":
-            left_out.add("hidden")
+        left_out |= SHAPE_OPTIONS - head_kind(self.fusion).options
         fields = {name: value for name, value in self.as_dict().items() if name not in left_out}
         return {"branches": list(self.branches), **fields}
 
@@ -136,11 +138,24 @@ class HeadConfig:
         text = json.dumps(self.identity(), sort_keys=True, allow_nan=False)
         return hashlib.sha256(text.encode()).hexdigest()
 
+    def _problems_of_head(self) -> list[str]:
+        """Takes the head's learning rate where none is given."""
+        try:
+            kind = head_kind(self.fusion)
+            own_values(kind, self.head_options)
+        except HeadError as error:
+            return str(error).split("; ")
+        if self.learning_rate is None:
+            object.__setattr__(self, "learning_rate", kind.learning_rate)
+        if self.learning_rate is None:
+            return [f"learning_rate: fusion {self.fusion!r} does not say one: give it, or write it into the class"]
+        problem = kind.needs.problem(self.fusion, self.branches) if self.branches else None
+        return [] if problem is None else [problem]
+
     def _problems_of_branches(self) -> list[str]:
         problems = []
         for name, value, valid in (
             ("modality", self.modality, get_args(Modality)),
-            ("fusion", self.fusion, get_args(Fusion)),
             ("normalize", self.normalize, get_args(Normalize)),
             ("validation", self.validation, get_args(Validation)),
             ("layer_weights", self.layer_weights, get_args(LayerWeights)),
@@ -157,15 +172,6 @@ class HeadConfig:
             problems.append(f"granularity given twice in {'+'.join(self.granularities)}")
         if not self.branches:
             problems.append(f"modality 'speech' needs a granularity out of {'+'.join(SPEECH)}")
-        elif self.fusion in SINGLE and len(self.branches) != 1:
-            problems.append(
-                f"fusion {self.fusion!r} is one branch, got {'+'.join(self.branches)}: use 'late' or 'coattention', or "
-                "modality 'speech' or 'text'"
-            )
-        elif self.fusion == "coattention" and (self.modality != "both" or not self.granularities):
-            problems.append(f"fusion 'coattention' needs text and speech, got {'+'.join(self.branches)}: use modality 'both'")
-        elif self.fusion == "concatenation" and len(self.branches) < 2:
-            problems.append(f"fusion 'concatenation' needs two or more granularities, got {'+'.join(self.branches)}")
         return problems
 
     def _problems_of_numbers(self) -> list[str]:

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any, Generic
 
 from mer.heads.config import HeadConfig
-from mer.heads.grid import MULTI_LEVEL, Config, Grid, GridError, GridRow
-from mer.heads.grid_kind import HEAD_GRIDS, HEADS, PARTS, GridKind
+from mer.heads.grid import Config, Grid, GridError, GridRow
+from mer.heads.grid_kind import HEAD_GRIDS, HEADS, GridKind
 from mer.heads.grid_options import parse_granularity, shown
 from mer.heads.toml_lines import TomlLines
-from mer.protocol import ProtocolError, paper_setup
+from mer.protocol import MULTI_LEVEL, MULTI_LEVEL_PARTS, ProtocolError, paper_setup
 from mer.protocol.paper_setup import ONLY_IN_SETUP, checked_setup_value
 
 TABLES = ("grid", "setup", "defaults", "rows", "axes")
@@ -239,7 +239,7 @@ class _Reader(Generic[Config]):
                 if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 100:
                     raise GridError(f"{option} must be a {PUBLISHED[option]} in percent, got {value!r}")
                 return float(value)
-            case "coattention" | "late":
+            case each if each in MULTI_LEVEL_PARTS:
                 if not isinstance(value, str):
                     raise GridError(f'{option} must be granularities such as "F+P", got {value!r}')
                 return parse_granularity(value)
@@ -283,7 +283,7 @@ class _Reader(Generic[Config]):
         if self._kind.parts and merged.get("fusion") == MULTI_LEVEL:
             configs = self._multi_level(position, own, values, merged)
         else:
-            for key in own.keys() & set(PARTS):
+            for key in own.keys() & set(MULTI_LEVEL_PARTS):
                 self._fault(f"{key} belongs to fusion {MULTI_LEVEL!r} only", "rows", position, key)
             if merged.get("modality") == "text" and "granularity" in own:
                 self._fault("a text row has no speech granularity: leave it out", "rows", position, "granularity")
@@ -299,7 +299,7 @@ class _Reader(Generic[Config]):
     def _multi_level(
         self, position: int, own: Mapping[str, Any], values: Mapping[str, Any], merged: Mapping[str, Any]
     ) -> list[Config | None]:
-        missing = [part for part in PARTS if part not in own]
+        missing = [part for part in MULTI_LEVEL_PARTS if part not in own]
         if missing:
             self._fault(
                 f'fusion {MULTI_LEVEL!r} needs {" and ".join(missing)}, such as {missing[0]} = "F+P"', "rows", position, "fusion"
@@ -311,7 +311,7 @@ class _Reader(Generic[Config]):
             return [None]
         return [
             self._config(position, {**merged, "granularity": own[part], "fusion": part}, part) if part in own else None
-            for part in PARTS
+            for part in MULTI_LEVEL_PARTS
         ]
 
     def _config(self, position: int, merged: Mapping[str, Any], part: str | None = None) -> Config | None:

@@ -5,14 +5,12 @@ from dataclasses import dataclass
 from typing import Generic
 
 from mer.heads.config import HeadConfig
-from mer.heads.grid import MULTI_LEVEL, Config
+from mer.heads.grid import Config
 from mer.heads.grid_options import GridOptions
+from mer.protocol import MULTI_LEVEL, MULTI_LEVEL_PARTS
 
 HEADS, FINETUNE = "heads", "finetune"
 """Values of `kind` in `[grid]`: heads on a feature cache, or models that are trained end to end."""
-
-PARTS = ("coattention", "late")
-"""Options of a multi-level row: the granularities of its two heads."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,8 +46,8 @@ HEAD_GRIDS = GridKind(
     options=GridOptions(config=HeadConfig, renamed={"granularity": "granularities"}),
     make=HeadConfig,
     name_of=_name_of_heads,
-    shape=frozenset({"granularity", "modality", "fusion", *PARTS}),
-    parts=PARTS,
+    shape=frozenset({"granularity", "modality", "fusion", *MULTI_LEVEL_PARTS}),
+    parts=MULTI_LEVEL_PARTS,
     between_faults="; ",
 )
 """Grids of heads on cached features."""

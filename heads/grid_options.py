@@ -56,6 +56,8 @@ class GridOptions:
             case "folds":
                 listed = _listed(option, value, (int, str), 'a list such as ["1", "2"] or a text such as "1-5"')
                 return tuple(str(each) for each in listed)
+            case "head_options":
+                return _listed(option, value, (str,), 'a list such as ["gate=tanh"]')
             case "aux_weights":
                 return tuple(float(each) for each in _listed(option, value, (float,), "two numbers such as [1.0, 0.5]"))
             case _:

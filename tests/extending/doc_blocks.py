@@ -1,7 +1,7 @@
 """The sections of docs/extending.md as what a reader would do: files to write, and commands to give one after the other.
 
-A file is a fenced block whose first line says its name, as in `python title="gated_fusion.py"`. Commands are the lines of `sh` blocks;
-a line may begin with settings of the environment, as in `MER_PLUGINS=own_heads mer grid rows.toml`.
+A file is a fenced block whose first line says its name, as in `python title="gated_fusion.py"`. Commands are the lines of `sh`
+blocks; a line may begin with settings of the environment, as in `MER_PLUGINS=own_heads mer grid rows.toml`.
 """
 
 import os
@@ -65,13 +65,20 @@ def _command(line: str) -> Command:
     return Command(words=tuple(words[start + 1 :]), environment=settings)
 
 
+def _expanded(word: str, folder: Path) -> list[str]:
+    """What a shell makes of a pattern."""
+    found = sorted(each.relative_to(folder).as_posix() for each in folder.glob(word)) if "*" in word else []
+    return found or [word]
+
+
 def give(command: Command, folder: Path) -> subprocess.CompletedProcess[str]:
     """Run a command of the page in a folder, in a process of its own: nothing that it imports stays."""
     here = {name: value for name, value in os.environ.items() if not name.startswith("MER_")}
     # The same package that the tests import, wherever the command runs.
     paths = os.pathsep.join([str(Path(each).absolute()) for each in os.environ.get("PYTHONPATH", "").split(os.pathsep) if each])
+    words = [found for word in command.words for found in _expanded(word, folder)]
     return subprocess.run(
-        [sys.executable, "-c", "from mer.cli import app; app()", *command.words],
+        [sys.executable, "-c", "from mer.cli import app; app()", *words],
         cwd=folder,
         env={**here, "PYTHONPATH": paths, "COLUMNS": "200", **command.environment},
         capture_output=True,

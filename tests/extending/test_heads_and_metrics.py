@@ -1,0 +1,100 @@
+"""Whoever follows docs/extending.md gets a head and a metric of their own through every command."""
+
+import hashlib
+import importlib.util
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mer.tests.extending.doc_blocks import Command, give, section
+
+DATA = Path(__file__).parents[1] / "data"
+SETTINGS = """
+corpus = "corpus/corpus.jsonl"
+speech-model = "speech"
+text-model = "text"
+device = "cpu"
+
+[train-head]
+seeds = 2
+max-epochs = 2
+hidden = 4
+classes = "as-is"
+
+[grid]
+seeds = 1
+max-epochs = 1
+classes = "as-is"
+"""
+
+
+@pytest.fixture(scope="module")
+def ready(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a small corpus, small encoders, and settings that make everything small."""
+    folder = tmp_path_factory.mktemp("extending")
+    spec = importlib.util.spec_from_file_location("make_results_v1", DATA / "make_results_v1.py")
+    assert spec is not None
+    assert spec.loader is not None
+    made = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(made)
+    made.write_corpus(folder / "corpus")
+    for name in ("speech", "text"):
+        shutil.copytree(DATA / "results-v1" / "exported" / name, folder / name)
+    shutil.copy(folder / "corpus" / "u1.wav", folder / "hello.wav")
+    (folder / "mer.toml").write_text(SETTINGS)
+    return folder
+
+
+def follow(folder: Path, title: str) -> dict[str, str]:
+    """Do what a section says; standard output of each command."""
+    page = section(title)
+    page.write(folder)
+    told = {}
+    for command in page.commands:
+        done = give(command, folder)
+        assert done.returncode == 0, f"{command.words}: {done.stdout[-2000:]}{done.stderr[-2000:]}"
+        told[" ".join(command.words)] = done.stdout
+    return told
+
+
+@pytest.fixture(scope="module")
+def with_head(ready: Path) -> tuple[Path, dict[str, str]]:
+    return ready, follow(ready, "A fusion head")
+
+
+def result_of(folder: Path, pattern: str) -> dict[str, Any]:
+    (found,) = (folder / "runs").glob(f"{pattern}/result.json")
+    values: dict[str, Any] = json.loads(found.read_text())
+    return values
+
+
+def test_a_head_of_ones_own_goes_through_every_command(with_head: tuple[Path, dict[str, str]]) -> None:
+    folder, told = with_head
+    assert {command.partition(" ")[0] for command in told} == {"extract", "train-head", "grid", "predict", "report"}
+    config = result_of(folder, "*-gated_fusion.GatedFusion-*")["config"]
+    digest = hashlib.sha256((folder / "gated_fusion.py").read_bytes()).hexdigest()
+    assert config["head_source"] == {"module": "gated_fusion", "class": "GatedFusion", "sha256": digest}
+    assert config["head_options"] == ["gate=sigmoid"]
+    assert result_of(folder, "*-gated-F+T-*")["config"]["fusion"] == "gated"
+    (table,) = [text for command, text in told.items() if command.startswith("report")]
+    for row in ("gated_fusion:GatedFusion F+S+T", "gated F+T", "head options gate=sigmoid"):
+        assert row.replace("_", r"\_") in table
+    assert sum("angry" in text or "ang" in text for command, text in told.items() if command.startswith("predict")) == 2
+
+
+def test_prediction_says_whose_head_is_missing_or_changed(with_head: tuple[Path, dict[str, str]], tmp_path: Path) -> None:
+    folder, _ = with_head
+    (run,) = (folder / "runs").glob("*-gated_fusion.GatedFusion-*")
+    shutil.copytree(run, tmp_path / "run")
+    shutil.copy(folder / "hello.wav", tmp_path)
+    words = ("predict", "run", "--wav", "hello.wav", "--text", "i am", "--speech-model", str(folder / "speech"))
+    missing = give(Command(words=words, environment={}), tmp_path)
+    (tmp_path / "gated_fusion.py").write_text((folder / "gated_fusion.py").read_text().replace("relu()", "tanh()"))
+    changed = give(Command(words=words, environment={}), tmp_path)
+    assert (missing.returncode, changed.returncode) == (2, 2)
+    assert "class GatedFusion of module gated_fusion" in missing.stderr
+    assert "no module named 'gated_fusion'" in missing.stderr
+    assert "another source" in changed.stderr
