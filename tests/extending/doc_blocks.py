@@ -4,13 +4,15 @@ A file is a fenced block whose first line says its name, as in `python title="ga
 blocks; a line may begin with settings of the environment, as in `MER_PLUGINS=own_heads mer grid rows.toml`.
 """
 
+import json
 import os
 import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 
 PAGE = Path(__file__).parents[2] / "docs" / "extending.md"
@@ -65,24 +67,60 @@ def _command(line: str) -> Command:
     return Command(words=tuple(words[start + 1 :]), environment=settings)
 
 
-def _expanded(word: str, folder: Path) -> list[str]:
-    """What a shell makes of a pattern."""
-    found = sorted(each.relative_to(folder).as_posix() for each in folder.glob(word)) if "*" in word else []
-    return found or [word]
+@dataclass(frozen=True, kw_only=True)
+class Told:
+    """What a command said."""
+
+    code: int
+    """Its exit code."""
+    output: str
+    """Standard output."""
+    errors: str
+    """Standard error."""
 
 
-def give(command: Command, folder: Path) -> subprocess.CompletedProcess[str]:
-    """Run a command of the page in a folder, in a process of its own: nothing that it imports stays."""
+def follow(page: Section, folder: Path) -> dict[str, Told]:
+    """Do what a section says, in a folder; what each command said, by its words without `mer`.
+
+    Commands that follow each other with one environment share a process, which saves the seconds that PyTorch takes to start.
+    """
+    page.write(folder)
+    told: dict[str, Told] = {}
+    for environment, some in groupby(page.commands, key=lambda command: dict(command.environment)):
+        told |= give([command.words for command in some], folder, environment)
+    return told
+
+
+def give(commands: Sequence[Sequence[str]], folder: Path, environment: Mapping[str, str]) -> dict[str, Told]:
+    """Give commands one after the other in a folder, in a process of their own: nothing that it imports stays here."""
     here = {name: value for name, value in os.environ.items() if not name.startswith("MER_")}
     # The same package that the tests import, wherever the command runs.
     paths = os.pathsep.join([str(Path(each).absolute()) for each in os.environ.get("PYTHONPATH", "").split(os.pathsep) if each])
-    words = [found for word in command.words for found in _expanded(word, folder)]
-    return subprocess.run(
-        [sys.executable, "-c", "from mer.cli import app; app()", *words],
+    done = subprocess.run(
+        [sys.executable, "-c", GIVE, json.dumps([list(words) for words in commands])],
         cwd=folder,
-        env={**here, "PYTHONPATH": paths, "COLUMNS": "200", **command.environment},
+        env={**here, "PYTHONPATH": paths, "COLUMNS": "200", **environment},
         capture_output=True,
         text=True,
         timeout=SECONDS,
         check=False,
     )
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout.splitlines()[-1])
+    return {" ".join(words): Told(**each) for words, each in zip(commands, found, strict=True)}
+
+
+GIVE = """
+import json, sys
+from pathlib import Path
+from typer.testing import CliRunner
+from mer.cli import app
+told = []
+for words in json.loads(sys.argv[1]):
+    # As a shell makes files of a pattern.
+    words = [each for word in words for each in (sorted(map(str, Path().glob(word))) if "*" in word else [word])]
+    done = CliRunner().invoke(app, words)
+    told.append({"code": done.exit_code, "output": done.stdout, "errors": done.stderr})
+print(json.dumps(told))
+"""
+"""Runs commands as the shell would, and prints what they said as one line."""

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from mer.tests.extending.doc_blocks import Command, give, section
+from mer.tests.extending.doc_blocks import Told, follow, give, section
 
 DATA = Path(__file__).parents[1] / "data"
 SETTINGS = """
@@ -48,21 +48,17 @@ def ready(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def follow(folder: Path, title: str) -> dict[str, str]:
-    """Do what a section says; standard output of each command."""
-    page = section(title)
-    page.write(folder)
-    told = {}
-    for command in page.commands:
-        done = give(command, folder)
-        assert done.returncode == 0, f"{command.words}: {done.stdout[-2000:]}{done.stderr[-2000:]}"
-        told[" ".join(command.words)] = done.stdout
+def done(folder: Path, title: str) -> dict[str, Told]:
+    """What a section's commands said, none of which failed."""
+    told = follow(section(title), folder)
+    failed = {words: each for words, each in told.items() if each.code != 0}
+    assert not failed
     return told
 
 
 @pytest.fixture(scope="module")
-def with_head(ready: Path) -> tuple[Path, dict[str, str]]:
-    return ready, follow(ready, "A fusion head")
+def with_head(ready: Path) -> tuple[Path, dict[str, Told]]:
+    return ready, done(ready, "A fusion head")
 
 
 def result_of(folder: Path, pattern: str) -> dict[str, Any]:
@@ -71,7 +67,7 @@ def result_of(folder: Path, pattern: str) -> dict[str, Any]:
     return values
 
 
-def test_a_head_of_ones_own_goes_through_every_command(with_head: tuple[Path, dict[str, str]]) -> None:
+def test_a_head_of_ones_own_goes_through_every_command(with_head: tuple[Path, dict[str, Told]]) -> None:
     folder, told = with_head
     assert {command.partition(" ")[0] for command in told} == {"extract", "train-head", "grid", "predict", "report"}
     config = result_of(folder, "*-gated_fusion.GatedFusion-*")["config"]
@@ -79,22 +75,22 @@ def test_a_head_of_ones_own_goes_through_every_command(with_head: tuple[Path, di
     assert config["head_source"] == {"module": "gated_fusion", "class": "GatedFusion", "sha256": digest}
     assert config["head_options"] == ["gate=sigmoid"]
     assert result_of(folder, "*-gated-F+T-*")["config"]["fusion"] == "gated"
-    (table,) = [text for command, text in told.items() if command.startswith("report")]
-    for row in ("gated_fusion:GatedFusion F+S+T", "gated F+T", "head options gate=sigmoid"):
-        assert row.replace("_", r"\_") in table
-    assert sum("angry" in text or "ang" in text for command, text in told.items() if command.startswith("predict")) == 2
+    table = told["report runs --format markdown"].output
+    for row in ("gated_fusion:GatedFusion F+S+T", "gated F+T", "gate softmax", "gate sigmoid", "late F+S+T"):
+        assert f"\n| {row} |".replace("_", r"\_") in table
+    assert len([each for words, each in told.items() if words.startswith("predict") and each.output]) == 2
 
 
-def test_prediction_says_whose_head_is_missing_or_changed(with_head: tuple[Path, dict[str, str]], tmp_path: Path) -> None:
+def test_prediction_says_whose_head_is_missing_or_changed(with_head: tuple[Path, dict[str, Told]], tmp_path: Path) -> None:
     folder, _ = with_head
     (run,) = (folder / "runs").glob("*-gated_fusion.GatedFusion-*")
     shutil.copytree(run, tmp_path / "run")
     shutil.copy(folder / "hello.wav", tmp_path)
     words = ("predict", "run", "--wav", "hello.wav", "--text", "i am", "--speech-model", str(folder / "speech"))
-    missing = give(Command(words=words, environment={}), tmp_path)
+    (missing,) = give([words], tmp_path, {}).values()
     (tmp_path / "gated_fusion.py").write_text((folder / "gated_fusion.py").read_text().replace("relu()", "tanh()"))
-    changed = give(Command(words=words, environment={}), tmp_path)
-    assert (missing.returncode, changed.returncode) == (2, 2)
-    assert "class GatedFusion of module gated_fusion" in missing.stderr
-    assert "no module named 'gated_fusion'" in missing.stderr
-    assert "another source" in changed.stderr
+    (changed,) = give([words], tmp_path, {}).values()
+    assert (missing.code, changed.code) == (2, 2)
+    assert "class GatedFusion of module gated_fusion" in missing.errors
+    assert "no module named 'gated_fusion'" in missing.errors
+    assert "another source" in changed.errors
