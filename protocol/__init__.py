@@ -26,6 +26,9 @@ from mer.protocol.folds import HeldOut as HeldOut
 from mer.protocol.folds import Validation as Validation
 from mer.protocol.folds import make_fold as make_fold
 from mer.protocol.folds import session_names as session_names
+from mer.protocol.metrics import METRICS as METRICS
+from mer.protocol.metrics import STATISTICS as STATISTICS
+from mer.protocol.metrics import Metric as Metric
 from mer.protocol.metrics import confusion as confusion
 from mer.protocol.metrics import recalls as recalls
 from mer.protocol.metrics import unweighted_accuracy as unweighted_accuracy
