@@ -101,6 +101,12 @@ class Metric:
     """Of `STATISTICS` those that tables for people show; JSON and CSV have all."""
 
 
+def definitions_table() -> str:
+    """The measures as `docs/statistics.md` has them, in Markdown."""
+    rows = [f"| {metric.title}, {metric.meaning} | {metric.formula} | {metric.remark} |" for metric in METRICS.values()]
+    return "\n".join(["| number | formula | |", "|---|---|---|", *rows])
+
+
 METRICS = Registry[Metric]("metric")
 """Every measure, by its key in results. The first one is what tables are compared by."""
 METRICS.add(

@@ -1,5 +1,6 @@
 """Whoever follows docs/extending.md gets a head and a metric of their own through every command."""
 
+import csv
 import hashlib
 import importlib.util
 import json
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from mer.protocol import STATISTICS
 from mer.tests.extending.doc_blocks import Told, follow, give, section
 
 DATA = Path(__file__).parents[1] / "data"
@@ -94,3 +96,29 @@ def test_prediction_says_whose_head_is_missing_or_changed(with_head: tuple[Path,
     assert "class GatedFusion of module gated_fusion" in missing.errors
     assert "no module named 'gated_fusion'" in missing.errors
     assert "another source" in changed.errors
+
+
+def test_a_metric_of_ones_own_is_in_every_table_also_of_results_made_without_it(ready: Path) -> None:
+    for made in ("runs", "features"):
+        shutil.rmtree(ready / made, ignore_errors=True)
+    told = done(ready, "A metric")
+    assert "worst_recall" not in result_of(ready, "*-linear-T-*")["summary"]["all"]
+    assert set(result_of(ready, "*-late-F+T-*")["summary"]["all"]["worst_recall"]) == set(STATISTICS)
+    (table,) = json.loads(told["report runs --json"].output)["tables"]
+    rows = {row["name"]: row for row in table["table"]["rows"]}
+    assert rows.keys() == {"linear T", "late F+T"}
+    runs = list(csv.DictReader((ready / "runs").glob("*-linear-T-*/predictions.csv").__next__().open()))
+    recalls: dict[tuple[str, str, str], list[bool]] = {}
+    for run in runs:
+        recalls.setdefault((run["fold"], run["seed"], run["label"]), []).append(run["label"] == run["prediction"])
+    worst = [
+        min(sum(right) / len(right) for (*cell, _), right in recalls.items() if cell == [fold, seed])
+        for fold, seed in {(run["fold"], run["seed"]) for run in runs}
+    ]
+    assert rows["linear T"]["worst_recall"] == pytest.approx(sum(worst) / len(worst))
+    markdown = told["report runs --format markdown"].output
+    assert "| F1 | worst | worst ± seeds | difference |" in markdown
+    assert "worst = recall of the class that is recognised least" in markdown
+    assert "worst_recall,worst_recall_std_folds" in told["report runs --format csv"].output
+    terminal = told["report runs"].output
+    assert "worst" in terminal.partition("linear T")[0]
