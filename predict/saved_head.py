@@ -11,7 +11,7 @@ from torch import Tensor
 
 from mer.heads import Head, HeadConfig, HeadError, Statistics
 from mer.heads.build_head import build_head
-from mer.heads.config import HEAD_SOURCE
+from mer.heads.config import HEAD_SOURCE, SPEECH
 from mer.heads.run_directory import run_stem
 from mer.predict.errors import PredictError
 
@@ -20,8 +20,8 @@ Run = tuple[str, int]
 
 ENCODERS = ("speech", "text")
 """Folders of an export that hold the frozen encoders."""
-WIDTH_OF = {"T": "text"}
-"""Granularities that do not come from the speech encoder."""
+ENCODER_OF = {**dict.fromkeys(SPEECH, "speech"), "T": "text"}
+"""Granularity to the encoder that it comes from."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,7 +151,7 @@ def load_head(saved: SavedHead, part: SavedPart, run: Run, device: torch.device)
     place = part.weights[run]
     tensors = place.read()
     widths = saved.features["dim"]
-    shapes = {name: (len(part.layers[name]), int(widths[WIDTH_OF.get(name, "speech")])) for name in part.config.branches}
+    shapes = {name: (len(part.layers[name]), int(widths[ENCODER_OF[name]])) for name in part.config.branches}
     statistics = {}
     try:
         for name in part.config.standardised:

@@ -71,7 +71,7 @@ def result_of(folder: Path, pattern: str) -> dict[str, Any]:
 
 def test_a_head_of_ones_own_goes_through_every_command(with_head: tuple[Path, dict[str, Told]]) -> None:
     folder, told = with_head
-    assert {command.partition(" ")[0] for command in told} == {"extract", "train-head", "grid", "predict", "report"}
+    assert {command.partition(" ")[0] for command in told} == {"extract", "train-head", "grid", "predict", "export", "report"}
     config = result_of(folder, "*-gated_fusion.GatedFusion-*")["config"]
     digest = hashlib.sha256((folder / "gated_fusion.py").read_bytes()).hexdigest()
     assert config["head_source"] == {"module": "gated_fusion", "class": "GatedFusion", "sha256": digest}
@@ -80,7 +80,9 @@ def test_a_head_of_ones_own_goes_through_every_command(with_head: tuple[Path, di
     table = told["report runs --format markdown"].output
     for row in ("gated_fusion:GatedFusion F+S+T", "gated F+T", "gate softmax", "gate sigmoid", "late F+S+T"):
         assert f"\n| {row} |".replace("_", r"\_") in table
-    assert len([each for words, each in told.items() if words.startswith("predict") and each.output]) == 2
+    by_run, by_export, _ = (each.output for words, each in told.items() if words.startswith("predict"))
+    assert by_run
+    assert by_run == by_export
 
 
 def test_prediction_says_whose_head_is_missing_or_changed(with_head: tuple[Path, dict[str, Told]], tmp_path: Path) -> None:
@@ -107,7 +109,8 @@ def test_a_metric_of_ones_own_is_in_every_table_also_of_results_made_without_it(
     (table,) = json.loads(told["report runs --json"].output)["tables"]
     rows = {row["name"]: row for row in table["table"]["rows"]}
     assert rows.keys() == {"linear T", "late F+T"}
-    runs = list(csv.DictReader((ready / "runs").glob("*-linear-T-*/predictions.csv").__next__().open()))
+    (file,) = (ready / "runs").glob("*-linear-T-*/predictions.csv")
+    runs = list(csv.DictReader(file.read_text().splitlines()))
     recalls: dict[tuple[str, str, str], list[bool]] = {}
     for run in runs:
         recalls.setdefault((run["fold"], run["seed"], run["label"]), []).append(run["label"] == run["prediction"])
