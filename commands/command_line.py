@@ -37,7 +37,7 @@ def options_from(
         field: dataclasses.replace(
             each,
             default=(defaults or {}).get(field, each.default),
-            choices=(*each.choices, *(more or {}).get(field, ())),
+            also=(more or {}).get(field, ()),
         )
         for field, each in options_of(config).items()
     }
@@ -105,7 +105,7 @@ def _parameter(option: Option, old: str | None = None) -> inspect.Parameter:
     if option.kind and default is not None:
         default = option.kind.show(default)
     if option.choices:
-        about |= {"metavar": f"[{'|'.join(option.choices)}]", "autocompletion": lambda: list(option.choices)}
+        about |= {"metavar": f"[{'|'.join(option.usual_words)}]", "autocompletion": lambda: list(option.words)}
     if option.least is not None:
         about["min"] = option.least
     if option.env and old is None:
@@ -124,7 +124,7 @@ def parser_of(kind: Kind, name: str) -> Callable[[Any], Any]:
 def _parser(option: Option) -> Callable[[Any], Any]:
     if option.kind:
         return parser_of(option.kind, option.name)
-    return _clear(lambda value: one_of(option.name, str(value), option.choices))
+    return _clear(lambda value: one_of(option.name, str(value), option.words))
 
 
 def _clear(read: Callable[[Any], Any]) -> Callable[[Any], Any]:

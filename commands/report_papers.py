@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
-from mer.protocol.paper_setup import paper_setup
+from mer.protocol.paper_setup import MULTI_LEVEL, MULTI_LEVEL_PARTS, paper_setup
 from mer.report.reported_run import UNCHECKED
 
 if TYPE_CHECKING:
@@ -117,8 +117,8 @@ def _preset_rows() -> Iterator[tuple[Mapping[str, Any], Mapping[str, Any]]]:
 def _identity_of_row(row: Mapping[str, Any], fine_tuned: bool) -> Identity:
     if fine_tuned:
         return _fine_tuned(row)
-    if row.get("fusion") == "multi-level":
-        return ("multi-level", *((*row[part].split("+"), "T") for part in ("coattention", "late")))
+    if row.get("fusion") == MULTI_LEVEL:
+        return (MULTI_LEVEL, *((*row[part].split("+"), "T") for part in MULTI_LEVEL_PARTS))
     modality = row.get("modality", "both")
     speech = () if modality == "text" else tuple(row["granularity"].split("+"))
     return (row.get("fusion"), *(speech if modality == "speech" else (*speech, "T")))
@@ -127,8 +127,8 @@ def _identity_of_row(row: Mapping[str, Any], fine_tuned: bool) -> Identity:
 def _identity_of_run(run: "ReportedRun", settings: Sequence[Mapping[str, Any]]) -> Identity:
     if "aux" in run.config:
         return _fine_tuned(run.config)
-    if run.config.get("fusion") == "multi-level":
-        return ("multi-level", *(tuple(each.get("branches", ())) for each in settings))
+    if run.config.get("fusion") == MULTI_LEVEL:
+        return (MULTI_LEVEL, *(tuple(each.get("branches", ())) for each in settings))
     return (run.config.get("fusion"), *run.result["branches"])
 
 

@@ -12,8 +12,8 @@ from mer.commands.command_line import Given, options_from, refuse_ignored
 from mer.commands.console import clear_errors, print_result, progress_bar, say
 from mer.commands.corpus_choice import default_classes
 from mer.commands.options import CacheOption, JsonOption, QuietOption, RunsOption
-from mer.grids.grid import MULTI_LEVEL
 from mer.heads.config import HeadConfig, head_config
+from mer.protocol.paper_setup import MULTI_LEVEL
 from mer.settings.kinds import parse_granularity
 
 if TYPE_CHECKING:

@@ -6,9 +6,8 @@ from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
 from mer.heads.config import SPEECH
 from mer.heads.errors import HeadError
+from mer.protocol.paper_setup import MULTI_LEVEL
 
-MULTI_LEVEL = "multi-level"
-"""The fusion of a row that averages the logits of a coattention and a late head (Zhao 2022, section 2.4)."""
 BRANCHES = (*SPEECH, "T", "speech", "text")
 """What rows can need, in the order in which it is told: granularities of a cache, or encoders that are trained."""
 

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Mapping
 from mer.grids.grid import Grid
 from mer.heads.config import HeadConfig
 from mer.heads.features import Features
+from mer.heads.own_kind import head_kind
 
-ATTENTION = ("transformer", "coattention")
 READ = 20
 """What it costs to read and average one value of a unit, in multiplications: memory is slower than products."""
 
@@ -58,16 +58,15 @@ def run_cost(cache: Features, config: HeadConfig, units: Mapping[str, int]) -> f
         config: the head.
         units: of each of its granularities, from `unit_counts`.
     """
-    total = 0.0
+    total, kind = 0.0, head_kind(config.fusion)
     for name in config.branches:
         width, layers = cache.dim(name), len(config.layers or cache.layers(name))
         per_unit = float(READ * layers * width)
-        if config.fusion in ATTENTION:
+        if kind.attends:
             # q, k, v, o and the two matrices of the feed-forward part; forward and backward are three products.
             per_unit += 3 * config.attention_layers * (4 + 2 * config.feed_forward_ratio) * width**2
         else:
             per_unit += 3 * config.hidden * (width + config.hidden)
-        # Text goes through one stack of layers with each speech granularity.
-        times = max(1, len(config.branches) - 1) if config.fusion == "coattention" and name == "T" else 1
+        times = max(1, len(config.branches) - 1) if kind.text_per_speech and name == "T" else 1
         total += units[name] * per_unit * times
     return total

@@ -10,12 +10,12 @@ from itertools import product
 from pathlib import Path
 from typing import Any, Generic
 
-from mer.grids.grid import MULTI_LEVEL, Config, Grid, GridError, GridRow
-from mer.grids.grid_kind import HEAD_GRIDS, HEADS, PARTS, GridKind
+from mer.grids.grid import Config, Grid, GridError, GridRow
+from mer.grids.grid_kind import HEAD_GRIDS, HEADS, GridKind
 from mer.grids.grid_options import shown
 from mer.grids.toml_lines import TomlLines
 from mer.heads.config import HeadConfig
-from mer.protocol import ProtocolError, paper_setup
+from mer.protocol import MULTI_LEVEL, MULTI_LEVEL_PARTS, ProtocolError, paper_setup
 from mer.protocol.paper_setup import ONLY_IN_SETUP, checked_setup_value
 from mer.settings.kinds import parse_granularity
 
@@ -240,7 +240,7 @@ class _Reader(Generic[Config]):
                 if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 100:
                     raise GridError(f"{option} must be a {PUBLISHED[option]} in percent, got {value!r}")
                 return float(value)
-            case "coattention" | "late":
+            case each if each in MULTI_LEVEL_PARTS:
                 if not isinstance(value, str):
                     raise GridError(f'{option} must be granularities such as "F+P", got {value!r}')
                 return parse_granularity(value)
@@ -284,7 +284,7 @@ class _Reader(Generic[Config]):
         if self._kind.parts and merged.get("fusion") == MULTI_LEVEL:
             configs = self._multi_level(position, own, values, merged)
         else:
-            for key in own.keys() & set(PARTS):
+            for key in own.keys() & set(MULTI_LEVEL_PARTS):
                 self._fault(f"{key} belongs to fusion {MULTI_LEVEL!r} only", "rows", position, key)
             if merged.get("modality") == "text" and "granularity" in own:
                 self._fault("a text row has no speech granularity: leave it out", "rows", position, "granularity")
@@ -300,7 +300,7 @@ class _Reader(Generic[Config]):
     def _multi_level(
         self, position: int, own: Mapping[str, Any], values: Mapping[str, Any], merged: Mapping[str, Any]
     ) -> list[Config | None]:
-        missing = [part for part in PARTS if part not in own]
+        missing = [part for part in MULTI_LEVEL_PARTS if part not in own]
         if missing:
             self._fault(
                 f'fusion {MULTI_LEVEL!r} needs {" and ".join(missing)}, such as {missing[0]} = "F+P"', "rows", position, "fusion"
@@ -312,7 +312,7 @@ class _Reader(Generic[Config]):
             return [None]
         return [
             self._config(position, {**merged, "granularity": own[part], "fusion": part}, part) if part in own else None
-            for part in PARTS
+            for part in MULTI_LEVEL_PARTS
         ]
 
     def _config(self, position: int, merged: Mapping[str, Any], part: str | None = None) -> Config | None:

@@ -4,15 +4,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic
 
-from mer.grids.grid import MULTI_LEVEL, Config
+from mer.grids.grid import Config
 from mer.grids.grid_options import GridOptions
 from mer.heads.config import HeadConfig, head_config
+from mer.protocol.paper_setup import MULTI_LEVEL, MULTI_LEVEL_PARTS
 
 HEADS, FINETUNE = "heads", "finetune"
 """Values of `kind` in `[grid]`: heads on a feature cache, or models that are trained end to end."""
-
-PARTS = ("coattention", "late")
-"""Options of a multi-level row: the granularities of its two heads."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,8 +46,8 @@ HEAD_GRIDS = GridKind(
     options=GridOptions(config=HeadConfig),
     make=head_config,
     name_of=_name_of_heads,
-    shape=frozenset({"granularity", "modality", "fusion", *PARTS}),
-    parts=PARTS,
+    shape=frozenset({"granularity", "modality", "fusion", *MULTI_LEVEL_PARTS}),
+    parts=MULTI_LEVEL_PARTS,
     between_faults="; ",
 )
 """Grids of heads on cached features."""

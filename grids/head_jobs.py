@@ -9,9 +9,10 @@ from mer.backends import Unit
 from mer.grids.grid_cost import run_cost, unit_counts
 from mer.heads.config import HeadConfig
 from mer.heads.feature_store import FeatureStore
+from mer.heads.own_kind import head_kind
 from mer.heads.planned_head import PlannedHead, RunKey
 from mer.heads.run_queue import choose_device
-from mer.heads.stack_size import ATTENTION, MEMORY_SHARE, run_bytes
+from mer.heads.stack_size import MEMORY_SHARE, run_bytes
 
 JOBS_PER_WORKER = 4
 """As many at least, so that workers end at about the same time."""
@@ -75,7 +76,7 @@ def _bundle(head: PlannedHead, keys: tuple[RunKey, ...], units: Mapping[str, int
 def _groups(head: PlannedHead, seeds: int) -> list[tuple[RunKey, ...]]:
     config = head.config
     on_gpu = config.device.startswith("cuda") or (config.device == "auto" and torch.cuda.is_available())
-    if not on_gpu and config.fusion in ATTENTION:
+    if not on_gpu and head_kind(config.fusion).attends:
         return [(key,) for key in head.keys]
     together = min(seeds, _seeds_that_fit(head)) if on_gpu else 1
     chosen = [config.seeds[start : start + together] for start in range(0, len(config.seeds), together)]

@@ -18,10 +18,16 @@ if TYPE_CHECKING:
     from mer.heads.feature_store import FeatureStore as FeatureStore
     from mer.heads.head import Head as Head
     from mer.heads.head import StackedUnits as StackedUnits
+    from mer.heads.kinds import HEADS as HEADS
+    from mer.heads.kinds import HeadKind as HeadKind
+    from mer.heads.kinds import Needs as Needs
     from mer.heads.late_fusion import LateFusion as LateFusion
     from mer.heads.layer_average import LayerAverage as LayerAverage
     from mer.heads.linear_branch import LinearBranch as LinearBranch
     from mer.heads.multi_level import train_multi_level as train_multi_level
+    from mer.heads.own_head import OwnHead as OwnHead
+    from mer.heads.own_head import Units as Units
+    from mer.heads.own_kind import head_of as head_of
     from mer.heads.progress import EpochDone as EpochDone
     from mer.heads.progress import Event as Event
     from mer.heads.progress import Progress as Progress

@@ -4,14 +4,14 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
+from torch import nn
 
 from mer.heads.attention import default_attention_heads
-from mer.heads.coattention_head import CoattentionHead
-from mer.heads.concatenation import Concatenation
 from mer.heads.config import HeadConfig
+from mer.heads.errors import HeadError
 from mer.heads.head import Head
-from mer.heads.late_fusion import LateFusion
-from mer.heads.transformer_head import TransformerHead
+from mer.heads.own_head import OwnHead
+from mer.heads.own_kind import head_kind, own_values
 from mer.protocol import integer_seed
 
 
@@ -26,27 +26,21 @@ def build_head(config: HeadConfig, shapes: Mapping[str, tuple[int, int]], classe
         fold: the run's test session.
 
     Raises:
-        HeadError: encoder widths that the head cannot combine or divide.
+        HeadError: encoder widths that the head cannot combine or divide, or a class that is no head.
     """
     generator = torch.Generator().manual_seed(integer_seed(seed, "weights", fold))
-    shared: dict[str, Any] = {
-        "classes": classes,
-        "dropout": config.dropout,
-        "generator": generator,
-        "softmax": config.layer_weights == "softmax",
-    }
-    widest = max(dim for _, dim in shapes.values())
-    attention: dict[str, Any] = {
-        "attention_heads": config.attention_heads or default_attention_heads(widest),
-        "attention_layers": config.attention_layers,
-        "feed_forward_ratio": config.feed_forward_ratio,
-    }
-    match config.fusion:
-        case "concatenation":
-            return Concatenation(shapes, hidden=config.hidden, **shared)
-        case "transformer":
-            return TransformerHead(shapes, hidden=config.hidden, **attention, **shared)
-        case "coattention":
-            return CoattentionHead(shapes, **attention, **shared)
-        case _:
-            return LateFusion(shapes, hidden=config.hidden, **shared)
+    kind, softmax = head_kind(config.fusion), config.layer_weights == "softmax"
+    values: dict[str, Any] = {name: getattr(config, name) for name in sorted(kind.options)}
+    if "attention_heads" in values:
+        values["attention_heads"] = config.attention_heads or default_attention_heads(max(dim for _, dim in shapes.values()))
+    values |= own_values(kind, config.head_options)
+    head: Any = kind.load()
+    if issubclass(head, Head):
+        built: Head = head(shapes, classes=classes, generator=generator, softmax=softmax, **values)
+        return built
+    if not issubclass(head, nn.Module):
+        raise HeadError(
+            f"fusion {config.fusion!r} must be a class of torch.nn.Module or mer.heads.Head, got {head.__mro__[1].__name__}"
+        )
+    dims = {name: dim for name, (_, dim) in shapes.items()}
+    return OwnHead(shapes, lambda: head(dims, classes, **values), generator=generator, softmax=softmax)

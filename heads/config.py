@@ -8,27 +8,26 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from mer.heads.errors import HeadError
+from mer.heads.kinds import HEADS, SHAPE_OPTIONS
+from mer.heads.own_kind import head_kind, own_values
 from mer.protocol.classes import AS_IS, CLASS_MAPS
 from mer.protocol.held_out import Validation
-from mer.settings.kinds import GRANULARITY, LAYERS, SEEDS, SESSIONS
+from mer.settings.kinds import ASSIGNMENTS, GRANULARITY, LAYERS, SEEDS, SESSIONS
 from mer.settings.option import number_free, option
 
 Modality = Literal["both", "speech", "text"]
-Fusion = Literal["late", "linear", "transformer", "coattention", "concatenation"]
 Normalize = Literal["speech", "global", "speaker", "none"]
 LayerWeights = Literal["plain", "softmax"]
-
-LEARNING_RATES = {"late": 1e-3, "linear": 1e-3, "concatenation": 1e-3, "transformer": 5e-5, "coattention": 5e-5}
-"""Zhao 2022, section 3.2: 1e-3 for feed-forward models, 5e-5 for those with attention."""
-
-SINGLE = ("linear", "transformer")
-"""Heads of one granularity."""
 
 WHAT = "What is done"
 """Heading of options that say what is trained, in help."""
 
 SPEECH = ("F", "P", "S", "W")
 """Granularities of speech in their fixed order; text adds `T`."""
+
+
+HEAD_SOURCE = "head_source"
+"""Key of a config in JSON: module, class and hash of a head of the user's own."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,8 +46,8 @@ class HeadConfig:
     fusion: str = option(
         "late",
         "late adds the logits of two or more linear branches; linear and transformer are one branch; coattention and "
-        "concatenation fuse text with speech early.",
-        choices=get_args(Fusion),
+        "concatenation fuse text with speech early. package.module:Class is a head of your own (docs/extending.md).",
+        choices=HEADS,
         panel=WHAT,
     )
     hidden: int = option(128, "Width of the two hidden layers of each linear branch, and before a transformer's logits.", least=1)
@@ -57,6 +56,9 @@ class HeadConfig:
     )
     attention_layers: int = option(3, "Layers of transformer and coattention.", least=1)
     feed_forward_ratio: int = option(4, "Width of the feed-forward part of an attention layer, in encoder widths.", least=1)
+    head_options: tuple[str, ...] = option(
+        (), "What only a head of your own has, such as gate=tanh,deep=true.", kind=ASSIGNMENTS, panel=WHAT
+    )
     layers: tuple[int, ...] | None = option(
         None, "Encoder layers to average, such as 9-12. Default: all cached.", kind=LAYERS, panel=WHAT
     )
@@ -106,11 +108,11 @@ class HeadConfig:
         """Reject what cannot be trained, all problems at once."""
         order = [name for name in SPEECH if name in self.granularities]
         object.__setattr__(self, "seeds", tuple(self.seeds))
-        if self.learning_rate is None:
-            object.__setattr__(self, "learning_rate", LEARNING_RATES.get(self.fusion, 1e-3))
+        object.__setattr__(self, "head_options", tuple(sorted(self.head_options)))
         if self.layers is not None:
             object.__setattr__(self, "layers", tuple(sorted(self.layers)))
         problems = [
+            *self._problems_of_head(),
             *self._problems_of_branches(),
             *self._problems_of_numbers(),
             *self._problems_of_protocol(),
@@ -138,8 +140,12 @@ class HeadConfig:
         return tuple(name for name in self.branches if name in SPEECH) if self.normalize == "speaker" else ()
 
     def as_dict(self) -> dict[str, object]:
-        """The fields as JSON knows them."""
-        return {name: list(value) if isinstance(value, tuple) else value for name, value in dataclasses.asdict(self).items()}
+        """The fields as JSON knows them; a head of the user's own says where it comes from."""
+        values = {name: list(value) if isinstance(value, tuple) else value for name, value in dataclasses.asdict(self).items()}
+        if not self.head_options:
+            del values["head_options"]
+        source = head_kind(self.fusion).source
+        return values if source is None else {**values, HEAD_SOURCE: source.as_dict()}
 
     def used(self) -> frozenset[str]:
         """Fields that this head looks at; an option of another one would change nothing."""
@@ -148,12 +154,8 @@ class HeadConfig:
         return (frozenset(self.identity()) - {"branches"} - other) | speech
 
     def identity(self) -> dict[str, object]:
-        """All fields that can change a number; text-only heads have no speech granularities."""
-        left_out = {*number_free(HeadConfig), "granularities", "modality"}
-        if self.fusion not in {"transformer", "coattention"}:
-            left_out |= {"attention_heads", "attention_layers", "feed_forward_ratio"}
-        if self.fusion == "coattention":
-            left_out.add("hidden")
+        """All that can change a number; text-only heads have no speech granularities."""
+        left_out = {*number_free(HeadConfig), "granularities", "modality"} | (SHAPE_OPTIONS - head_kind(self.fusion).options)
         fields = {name: value for name, value in self.as_dict().items() if name not in left_out}
         return {"branches": list(self.branches), **fields}
 
@@ -162,11 +164,24 @@ class HeadConfig:
         text = json.dumps(self.identity(), sort_keys=True, allow_nan=False)
         return hashlib.sha256(text.encode()).hexdigest()
 
+    def _problems_of_head(self) -> list[str]:
+        """Takes the head's learning rate where none is given."""
+        try:
+            kind = head_kind(self.fusion)
+            own_values(kind, self.head_options)
+        except HeadError as error:
+            return str(error).split("; ")
+        if self.learning_rate is None:
+            object.__setattr__(self, "learning_rate", kind.learning_rate)
+        if self.learning_rate is None:
+            return [f"learning_rate: fusion {self.fusion!r} does not say one: give it, or write it into the class"]
+        problem = kind.needs.problem(self.fusion, self.branches) if self.branches else None
+        return [] if problem is None else [problem]
+
     def _problems_of_branches(self) -> list[str]:
         problems = []
         for name, value, valid in (
             ("modality", self.modality, get_args(Modality)),
-            ("fusion", self.fusion, get_args(Fusion)),
             ("normalize", self.normalize, get_args(Normalize)),
             ("validation", self.validation, get_args(Validation)),
             ("layer_weights", self.layer_weights, get_args(LayerWeights)),
@@ -183,15 +198,6 @@ class HeadConfig:
             problems.append(f"granularity given twice in {'+'.join(self.granularities)}")
         if not self.branches:
             problems.append(f"modality 'speech' needs a granularity out of {'+'.join(SPEECH)}")
-        elif self.fusion in SINGLE and len(self.branches) != 1:
-            problems.append(
-                f"fusion {self.fusion!r} is one branch, got {'+'.join(self.branches)}: use 'late' or 'coattention', or "
-                "modality 'speech' or 'text'"
-            )
-        elif self.fusion == "coattention" and (self.modality != "both" or not self.granularities):
-            problems.append(f"fusion 'coattention' needs text and speech, got {'+'.join(self.branches)}: use modality 'both'")
-        elif self.fusion == "concatenation" and len(self.branches) < 2:
-            problems.append(f"fusion 'concatenation' needs two or more granularities, got {'+'.join(self.branches)}")
         return problems
 
     def _problems_of_numbers(self) -> list[str]:

@@ -21,6 +21,7 @@ from mer.heads.result_document import RESULT_FORMAT, result_document
 from mer.heads.run_directory import FinishedRun, RunDirectory, run_stem, versions
 from mer.heads.selection import select
 from mer.heads.train_head import HeadTrainer, Result, open_store, train_head
+from mer.protocol import MULTI_LEVEL, MULTI_LEVEL_PARTS
 
 
 def train_multi_level(
@@ -58,13 +59,13 @@ def train_multi_level(
     selection, classes = select(cache, late.classes)
     identity = {
         "format": RESULT_FORMAT,
-        "config": {"fusion": "multi-level", "coattention": coattention.identity(), "late": late.identity()},
+        "config": {"fusion": MULTI_LEVEL, "coattention": coattention.identity(), "late": late.identity()},
         "cache_key": cache.key,
         "data": selection.fingerprint(texts=late.text_disjoint),
     }
     branches = tuple(dict.fromkeys([*coattention.granularities, *late.granularities]))
     ordered = (*(name for name in SPEECH if name in branches), "T")
-    directory = RunDirectory(runs / directory_name(cache, "multi-level", ordered, identity), identity)
+    directory = RunDirectory(runs / directory_name(cache, MULTI_LEVEL, ordered, identity), identity)
     existing = directory.result()
     if existing is not None:
         return Result(directory=directory.path, values=existing, reused=all(part.reused for part in parts))
@@ -77,7 +78,7 @@ def train_multi_level(
     device = ", ".join(sorted({part.values["device"] for part in parts}))
     document = result_document(cache, late, ordered, selection, classes, finished, failed, device)
     document |= {
-        "config": {**late.as_dict(), "fusion": "multi-level", "granularities": list(ordered[:-1])},
+        "config": {**late.as_dict(), "fusion": MULTI_LEVEL, "granularities": list(ordered[:-1])},
         "heads": {"coattention": coattention.identity(), "late": late.identity()},
         "parts": [part.directory.name for part in parts],
         "removed_for_text": parts[1].values["removed_for_text"],
@@ -93,7 +94,7 @@ def check_same_protocol(coattention: HeadConfig, late: HeadConfig) -> None:
         HeadError: naming every difference.
     """
     problems = []
-    if (coattention.fusion, late.fusion) != ("coattention", "late"):
+    if (coattention.fusion, late.fusion) != MULTI_LEVEL_PARTS:
         problems.append(f"expected a coattention and a late head, got {coattention.fusion} and {late.fusion}")
     for name in ("classes", "folds", "seeds", "validation", "validation_share", "text_disjoint", "normalize"):
         mine, theirs = getattr(coattention, name), getattr(late, name)

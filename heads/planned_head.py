@@ -203,4 +203,4 @@ def plan_runs(selection: Selection, classes: ClassMap, config: ProtocolSettings)
 
 def directory_name(cache: Features, fusion: str, branches: Sequence[str], identity: Mapping[str, Any]) -> str:
     """Name of a run directory: corpus, head, granularities and the start of the identity's hash."""
-    return run_folder(cache.spec["corpus"]["name"], [fusion, "+".join(branches)], identity)
+    return run_folder(cache.spec["corpus"]["name"], [fusion.replace(":", "."), "+".join(branches)], identity)

@@ -9,7 +9,7 @@ from mer.heads.config import HeadConfig
 from mer.heads.features import Features
 from mer.heads.run_directory import FinishedRun
 from mer.heads.selection import Selection
-from mer.protocol import ClassMap, RunPredictions, confusion, summarise, unweighted_accuracy, weighted_accuracy
+from mer.protocol import METRICS, ClassMap, RunPredictions, confusion, summarise
 
 RESULT_FORMAT = 1
 
@@ -131,8 +131,7 @@ def _run_row(run: FinishedRun, classes: int) -> dict[str, Any]:
         "epochs": len(run.epochs),
         "best_epoch": run.best_epoch,
         "validation_ua": None if best is None else best.validation_ua,
-        "ua": unweighted_accuracy(matrix),
-        "wa": weighted_accuracy(matrix),
+        **{name: metric.score(matrix) for name, metric in METRICS.items()},
         "layer_shares": run.layer_shares,
         "seconds": run.seconds,
     }

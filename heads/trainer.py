@@ -167,13 +167,14 @@ class StackTrainer:
     def _start(self, job: Job) -> _Active:
         shapes = {name: (source.layers, source.dim) for name, source in self._sources.items()}
         head = build_head(self._config, shapes, self._classes, job.seed, job.fold.test_session).to(self._device)
-        rate = self._config.learning_rate
+        if self._config.learning_rate is None:
+            raise HeadError(f"{self._config.fusion} has no learning rate")
         return _Active(
             job=job,
             head=head,
             statistics={name: each.to(self._device) for name, each in job.statistics.items()},
             dropout=torch.Generator(self._device).manual_seed(integer_seed(job.seed, "dropout", job.fold.test_session)),
-            optimizer=torch.optim.Adam(head.parameters(), lr=1e-3 if rate is None else rate, fused=True),
+            optimizer=torch.optim.Adam(head.parameters(), lr=self._config.learning_rate, fused=True),
             stopping=EarlyStopping(self._config.patience),
         )
 

@@ -23,7 +23,7 @@ from mer.predict.answer import Answer
 from mer.predict.call_speakers import CallSpeakers
 from mer.predict.errors import PredictError
 from mer.predict.live_features import LiveUnits, head_logits
-from mer.predict.saved_head import WIDTH_OF, Run, SavedHead, SavedPart, load_head
+from mer.predict.saved_head import ENCODER_OF, Run, SavedHead, SavedPart, load_head
 
 Answered = Sequence[tuple[Utterance, Mapping[str, Any]]]
 """Recordings with their units by granularity."""
@@ -247,9 +247,7 @@ def _load(config: ExtractConfig, resources: Resources, saved: SavedHead) -> Enco
 def _refuse_earlier(saved: SavedHead, name: str, encoder: SpeechEncoder | TextEncoder) -> None:
     """Refuse a head that learnt from features which this version makes otherwise."""
     last = encoder.config.num_hidden_layers
-    used = {
-        layer for part in saved.parts for g, each in part.layers.items() if WIDTH_OF.get(g, "speech") == name for layer in each
-    }
+    used = {layer for part in saved.parts for g, each in part.layers.items() if ENCODER_OF[g] == name for layer in each}
     stated: Mapping[str, Any] = saved.features.get(name, {})
     for statement, why in STATEMENTS.items():
         if statement in encoder.identity and statement not in stated and (statement != "last_layer" or last in used):
@@ -262,7 +260,7 @@ def _refuse_earlier(saved: SavedHead, name: str, encoder: SpeechEncoder | TextEn
 def _layers_of(encoders: Encoders) -> dict[str, list[int]]:
     found = {}
     for name in "FPSWT":
-        encoder = encoders.text if WIDTH_OF.get(name) == "text" else encoders.speech
+        encoder = encoders.text if ENCODER_OF[name] == "text" else encoders.speech
         if encoder is not None:
             found[name] = list(encoder.layers)
     return found

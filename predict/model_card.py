@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from mer.protocol import METRICS
+
 ENCODERS = ("speech", "text")
 
 
@@ -110,9 +112,10 @@ def _normalisation(config: Mapping[str, Any]) -> list[str]:
 def _metrics(result: Mapping[str, Any]) -> str:
     scores = result["summary"]["all"]
     rows = [
-        f"| {name.upper()} | {_percent(scores[name]['mean_of_folds'])} | {_percent(scores[name]['std_folds'])} "
+        f"| {metric.title} | {_percent(scores[name]['mean_of_folds'])} | {_percent(scores[name]['std_folds'])} "
         f"| {_percent(scores[name]['std_seeds'])} | {_percent(scores[name]['merged'])} |"
-        for name in ("ua", "wa")
+        for name, metric in METRICS.items()
+        if name in scores  # earlier results have fewer
     ]
     recall = ", ".join(f"{name} {_percent(value)}" for name, value in result["summary"]["recall"].items())
     return "\n".join(
@@ -125,8 +128,8 @@ def _metrics(result: Mapping[str, Any]) -> str:
             "|---|---|---|---|---|",
             *rows,
             "",
-            "UA: mean of the class recalls. WA: share of utterances that are right. merged: all test sessions scored together. "
-            f"Recall: {recall}.",
+            *(f"{metric.title}: {metric.meaning}." for metric in METRICS.values()),
+            f"merged: all test sessions scored together. Recall: {recall}.",
         ]
     )
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from mer.heads import Head, HeadConfig, HeadError, Statistics
 from mer.heads.build_head import build_head
+from mer.heads.config import HEAD_SOURCE, SPEECH
 from mer.heads.run_directory import run_stem
 from mer.predict.errors import PredictError
 
@@ -19,8 +20,8 @@ Run = tuple[str, int]
 
 ENCODERS = ("speech", "text")
 """Folders of an export that hold the frozen encoders."""
-WIDTH_OF = {"T": "text"}
-"""Granularities that do not come from the speech encoder."""
+ENCODER_OF = {**dict.fromkeys(SPEECH, "speech"), "T": "text"}
+"""Granularity to the encoder that it comes from."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,11 +115,31 @@ def saved_part(
         PredictError: settings that this version does not know.
     """
     settings: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in config.items()}
+    recorded = settings.pop(HEAD_SOURCE, None)
     try:
         known = HeadConfig(**settings)
+        if recorded is not None:
+            _check_source(recorded, known)
     except (TypeError, HeadError) as problem:
+        if recorded is not None:
+            raise PredictError(f"{place}: {_whose(recorded)}. {problem}") from None
         raise PredictError(f"{place}: its settings are not those of this version of mer ({problem}); train again") from None
     return SavedPart(config=known, layers={name: tuple(each) for name, each in layers.items()}, weights=weights)
+
+
+def _whose(recorded: Mapping[str, str]) -> str:
+    return (
+        f"trained with a head of its owner's own, class {recorded['class']} of module {recorded['module']}, whose file has the "
+        f"SHA-256 {recorded['sha256'][:12]}: start mer in the folder of that file, or put the folder on PYTHONPATH; a head "
+        "that is registered needs MER_PLUGINS too"
+    )
+
+
+def _check_source(recorded: Mapping[str, str], config: HeadConfig) -> None:
+    """A class that was changed since is another head: its weights may fit, and its answers be others."""
+    found = config.as_dict()[HEAD_SOURCE]
+    if found != recorded:
+        raise HeadError(f"here it is {found}, another source: put the file back as it was, or train again")
 
 
 def load_head(saved: SavedHead, part: SavedPart, run: Run, device: torch.device) -> tuple[Head, dict[str, Statistics]]:
@@ -130,7 +151,7 @@ def load_head(saved: SavedHead, part: SavedPart, run: Run, device: torch.device)
     place = part.weights[run]
     tensors = place.read()
     widths = saved.features["dim"]
-    shapes = {name: (len(part.layers[name]), int(widths[WIDTH_OF.get(name, "speech")])) for name in part.config.branches}
+    shapes = {name: (len(part.layers[name]), int(widths[ENCODER_OF[name]])) for name in part.config.branches}
     statistics = {}
     try:
         for name in part.config.standardised:

@@ -31,10 +31,15 @@ if TYPE_CHECKING:
     from mer.protocol.folds import session_names as session_names
     from mer.protocol.held_out import HeldOut as HeldOut
     from mer.protocol.held_out import Validation as Validation
+    from mer.protocol.metrics import METRICS as METRICS
+    from mer.protocol.metrics import STATISTICS as STATISTICS
+    from mer.protocol.metrics import Metric as Metric
     from mer.protocol.metrics import confusion as confusion
     from mer.protocol.metrics import recalls as recalls
     from mer.protocol.metrics import unweighted_accuracy as unweighted_accuracy
     from mer.protocol.metrics import weighted_accuracy as weighted_accuracy
+    from mer.protocol.paper_setup import MULTI_LEVEL as MULTI_LEVEL
+    from mer.protocol.paper_setup import MULTI_LEVEL_PARTS as MULTI_LEVEL_PARTS
     from mer.protocol.paper_setup import SetupCheck as SetupCheck
     from mer.protocol.paper_setup import asked_settings as asked_settings
     from mer.protocol.paper_setup import check_setup as check_setup

@@ -6,7 +6,6 @@ from dataclasses import asdict, dataclass
 from typing import Literal
 
 import numpy as np
-from scipy.special import stdtr, stdtrit
 
 from mer.protocol.bootstrap import DRAWS, RunAnswers, bootstrap_difference
 from mer.protocol.errors import ProtocolError
@@ -229,6 +228,8 @@ def against_published(
     noise: float | None = None
     verdict: Verdict = "unknown"
     if std_seeds is not None and paper_seeds is not None:
+        from scipy.special import stdtrit  # takes longer to import than most commands to run
+
         noise = float(stdtrit(seeds - 1, 0.975)) * std_seeds * math.sqrt(1 / seeds + 1 / paper_seeds)
         verdict = "inside" if abs(difference) <= noise else "outside"
     return PublishedComparison(published=published, difference=difference, noise=noise, paper_seeds=paper_seeds, verdict=verdict)
@@ -248,4 +249,6 @@ def _t_test(differences: Sequence[float]) -> float | None:
     spread = float(np.std(values, ddof=1))
     if spread < ROUNDING:
         return None
+    from scipy.special import stdtr
+
     return float(2 * stdtr(len(values) - 1, -abs(float(values.mean())) / (spread / math.sqrt(len(values)))))

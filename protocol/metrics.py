@@ -1,10 +1,14 @@
-"""Confusion, recalls, unweighted and weighted accuracy of one set of predictions, in float64."""
+"""The measures of one set of predictions, in float64: each is one function of a confusion matrix, and one entry of `METRICS`."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float64, Int64
 from numpy.typing import NDArray
 
 from mer.protocol.errors import ProtocolError
+from mer.settings import Registry
 
 Labels = NDArray[np.int64]
 
@@ -54,6 +58,86 @@ def weighted_accuracy(matrix: Int64[np.ndarray, "classes classes"]) -> float:
     return float(np.trace(matrix) / matrix.sum())
 
 
+def macro_f1(matrix: Int64[np.ndarray, "classes classes"]) -> float:
+    """Macro-F1: the mean of 2 h_c / (n_c + m_c) over the classes that the truth or the predictions hold.
+
+    Raises:
+        ProtocolError: there are no utterances.
+    """
+    _check_filled(matrix)
+    found, counts = np.diagonal(matrix).astype(np.float64), matrix.sum(1) + matrix.sum(0)
+    return float(np.mean(2 * found[counts > 0] / counts[counts > 0]))
+
+
 def _check_filled(matrix: Int64[np.ndarray, "classes classes"]) -> None:
     if matrix.sum() == 0:
         raise ProtocolError("there are no utterances to score")
+
+
+STATISTICS: Mapping[str, tuple[str, str]] = {
+    "mean_of_folds": ("", "mean over test sessions and seeds"),
+    "std_folds": ("± folds", "standard deviation over test sessions"),
+    "std_seeds": ("± seeds", "standard deviation over seeds"),
+    "merged": ("merged", "all test sessions scored together, mean over seeds"),
+}
+"""What is told of a measure over many runs: what its column is called, and what that is (docs/statistics.md has the formulas)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metric:
+    """One measure: how it is computed, and how it is told."""
+
+    title: str
+    """What tables call it: `UA`."""
+    meaning: str
+    """What it is, in a few words, as below every table."""
+    formula: str
+    """As in `docs/statistics.md`: h_c of the n_c utterances of class c were recognised, m_c were given class c."""
+    remark: str
+    """What a reader of the formula has to know."""
+    score: Callable[[Int64[np.ndarray, "classes classes"]], float]
+    """Of a confusion matrix (rows are the truth) with at least one utterance; a share of 1."""
+    shown: tuple[str, ...] = ("mean_of_folds",)
+    """Of `STATISTICS` those that tables for people show; JSON and CSV have all."""
+
+
+def definitions_table() -> str:
+    """The measures as `docs/statistics.md` has them, in Markdown."""
+    rows = [f"| {metric.title}, {metric.meaning} | {metric.formula} | {metric.remark} |" for metric in METRICS.values()]
+    return "\n".join(["| number | formula | |", "|---|---|---|", *rows])
+
+
+METRICS = Registry[Metric]("metric")
+"""Every measure, by its key in results. The first one is what tables are compared by."""
+METRICS.add(
+    "ua",
+    Metric(
+        title="UA",
+        meaning="mean of the class recalls (unweighted accuracy)",
+        formula="mean of h_c / n_c over the classes with n_c > 0",
+        remark="a class without test utterances is left out and named in the result",
+        score=unweighted_accuracy,
+        shown=tuple(STATISTICS),
+    ),
+)
+METRICS.add(
+    "wa",
+    Metric(
+        title="WA",
+        meaning="share of utterances that are right (weighted accuracy)",
+        formula="sum h_c / sum n_c",
+        remark="plain accuracy",
+        score=weighted_accuracy,
+        shown=("mean_of_folds", "merged"),
+    ),
+)
+METRICS.add(
+    "macro_f1",
+    Metric(
+        title="F1",
+        meaning="mean of the classes' F1 (macro-F1)",
+        formula="mean of 2 h_c / (n_c + m_c) over the classes with n_c + m_c > 0",
+        remark="a class that is given too often costs, too",
+        score=macro_f1,
+    ),
+)

@@ -9,6 +9,10 @@ from mer.protocol.classes import CLASS_MAPS
 from mer.protocol.errors import ProtocolError
 
 UNSET: Any = object()
+MULTI_LEVEL = "multi-level"
+"""The fusion of a row that averages the logits of a coattention and a late head (Zhao 2022, section 2.4)."""
+MULTI_LEVEL_PARTS = ("coattention", "late")
+"""Its two heads: keys of its settings, and options of its row in a grid, which say their granularities."""
 ONLY_IN_SETUP: Mapping[str, type] = {
     "corpus": str,
     "speech_model": str,
@@ -102,7 +106,7 @@ def asked_settings(asked: Mapping[str, Any], result: Mapping[str, Any]) -> list[
         result: what `result.json` holds.
     """
     config = asked.get("config") or result.get("config") or {}
-    parts = [config[name] for name in ("coattention", "late") if isinstance(config.get(name), Mapping)]
+    parts = [config[name] for name in MULTI_LEVEL_PARTS if isinstance(config.get(name), Mapping)]
     return parts or [config]
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Int64
 
 from mer.protocol.errors import ProtocolError
-from mer.protocol.metrics import ROUNDING, confusion, recalls, unweighted_accuracy, weighted_accuracy
+from mer.protocol.metrics import METRICS, ROUNDING, confusion, recalls
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -44,16 +44,19 @@ class Score:
 
 @dataclass(frozen=True, kw_only=True)
 class Scores:
-    """UA (mean of class recalls) and WA (plain accuracy) of one set of utterances."""
+    """Every measure of one set of utterances."""
 
     utterances: int
     """Test utterances, each counted once however many seeds there are."""
-    ua: Score
-    """Unweighted accuracy."""
-    wa: Score
-    """Weighted accuracy."""
+    measures: dict[str, Score]
+    """One for each of `METRICS`, by its key."""
     absent: tuple[str, ...]
     """`fold/class` where a test fold holds no utterance of a class, which its UA therefore leaves out."""
+
+    def as_dict(self) -> dict[str, object]:
+        """For JSON: the measures stand beside the number of utterances."""
+        values = asdict(self)
+        return {"utterances": self.utterances, **values["measures"], "absent": self.absent}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +83,8 @@ class Summary:
 
     def as_dict(self) -> dict[str, object]:
         """Plain dicts, lists and numbers, for JSON."""
-        return asdict(self)
+        styles = {style: scores.as_dict() for style, scores in self.styles.items()}
+        return {**asdict(self), "all": self.all.as_dict(), "styles": styles}
 
 
 def summarise(runs: Sequence[RunPredictions], classes: Sequence[str]) -> Summary:
@@ -131,7 +135,7 @@ def _scores(keys: Sequence[tuple[str, int]], matrices: Sequence[Matrix], classes
     merged = [np.sum([cells[fold, seed] for fold in by_fold], axis=0) for seed in complete]
 
     def score(measure: str) -> Score:
-        function = {"ua": unweighted_accuracy, "wa": weighted_accuracy}[measure]
+        function = METRICS[measure].score
         values = {key: function(matrix) for key, matrix in cells.items()}
         return Score(
             mean_of_folds=float(np.mean(list(values.values()))),
@@ -142,8 +146,7 @@ def _scores(keys: Sequence[tuple[str, int]], matrices: Sequence[Matrix], classes
 
     return Scores(
         utterances=int(sum(matrix.sum() for matrix in by_fold.values())),
-        ua=score("ua"),
-        wa=score("wa"),
+        measures={measure: score(measure) for measure in METRICS},
         absent=tuple(
             f"{fold}/{name}"
             for fold, matrix in by_fold.items()

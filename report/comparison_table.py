@@ -60,19 +60,6 @@ def mark(row: Mapping[str, Any]) -> str:
     return "**" if row["p_folds_holm"] is not None and row["p_folds_holm"] < LEVEL else "*"
 
 
-def paper_columns(comparison: Mapping[str, Any] | None) -> tuple[str, str, str]:
-    """The cells "paper", "difference" and "noise": `75.80`, `-0.42`, `inside ±0.61`.
-
-    Args:
-        comparison: `PublishedComparison.as_dict()`, shares of 1; None where the paper has no figure.
-    """
-    if comparison is None:
-        return DASH, DASH, DASH
-    noise = comparison["noise"]
-    verdict = "unknown" if noise is None else f"{comparison['verdict']} ±{100 * noise:.2f}"
-    return f"{100 * comparison['published']:.2f}", points(comparison["difference"]), verdict
-
-
 def points(share: float | None) -> str:
     """A difference of shares in points with its sign; a dash where there is none."""
     if share is None:

@@ -1,6 +1,7 @@
 """A grid as one table: every row beside the paper's figure, and every row against the best."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
@@ -9,20 +10,18 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from mer.report.comparison_table import DASH, comparison_table, paper_columns
-from mer.report.setup_note import grouped_notes, left_out_for_text, seeds_of_paper, setup_text
-from mer.report.tables import percent, tested_utterances
+from mer.protocol.metrics import METRICS
+from mer.report.columns import score_definitions, verdict_columns
+from mer.report.comparison_table import DASH, comparison_table
+from mer.report.missing_measures import measures_in
+from mer.report.results_report import tested_utterances
+from mer.report.score_table import ScoreRow, ScoreTable, paper_score, with_best
+from mer.report.setup_note import left_out_for_text, seeds_of_paper, setup_text
+from mer.report.terminal_table import scores_table
 
-TWO_LINES = (
-    "In percent. UA = mean of the class recalls (unweighted accuracy); WA = share of utterances that are right. mean = over test "
-    "sessions and seeds; ± = standard deviation over test sessions, and over seeds. merged = all test sessions scored together, "
-    "mean over seeds."
-)
-DEFINITIONS = (
-    "In percent. UA = mean of the class recalls (unweighted accuracy), mean over test sessions and seeds; ± = standard "
-    "deviation of UA over test sessions, and over seeds. merged = all test sessions scored together, mean over seeds. WA = "
-    "share of utterances that are right, mean over test sessions and seeds."
-)
+BESIDE = {"ua": "paper", "wa": "paper_wa"}
+"""Key of a row in `grid.json` that compares one of its measures with the paper's figure."""
+
 PAPER = (
     "paper = {measures} of {paper} ({seeds}). diff = ours minus the paper's, in points; inside / outside = of ±, t s sqrt(1/S + "
     "1/S of the paper) with s = ± seeds: what means of so many seeds differ by (95 %) when they differ in their seeds only; "
@@ -39,22 +38,19 @@ def grid_report(data: Mapping[str, Any]) -> RenderableType:
         data: what `grid.json` holds, and its `directory`.
     """
     grid, rows = data["grid"], data["rows"]
-    published = _published(rows)
-    setups = {row["name"]: _setup(row, grid["paper"]) for row in rows}
-    asked = published or any(setups.values())
+    table = score_table_of_grid(data)
+    asked = bool(table.paper_measures) or any(row.setup for row in table.rows)
     parts: list[RenderableType] = [Text(grid["title"] + (f" ({grid['paper']})" if grid["paper"] else ""), style="bold")]
     if data["synthetic"]:
         parts.append(Text(SYNTHETIC if asked else "synthetic speech: not comparable with any corpus", style="yellow"))
-    parts += [Text(""), grid_table(rows), Text(""), *_failures(rows)]
+    parts += [Text(""), grid_table(table), Text(""), *_failures(rows)]
     finished = [row for row in rows if row["status"] == "done"]
     if finished:
         parts += [Text(line, style="dim") for line in _sizes(finished)]
-    lost = {row["name"]: left_out_for_text(row) for row in rows}
-    parts += [Text(line, style="yellow") for line in (*grouped_notes(setups), *grouped_notes(lost))]
-    both = any(row.get("published_wa") is not None for row in rows)
-    parts.append(Text(TWO_LINES if both else DEFINITIONS, style="dim"))
-    if published:
-        measures = "UA and WA" if both else "UA"
+    parts += [Text(remark, style="yellow") for remark in table.remarks]
+    parts.append(Text(score_definitions(), style="dim"))
+    if table.paper_measures:
+        measures = " and ".join(METRICS[name].title for name in table.paper_measures)
         seeds = seeds_of_paper(grid.get("paper_seeds"))
         parts.append(Text(PAPER.format(measures=measures, paper=grid["paper"] or "the paper", seeds=seeds), style="dim"))
     if data["comparisons"]:
@@ -63,50 +59,29 @@ def grid_report(data: Mapping[str, Any]) -> RenderableType:
     return Group(*parts, Text(f"table and run directories: {data['directory']}", style="dim"))
 
 
-def grid_table(rows: Sequence[Mapping[str, Any]]) -> Table:
-    """Each row's UA both ways with both spreads, WA, and where the table has them the paper's figure beside it.
-
-    Where a paper reports WA, too, a row has two lines, one for each measure.
-    """
-    if any(row.get("published_wa") is not None for row in rows):
-        return _two_line_table(rows)
-    published = _published(rows)
-    table = Table(box=SIMPLE_HEAD, padding=(0, 0), show_edge=False)
-    table.add_column("row", overflow="fold")
-    columns = ["UA", "±\nfolds", "±\nseeds", "UA\nmerged", "WA", *(["paper", "diff", "noise"] if published else [])]
-    for name in columns:
-        table.add_column(name, justify="right", no_wrap=True)
-    best = max((_ua(row) for row in rows if row["status"] == "done"), default=None)
-    for row in rows:
-        cells = _cells(row, published)
-        shown = best is not None and row["status"] == "done" and _ua(row) == best
-        table.add_row(escape(row["name"]), *cells, style="bold" if shown else None)
-    return table
+def score_table_of_grid(data: Mapping[str, Any]) -> ScoreTable:
+    """The rows of a grid, whatever became of them; arguments as for `grid_report`."""
+    runs, paper = Path(data["directory"]).parent, data["grid"]["paper"] or ""
+    return ScoreTable(synthetic=data["synthetic"], rows=with_best([_row(row, runs, paper) for row in data["rows"]]))
 
 
-def _two_line_table(rows: Sequence[Mapping[str, Any]]) -> Table:
-    table = Table(box=SIMPLE_HEAD, padding=(0, 0), show_edge=False)
-    table.add_column("row", overflow="fold")
-    for name in ("", "mean", "±\nfolds", "±\nseeds", "merged", "paper", "diff", "noise"):
-        table.add_column(name, justify="left" if not name else "right", no_wrap=True)
-    best = max((_ua(row) for row in rows if row["status"] == "done"), default=None)
-    for row in rows:
-        lines = [_measure_cells(row, measure) for measure in ("ua", "wa")]
-        shown = best is not None and row["status"] == "done" and _ua(row) == best
-        cells = ("\n".join(pair) for pair in zip(*lines, strict=True))
-        table.add_row(escape(row["name"]), *cells, style="bold" if shown else None)
-    return table
+def grid_table(table: ScoreTable) -> Table:
+    """Each row's measures, and where the table has them the paper's figures beside them."""
+    return scores_table(table, verdict_columns, name="row", count=False)
 
 
-def _measure_cells(row: Mapping[str, Any], measure: str) -> list[str]:
-    published = row[f"published_{measure}"]
-    if row["status"] != "done":
-        figure = DASH if published is None else f"{published:.2f}"
-        return [measure.upper(), row["status"] if measure == "ua" else DASH, *[DASH] * 3, figure, DASH, DASH]
-    score = row["summary"]["all"][measure]
-    shares = (score["mean_of_folds"], score["std_folds"], score["std_seeds"], score["merged"])
-    paper = row["paper" if measure == "ua" else "paper_wa"]
-    return [measure.upper(), *(percent(share) for share in shares), *_beside(row, paper)]
+def _row(row: Mapping[str, Any], runs: Path, paper: str) -> ScoreRow:
+    done = row["status"] == "done"
+    figures = {measure: (row.get(f"published_{measure}"), row.get(key)) for measure, key in BESIDE.items()}
+    return ScoreRow(
+        name=row["name"],
+        status=row["status"],
+        measures=measures_in(row["summary"]["all"], runs / str(row["directory"])) if done else {},
+        papers={name: paper_score(figure, beside or {}) for name, (figure, beside) in figures.items() if figure is not None},
+        paper=paper,
+        setup=setup_text(row.get("setup") or {}),
+        left_out=left_out_for_text(row),
+    )
 
 
 def preset_table(presets: Sequence[Mapping[str, Any]]) -> RenderableType:
@@ -119,34 +94,6 @@ def preset_table(presets: Sequence[Mapping[str, Any]]) -> RenderableType:
     for preset in presets:
         table.add_row(preset["name"], str(len(preset["rows"])), escape(preset["title"]), escape(preset["paper"] or DASH))
     return Group(table, Text("A TOML file of your own works too: mer grid FILE (docs/grids.md).", style="dim"))
-
-
-def _cells(row: Mapping[str, Any], published: bool) -> list[str]:
-    if row["status"] != "done":
-        paper = DASH if row["published_ua"] is None else f"{row['published_ua']:.2f}"
-        return [row["status"], *[DASH] * 4, *([paper, DASH, DASH] if published else [])]
-    ua, wa = row["summary"]["all"]["ua"], row["summary"]["all"]["wa"]
-    shares = (ua["mean_of_folds"], ua["std_folds"], ua["std_seeds"], ua["merged"], wa["mean_of_folds"])
-    return [*(percent(share) for share in shares), *(_beside(row, row["paper"]) if published else ())]
-
-
-def _published(rows: Sequence[Mapping[str, Any]]) -> bool:
-    return any(row["published_ua"] is not None for row in rows)
-
-
-def _beside(row: Mapping[str, Any], paper: Mapping[str, Any] | None) -> tuple[str, str, str]:
-    """The paper's cells; without its set-up no figure, and below the table what differs."""
-    differs = paper is None and bool(setup_text(row.get("setup") or {}))
-    return (DASH, "differs", DASH) if differs else paper_columns(paper)
-
-
-def _setup(row: Mapping[str, Any], paper: str | None) -> str:
-    said = setup_text(row.get("setup") or {})
-    return f"no figure of {paper or 'the paper'} beside it, {said}" if said else ""
-
-
-def _ua(row: Mapping[str, Any]) -> float:
-    return float(row["summary"]["all"]["ua"]["mean_of_folds"])
 
 
 def _failures(rows: Sequence[Mapping[str, Any]]) -> list[RenderableType]:

@@ -9,7 +9,8 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from mer.report.comparison_table import probability
+from mer.report.columns import P_HOLM, measure_columns, shown_columns
+from mer.report.comparison_table import DASH
 from mer.report.figure_set import NamedFigure
 from mer.report.figures import svg
 from mer.report.figures.style import COLUMN
@@ -17,11 +18,10 @@ from mer.report.page_data import page_data, script_json, visible
 from mer.report.reported_run import ReportedRun
 from mer.report.run_group import RunGroup
 from mer.report.score_table import ScoreTable
-from mer.report.table_text import DASH, SYNTHETIC, definitions, difference_cell, paper_cells
-from mer.report.tables import percent
+from mer.report.table_text import SYNTHETIC, definitions
 from mer.report.utterance_facts import Facts
 
-P_HOLM = "p (Holm) = p of the paired test over folds and seeds, corrected for the number of rows."
+P_HOLM_SAID = "p (Holm) = p of the paired test over folds and seeds, corrected for the number of rows."
 
 
 def page(
@@ -39,18 +39,20 @@ def page(
     """
     folder = files("mer.report") / "template"
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters.update(percent=percent, visible=visible)
+    environment.filters.update(visible=visible)
     template = environment.from_string((folder / "page.html.j2").read_text("utf-8"))
+    columns = [*shown_columns(table), *([P_HOLM] if table.reference else [])]
     return template.render(
         title=f"{table.title}: {len(table.rows)} head{'s' if len(table.rows) != 1 else ''}",
         table=table,
-        difference_cell=difference_cell,
-        paper_cells=paper_cells,
-        probability=probability,
+        columns=columns,
+        measures=len(measure_columns()),
+        cell=lambda row, column: column.text(table, row),
+        value=lambda row, column: "" if (value := column.get(table, row)) is None else value,
         figures=[_figure(each) for each in figures],
         runs=[_run(run) for run in group.runs],
         synthetic=SYNTHETIC if table.synthetic else "",
-        definitions=[*definitions(table), *([P_HOLM] if table.reference else [])],
+        definitions=[*definitions(table), *([P_HOLM_SAID] if table.reference else [])],
         notes=list(notes),
         version=version,
         # Both are mer's own files; the data is escaped for a script element.

@@ -221,7 +221,7 @@ def _starts(directory: Path) -> tuple[Mapping[str, Any], ...]:
 
 def _corpus_of(directory: Path, config: Mapping[str, Any]) -> str:
     """An unfinished run says its corpus in the name of its folder only: `corpus-head-branches-hash`."""
-    marker = "-finetune-" if "-finetune-" in directory.name else f"-{config.get('fusion', '')}-"
+    marker = "-finetune-" if "-finetune-" in directory.name else f"-{str(config.get('fusion', '')).replace(':', '.')}-"
     return directory.name.split(marker)[0] if marker in directory.name else "unknown"
 
 

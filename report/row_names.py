@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from mer.protocol.paper_setup import MULTI_LEVEL, MULTI_LEVEL_PARTS
+
 NUMBER_FREE = frozenset("device ram_gib device_memory_gib stack keep checkpoint_minutes workers track batch_seconds".split())
 """Settings that change no number: rows are not told apart by them."""
 IN_THE_NAME = frozenset("branches granularities modality fusion fusion_layers aux coattention late".split())
@@ -88,9 +90,9 @@ def head_name(row: NamedRow) -> str:
         return str(row.result["name"])
     if "aux" in config or (not config.get("branches") and config.get("modality") in ("speech", "text") and "epochs" in config):
         return _fine_tuned(config)
-    parts = {name: _speech_of(row, name) for name in ("coattention", "late")}
-    if config.get("fusion") == "multi-level" and all(parts.values()):
-        return "multi-level " + " + ".join(f"{name} {granularities}" for name, granularities in parts.items())
+    parts = {name: _speech_of(row, name) for name in MULTI_LEVEL_PARTS}
+    if config.get("fusion") == MULTI_LEVEL and all(parts.values()):
+        return f"{MULTI_LEVEL} " + " + ".join(f"{name} {granularities}" for name, granularities in parts.items())
     branches = row.result.get("branches") or config.get("branches") or config.get("granularities") or []
     return " ".join(filter(None, [str(config.get("fusion", "")), "+".join(branches)])) or row.directory.name
 
@@ -118,7 +120,7 @@ def _told_apart(rows: Sequence[NamedRow]) -> list[list[str]]:
     for name in dict.fromkeys(name for each in facts for name in each):
         told = [repr(each[name]) for each in facts if name in each]
         plain = name.partition(" ")[2]
-        if len(set(told)) < 2 or (name.startswith(("coattention ", "late ")) and plain in shown):
+        if len(set(told)) < 2 or (name.partition(" ")[0] in MULTI_LEVEL_PARTS and plain in shown):
             continue
         # What a checkpoint brings with it goes with its name; its weights go with its revision.
         stream = name.partition(" ")[0]
@@ -144,7 +146,7 @@ def _facts(row: NamedRow) -> dict[str, Any]:
     """Everything that can make two rows of one head different."""
     left_out = NUMBER_FREE | IN_THE_NAME | OF_ENCODERS | {"layers"}
     found = {name: value for name, value in row.config.items() if name not in left_out}
-    for part in ("coattention", "late"):
+    for part in MULTI_LEVEL_PARTS:
         inner = (row.asked.get("config") or {}).get(part)
         if isinstance(inner, Mapping):
             found |= {f"{part} {name}": value for name, value in inner.items() if name not in left_out}

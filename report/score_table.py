@@ -1,16 +1,20 @@
 """The rows of a report as plain numbers, whatever they are printed as."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+from mer.protocol.metrics import METRICS, ROUNDING, STATISTICS
 from mer.report.comparison_table import mark
+from mer.report.missing_measures import all_measures
 from mer.report.reported_run import ReportedRun
 from mer.report.run_group import RunGroup
 from mer.report.setup_note import grouped_notes, seeds_of_paper
 
-ROUNDING = 1e-12
-"""Deviations below this are 0: no difference of two shares is so small."""
+PAPER_MEASURES = ("ua", "wa")
+"""Measures that a grid can have a paper's figure of."""
+IN_JSON = {statistic: "_" + statistic.removeprefix("std_") for statistic in STATISTICS} | {"mean_of_folds": ""}
+"""What follows a measure's name in JSON."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,73 +39,70 @@ class ScoreRow:
     """Head and granularities."""
     status: str
     """`done` or `unfinished`."""
-    note: str
+    note: str = ""
     """Why there are no numbers, else empty."""
-    utterances: int | None
+    utterances: int | None = None
     """Test utterances in all folds."""
-    runs: int
+    runs: int = 0
     """(fold, seed) that have ended."""
-    ua: float | None
-    """Mean over folds and seeds."""
-    ua_folds: float | None
-    """Standard deviation over folds."""
-    ua_seeds: float | None
-    """Standard deviation over seeds."""
-    ua_merged: float | None
-    """All folds scored together, mean over seeds."""
-    wa: float | None
-    """Mean over folds and seeds."""
-    wa_folds: float | None
-    """Standard deviation of WA over folds."""
-    wa_seeds: float | None
-    """Standard deviation of WA over seeds."""
-    wa_merged: float | None
-    """All folds scored together, mean over seeds."""
-    paper_ua: PaperScore | None
-    """A paper's UA, where one is known."""
-    paper_wa: PaperScore | None
-    """A paper's WA, where one is known."""
-    paper: str
+    measures: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
+    """Measure to its statistics (`mer.protocol.METRICS`, `STATISTICS`); empty where there is no result."""
+    papers: Mapping[str, PaperScore] = field(default_factory=dict)
+    """Measure to a paper's figure, where one is known."""
+    paper: str = ""
     """Which paper and table has this row; empty where none has."""
-    setup: str
+    setup: str = ""
     """Why its figures do not stand here: `differs in: speech model, n`; empty where they do, or where no paper has the row."""
-    left_out: str
+    left_out: str = ""
     """What training lost for `--text-disjoint`; empty for other rows."""
-    difference: float | None
+    difference: float | None = None
     """UA minus that of the reference row."""
-    low: float | None
+    low: float | None = None
     """Lower end of the difference's 95 % interval."""
-    high: float | None
+    high: float | None = None
     """Upper end."""
-    p_holm: float | None
+    p_holm: float | None = None
     """Paired test against the reference, corrected over the table."""
-    mark: str
+    mark: str = ""
     """`*` or `**` where the difference is one (docs/statistics.md)."""
-    best: bool
+    best: bool = False
     """Whether no row has a higher UA."""
+
+    def share(self, measure: str, statistic: str) -> float | None:
+        """One statistic of one measure; None where the result has none."""
+        value = self.measures.get(measure, {}).get(statistic)
+        # Deviations of equal values, which earlier results have as what rounding left of 0.
+        return 0.0 if value is not None and statistic.startswith("std_") and abs(value) < ROUNDING else value
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain numbers, for JSON: `ua`, `ua_folds`, `ua_seeds`, `ua_merged`, and so on for every measure."""
+        values = {name: value for name, value in asdict(self).items() if name not in ("measures", "papers")}
+        shares = {measure + IN_JSON[statistic]: self.share(measure, statistic) for measure in METRICS for statistic in STATISTICS}
+        papers = {f"paper_{name}": None if name not in self.papers else asdict(self.papers[name]) for name in PAPER_MEASURES}
+        return values | shares | papers
 
 
 @dataclass(frozen=True, kw_only=True)
 class ScoreTable:
     """A table, before it has a format."""
 
-    title: str
+    title: str = ""
     """Corpus and classes."""
-    synthetic: bool
+    synthetic: bool = False
     """Whether the speech is synthetic, which has to be said beside every number."""
-    reference: str | None
+    reference: str | None = None
     """The row that `difference` is against."""
-    chosen: bool
+    chosen: bool = False
     """Whether that row was named beforehand; the best one otherwise, which favours it."""
-    papers: tuple[str, ...]
+    papers: tuple[str, ...] = ()
     """Where the figures that are shown stand, and of how many seeds they are: `Zhao 2022, table 1 (mean of 5 seeds)`."""
     rows: tuple[ScoreRow, ...]
     """One per head."""
 
     @property
-    def published(self) -> bool:
-        """Whether any row has a paper's figure beside it."""
-        return any(row.paper_ua is not None or row.paper_wa is not None for row in self.rows)
+    def paper_measures(self) -> tuple[str, ...]:
+        """Measures that some row has a paper's figure of."""
+        return tuple(name for name in PAPER_MEASURES if any(name in row.papers for row in self.rows))
 
     @property
     def remarks(self) -> tuple[str, ...]:
@@ -111,14 +112,9 @@ class ScoreTable:
         }
         return (*grouped_notes(setups), *grouped_notes({row.name: row.left_out for row in self.rows}))
 
-    @property
-    def published_wa(self) -> bool:
-        """Whether any row has a paper's WA beside it."""
-        return any(row.paper_wa is not None for row in self.rows)
-
     def as_dict(self) -> dict[str, Any]:
         """Plain numbers, for JSON."""
-        return {**asdict(self), "rows": [asdict(row) for row in self.rows]}
+        return {**asdict(self), "rows": [row.as_dict() for row in self.rows]}
 
 
 def score_table(
@@ -137,41 +133,36 @@ def score_table(
         beside: row to `ua` and `wa` to `PublishedComparison.as_dict()`, where a paper has a figure.
     """
     compared = {str(each["row"]): each for each in comparisons}
-    scores = [run.result["summary"]["all"]["ua"]["mean_of_folds"] for run in group.finished]
-    best = max(scores, default=None)
+    rows = tuple(_row(run, compared.get(run.name), (beside or {}).get(run.name, {})) for run in group.runs)
     return ScoreTable(
         title=group.title,
         synthetic=group.synthetic,
         reference=str(comparisons[0]["reference"]) if comparisons else None,
         chosen=chosen,
         papers=tuple(dict.fromkeys(_cited(run) for run in group.runs if run.published)),
-        rows=tuple(_row(run, compared.get(run.name), best, (beside or {}).get(run.name, {})) for run in group.runs),
+        rows=with_best(rows),
     )
 
 
-def _row(
-    run: ReportedRun, compared: Mapping[str, Any] | None, best: float | None, beside: Mapping[str, Mapping[str, Any]]
-) -> ScoreRow:
-    done = run.status == "done"
+def with_best(rows: Sequence[ScoreRow]) -> tuple[ScoreRow, ...]:
+    """The rows, those of the highest UA marked as the best."""
+    main = next(iter(METRICS))
+    shares = [row.share(main, "mean_of_folds") for row in rows]
+    best = max((share for share in shares if share is not None), default=None)
+    return tuple(replace(row, best=share is not None and share == best) for row, share in zip(rows, shares, strict=True))
+
+
+def _row(run: ReportedRun, compared: Mapping[str, Any] | None, beside: Mapping[str, Mapping[str, Any]]) -> ScoreRow:
+    done, against = run.status == "done", compared or {}
     scores = run.result["summary"]["all"] if done else {}
-    ua, wa = scores.get("ua", {}), scores.get("wa", {})
-    against = compared or {}
     return ScoreRow(
         name=run.name,
         status=run.status,
         note="" if done else run.notes[0],
         utterances=scores.get("utterances"),
         runs=run.finished,
-        ua=ua.get("mean_of_folds"),
-        ua_folds=_spread(ua.get("std_folds")),
-        ua_seeds=_spread(ua.get("std_seeds")),
-        ua_merged=ua.get("merged"),
-        wa=wa.get("mean_of_folds"),
-        wa_folds=_spread(wa.get("std_folds")),
-        wa_seeds=_spread(wa.get("std_seeds")),
-        wa_merged=wa.get("merged"),
-        paper_ua=_paper(run.published.get("ua"), beside.get("ua", {})),
-        paper_wa=_paper(run.published.get("wa"), beside.get("wa", {})),
+        measures=all_measures(scores, run.classes, run.predictions) if done else {},
+        papers={name: paper_score(figure, beside.get(name) or {}) for name, figure in run.published.items()},
         paper=run.paper,
         setup=run.setup or "",
         left_out=run.left_out,
@@ -180,24 +171,17 @@ def _row(
         high=against.get("high"),
         p_holm=against.get("p_holm"),
         mark=mark(compared) if compared else "",
-        best=done and ua.get("mean_of_folds") == best,
     )
 
 
-def _paper(published: float | None, compared: Mapping[str, Any]) -> PaperScore | None:
-    if published is None:
-        return None
+def paper_score(published: float, compared: Mapping[str, Any]) -> PaperScore:
+    """A paper's figure in percent, and `PublishedComparison.as_dict()` where there is a result to compare it with."""
     return PaperScore(
         published=published / 100,
         difference=compared.get("difference"),
         noise=compared.get("noise"),
         seeds=compared.get("paper_seeds"),
     )
-
-
-def _spread(deviation: float | None) -> float | None:
-    """Deviations of equal values, which earlier results have as what rounding left of 0."""
-    return 0.0 if deviation is not None and abs(deviation) < ROUNDING else deviation
 
 
 def _cited(run: ReportedRun) -> str:

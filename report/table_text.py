@@ -3,18 +3,12 @@
 import csv
 import io
 import re
+from typing import Any
 
-from mer.report.comparison_table import points
-from mer.report.score_table import PaperScore, ScoreRow, ScoreTable
-from mer.report.tables import percent
+from mer.report.columns import cells, csv_columns, score_definitions, shown_columns
+from mer.report.score_table import ScoreTable
 
-DASH = "-"
 SYNTHETIC = "Synthetic speech: not comparable with any corpus."
-DEFINITIONS = (
-    "In percent. UA = mean of the class recalls (unweighted accuracy), WA = share of utterances that are right (weighted "
-    "accuracy). UA and WA = mean over test sessions and seeds; ± = standard deviation of UA over test sessions, and over seeds; "
-    "merged = all test sessions scored together, mean over seeds; n = test utterances."
-)
 DIFFERENCE = (
     "difference = UA minus that of {reference}, in points, with its 95 % bootstrap interval over test utterances; * differs "
     "after Holm's correction in a paired test over folds and seeds, ** over folds alone too."
@@ -25,11 +19,6 @@ PAPER = (
     "means of so many seeds differ by (95 %) when they differ in their seeds only; no ± for a single seed of ours. A paper's "
     "figure stands only beside the paper's set-up."
 )
-CSV_COLUMNS = (
-    "name,status,utterances,runs,ua,ua_std_folds,ua_std_seeds,ua_merged,wa,wa_std_folds,wa_std_seeds,wa_merged,paper_ua,"
-    "paper_ua_difference,paper_ua_noise,paper_wa,paper_wa_difference,paper_wa_noise,reference,difference,low,high,p_holm,mark,"
-    "synthetic,paper,paper_seeds,paper_setup,left_out_for_text"
-).split(",")
 LATEX_SPECIAL = {
     "\\": r"\textbackslash{}",
     "~": r"\textasciitilde{}",
@@ -40,9 +29,10 @@ LATEX_SPECIAL = {
 
 def markdown_table(table: ScoreTable) -> str:
     """A pipe table with its definitions; the best UA is bold."""
-    names, cells = _columns(table), [_cells(table, row) for row in table.rows]
+    columns = shown_columns(table)
+    names, lines_of_rows = [column.title for column in columns], [cells(table, row, columns) for row in table.rows]
     lines = ["| " + " | ".join(names) + " |", "|---|" + "---:|" * (len(names) - 1)]
-    for row, line in zip(table.rows, cells, strict=True):
+    for row, line in zip(table.rows, lines_of_rows, strict=True):
         shown = [_markdown(cell) for cell in line]
         if row.best:
             shown[2] = f"**{shown[2]}**"
@@ -53,9 +43,10 @@ def markdown_table(table: ScoreTable) -> str:
 
 def latex_table(table: ScoreTable) -> str:
     r"""A booktabs table: `\usepackage{booktabs}` is all it needs; the best UA is bold, marks are superscripts."""
-    names, rows = _columns(table), []
+    columns = shown_columns(table)
+    names, rows = [column.title for column in columns], []
     for row in table.rows:
-        shown = [_latex(cell) for cell in _cells(table, row)]
+        shown = [_latex(cell) for cell in cells(table, row, columns)]
         if row.best:
             shown[2] = rf"\textbf{{{shown[2]}}}"
         rows.append("    " + " & ".join(shown) + r" \\")
@@ -80,68 +71,12 @@ def latex_table(table: ScoreTable) -> str:
 
 def csv_table(table: ScoreTable) -> str:
     """Every number at full precision, in percent; empty where there is none."""
-    text = io.StringIO()
+    text, columns = io.StringIO(), csv_columns()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(CSV_COLUMNS)
+    writer.writerow([column.key for column in columns])
     for row in table.rows:
-        shares = [row.ua, row.ua_folds, row.ua_seeds, row.ua_merged, row.wa, row.wa_folds, row.wa_seeds, row.wa_merged]
-        for paper in (row.paper_ua, row.paper_wa):
-            shares += [None] * 3 if paper is None else [paper.published, paper.difference, paper.noise]
-        ends = (row.difference, row.low, row.high)
-        writer.writerow(
-            [
-                row.name,
-                row.status,
-                _number(row.utterances),
-                row.runs,
-                *(_hundredfold(share) for share in shares),
-                (table.reference or "") if row.difference is not None else "",
-                *(_hundredfold(share) for share in ends),
-                _number(row.p_holm),
-                row.mark,
-                int(table.synthetic),
-                row.paper,
-                _number(next((each.seeds for each in (row.paper_ua, row.paper_wa) if each is not None), None)),
-                row.setup,
-                row.left_out,
-            ]
-        )
+        writer.writerow([_number(column.get(table, row), share=column.share) for column in columns])
     return text.getvalue()
-
-
-def _columns(table: ScoreTable) -> list[str]:
-    names = ["head", "n", "UA", "± folds", "± seeds", "UA merged", "WA", "WA merged"]
-    names += ["paper UA", "vs paper"] if table.published else []
-    names += ["paper WA", "vs paper"] if table.published_wa else []
-    return [*names, *(["difference"] if table.reference else [])]
-
-
-def _cells(table: ScoreTable, row: ScoreRow) -> list[str]:
-    cells = [row.name, DASH if row.utterances is None else f"{row.utterances:,}"]
-    if row.status == "done":
-        cells += [percent(share) for share in (row.ua, row.ua_folds, row.ua_seeds, row.ua_merged, row.wa, row.wa_merged)]
-    else:
-        cells += [row.status, *[DASH] * 5]
-    cells += paper_cells(row.paper_ua, row.setup) if table.published else []
-    cells += paper_cells(row.paper_wa, row.setup) if table.published_wa else []
-    if table.reference:
-        cells.append("reference" if row.name == table.reference else difference_cell(row))
-    return cells
-
-
-def paper_cells(paper: PaperScore | None, setup: str = "") -> list[str]:
-    """`75.80` and `-0.42 ±0.61`; dashes, or instead of a difference how the set-up differs from the paper's."""
-    if paper is None:
-        return [DASH, setup or DASH]
-    noise = "" if paper.noise is None else f" ±{percent(paper.noise)}"
-    return [percent(paper.published), f"{points(paper.difference)}{noise}"]
-
-
-def difference_cell(row: ScoreRow) -> str:
-    """`-1.23 [-2.00, -0.50]**`, or a dash."""
-    if row.difference is None:
-        return DASH
-    return f"{points(row.difference)} [{points(row.low)}, {points(row.high)}]{row.mark}"
 
 
 def _notes(table: ScoreTable) -> list[str]:
@@ -152,8 +87,8 @@ def _notes(table: ScoreTable) -> list[str]:
 
 def definitions(table: ScoreTable) -> list[str]:
     """What the numbers of a table mean."""
-    found = [DEFINITIONS]
-    if table.published:
+    found = [score_definitions()]
+    if table.paper_measures:
         found.append(PAPER.format(papers="; ".join(table.papers) or "the figures of the grid"))
     if table.reference:
         found += [DIFFERENCE.format(reference=table.reference), *([] if table.chosen else [BEST])]
@@ -171,9 +106,7 @@ def _latex(text: str) -> str:
     return re.sub(r"(?<![\w.])-(?=\d)", "$-$", starred).replace("±", r"$\pm$")
 
 
-def _hundredfold(share: float | None) -> str:
-    return "" if share is None else f"{100 * share:.10g}"
-
-
-def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+def _number(value: Any, *, share: bool) -> str:
+    if value is None:
+        return ""
+    return f"{100 * value:.10g}" if share else f"{value:g}" if isinstance(value, float) else str(value)

@@ -1,7 +1,6 @@
-"""Results as terminal tables, from the same plain data that `--json` prints."""
+"""Extractions, caches and findings of the doctor on the terminal, from the same plain data that `--json` prints."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from rich import box
@@ -11,100 +10,9 @@ from rich.table import Table
 from rich.text import Text
 
 from mer.report.recurring_table import recurring_table
-from mer.report.row_names import NamedRow, head_name
-from mer.report.setup_note import left_out_for_text
 
-DEFINITIONS = (
-    "In percent. UA = mean of the class recalls (unweighted accuracy); WA = share of utterances that are right (weighted "
-    "accuracy). folds = mean over test sessions and seeds; merged = all test sessions scored together, mean over seeds. "
-    "± = standard deviation of UA over test sessions, and over seeds."
-)
 ALIGNMENT_KINDS = {"corpus": "the corpus' own files", "textgrid": "TextGrids"}
 MARKS = {"ok": "[green]ok[/green]", "note": "[yellow]note[/yellow]", "problem": "[red]problem[/red]"}
-
-
-def results_report(rows: Sequence[Mapping[str, Any]]) -> RenderableType:
-    """One row a result (`result.json`): UA and WA both ways with both spreads; for a single result its parts too."""
-    parts: list[RenderableType] = [results_table(rows)]
-    if len(rows) == 1:
-        parts.append(parts_table(rows[0]))
-    for row in rows:
-        parts += [Text(f"{_name(row)}: {_notes(row)}", style="dim")]
-        parts += [
-            Text(f"  failed run: fold {f['fold']} seed {f['seed']}: {f['reason']}", style="red") for f in row["failed_runs"]
-        ]
-    return Group(*parts, Text(DEFINITIONS, style="dim"))
-
-
-def results_table(rows: Sequence[Mapping[str, Any]]) -> Table:
-    """UA and WA of each result in percent."""
-    synthetic = any(row["synthetic"] for row in rows)
-    table = Table(title="synthetic speech: not comparable with any corpus" if synthetic else None, title_style="yellow")
-    for name in ("head", "n", "UA\nfolds", "±\nfolds", "±\nseeds", "UA\nmerged", "WA\nfolds", "WA\nmerged"):
-        head = name == "head"
-        table.add_column(name, justify="left" if head else "right", no_wrap=not head, overflow="fold" if head else "ellipsis")
-    for row in rows:
-        scores = row["summary"]["all"]
-        ua, wa = scores["ua"], scores["wa"]
-        table.add_row(
-            escape(_name(row)),
-            f"{scores['utterances']:,}",
-            percent(ua["mean_of_folds"]),
-            percent(ua["std_folds"]),
-            percent(ua["std_seeds"]),
-            percent(ua["merged"]),
-            percent(wa["mean_of_folds"]),
-            percent(wa["merged"]),
-        )
-    return table
-
-
-def parts_table(row: Mapping[str, Any]) -> Table:
-    """UA and WA of improvised and scripted speech on their own, and the recall of each class."""
-    summary = row["summary"]
-    table = Table()
-    for name in ("part", "n", "UA folds", "WA folds", "recall"):
-        table.add_column(name, justify="left" if name == "part" else "right")
-    for style, scores in summary["styles"].items():
-        ua, wa = scores["ua"]["mean_of_folds"], scores["wa"]["mean_of_folds"]
-        table.add_row(escape(style), f"{scores['utterances']:,}", percent(ua), percent(wa), "")
-    seeds = len(summary["seeds"])
-    for name, line in zip(summary["classes"], summary["confusion"], strict=True):
-        table.add_row(escape(name), f"{sum(line) // seeds:,}", "", "", percent(summary["recall"][name]))
-    return table
-
-
-def tested_utterances(row: Mapping[str, Any]) -> str:
-    """`160 utterances tested (of 400)`: how many were tested, and beside it how many take part where those are more.
-
-    Args:
-        row: `result.json`, or a row of `grid.json`.
-    """
-    used = row["utterances"]["used"]
-    tested = row["summary"]["all"].get("utterances", used)
-    return f"{tested:,} utterances" if tested == used else f"{tested:,} utterances tested (of {used:,})"
-
-
-def _name(row: Mapping[str, Any]) -> str:
-    return head_name(NamedRow(directory=Path(row.get("directory", "")), result=row))
-
-
-def _notes(row: Mapping[str, Any]) -> str:
-    used = row["utterances"]
-    out = [f"{used['other_labels']:,} of other classes" if used["other_labels"] else ""]
-    out += [f"{used['failed_extraction']:,} that failed in extraction" if used["failed_extraction"] else ""]
-    out += [f"{len(used['left_out']):,} that cannot be read" if used.get("left_out") else ""]
-    left = " and ".join(filter(None, out))
-    summary = row["summary"]
-    runs = f"{summary['runs']} runs ({len(summary['folds'])} folds x {len(summary['seeds'])} seeds)"
-    lost = left_out_for_text(row)
-    said = f"{runs}, {tested_utterances(row)}" + (f", without {left}" if left else "") + _cut(row)
-    return said + (f"; {lost}" if lost else "") + f"; {row['directory']}"
-
-
-def _cut(row: Mapping[str, Any]) -> str:
-    cut = row["utterances"].get("cut", 0)
-    return f"; {cut:,} cut at {row['config']['max_seconds']:g} s" if cut else ""
 
 
 def extraction_lines(data: Mapping[str, Any]) -> RenderableType:

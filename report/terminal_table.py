@@ -1,6 +1,7 @@
 """A score table on the terminal."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
@@ -9,10 +10,11 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from mer.protocol.metrics import METRICS, STATISTICS
+from mer.report.columns import COUNT, NAME, Column, cells, measure_column, measure_columns, paper_columns, score_definitions
 from mer.report.comparison_table import comparison_table
-from mer.report.score_table import PaperScore, ScoreRow, ScoreTable
-from mer.report.table_text import BEST, DASH, DEFINITIONS, PAPER, SYNTHETIC, paper_cells
-from mer.report.tables import percent
+from mer.report.score_table import ScoreTable
+from mer.report.table_text import BEST, PAPER, SYNTHETIC
 
 
 def terminal_table(table: ScoreTable, comparisons: Sequence[Mapping[str, Any]], refusals: Mapping[str, str]) -> RenderableType:
@@ -26,11 +28,11 @@ def terminal_table(table: ScoreTable, comparisons: Sequence[Mapping[str, Any]], 
     parts: list[RenderableType] = [Text(table.title, style="bold")]
     if table.synthetic:
         parts.append(Text(SYNTHETIC, style="yellow"))
-    parts.append(_two_lines(table) if table.published_wa else _one_line(table))
+    parts.append(scores_table(table, lambda measure: paper_columns(measure, setup=False)))
     parts += [Text(f"{row.name}: {row.note}", style="yellow") for row in table.rows if row.note]
     parts += [Text(remark, style="yellow") for remark in table.remarks]
-    parts.append(Text(DEFINITIONS, style="dim"))
-    if table.published:
+    parts.append(Text(score_definitions(), style="dim"))
+    if table.paper_measures:
         parts.append(Text(PAPER.format(papers="; ".join(table.papers) or "the figures of the grid"), style="dim"))
     if comparisons:
         parts += [Text(""), comparison_table(comparisons)]
@@ -39,49 +41,39 @@ def terminal_table(table: ScoreTable, comparisons: Sequence[Mapping[str, Any]], 
     return Group(*parts)
 
 
-def _one_line(table: ScoreTable) -> Table:
-    shown = _empty()
-    papers = ["paper\nUA", "vs\npaper"] if table.published else []
-    for name in ("n", "UA", "±\nfolds", "±\nseeds", "UA\nmerged", "WA", "WA\nmerged", *papers):
-        shown.add_column(name, justify="right", no_wrap=True)
-    for row in table.rows:
-        shares = (row.ua, row.ua_folds, row.ua_seeds, row.ua_merged, row.wa, row.wa_merged)
-        cells = [percent(share) for share in shares] if row.status == "done" else [row.status, *[DASH] * 5]
-        cells += paper_cells(row.paper_ua, _short(row)) if table.published else []
-        shown.add_row(escape(row.name), _count(row), *cells, style="bold" if row.best else None)
-    return shown
+def scores_table(
+    table: ScoreTable, papers: Callable[[str], Sequence[Column]], *, name: str = "head", count: bool = True
+) -> Table:
+    """Every row's measures and the paper's figures beside them, in 80 columns; the best row is bold.
 
+    Where a paper has several measures, a row has a line for each: side by side they would not fit.
 
-def _two_lines(table: ScoreTable) -> Table:
-    """UA above WA, where a paper has both: side by side they would not fit 80 columns."""
-    shown = _empty()
-    shown.add_column("n", justify="right", no_wrap=True)
-    shown.add_column("", no_wrap=True)
-    for name in ("mean", "±\nfolds", "±\nseeds", "merged", "paper", "vs\npaper"):
-        shown.add_column(name, justify="right", no_wrap=True)
-    for row in table.rows:
-        ua = _measure("UA", row, (row.ua, row.ua_folds, row.ua_seeds, row.ua_merged), row.paper_ua)
-        wa = _measure("WA", row, (row.wa, row.wa_folds, row.wa_seeds, row.wa_merged), row.paper_wa)
-        cells = ("\n".join(pair) for pair in zip(ua, wa, strict=True))
-        shown.add_row(escape(row.name), _count(row), *cells, style="bold" if row.best else None)
-    return shown
-
-
-def _measure(name: str, row: ScoreRow, shares: Sequence[float | None], paper: PaperScore | None) -> list[str]:
-    cells = [percent(share) for share in shares] if row.status == "done" else [row.status, *[DASH] * 3]
-    return [name, *cells, *paper_cells(paper, _short(row))]
-
-
-def _short(row: ScoreRow) -> str:
-    """In a narrow column; what differs is below the table."""
-    return "differs" if row.setup else ""
-
-
-def _empty() -> Table:
+    Args:
+        table: the rows.
+        papers: the columns of a paper's figure of one measure.
+        name: what the first column is called.
+        count: whether the test utterances of each row are told.
+    """
     shown = Table(box=SIMPLE_HEAD, padding=(0, 0), show_edge=False)
-    shown.add_column("head", overflow="fold")
+    shown.add_column(name, overflow="fold")
+    front = [COUNT] if count else []
+    several = len(table.paper_measures) > 1
+    if several:
+        lines = [_line(measure, papers) for measure in METRICS]
+    else:
+        beside = [column for measure in table.paper_measures for column in papers(measure)]
+        lines = [[*measure_columns(narrow=bool(beside)), *beside]]
+    for column in (*front, *lines[0]):
+        shown.add_column(column.narrow, justify="right", no_wrap=True)
+    for row in table.rows:
+        text = ["\n".join(pair) for pair in zip(*(cells(table, row, line) for line in lines), strict=True)]
+        shown.add_row(escape(NAME.text(table, row)), *cells(table, row, front), *text, style="bold" if row.best else None)
     return shown
 
 
-def _count(row: ScoreRow) -> str:
-    return DASH if row.utterances is None else f"{row.utterances:,}"
+def _line(measure: str, papers: Callable[[str], Sequence[Column]]) -> list[Column]:
+    """One measure: its name, every statistic, and a paper's figure."""
+    title = METRICS[measure].title
+    statistics = [replace(measure_column(measure, each), title=said or "mean") for each, (said, _) in STATISTICS.items()]
+    beside = [replace(column, title=column.title.removesuffix(f" {title}")) for column in papers(measure)]
+    return [Column(key="measure", get=lambda table, row: title, text=lambda table, row: title), *statistics, *beside]

@@ -69,6 +69,12 @@ def _pair(option: str, value: object) -> tuple[float, ...]:
     return tuple(float(each) for each in _listed(option, value, (float,), "two numbers such as [1.0, 0.5]"))
 
 
+def _assignments(option: str, value: object) -> tuple[str, ...]:
+    if isinstance(value, str):
+        return tuple(each.strip() for each in value.split(",") if each.strip())
+    return _listed(option, value, (str,), 'a list such as ["gate=tanh"] or a text such as "gate=tanh,deep=true"')
+
+
 def _show_seeds(seeds: tuple[int, ...]) -> str:
     return str(len(seeds)) if seeds == tuple(range(len(seeds))) else _commas(seeds)
 
@@ -85,6 +91,8 @@ LAYERS = Kind(_layers, _commas)
 """`9-12` or `3,6,9-12`."""
 SESSIONS = Kind(_sessions, _commas)
 """`1-5`, `1,3`, or names."""
+ASSIGNMENTS = Kind(_assignments, _commas)
+"""`gate=tanh,deep=true`."""
 PAIR = Kind(_pair, _commas)
 """`1,0.5`."""
 

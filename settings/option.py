@@ -2,12 +2,13 @@
 
 import dataclasses
 import types
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from mer.settings.kinds import Kind, KindError, checked
+from mer.settings.registry import Registry
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,14 +29,27 @@ class Option:
     """Environment variable that sets it on the command line."""
     least: float | None = None
     """Smallest valid number."""
-    choices: Sequence[str] = ()
+    choices: Collection[str] = ()
     """Valid words, where there is a list; a registry is one, too."""
+    also: tuple[str, ...] = ()
+    """Words beside these that the command line alone knows."""
     kind: Kind | None = None
     """How it is written, unless it is a plain value."""
     was: tuple[str, ...] = ()
     """Names of earlier versions, which still work."""
     identity: bool = True
     """Whether it can change a number, and so tells one run from another."""
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """Valid words, those that modules of the user's own have added included; importing those may raise PluginError."""
+        return (*self.choices, *self.also)
+
+    @property
+    def usual_words(self) -> tuple[str, ...]:
+        """Valid words without what modules of the user's own add: help is there before they are imported."""
+        known = self.choices.added if isinstance(self.choices, Registry) else self.choices
+        return (*known, *self.also)
 
     def read(self, value: object) -> Any:
         """A value of a TOML file as the field holds it; raises KindError."""

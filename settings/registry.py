@@ -39,6 +39,11 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
         self._entries[name] = entry
         return entry
 
+    @property
+    def added(self) -> tuple[str, ...]:
+        """Names that are known so far, without importing anything."""
+        return tuple(self._entries)
+
     def __getitem__(self, name: str) -> Entry:
         """The entry of this name.
 

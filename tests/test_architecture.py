@@ -13,7 +13,7 @@ ALLOWED: dict[str, set[str]] = {
     "cache": set(),
     "protocol": set(),
     "settings": set(),
-    "report": set(),
+    "report": {"protocol"},
     "extract": {"backends", "corpus", "cache"},
     "heads": {"cache", "protocol"},
     "finetune": {"corpus", "extract", "heads", "protocol"},

@@ -18,7 +18,7 @@ from typing import Any
 
 from rich.console import Console
 
-from mer.report.tables import results_table
+from mer.report.results_report import results_table
 
 README = Path(__file__).parent.parent.parent / "README.md"
 TOLERANCE = 3.0
@@ -29,15 +29,16 @@ WORDS = "no one two three four five six seven eight nine ten eleven twelve thirt
 
 
 def table_of(results: Sequence[Mapping[str, Any]]) -> str:
-    """The table as the demo prints it on a terminal of 70 columns."""
+    """The table as the demo prints it."""
     text = io.StringIO()
-    Console(file=text, width=70, color_system=None, force_terminal=False).print(results_table(results))
+    Console(file=text, width=80, color_system=None, force_terminal=False).print(results_table(results))
     return "\n".join(line.rstrip() for line in text.getvalue().rstrip().splitlines())
 
 
 def rows_of(table: str) -> dict[str, list[float]]:
     """Head to the figures of its row."""
-    cells = [[cell.strip() for cell in line.strip("│ ").split("│")] for line in table.splitlines() if line.startswith("│")]
+    lines = table.partition("─\n")[2].splitlines()
+    cells = [re.split(r"\s+(?=[\d.,-]+(?:\s|$))", line.strip()) for line in lines]
     return {name: [float(each.replace(",", "")) for each in rest] for name, *rest in cells}
 
 

@@ -267,7 +267,8 @@ layers = true
         ("fusion = 3", "fusion must be a text in quotes, got 3"),
         (
             'fusion = "lat"',
-            "unknown fusion 'lat', expected one of late, linear, transformer, coattention, concatenation",
+            "unknown fusion head 'lat' (did you mean 'late'?): expected one of late, linear, transformer, coattention, "
+            "concatenation, or package.module:Class of a file of your own (docs/extending.md)",
         ),
         ("granularity = 1", "granularity must be a text in quotes, got 1"),
         ("granularity = []", "granularity is an empty list"),

@@ -19,7 +19,8 @@ from mer.grids.grid_kind import HEAD_GRIDS
 from mer.grids.head_tasks import HeadTasks
 from mer.grids.run_grid import run_grid
 from mer.heads import EpochDone, HeadConfig, HeadError, RunDone, train_head, train_multi_level
-from mer.heads.config import SINGLE, Fusion
+from mer.heads.kinds import HEADS as KINDS
+from mer.heads.kinds import Needs
 from mer.protocol import Validation
 
 CacheMaker = Callable[..., Any]
@@ -41,11 +42,11 @@ TINY = HeadConfig(
 
 
 def head(fusion: str, **options: Any) -> HeadConfig:
-    modality = "speech" if fusion in SINGLE else "both"
+    modality = "speech" if KINDS[fusion].needs is Needs.ONE else "both"
     return replace(TINY, **{"fusion": fusion, "modality": modality, **options})
 
 
-HEADS = {fusion: head(fusion) for fusion in get_args(Fusion)}
+HEADS = {fusion: head(fusion) for fusion in KINDS}
 
 
 class Guard:

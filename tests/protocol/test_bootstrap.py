@@ -118,10 +118,10 @@ def test_the_estimate_is_the_mean_of_folds_of_the_summary() -> None:
     runs = random_row(3, [20, 30, 7], seeds=3)
     found = summarise(runs, ("a", "b", "c")).all
     interval = bootstrap_ua(runs, 3, draws=10)
-    np.testing.assert_allclose(interval.estimate, found.ua.mean_of_folds, rtol=1e-12)
+    np.testing.assert_allclose(interval.estimate, found.measures["ua"].mean_of_folds, rtol=1e-12)
     assert interval.utterances == found.utterances
     incomplete = runs[:-2]  # a fold with one seed counts once, one with three counts three times
-    expected = summarise(incomplete, ("a", "b", "c")).all.ua.mean_of_folds
+    expected = summarise(incomplete, ("a", "b", "c")).all.measures["ua"].mean_of_folds
     np.testing.assert_allclose(bootstrap_ua(incomplete, 3, draws=10).estimate, expected, rtol=1e-12)
 
 

@@ -1,12 +1,14 @@
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.metrics import accuracy_score, balanced_accuracy_score, confusion_matrix
+from sklearn.metrics import accuracy_score, balanced_accuracy_score, confusion_matrix, f1_score
 
-from mer.protocol import ProtocolError, confusion, recalls, unweighted_accuracy, weighted_accuracy
+from mer.protocol import METRICS, ProtocolError, confusion, recalls, unweighted_accuracy, weighted_accuracy
+from mer.protocol.metrics import definitions_table, macro_f1
 
 
 def recalls_reference(truth: list[int], prediction: list[int], classes: int) -> list[float]:
@@ -36,6 +38,7 @@ def test_measures_equal_scikit_learn_and_a_plain_loop(pairs: list[tuple[int, int
     present = [value for value in expected if not np.isnan(value)]
     np.testing.assert_allclose(unweighted_accuracy(matrix), sum(present) / len(present), rtol=1e-15)
     assert weighted_accuracy(matrix) == accuracy_score(truth, prediction)
+    np.testing.assert_allclose(macro_f1(matrix), f1_score(truth, prediction, average="macro"), rtol=1e-14)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # scikit-learn warns about classes that are predicted but never true
         np.testing.assert_allclose(unweighted_accuracy(matrix), balanced_accuracy_score(truth, prediction), rtol=1e-14)
@@ -65,6 +68,12 @@ def test_a_class_outside_and_lengths_that_differ_are_refused() -> None:
 
 
 def test_nothing_cannot_be_scored() -> None:
-    for measure in (unweighted_accuracy, weighted_accuracy):
+    for metric in METRICS.values():
         with pytest.raises(ProtocolError, match="no utterances to score"):
-            measure(np.zeros((2, 2), dtype=np.int64))
+            metric.score(np.zeros((2, 2), dtype=np.int64))
+
+
+def test_the_definitions_of_the_docs_are_those_of_the_measures() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "statistics.md").read_text(encoding="utf-8")
+    written = page.partition("<!-- measures:")[2].partition("-->\n")[2].partition("\n<!-- end of measures -->")[0]
+    assert written == definitions_table()

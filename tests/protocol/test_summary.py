@@ -29,17 +29,17 @@ RUNS = [
 def test_means_and_merged_scores_follow_their_definitions() -> None:
     found = summarise(RUNS, CLASSES).all
     assert found.utterances == 7
-    np.testing.assert_allclose(found.ua.mean_of_folds, (3 / 4 + 1 + 2 / 3 + 1 / 2) / 4)
-    np.testing.assert_allclose(found.wa.mean_of_folds, (2 / 3 + 1 + 1 / 2 + 3 / 4) / 4)
+    np.testing.assert_allclose(found.measures["ua"].mean_of_folds, (3 / 4 + 1 + 2 / 3 + 1 / 2) / 4)
+    np.testing.assert_allclose(found.measures["wa"].mean_of_folds, (2 / 3 + 1 + 1 / 2 + 3 / 4) / 4)
     # Merged: seed 0 finds 2 of 3 angry and 2 of 4 sad; seed 1 finds 2 of 3 and 4 of 4.
-    assert found.ua.merged is not None
-    np.testing.assert_allclose(found.ua.merged, ((2 / 3 + 2 / 4) / 2 + (2 / 3 + 1) / 2) / 2)
-    assert found.wa.merged is not None
-    np.testing.assert_allclose(found.wa.merged, (4 / 7 + 6 / 7) / 2)
+    assert found.measures["ua"].merged is not None
+    np.testing.assert_allclose(found.measures["ua"].merged, ((2 / 3 + 2 / 4) / 2 + (2 / 3 + 1) / 2) / 2)
+    assert found.measures["wa"].merged is not None
+    np.testing.assert_allclose(found.measures["wa"].merged, (4 / 7 + 6 / 7) / 2)
 
 
 def test_spreads_over_folds_and_over_seeds_are_sample_deviations_of_means() -> None:
-    found = summarise(RUNS, CLASSES).all.ua
+    found = summarise(RUNS, CLASSES).all.measures["ua"]
     folds = [(3 / 4 + 1) / 2, (2 / 3 + 1 / 2) / 2]
     seeds = [(3 / 4 + 2 / 3) / 2, (1 + 1 / 2) / 2]
     assert found.std_folds is not None
@@ -49,7 +49,7 @@ def test_spreads_over_folds_and_over_seeds_are_sample_deviations_of_means() -> N
 
 
 def test_one_fold_or_one_seed_has_no_spread() -> None:
-    found = summarise(RUNS[:1], CLASSES).all.ua
+    found = summarise(RUNS[:1], CLASSES).all.measures["ua"]
     assert (found.std_folds, found.std_seeds) == (None, None)
     assert found.merged == found.mean_of_folds == 0.75
 
@@ -59,12 +59,12 @@ def test_styles_are_scored_apart_and_absent_classes_are_named() -> None:
     assert sorted(found.styles) == ["improvised", "scripted"]
     improvised = found.styles["improvised"]  # only fold 1: one angry, one sad
     assert improvised.utterances == 2
-    assert improvised.ua.mean_of_folds == 1.0
-    assert improvised.ua.merged == 1.0
+    assert improvised.measures["ua"].mean_of_folds == 1.0
+    assert improvised.measures["ua"].merged == 1.0
     scripted = found.styles["scripted"]
     assert scripted.utterances == 5
     assert scripted.absent == ("1/sad",)
-    np.testing.assert_allclose(scripted.wa.mean_of_folds, (0 + 1 + 1 / 2 + 3 / 4) / 4)
+    np.testing.assert_allclose(scripted.measures["wa"].mean_of_folds, (0 + 1 + 1 / 2 + 3 / 4) / 4)
     assert found.all.absent == ()
 
 
@@ -77,11 +77,11 @@ def test_recalls_and_confusion_add_up_over_runs() -> None:
 
 
 def test_a_missing_run_leaves_its_seed_out_of_the_merged_score() -> None:
-    found = summarise(RUNS[:3], CLASSES).all.wa
+    found = summarise(RUNS[:3], CLASSES).all.measures["wa"]
     np.testing.assert_allclose(found.mean_of_folds, (2 / 3 + 1 + 1 / 2) / 3)
     assert found.merged is not None
     np.testing.assert_allclose(found.merged, 4 / 7)
-    assert summarise([RUNS[0], RUNS[3]], CLASSES).all.wa.merged is None
+    assert summarise([RUNS[0], RUNS[3]], CLASSES).all.measures["wa"].merged is None
 
 
 def test_a_class_without_test_utterances_has_no_recall() -> None:
@@ -111,14 +111,19 @@ def test_the_spread_of_equal_values_is_exactly_0() -> None:
         runs = [right(str(fold), 0, hits, of) for fold, (hits, of) in enumerate(shares)]
         runs += [right(str(fold), 1, hits, of) for fold, (hits, of) in enumerate((*shares[1:], shares[0]))]
         runs += [right(str(fold), 2, hits, of) for fold, (hits, of) in enumerate((*shares[2:], *shares[:2]))]
-        assert summarise(runs, CLASSES).all.wa.std_seeds == 0.0
+        assert summarise(runs, CLASSES).all.measures["wa"].std_seeds == 0.0
     equal = summarise([right(str(fold), seed, 2, 3) for fold in range(3) for seed in range(5)], CLASSES).all
-    assert (equal.wa.std_seeds, equal.wa.std_folds, equal.ua.std_seeds, equal.ua.std_folds) == (0.0, 0.0, 0.0, 0.0)
+    assert (
+        equal.measures["wa"].std_seeds,
+        equal.measures["wa"].std_folds,
+        equal.measures["ua"].std_seeds,
+        equal.measures["ua"].std_folds,
+    ) == (0.0, 0.0, 0.0, 0.0)
 
 
 def test_a_spread_that_is_small_is_still_a_spread() -> None:
     many = [0] * 100_000 + [1]
     runs = [run("1", 0, many, many), run("1", 1, many, [1, *many[1:]])]
-    found = summarise(runs, CLASSES).all.wa.std_seeds
+    found = summarise(runs, CLASSES).all.measures["wa"].std_seeds
     assert found is not None
     np.testing.assert_allclose(found, 1 / 100_001 / 2**0.5, rtol=1e-9)

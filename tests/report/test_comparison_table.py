@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 from rich.console import Console, RenderableType
 
-from mer.report import comparison_table, paper_columns
+from mer.report import comparison_table
 from mer.report.comparison_table import mark, points, probability
 
 
@@ -94,11 +94,3 @@ def test_a_p_value_is_never_zero() -> None:
         "<0.001",
         "-",
     ]
-
-
-def test_the_papers_figure_difference_and_noise_are_three_cells() -> None:
-    values = {"published": 0.758, "difference": -0.0042, "noise": 0.0061, "verdict": "inside"}
-    assert paper_columns(values) == ("75.80", "-0.42", "inside ±0.61")
-    assert paper_columns({**values, "verdict": "outside"})[2] == "outside ±0.61"
-    assert paper_columns({**values, "noise": None, "verdict": "unknown"}) == ("75.80", "-0.42", "unknown")
-    assert paper_columns(None) == ("-", "-", "-")

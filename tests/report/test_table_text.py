@@ -7,8 +7,9 @@ import pytest
 from rich.console import Console
 
 from mer.report import ReportedRun, csv_table, find_runs, group_runs, latex_table, markdown_table, score_table, terminal_table
+from mer.report.columns import score_definitions
 from mer.report.score_table import ScoreTable
-from mer.report.table_text import BEST, DEFINITIONS, DIFFERENCE
+from mer.report.table_text import BEST, DIFFERENCE
 
 AGAINST: dict[str, Any] = {
     "row": "linear T",
@@ -28,9 +29,12 @@ AGAINST: dict[str, Any] = {
 #   merged, seed 0: (4/5 + 2/3)/2, seed 1 the same = 73.33; WA 3/4 everywhere = 75.00
 # late F+T (one of u3 wrong in seed 0): mean (3/4 + 3)/4 = 93.75; folds 7/8, 1 and seeds 7/8, 1: 8.84
 #   merged, seed 0: (1 + 2/3)/2 = 5/6, seed 1: 1 = 91.67; WA (3/4 + 3)/4 = 93.75, merged (7/8 + 1)/2 = 93.75
-LATE = ["93.75", "8.84", "8.84", "91.67", "93.75", "93.75"]
-LINEAR = ["70.83", "5.89", "11.79", "73.33", "75.00", "75.00"]
-NOTES = [DEFINITIONS, DIFFERENCE.format(reference="late F+T"), BEST]
+# Macro-F1, which these results were made without: linear T (4/5 + 2/3)/2 = 11/15 three times, (6/7 + 0)/2 = 3/7 once:
+#   mean (3 * 11/15 + 3/7)/4 = 65.71, merged (8/10 + 4/6)/2 = 73.33 for both seeds; late F+T (11/15 + 3)/4 = 93.33
+LATE = ["93.75", "8.84", "8.84", "91.67", "93.75", "93.75", "93.33"]
+LINEAR = ["70.83", "5.89", "11.79", "73.33", "75.00", "75.00", "65.71"]
+NARROW = slice(5)
+NOTES = [score_definitions(), DIFFERENCE.format(reference="late F+T"), BEST]
 BESIDE: dict[str, dict[str, dict[str, Any]]] = {
     "linear T": {"ua": {"difference": 0.0271333, "noise": 0.0061}, "wa": {"difference": 0.045, "noise": None}}
 }
@@ -49,8 +53,8 @@ def test_markdown_holds_the_numbers_worked_out_by_hand(two_runs: Path) -> None:
         [
             "**tiny, 2 classes**",
             "",
-            "| head | n | UA | ± folds | ± seeds | UA merged | WA | WA merged | difference |",
-            "|---|---:|---:|---:|---:|---:|---:|---:|---:|",
+            "| head | n | UA | ± folds | ± seeds | UA merged | WA | WA merged | F1 | difference |",
+            "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|",
             f"| late F+T | 8 | **{LATE[0]}** | {' | '.join(LATE[1:])} | reference |",
             f"| linear T | 8 | {' | '.join(LINEAR)} | -22.92 \\[-50.00, -2.00\\]\\* |",
             "",
@@ -69,7 +73,7 @@ def test_latex_is_booktabs_with_the_best_bold_and_the_mark_raised(two_runs: Path
     rows = "\n".join(
         [
             r"    \toprule",
-            r"    head & n & UA & $\pm$ folds & $\pm$ seeds & UA merged & WA & WA merged & difference \\",
+            r"    head & n & UA & $\pm$ folds & $\pm$ seeds & UA merged & WA & WA merged & F1 & difference \\",
             r"    \midrule",
             rf"    late F+T & 8 & \textbf{{{LATE[0]}}} & {' & '.join(LATE[1:])} & reference \\",
             rf"    linear T & 8 & {' & '.join(LINEAR)} & $-$22.92 [$-$50.00, $-$2.00]$^{{*}}$ \\",
@@ -78,7 +82,7 @@ def test_latex_is_booktabs_with_the_best_bold_and_the_mark_raised(two_runs: Path
     )
     begin = "\\begin{table}\n  \\centering\n  \\caption{tiny, 2 classes. In percent. UA = mean"
     assert made.startswith(begin)
-    assert f"  \\begin{{tabular}}{{lrrrrrrrr}}\n{rows}\n  \\end{{tabular}}\n\\end{{table}}\n" in made
+    assert f"  \\begin{{tabular}}{{lrrrrrrrrr}}\n{rows}\n  \\end{{tabular}}\n\\end{{table}}\n" in made
     assert "its 95 \\% bootstrap" in made
 
 
@@ -101,6 +105,10 @@ def test_csv_has_full_precision_in_percent(two_runs: Path) -> None:
         "wa_std_folds": "0",
         "wa_std_seeds": "0",
         "wa_merged": "75",
+        "macro_f1": "65.71428571",
+        "macro_f1_std_folds": "10.77496048",
+        "macro_f1_std_seeds": "10.77496048",
+        "macro_f1_merged": "73.33333333",
         "paper_ua": "68.12",
         "paper_ua_difference": "2.71333",
         "paper_ua_noise": "0.61",
@@ -131,9 +139,9 @@ def printed(table: ScoreTable) -> list[str]:
 
 def test_the_terminal_fits_80_columns_and_has_the_same_numbers(two_runs: Path) -> None:
     lines = printed(table_of(two_runs, AGAINST, published={"ua": 68.12}, paper="Nobody 2000, table 7"))
-    assert [line.split() for line in lines if line.startswith("late F+T")] == [["late", "F+T", "8", *LATE, "-", "-"]]
+    assert [line.split() for line in lines if line.startswith("late F+T")] == [["late", "F+T", "8", *LATE[NARROW], "-", "-"]]
     shown = [line.split() for line in lines if line.startswith("linear T")]
-    assert shown == [["linear", "T", "8", *LINEAR, "68.12", "+2.71", "±0.61"]]
+    assert shown == [["linear", "T", "8", *LINEAR[NARROW], "68.12", "+2.71", "±0.61"]]
     text = " ".join(" ".join(lines).split())
     assert "paper = Nobody 2000, table 7 (the number of the paper's seeds is not known: nothing is claimed); vs paper = " in text
     assert "The reference is the best row of this table" in text
@@ -149,16 +157,18 @@ def test_a_reference_that_was_named_is_not_said_to_be_the_best(two_runs: Path) -
 def test_where_a_paper_has_both_measures_the_terminal_has_a_line_for_each(two_runs: Path) -> None:
     lines = printed(table_of(two_runs, AGAINST, published={"ua": 68.12, "wa": 70.5}))
     place = next(number for number, line in enumerate(lines) if line.startswith("linear T"))
-    ua, wa = lines[place : place + 2]
+    ua, wa, f1 = lines[place : place + 3]
     assert ua.split() == ["linear", "T", "8", "UA", *LINEAR[:4], "68.12", "+2.71", "±0.61"]
     assert wa.split() == ["WA", LINEAR[4], "0.00", "0.00", LINEAR[5], "70.50", "+4.50"]
+    assert f1.split()[:2] == ["F1", LINEAR[6]]
+    assert f1.split()[-2:] == ["-", "-"]
     assert max(map(len, lines)) <= 80
 
 
 def test_the_papers_figures_have_columns_where_there_are_any(two_runs: Path) -> None:
     assert "paper" not in markdown_table(table_of(two_runs))
     ua = markdown_table(table_of(two_runs, published={"ua": 68.12}))
-    assert "| WA merged | paper UA | vs paper |" in ua
+    assert "| F1 | paper UA | vs paper |" in ua
     assert f"| {LINEAR[-1]} | 68.12 | +2.71 ±0.61 |\n" in ua
     assert f"| {LATE[-1]} | - | - |\n" in ua
     both = markdown_table(table_of(two_runs, published={"ua": 68.12, "wa": 70.5}))
@@ -177,7 +187,7 @@ def test_synthetic_speech_is_said_in_every_format(two_runs: Path) -> None:
 def test_an_unfinished_row_is_shown_as_such(two_runs: Path) -> None:
     (two_runs / "tiny-linear-T-11111111" / "result.json").unlink()
     table = table_of(two_runs)
-    assert "| linear T | - | unfinished | - | - | - | - | - |" in markdown_table(table)
+    assert "| linear T | - | unfinished | - | - | - | - | - | - |" in markdown_table(table)
     assert "linear T: not finished: 0 runs have ended, 0 epochs logged." in markdown_table(table)
     assert r"linear T & - & unfinished & -" in latex_table(table)
     assert [row["ua"] for row in csv.DictReader(io.StringIO(csv_table(table)))][1] == ""

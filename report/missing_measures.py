@@ -1,0 +1,50 @@
+"""Measures that a result was made without, scored from its predictions where they are there."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mer.protocol import METRICS, RunPredictions, summarise
+from mer.report.run_files import Prediction, read_predictions
+
+Measures = Mapping[str, Mapping[str, float | None]]
+
+
+def all_measures(scores: Mapping[str, Any], classes: Sequence[str], predictions: Sequence[Prediction]) -> Measures:
+    """Every measure of `METRICS` that a result has, or that its predictions give.
+
+    Args:
+        scores: `all` of a summary.
+        classes: class names.
+        predictions: of its test utterances; empty where the result has none, and what it lacks stays away.
+    """
+    found = {name: scores[name] for name in METRICS if name in scores}
+    if len(found) == len(METRICS) or not predictions:
+        return found
+    number = {name: place for place, name in enumerate(classes)}
+    by_run: dict[tuple[str, int], list[Prediction]] = {}
+    for each in predictions:
+        by_run.setdefault((each.fold, each.seed), []).append(each)
+    runs = [
+        RunPredictions(
+            fold=fold,
+            seed=seed,
+            truth=np.array([number[each.label] for each in members], dtype=np.int64),
+            prediction=np.array([number[each.prediction] for each in members], dtype=np.int64),
+            styles=("",) * len(members),
+        )
+        for (fold, seed), members in by_run.items()
+    ]
+    made = summarise(runs, classes).all.measures
+    return {name: found[name] if name in found else asdict(made[name]) for name in METRICS}
+
+
+def measures_in(scores: Mapping[str, Any], directory: Path) -> Measures:
+    """`all_measures` of a result in a run directory, whose predictions are read only where something is missing."""
+    file = directory / "predictions.csv"
+    if all(name in scores for name in METRICS) or not file.is_file():
+        return all_measures(scores, (), ())
+    return all_measures(scores, *read_predictions(file))

@@ -1,0 +1,126 @@
+"""The sections of docs/extending.md as what a reader would do: files to write, and commands to give one after the other.
+
+A file is a fenced block whose first line says its name, as in `python title="gated_fusion.py"`. Commands are the lines of `sh`
+blocks; a line may begin with settings of the environment, as in `MER_PLUGINS=own_heads mer grid rows.toml`.
+"""
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+
+PAGE = Path(__file__).parents[2] / "docs" / "extending.md"
+BLOCK = re.compile(r"^```(?P<kind>\w+)(?: title=\"(?P<title>[^\"]+)\")?\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
+SECONDS = 300
+"""A command that takes longer than this hangs."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Command:
+    """One line of a shell block."""
+
+    words: tuple[str, ...]
+    """From `mer` on, without it."""
+    environment: Mapping[str, str]
+    """What stands before `mer`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Section:
+    """One exercise of the page."""
+
+    files: Mapping[str, str]
+    """Name of each file to its text."""
+    commands: tuple[Command, ...]
+    """In the order of the page."""
+
+    def write(self, folder: Path) -> None:
+        """Put the files into a folder."""
+        for name, text in self.files.items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_text(text, encoding="utf-8")
+
+
+def section(title: str) -> Section:
+    """The exercise under the heading `## title`."""
+    parts = re.split(r"^## (.+)$", PAGE.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    text = dict(zip(parts[1::2], parts[2::2], strict=True))[title]
+    blocks = list(BLOCK.finditer(text))
+    shells = [block["text"] for block in blocks if block["kind"] == "sh"]
+    lines = [line for shell in shells for line in shell.replace("\\\n", " ").splitlines() if line.strip()]
+    return Section(
+        files={block["title"]: block["text"] for block in blocks if block["title"]},
+        commands=tuple(_command(line) for line in lines),
+    )
+
+
+def _command(line: str) -> Command:
+    words = shlex.split(line, comments=True)
+    start = words.index("mer")
+    settings = dict(word.split("=", 1) for word in words[:start])
+    return Command(words=tuple(words[start + 1 :]), environment=settings)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Told:
+    """What a command said."""
+
+    code: int
+    """Its exit code."""
+    output: str
+    """Standard output."""
+    errors: str
+    """Standard error."""
+
+
+def follow(page: Section, folder: Path) -> dict[str, Told]:
+    """Do what a section says, in a folder; what each command said, by its words without `mer`.
+
+    Commands that follow each other with one environment share a process, which saves the seconds that PyTorch takes to start.
+    """
+    page.write(folder)
+    told: dict[str, Told] = {}
+    for environment, some in groupby(page.commands, key=lambda command: dict(command.environment)):
+        told |= give([command.words for command in some], folder, environment)
+    return told
+
+
+def give(commands: Sequence[Sequence[str]], folder: Path, environment: Mapping[str, str]) -> dict[str, Told]:
+    """Give commands one after the other in a folder, in a process of their own: nothing that it imports stays here."""
+    here = {name: value for name, value in os.environ.items() if not name.startswith("MER_")}
+    # The same package that the tests import, wherever the command runs.
+    paths = os.pathsep.join([str(Path(each).absolute()) for each in os.environ.get("PYTHONPATH", "").split(os.pathsep) if each])
+    done = subprocess.run(
+        [sys.executable, "-c", GIVE, json.dumps([list(words) for words in commands])],
+        cwd=folder,
+        env={**here, "PYTHONPATH": paths, "COLUMNS": "200", **environment},
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout.splitlines()[-1])
+    return {" ".join(words): Told(**each) for words, each in zip(commands, found, strict=True)}
+
+
+GIVE = """
+import json, sys
+from pathlib import Path
+from typer.testing import CliRunner
+from mer.cli import app
+told = []
+for words in json.loads(sys.argv[1]):
+    # As a shell makes files of a pattern.
+    words = [each for word in words for each in (sorted(map(str, Path().glob(word))) if "*" in word else [word])]
+    done = CliRunner().invoke(app, words)
+    told.append({"code": done.exit_code, "output": done.stdout, "errors": done.stderr})
+print(json.dumps(told))
+"""
+"""Runs commands as the shell would, and prints what they said as one line."""
