@@ -50,12 +50,12 @@ class Fast(nn.Module):
 
     learning_rate = 0.02
 
-    def __init__(self, dims: Mapping[str, int], classes: int) -> None:
+    def __init__(self, dims: Mapping[str, int], classes: int, *, scale: float = 1.0) -> None:
         super().__init__()
-        self.output = nn.Linear(sum(dims.values()), classes)
+        self.output, self.scale = nn.Linear(sum(dims.values()), classes), scale
 
     def forward(self, units: Mapping[str, Units]) -> Tensor:
-        logits: Tensor = self.output(torch.cat([each.mean() for each in units.values()], 1))
+        logits: Tensor = self.scale * self.output(torch.cat([each.mean() for each in units.values()], 1))
         return logits
 
     @classmethod
@@ -65,7 +65,7 @@ class Fast(nn.Module):
         means = torch.cat([packed_mean(each.values, each.lengths) for each in units.values()], 1)
         layers = [module.output for module in modules]
         sizes = next(iter(units.values())).utterances
-        return grouped_linear(means, [each.weight for each in layers], [each.bias for each in layers], sizes)
+        return modules[0].scale * grouped_linear(means, [each.weight for each in layers], [each.bias for each in layers], sizes)
 
 
 class Rateless(nn.Module):
