@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from mer.backends import Unit, UnitDone
+from mer.backends.agreement import versions
 from mer.backends.backend import Backend
 from mer.corpus import Corpus
 from mer.finetune.config import FinetuneConfig
@@ -22,9 +23,9 @@ from mer.heads.grid_options import GridOptions
 from mer.heads.grid_record import GridOrigin
 from mer.heads.grid_runner import run_rows
 from mer.heads.grid_table import GridEvent, GridResult, GridStarted, GridTable
-from mer.heads.run_directory import versions
-from mer.heads.train_head import Result
 from mer.protocol import ProtocolError, session_names
+from mer.results import Result
+from mer.results.errors import ResultError
 
 FINETUNE_GRIDS = GridKind(
     name=FINETUNE,
@@ -68,7 +69,7 @@ def run_finetune_grid(
         return finetune(corpus, row.configs[0], storage, progress=tell, command=command)
 
     alone = accelerator.num_processes == 1
-    recorded = (FinetuneError if alone else DivergedError, HeadError, ProtocolError)
+    recorded = (FinetuneError if alone else DivergedError, HeadError, ProtocolError, ResultError)
     table = GridTable(grid, origin_of(corpus), storage.runs, tell=tell, recorded=recorded, writes=accelerator.is_main_process)
     return run_rows(table, train, tell=tell)
 
@@ -99,7 +100,7 @@ def launch_finetune_grid(
         BackendError: workers that cannot be had, or that do not agree with this process.
     """
     _check(corpus, grid)
-    recorded = (FinetuneError, HeadError, ProtocolError)
+    recorded = (FinetuneError, HeadError, ProtocolError, ResultError)
     table = GridTable(grid, origin_of(corpus), storage.runs, tell=progress, recorded=recorded)
     answers = table.directory / "rows"
     answers.mkdir(exist_ok=True)

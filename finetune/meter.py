@@ -3,7 +3,7 @@
 from mer.finetune.events import RunStarted, StepDone
 from mer.finetune.progress import FinetuneEvent, FinetuningStarted
 from mer.heads.grid_table import GridEvent, GridStarted, RowDone, RowStarted
-from mer.heads.progress import RunDone
+from mer.results import RunDone
 
 
 class FinetuneMeter:

@@ -7,16 +7,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mer.backends import Slot, Unit, UnitDone
-from mer.backends.agreement import check_same
+from mer.backends.agreement import check_same, versions
 from mer.corpus import Corpus
+from mer.files import write_file
 from mer.finetune.config import FinetuneConfig
 from mer.finetune.errors import FinetuneError
 from mer.finetune.progress import FinetuneEvent
 from mer.finetune.run import Storage, finetune
 from mer.heads.errors import HeadError
-from mer.heads.run_directory import versions, write_atomically
-from mer.heads.train_head import Result
 from mer.protocol import ProtocolError
+from mer.results import Result
+from mer.results.errors import ResultError
+from mer.results.run_files import read_result
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,9 +80,9 @@ class RowWorker:
                 command=self._work.command,
             )
             answer = {"directory": result.directory.name, "reused": result.reused}
-        except (FinetuneError, HeadError, ProtocolError) as problem:
+        except (FinetuneError, HeadError, ProtocolError, ResultError) as problem:
             answer = {"failure": str(problem)}
-        write_atomically(answer_file(self._work.answers, unit.name), json.dumps(answer).encode())
+        write_file(answer_file(self._work.answers, unit.name), json.dumps(answer).encode())
         tell(UnitDone(name=unit.name))
 
     def finish(self) -> None:
@@ -102,5 +104,4 @@ def read_answer(folder: Path, unit: str, runs: Path) -> Result:
     if "failure" in answer:
         raise FinetuneError(answer["failure"])
     directory = runs / answer["directory"]
-    values = json.loads((directory / "result.json").read_text(encoding="utf-8"))
-    return Result(directory=directory, values=values, reused=answer["reused"])
+    return Result(directory=directory, values=read_result(directory), reused=answer["reused"])

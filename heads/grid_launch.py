@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from mer.backends import Unit, UnitDone, UnitFailed
+from mer.backends.agreement import versions
 from mer.backends.backend import Backend
 from mer.heads.config import HeadConfig
 from mer.heads.errors import HeadError, UnfinishedError
@@ -21,9 +22,10 @@ from mer.heads.grid_table import GridResult, GridTable
 from mer.heads.head_jobs import head_jobs
 from mer.heads.head_work import HeadWork
 from mer.heads.planned_head import PlannedHead, plan_head
-from mer.heads.run_directory import versions
-from mer.heads.train_head import Result, finish_head
+from mer.heads.train_head import finish_head
 from mer.protocol import ProtocolError
+from mer.results import Result
+from mer.results.errors import ResultError
 
 LISTING_SECONDS = (0.1, 0.5, 2.0, 5.0)
 """Pauses before a row whose bundles are all there is looked at again: a shared file system may show them late."""
@@ -106,14 +108,14 @@ class _OpenRows:
     ) -> None:
         """Plan every row; one that cannot be trained is in the table at once, with its reason."""
         self._cache, self._runs, self._command, self._pause = cache, runs, command, pause
-        self.table = GridTable(grid, origin_of(cache), runs, tell=tell, recorded=(HeadError, ProtocolError))
+        self.table = GridTable(grid, origin_of(cache), runs, tell=tell, recorded=(HeadError, ProtocolError, ResultError))
         self.heads: dict[str, PlannedHead] = {}
         """By the name of the run directory: a head that two rows share is trained once."""
         self._needs: dict[int, set[str]] = {}
         for number, row in enumerate(grid.rows, 1):
             try:
                 planned = {head.directory.path.name: head for head in (plan_head(cache, each, runs) for each in row.configs)}
-            except (HeadError, ProtocolError) as problem:
+            except (HeadError, ProtocolError, ResultError) as problem:
                 self.table.fill(number, partial(_refuse, problem))
                 continue
             self.heads |= planned

@@ -2,7 +2,8 @@
 
 from mer.heads.grid_cost import USUAL_EPOCHS
 from mer.heads.grid_table import GridEvent, GridStarted, RowDone, RowStarted
-from mer.heads.progress import EpochDone, RunDone, TrainingStarted
+from mer.heads.progress import EpochDone, TrainingStarted
+from mer.results import RunDone
 
 
 class GridMeter:

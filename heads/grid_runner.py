@@ -15,8 +15,10 @@ from mer.heads.grid_record import GridOrigin
 from mer.heads.grid_table import GridProgress, GridResult, GridStarted, GridTable, RowStarted
 from mer.heads.multi_level import train_multi_level
 from mer.heads.progress import Event
-from mer.heads.train_head import HeadTrainer, Result, open_store, train_head
+from mer.heads.train_head import HeadTrainer, open_store, train_head
 from mer.protocol import ProtocolError
+from mer.results import Result
+from mer.results.errors import ResultError
 
 
 @runtime_checkable
@@ -90,7 +92,7 @@ def run_grid(
     def train_one(row: GridRow[HeadConfig]) -> Result:
         return train(cache, row, runs, progress=tell, command=command, store=stores[_memory(row)])
 
-    table = GridTable(grid, origin_of(cache), runs, tell=tell, recorded=(HeadError, ProtocolError))
+    table = GridTable(grid, origin_of(cache), runs, tell=tell, recorded=(HeadError, ProtocolError, ResultError))
     return run_rows(table, train_one, tell=tell)
 
 

@@ -9,7 +9,8 @@ from mer.heads.errors import UnfinishedError
 from mer.heads.grid import Config, Grid, GridRow
 from mer.heads.grid_record import GridOrigin, RowResult, grid_comparisons, grid_document, grid_folder, write_grid
 from mer.heads.progress import Event
-from mer.heads.train_head import Result
+from mer.results import Result
+from mer.results.names import GRID
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,7 +109,7 @@ class GridTable(Generic[Config]):
         self.directory = runs / grid_folder(origin, grid)
         self.directory.mkdir(parents=True, exist_ok=True)
         self._done: dict[int, RowResult[Config]] = {}
-        if not (self.directory / "grid.json").exists():
+        if not (self.directory / GRID).exists():
             self._write()
 
     def fill(self, number: int, train: Callable[[GridRow[Config]], Result], *, unfinished: str | None = None) -> None:

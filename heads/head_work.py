@@ -8,15 +8,16 @@ from pathlib import Path
 import torch
 
 from mer.backends import BackendError, Slot, Unit, UnitDone
-from mer.backends.agreement import check_same
+from mer.backends.agreement import check_same, versions
 from mer.heads.config import HeadConfig
 from mer.heads.feature_store import FeatureStore
 from mer.heads.features import Features
 from mer.heads.head_jobs import HeadJob
 from mer.heads.planned_head import plan_head
 from mer.heads.progress import Event
-from mer.heads.run_directory import all_ended, versions
 from mer.heads.train_head import open_store
+from mer.heads.trained_run import Epoch
+from mer.results.run_directory import all_ended
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +66,7 @@ class HeadWork:
     def is_done(self, unit: Unit) -> bool:
         """Whether every run of a bundle has ended, with a number or without."""
         job: HeadJob = unit.content
-        return all_ended(self.runs / job.directory, job.keys)
+        return all_ended(self.runs / job.directory, job.keys, Epoch)
 
 
 class HeadWorker:

@@ -4,7 +4,8 @@ from mer.backends import UnitDone, UnitFailed
 from mer.heads.grid_cost import USUAL_EPOCHS
 from mer.heads.grid_launch import JobsPlanned
 from mer.heads.head_work import JobEvent
-from mer.heads.progress import EpochDone, RunDone, TrainingStarted
+from mer.heads.progress import EpochDone, TrainingStarted
+from mer.results import RunDone
 
 
 class JobMeter:

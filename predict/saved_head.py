@@ -11,8 +11,8 @@ from torch import Tensor
 
 from mer.heads import Head, HeadConfig, HeadError, Statistics
 from mer.heads.build_head import build_head
-from mer.heads.run_directory import run_stem
 from mer.predict.errors import PredictError
+from mer.results.names import run_stem
 
 Run = tuple[str, int]
 """Fold and seed."""

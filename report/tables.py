@@ -11,8 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 from mer.report.recurring_table import recurring_table
-from mer.report.row_names import NamedRow, head_name
 from mer.report.setup_note import left_out_for_text
+from mer.results.row_names import NamedRow, head_name
 
 DEFINITIONS = (
     "In percent. UA = mean of the class recalls (unweighted accuracy); WA = share of utterances that are right (weighted "

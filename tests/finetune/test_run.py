@@ -26,7 +26,7 @@ from mer.heads.errors import HeadError
 from mer.heads.grid import Grid, GridRow
 from mer.heads.grid_file import kind_of_grid, preset_names, read_grid_of
 from mer.heads.grid_table import RowDone, RowStarted
-from mer.heads.progress import RunDone
+from mer.results import RunDone
 
 NarrowConfig = Callable[..., FinetuneConfig]
 

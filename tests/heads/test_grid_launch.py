@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from mer.backends import BackendError, Slot, Unit, UnitDone, UnitFailed, Work
+from mer.backends.agreement import versions
 from mer.heads import HeadConfig
 from mer.heads.grid import Grid, GridRow
 from mer.heads.grid_launch import JobsPlanned, launch_grid
@@ -17,8 +18,8 @@ from mer.heads.head_jobs import head_jobs
 from mer.heads.head_work import HeadWork, JobEvent
 from mer.heads.job_meter import JobMeter
 from mer.heads.planned_head import plan_head
-from mer.heads.progress import EpochDone, RunDone, TrainingStarted
-from mer.heads.run_directory import versions
+from mer.heads.progress import EpochDone, TrainingStarted
+from mer.results import RunDone
 
 CacheMaker = Callable[..., Any]
 TINY = HeadConfig(granularities=("F",), hidden=4, max_epochs=1, learning_rate=0.02, batch=8, seeds=(0, 1), device="cpu")

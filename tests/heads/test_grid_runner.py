@@ -15,8 +15,9 @@ from mer.heads.grid_cost import row_costs
 from mer.heads.grid_meter import GridMeter
 from mer.heads.grid_runner import run_grid
 from mer.heads.grid_table import ComparisonStarted, GridEvent, GridStarted, RowDone, RowStarted
-from mer.heads.progress import EpochDone, RunDone, TrainingStarted
+from mer.heads.progress import EpochDone, TrainingStarted
 from mer.protocol import ProtocolError, RunPredictions, summarise
+from mer.results import RunDone
 
 CacheMaker = Callable[..., Any]
 CLASSES = ("angry", "happy", "sad", "neutral")

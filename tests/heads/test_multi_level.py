@@ -10,7 +10,7 @@ import pytest
 from safetensors.numpy import load_file
 
 from mer.heads import HeadConfig, HeadError, train_head, train_multi_level
-from mer.heads.file_hashes import FILES, SEAL
+from mer.results.file_hashes import FILES, SEAL
 
 LATE = HeadConfig(granularities=("S",), hidden=8, max_epochs=2, batch=8, seeds=(0, 1))
 COATTENTION = replace(LATE, granularities=("F",), fusion="coattention", attention_heads=2, learning_rate=None)

@@ -13,9 +13,9 @@ from typer.testing import CliRunner
 
 from mer.cli import app
 from mer.corpus import open_corpus
-from mer.heads.file_hashes import SEAL
 from mer.predict import PredictError, Prediction, export_run, load
 from mer.predict.saved_run import check_saved, read_saved
+from mer.results.file_hashes import SEAL
 
 FLIPS = 40
 CAUSE = re.compile("damaged or not its own|not the file that config.json names")

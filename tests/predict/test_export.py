@@ -13,8 +13,8 @@ from typer.testing import CliRunner
 
 from mer.cli import app
 from mer.corpus import open_corpus
-from mer.heads.file_hashes import seal
 from mer.predict import PredictError, Prediction, Predictor, export_run, load
+from mer.results.file_hashes import seal
 
 Loader = Callable[..., Predictor]
 

@@ -20,9 +20,9 @@ from typer.testing import CliRunner
 
 from mer.cli import app
 from mer.corpus import Alignment, AlignmentError, Segment, Utterance, open_corpus
-from mer.heads.file_hashes import seal
 from mer.predict import Failure, PredictError, Prediction, Predictor, load, recording
 from mer.predict.answer import Answer
+from mer.results.file_hashes import seal
 
 run = CliRunner().invoke
 Loader = Callable[..., Predictor]

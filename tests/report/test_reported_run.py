@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from mer.report import ReportError, find_runs, group_runs, read_run
-from mer.report.run_files import read_predictions
+from mer.results.run_files import read_predictions
 
 ANSWERS = {("1", 0): "aasa", ("2", 0): "aass"}
 Make = Callable[..., Path]

@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from mer.results.artefact import read_object
+from mer.results.names import CONFIG, RESULT
+
 NUMBER_FREE = frozenset("device ram_gib device_memory_gib stack keep checkpoint_minutes workers track batch_seconds".split())
 """Settings that change no number: rows are not told apart by them."""
 IN_THE_NAME = frozenset("branches granularities modality fusion fusion_layers aux coattention late".split())
@@ -239,19 +242,12 @@ def _folders(directories: Sequence[Path]) -> list[str]:
 
 def read_row(directory: Path) -> NamedRow:
     """What the name of a run directory is made of; a file that is gone or torn says nothing."""
-    return NamedRow(directory=directory, asked=_read(directory / "config.json"), result=_read(directory / "result.json"))
+    asked, result = (read_object(directory / name) or {} for name in (CONFIG, RESULT))
+    return NamedRow(directory=directory, asked=asked, result=result)
 
 
 def name_beside(directory: Path) -> str:
     """The name of one run among those in the same folder."""
     own = directory.absolute()
-    beside = [each for each in sorted(own.parent.iterdir()) if each == own or (each / "config.json").exists()]
+    beside = [each for each in sorted(own.parent.iterdir()) if each == own or (each / CONFIG).exists()]
     return dict(zip(beside, row_names([read_row(each) for each in beside]), strict=True))[own]
-
-
-def _read(file: Path) -> Mapping[str, Any]:
-    try:
-        values = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return values if isinstance(values, dict) else {}
