@@ -23,6 +23,7 @@ from mer.predict.head_engine import EncoderChoice, extract_config
 from mer.predict.model_card import model_card
 from mer.predict.saved_head import Run, SavedHead
 from mer.predict.saved_run import EXPORT_FORMAT, SavedModels, check_saved, choose_runs, read_saved
+from mer.results.errors import ResultError
 from mer.results.file_hashes import FILES, hashes_below, seal
 from mer.results.names import run_stem
 
@@ -69,6 +70,7 @@ def export_run(
 
     Raises:
         PredictError: a folder in use, a run without weights, or encoders other than the run's.
+        ResultError: a file of the run that is damaged, foreign or of another version.
         EncoderError: an encoder that is to be copied and is not to be had.
     """
     saved, result = read_saved(run)
@@ -114,7 +116,7 @@ def _write_models(saved: SavedModels, runs: Sequence[Run], folder: Path) -> dict
             try:
                 check_model(path)
             except FinetuneError as problem:
-                raise PredictError(str(problem)) from problem
+                raise ResultError(str(problem)) from problem
             shutil.copytree(path, folder / run_stem(*run))
     return {"kind": "finetuned"}
 

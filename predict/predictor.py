@@ -217,6 +217,7 @@ def load(
 
     Raises:
         PredictError: a folder that holds no such run, encoders other than the run's, or labels other than expected.
+        ResultError: a file of the run that is damaged, foreign or of another version.
         EncoderError: an encoder that is not to be had.
     """
     saved, _ = read_saved(Path(folder))

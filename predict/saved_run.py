@@ -9,7 +9,7 @@ from mer.predict.errors import PredictError
 from mer.predict.saved_head import Run, SavedHead, SavedPart, SavedWeights, saved_part
 from mer.results.file_hashes import FILES, check_files
 from mer.results.names import CONFIG, FINISHED, RESULT, WEIGHTS, run_stem
-from mer.results.run_files import check_document, read_json, read_result
+from mer.results.run_files import CURE, check_document, read_json, read_result
 
 EXPORT_FORMAT = "mer-export-1"
 EXPORT_SHAPE = {
@@ -22,7 +22,6 @@ EXPORT_SHAPE = {
     "files_sha256?": dict,
 }
 """What the config of an export must hold."""
-CURE = "copy the folder again, or train again with the command in its provenance.json; an exported folder: export it again"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,12 +62,12 @@ def read_saved(folder: Path) -> tuple[SavedHead | SavedModels, dict[str, Any]]:
     """
     if not folder.is_dir():
         raise PredictError(f"{folder}: no such folder; give a run directory, such as those in runs/, or an exported folder")
-    if (folder / RESULT).is_file():
+    if (folder / RESULT).exists():
         document = read_result(folder)
         if "encoders" in document:
             return _models(folder, document, folder / WEIGHTS), document
         return _head_of_run(folder, document), document
-    config = read_json(folder / CONFIG) if (folder / CONFIG).is_file() else {}
+    config = read_json(folder / CONFIG) if (folder / CONFIG).exists() else {}
     if str(config.get("format", "")).startswith("mer-export-"):
         check_document(folder / CONFIG, config, EXPORT_FORMAT, EXPORT_SHAPE)
         return _exported(folder, config), config["result"]

@@ -10,9 +10,9 @@ from mer.report.setup_note import left_out_for_text, setup_text
 from mer.report.tables import counted
 from mer.results.errors import ResultError
 from mer.results.metrics_log import MetricsLog, read_metrics
-from mer.results.names import CONFIG, GRID, PREDICTIONS, PROVENANCE, RESULT, STARTS, corpus_of_folder
+from mer.results.names import CONFIG, GRID, PREDICTIONS, RESULT, STARTS, corpus_of_folder
 from mer.results.row_names import NamedRow, head_name, row_names
-from mer.results.run_files import Prediction, read_config, read_grid, read_json, read_predictions, read_result
+from mer.results.run_files import Prediction, read_config, read_grid, read_json, read_predictions, read_result, read_starts
 
 Status = Literal["done", "unfinished"]
 
@@ -206,7 +206,7 @@ def read_run(directory: Path, *, name: str | None = None) -> ReportedRun:
 
 def _starts(directory: Path) -> tuple[Mapping[str, Any], ...]:
     """Every start: of earlier results in one list, of an unfinished one in a file each."""
-    listed = read_json(directory / PROVENANCE, list) if (directory / PROVENANCE).exists() else []
+    listed = read_starts(directory)
     single = []
     for file in sorted((directory / STARTS).glob("*.json")):
         try:

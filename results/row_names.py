@@ -10,6 +10,7 @@ from typing import Any
 
 from mer.results.artefact import read_object
 from mer.results.names import CONFIG, RESULT
+from mer.results.shape import misfit
 
 NUMBER_FREE = frozenset("device ram_gib device_memory_gib stack keep checkpoint_minutes workers track batch_seconds".split())
 """Settings that change no number: rows are not told apart by them."""
@@ -240,9 +241,14 @@ def _folders(directories: Sequence[Path]) -> list[str]:
     return [str(directory) for directory in directories]
 
 
+TOLD = {"config?": dict, "branches?": [str], "layers?": dict, "features?": dict, "encoders?": dict, "utterances?": dict}
+"""What the files that a name is made of hold, as far as they hold it."""
+
+
 def read_row(directory: Path) -> NamedRow:
-    """What the name of a run directory is made of; a file that is gone or torn says nothing."""
-    asked, result = (read_object(directory / name) or {} for name in (CONFIG, RESULT))
+    """What the name of a run directory is made of; a file that is gone, torn or foreign says nothing."""
+    found = [read_object(directory / name) for name in (CONFIG, RESULT)]
+    asked, result = (values if values is not None and misfit(values, TOLD) is None else {} for values in found)
     return NamedRow(directory=directory, asked=asked, result=result)
 
 

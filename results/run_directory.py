@@ -53,7 +53,7 @@ from mer.results.names import (
     Key,
     run_stem,
 )
-from mer.results.run_files import FAILURE, read_json, read_result
+from mer.results.run_files import FAILURE, read_result, read_starts
 from mer.results.shape import misfit
 
 if sys.platform != "win32":
@@ -176,20 +176,15 @@ class RunDirectory:
         Raises:
             ResultError: there is a `provenance.json` that is damaged, said now and not after the training.
         """
-        self._earlier_starts()
+        read_starts(self.path)
         (self.path / STARTS).mkdir(exist_ok=True)
         write_file(self.path / STARTS / f"{uuid4().hex}.json", (json.dumps(start, indent=2) + "\n").encode())
-
-    def _earlier_starts(self) -> list[Any]:
-        file = self.path / PROVENANCE
-        found: list[Any] = read_json(file, list) if file.exists() else []
-        return found
 
     def _write_provenance(self) -> None:
         whole = [start for start in self._records(STARTS) if misfit(start, {"started": float}) is None]
         starts = sorted(whole, key=lambda start: float(start["started"]))
         if starts:
-            write_file(self.path / PROVENANCE, (json.dumps([*self._earlier_starts(), *starts], indent=2) + "\n").encode())
+            write_file(self.path / PROVENANCE, (json.dumps([*read_starts(self.path), *starts], indent=2) + "\n").encode())
 
     def finish(self, runs: Sequence[FinishedRun], classes: Sequence[str], result: Mapping[str, Any]) -> dict[str, Any]:
         """Write metrics and predictions in the order of `runs`, then the result, as it will be read back."""

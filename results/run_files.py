@@ -9,10 +9,14 @@ from typing import Any
 
 from mer.results.errors import ResultError
 from mer.results.file_hashes import is_sealed_wrongly
-from mer.results.names import CONFIG, GRID, RESULT, RESULT_FORMAT
+from mer.results.names import CONFIG, GRID, PROVENANCE, RESULT, RESULT_FORMAT
 from mer.results.shape import misfit
 
-CURE = "copy the folder again, or move it away and train again; an exported folder: export it again"
+CURE = (
+    "copy the folder again, or move it away and train again with the command in its provenance.json; an exported folder: "
+    "export it again"
+)
+"""What helps when a file is damaged."""
 FAILURE = {"fold": str, "seed": int, "reason": str}
 """A run that ended without a number."""
 SCORES = {"ua": {"mean_of_folds": float}, "wa": {"mean_of_folds": float}}
@@ -57,25 +61,31 @@ def read_predictions(file: Path) -> tuple[tuple[str, ...], tuple[Prediction, ...
     Raises:
         ResultError: columns are missing, or a line is cut short or holds what is no number; it is named.
     """
-    with file.open(encoding="utf-8", newline="") as stream:
-        reader = csv.reader(stream)
-        header = next(reader, [])
-        if tuple(header[: len(COLUMNS)]) != COLUMNS:
-            raise ResultError(f"{file}: expected the columns {', '.join(COLUMNS)} and one per class, found {', '.join(header)}")
-        rows = []
-        for line in reader:
-            try:
-                fold, seed, name, label, prediction, *shares = line
-                shares_read = tuple(float(share) for share in shares)
-                if len(shares) != len(header) - len(COLUMNS):
-                    raise ValueError("cells are missing")
-                run = int(seed)
-            except ValueError:
-                raise ResultError(
-                    f"{file}, line {reader.line_num}: cannot be read ({','.join(line)[:80]!r}); the file was altered: "
-                    "train that row again, or leave it out"
-                ) from None
-            rows.append(Prediction(fold=fold, seed=run, id=name, label=label, prediction=prediction, probabilities=shares_read))
+    try:
+        with file.open(encoding="utf-8", newline="") as stream:
+            return _predictions(file, csv.reader(stream))
+    except (OSError, UnicodeDecodeError, csv.Error) as problem:
+        raise ResultError(f"{file}: is damaged, or no table ({problem}); {CURE}") from None
+
+
+def _predictions(file: Path, reader: Any) -> tuple[tuple[str, ...], tuple[Prediction, ...]]:
+    header: list[str] = next(reader, [])
+    if tuple(header[: len(COLUMNS)]) != COLUMNS:
+        raise ResultError(f"{file}: expected the columns {', '.join(COLUMNS)} and one per class, found {', '.join(header)}")
+    rows = []
+    for line in reader:
+        try:
+            fold, seed, name, label, prediction, *shares = line
+            shares_read = tuple(float(share) for share in shares)
+            if len(shares) != len(header) - len(COLUMNS):
+                raise ValueError("cells are missing")
+            run = int(seed)
+        except ValueError:
+            raise ResultError(
+                f"{file}, line {reader.line_num}: cannot be read ({','.join(line)[:80]!r}); the file was altered: "
+                "train that row again, or leave it out"
+            ) from None
+        rows.append(Prediction(fold=fold, seed=run, id=name, label=label, prediction=prediction, probabilities=shares_read))
     return tuple(header[len(COLUMNS) :]), tuple(rows)
 
 
@@ -120,7 +130,9 @@ def read_config(directory: Path) -> dict[str, Any]:
     Raises:
         ResultError: it is damaged, or something else.
     """
-    return _checked(directory / CONFIG, {"config?": dict, "encoders?": dict}) if (directory / CONFIG).exists() else {}
+    file = directory / CONFIG
+    found: dict[str, Any] = _checked(file, {"config?": dict, "encoders?": dict}) if file.exists() else {}
+    return found
 
 
 def read_grid(directory: Path) -> dict[str, Any]:
@@ -130,7 +142,19 @@ def read_grid(directory: Path) -> dict[str, Any]:
         FileNotFoundError: it is not there.
         ResultError: it is damaged, or something else.
     """
-    return _checked(directory / GRID, {"rows": [{"name": str}]})
+    found: dict[str, Any] = _checked(directory / GRID, {"grid?": dict, "rows": [{"name": str}]})
+    return found
+
+
+def read_starts(directory: Path) -> list[dict[str, Any]]:
+    """The `provenance.json` of a run directory: versions and command of each start; empty where there is none.
+
+    Raises:
+        ResultError: it is damaged, or something else.
+    """
+    file = directory / PROVENANCE
+    found: list[dict[str, Any]] = _checked(file, [{"started?": float}]) if file.exists() else []
+    return found
 
 
 def check_document(file: Path, document: Mapping[str, Any], known: object, shape: Mapping[str, Any]) -> None:
@@ -150,8 +174,8 @@ def check_document(file: Path, document: Mapping[str, Any], known: object, shape
         raise ResultError(f"{file}: is not what mer writes: {problem}; {CURE}")
 
 
-def _checked(file: Path, shape: Mapping[str, Any]) -> dict[str, Any]:
-    values: dict[str, Any] = read_json(file)
+def _checked(file: Path, shape: Any) -> Any:
+    values = read_json(file, type(shape))
     if problem := misfit(values, shape):
         raise ResultError(f"{file}: is not what mer writes: {problem}; {CURE}")
     return values

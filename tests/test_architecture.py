@@ -13,19 +13,21 @@ ALLOWED: dict[str, set[str]] = {
     "cache": set(),
     "protocol": set(),
     "settings": set(),
-    "report": set(),
+    "files": set(),
+    "results": {"protocol"},
+    "report": {"results"},
     "extract": {"backends", "corpus", "cache"},
-    "heads": {"backends", "cache", "protocol"},
-    "finetune": {"backends", "corpus", "extract", "heads", "protocol"},
-    "predict": {"corpus", "extract", "heads", "finetune", "protocol"},
-    "status": {"cache", "report"},
+    "heads": {"backends", "cache", "protocol", "results"},
+    "finetune": {"backends", "corpus", "extract", "heads", "protocol", "results"},
+    "predict": {"corpus", "extract", "heads", "finetune", "protocol", "results"},
+    "status": {"cache", "report", "results"},
     "doctor": {"corpus", "cache", "protocol"},
     "demo": {"corpus"},
     "cli": {"commands"},
 }
 ALLOWED["commands"] = set(ALLOWED) - {"cli"}
-for room in set(ALLOWED) - {"settings"}:
-    ALLOWED[room].add("settings")
+for room in set(ALLOWED) - {"settings", "files"}:
+    ALLOWED[room] |= {"settings", "files"}
 
 
 def imported_rooms(files: list[Path]) -> set[str]:
