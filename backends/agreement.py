@@ -1,9 +1,26 @@
 """Whether a worker's software is the launcher's: results of different versions must not meet in one folder."""
 
+import platform
 import socket
 from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
 
 from mer.backends.work import BackendError
+
+
+def versions(*packages: str) -> dict[str, str]:
+    """Versions that can change a number in its last digits, of packages by name; by default of what trains a head."""
+    import torch
+
+    found = {}
+    for name in packages or ("python", "torch", "mer-fusion", "numpy"):
+        try:
+            # What torch says of itself has the build in it.
+            known = {"python": platform.python_version(), "torch": str(torch.__version__)}
+            found[name] = known.get(name) or version(name)
+        except PackageNotFoundError:
+            found[name] = "not installed"
+    return found
 
 
 def check_same(theirs: Mapping[str, str], ours: Mapping[str, str]) -> None:

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mer.cache.atomic_write import write_atomically
-from mer.cache.cache_error import CacheError
+from mer.cache.cache_error import CacheError, refusals_named
 from mer.cache.folder import CacheFolder
 from mer.cache.sidecar import SHARD_NAME
 from mer.cache.spec import FORMAT_VERSION
+from mer.files import write_atomically
 
 FOLDER = "plan"
 READERS = 8
@@ -53,7 +53,8 @@ class PlanFile:
         text = json.dumps(document, indent=0, sort_keys=True) + "\n"
         content = [memoryview(text.encode("ascii"))]
         path = place / f"{self.shard}.json"
-        write_atomically(path, content, temporaries=folder.path / "tmp", disk=folder.disk, exclusive=exclusive)
+        with refusals_named():
+            write_atomically(path, content, temporaries=folder.path / "tmp", disk=folder.disk, exclusive=exclusive)
 
 
 def packed(ids: Iterable[str]) -> NDArray[Any]:

@@ -1,28 +1,16 @@
 """Which shards have been hashed already, so that a command starts at once."""
 
 import contextlib
-import hashlib
 import json
 import os
 import time
 from pathlib import Path
 
-from mer.cache.atomic_write import Disk, write_atomically
 from mer.cache.cache_error import CacheError
 from mer.cache.sidecar import Sidecar
+from mer.files import Disk, WriteError, file_sha256, write_atomically
 
 _SETTLED_NS = 2_000_000_000
-_BLOCK = 4 << 20
-
-
-def sha256_of(path: Path) -> str:
-    """Hex digest of a file, read in blocks."""
-    digest = hashlib.sha256()
-    buffer = bytearray(_BLOCK)
-    with path.open("rb", buffering=0) as file:
-        while count := file.readinto(buffer):
-            digest.update(memoryview(buffer)[:count])
-    return digest.hexdigest()
 
 
 class VerifiedShards:
@@ -54,7 +42,7 @@ class VerifiedShards:
             entry = _entry(status, sidecar)
             if self._known.get(sidecar.shard) == entry:
                 return
-            found = sha256_of(path)
+            found = file_sha256(path)
         except FileNotFoundError:
             raise CacheError(f"{path}: this shard is missing though it was committed; {redo}") from None
         except OSError as error:
@@ -76,7 +64,7 @@ class VerifiedShards:
         if not self._unsaved:
             return
         text = json.dumps({"shards": self._known}, indent=1, sort_keys=True) + "\n"
-        with contextlib.suppress(CacheError):
+        with contextlib.suppress(WriteError):
             write_atomically(
                 self._folder / "verified.json",
                 [memoryview(text.encode("ascii"))],

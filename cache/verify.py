@@ -14,7 +14,7 @@ from mer.cache.records import FAILED_FIELDS, STRING_FIELDS
 from mer.cache.shard_file import ShardFile
 from mer.cache.shard_image import count_unusable
 from mer.cache.sidecar import Sidecar
-from mer.cache.verified import sha256_of
+from mer.files import file_sha256
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -152,7 +152,7 @@ def _check_shard(folder: CacheFolder, sidecar: Sidecar, *, full: bool) -> str:
             return f"{path}: {size:,} bytes, expected {sidecar.bytes:,}: truncated, or not the shard that was committed"
         if not full:
             return ""
-        found = sha256_of(path)
+        found = file_sha256(path)
         if found != sidecar.sha256:
             return f"{path}: altered since it was committed: sha256 {found[:12]}, expected {sidecar.sha256[:12]}"
         shard = ShardFile(path, sidecar, folder.spec, None)

@@ -237,8 +237,8 @@ def follow(directory: Path) -> None:
     from rich.live import Live
 
     from mer.report import ReportError
-    from mer.report.reported_run import CONFIG
     from mer.report.watch import is_finished, watch_view
+    from mer.results.names import CONFIG
 
     if not (directory / CONFIG).exists() and not is_finished(directory):
         problem = f"holds no run (no {CONFIG})" if directory.is_dir() else "no such run directory"

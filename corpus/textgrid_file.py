@@ -1,12 +1,11 @@
 """Writing Praat TextGrids, as the Montreal Forced Aligner does: long format, tiers that fill the whole utterance."""
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import quote
-from uuid import uuid4
 
 from mer.corpus.alignment import Alignment, AlignmentError, Segment
+from mer.files import write_file
 
 SUFFIX = ".TextGrid"
 
@@ -48,16 +47,7 @@ def write_textgrid(path: Path, alignment: Alignment, seconds: float) -> None:
         AlignmentError: segments that overlap, or are out of order.
         OSError: the file system refuses.
     """
-    content = textgrid_text(alignment, seconds).encode()
-    temporary = path.with_name(f".{path.name[:150]}.{uuid4().hex}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_file(path, textgrid_text(alignment, seconds).encode())
 
 
 def _time(milliseconds: int) -> str:

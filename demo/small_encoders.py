@@ -5,7 +5,6 @@ enough to tell the synthetic corpus' voices apart, and nothing to compare with a
 """
 
 import math
-import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -28,6 +27,8 @@ from transformers import (
     WavLMModel,
 )
 from transformers.utils import logging
+
+from mer.files import whole_folder
 
 SpeechKind = Literal["wav2vec2", "wav2vec2-layer-norm", "wavlm", "wavlm-layer-norm", "hubert", "hubert-layer-norm"]
 """Those without `-layer-norm` normalise their first convolution over time (group norm), as their base checkpoints
@@ -189,8 +190,7 @@ def ensure_small_encoders(folder: Path, texts: Iterable[str]) -> tuple[Path, Pat
 
 
 def _whole(folder: Path, write: Callable[[Path], None]) -> None:
-    """Write a folder beside its place and move it there, so that an interrupted one is never taken for whole."""
+    """An interrupted encoder is never taken for whole."""
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
-        write(Path(scratch) / folder.name)
-        (Path(scratch) / folder.name).rename(folder)
+    with whole_folder(folder) as part:
+        write(part)

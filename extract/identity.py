@@ -10,6 +10,7 @@ import soundfile
 import torch
 
 import mer
+from mer.backends import agreement
 from mer.cache import FORMAT_VERSION
 from mer.corpus import Corpus
 from mer.corpus.audio import RESAMPLER
@@ -64,12 +65,7 @@ def segment_rule(config: ExtractConfig) -> dict[str, Any]:
 
 def versions() -> dict[str, str]:
     """Of the code that makes the numbers: workers on other machines must have the same."""
-    return {
-        "mer": mer.__version__,
-        "torch": str(torch.__version__),
-        "transformers": version("transformers"),
-        "numpy": version("numpy"),
-    }
+    return {"mer": mer.__version__, **agreement.versions("torch", "transformers", "numpy")}
 
 
 def earlier_spec(spec: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -10,28 +10,23 @@ No generator is in it: what is drawn depends on (seed, fold, epoch, step, uttera
 """
 
 import dataclasses
-import hashlib
 import json
-import os
 import shutil
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from mer.files import file_sha256, remove_folder, whole_folder
 from mer.finetune.errors import FinetuneError
 from mer.finetune.losses import Sums
 from mer.finetune.trained import Epoch
 
 FORMAT = "mer-checkpoint-1"
-HIDDEN = ".part-"
-"""What the names of folders that are being written or removed begin with."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,24 +93,18 @@ class CheckpointFolder:
             FinetuneError: it cannot be written, as on a full disk.
         """
         self.path.mkdir(parents=True, exist_ok=True)
-        for left in self.path.glob(f"{HIDDEN}*"):
-            shutil.rmtree(left)
-        part = self.path / f"{HIDDEN}{uuid4().hex}"
+        final = self.path / f"step-{number:06d}"
         try:
-            self._fill(part, checkpoint)
+            # What may be there is a damaged one that was passed over.
+            with whole_folder(final, replace=True, alone=True) as part:
+                self._fill(part, checkpoint)
         except (OSError, SafetensorError) as problem:
-            shutil.rmtree(part, ignore_errors=True)
             raise FinetuneError(
                 f"{self.path}: no checkpoint could be written ({problem}); the one before it is whole: make room, and give the "
                 "same command with --resume"
             ) from problem
-        final = self.path / f"step-{number:06d}"
-        if final.exists():  # a damaged one that was passed over
-            self._remove(final)
-        part.rename(final)
-        _sync(self.path)
         for old in self._all()[self._keep :]:
-            self._remove(old)
+            remove_folder(old)
         return final
 
     def newest(self, skipped: Callable[[Path, str], None]) -> Checkpoint | None:
@@ -137,25 +126,21 @@ class CheckpointFolder:
     def discard(self) -> None:
         """Remove every checkpoint: the run's result is on disk."""
         for path in self._all():
-            self._remove(path)
+            remove_folder(path)
         shutil.rmtree(self.path, ignore_errors=True)
 
     def _fill(self, part: Path, checkpoint: Checkpoint) -> None:
-        """Write every file of a checkpoint, and wait until it is on the device."""
-        part.mkdir()
+        """Write every file of a checkpoint."""
         tensors = {"model": checkpoint.model, "optimizer": checkpoint.optimizer, "selected": checkpoint.selected}
         files = {}
         for name, values in tensors.items():
             if values:
                 file = part / f"{name}.safetensors"
                 save_file(dict(values), file)
-                files[file.name] = {"bytes": file.stat().st_size, "sha256": _sha256(file)}
-                _sync(file)
+                files[file.name] = {"bytes": file.stat().st_size, "sha256": file_sha256(file)}
         progress = dataclasses.asdict(checkpoint.progress)
         state = {"format": FORMAT, "run": self._run, "progress": progress, "files": files}
         (part / "state.json").write_text(json.dumps(state, indent=2, allow_nan=False) + "\n", encoding="utf-8")
-        _sync(part / "state.json")
-        _sync(part)
 
     def _read(self, path: Path) -> Checkpoint:
         try:
@@ -187,12 +172,6 @@ class CheckpointFolder:
         """The newest first."""
         return sorted(self.path.glob("step-*"), key=lambda path: (len(path.name), path.name), reverse=True)
 
-    def _remove(self, path: Path) -> None:
-        """Under another name first: a kill in the middle leaves nothing that looks like a checkpoint."""
-        hidden = path.with_name(f"{HIDDEN}{uuid4().hex}")
-        path.rename(hidden)
-        shutil.rmtree(hidden)
-
 
 class _DamagedError(Exception):
     """A checkpoint that is not whole."""
@@ -204,7 +183,7 @@ def _check_file(file: Path, expected: Mapping[str, Any]) -> None:
     size = file.stat().st_size
     if size != expected["bytes"]:
         raise _DamagedError(f"{file.name} has {size} bytes of {expected['bytes']}")
-    if _sha256(file) != expected["sha256"]:
+    if file_sha256(file) != expected["sha256"]:
         raise _DamagedError(f"{file.name} is not what was written")
 
 
@@ -224,19 +203,3 @@ def _difference(found: Any, wanted: Any) -> str:
         nested = isinstance(there, dict) and isinstance(here, dict)
         shown.append(_difference(there, here) if nested else f"{name} {there!r} there, {here!r} here")
     return ", ".join(shown)
-
-
-def _sha256(file: Path) -> str:
-    with file.open("rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()
-
-
-def _sync(path: Path) -> None:
-    """Wait until a file, or the names in a folder, are on the device."""
-    if sys.platform == "win32" and path.is_dir():
-        return
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -2,7 +2,7 @@
 
 from mer.finetune.events import RunStarted, StepDone
 from mer.finetune.progress import FinetuningStarted
-from mer.heads.progress import RunDone
+from mer.results import RunDone
 
 
 class FinetuneMeter:

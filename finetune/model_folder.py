@@ -6,15 +6,11 @@ config.json         the row that was trained, class names, identity, sha256 of t
 """
 
 import dataclasses
-import glob
 import json
-import os
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import torch
 from safetensors import SafetensorError
@@ -26,12 +22,13 @@ from mer.extract import ExtractError
 from mer.extract.pretrained import model_label
 from mer.extract.speech_checkpoint import SpeechCheckpoint
 from mer.extract.text_checkpoint import TextCheckpoint
+from mer.files import file_sha256, whole_folder
 from mer.finetune.backbones import SpeechBackbone, TextBackbone
 from mer.finetune.config import FinetuneConfig
 from mer.finetune.errors import FinetuneError
 from mer.finetune.model import FinetuneModel
 from mer.finetune.trainable import Encoders
-from mer.heads.file_hashes import sha256_of
+from mer.results.file_hashes import sha256_of
 
 FORMAT = "mer-finetune-1"
 
@@ -56,20 +53,16 @@ def save_model(
     """Write a trained model, whole or not at all; what was in `folder` before is replaced.
 
     Args:
-        folder: its parent exists. Hidden neighbours `.<name>.*`, which a killed process leaves, are removed.
+        folder: its parent exists, and nobody else writes there: hidden neighbours, which a killed process leaves, are removed.
         model: as it is to be tested.
         config: the row that was trained; encoders are named by id or by their folder's name, never by a machine's path.
         classes: names in the order of the logits.
         identity: JSON-able; kept as it is.
     """
-    for killed in folder.parent.glob(f".{glob.escape(folder.name)}.*"):
-        shutil.rmtree(killed, ignore_errors=True)
-    scratch = folder.with_name(f".{folder.name}.{uuid4().hex}")
-    try:
+    with whole_folder(folder, replace=True, alone=True) as scratch:
         for name, encoder in (("speech", model.speech), ("text", model.text)):
             if encoder is not None:
                 _save_encoder_files(scratch / name, encoder)
-        scratch.mkdir(exist_ok=True)
         weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
         save_file(weights, scratch / "model.safetensors", {"format": FORMAT})
         written = dataclasses.asdict(config)
@@ -79,17 +72,9 @@ def save_model(
             "config": written,
             "classes": list(classes),
             "identity": dict(identity),
-            "sha256": sha256_of(scratch / "model.safetensors"),
+            "sha256": file_sha256(scratch / "model.safetensors"),
         }
         (scratch / "config.json").write_text(json.dumps(document, indent=2, allow_nan=False) + "\n", encoding="utf-8")
-        _sync(scratch)
-        if folder.exists():
-            (folder / "config.json").unlink(missing_ok=True)
-            shutil.rmtree(folder)
-        scratch.rename(folder)
-        _sync_folder(folder.parent)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def load_model(folder: Path) -> SavedModel:
@@ -163,23 +148,3 @@ def _read_document(folder: Path) -> dict[str, Any]:
     if document.get("format") != FORMAT:
         raise FinetuneError(f"{file}: format {document.get('format')!r}, this mer reads {FORMAT!r}")
     return document
-
-
-def _sync(folder: Path) -> None:
-    """Put every file of a folder on disk."""
-    for path in folder.rglob("*"):
-        if path.is_file():
-            with path.open("rb+") as file:
-                os.fsync(file.fileno())
-    for path in (folder, *(path for path in folder.rglob("*") if path.is_dir())):
-        _sync_folder(path)
-
-
-def _sync_folder(folder: Path) -> None:
-    if os.name == "nt":
-        return
-    opened = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(opened)
-    finally:
-        os.close(opened)

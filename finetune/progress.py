@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from mer.finetune.events import Event
-from mer.heads.progress import RunDone
+from mer.results import RunDone
 
 
 @dataclass(frozen=True, kw_only=True)

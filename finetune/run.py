@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 
+from mer.backends.agreement import versions
 from mer.corpus import Corpus
 from mer.finetune.agreement import on_main
 from mer.finetune.config import TRAINING, FinetuneConfig
@@ -27,11 +28,12 @@ from mer.finetune.trainable import Encoders, load_encoders
 from mer.finetune.trained import Epoch, Trained
 from mer.finetune.trainer import train_run
 from mer.heads.planned_head import plan_runs
-from mer.heads.progress import RunDone
-from mer.heads.result_document import RESULT_FORMAT, result_values, utterance_counts
-from mer.heads.run_directory import FinishedRun, RunDirectory, run_folder, run_stem, versions
-from mer.heads.train_head import Result
 from mer.protocol import Fold, confusion, integer_seed, session_names, unweighted_accuracy
+from mer.results import Result, RunDone
+from mer.results.finished_run import FinishedRun
+from mer.results.names import RESULT_FORMAT, run_folder, run_stem
+from mer.results.result_document import result_values, utterance_counts
+from mer.results.run_directory import RunDirectory
 
 NAMED_BY_WEIGHTS = ("speech_model", "text_model", "speech_revision", "text_revision")
 """Settings that a run directory's name leaves out: it holds the hashes of the weights that they lead to."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from mer.finetune.errors import FinetuneError
 from mer.finetune.events import EpochDone, Event, RunStarted, StepDone
-from mer.heads.run_directory import run_stem
+from mer.results.names import run_stem
 
 PLACE = ("fold", "seed", "epochs", "steps")
 """Fields of a step that are no curve."""

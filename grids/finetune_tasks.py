@@ -4,6 +4,7 @@ from collections.abc import Collection
 from dataclasses import replace
 
 from mer.backends import Unit
+from mer.backends.agreement import versions
 from mer.corpus import Corpus
 from mer.finetune.config import FinetuneConfig
 from mer.finetune.errors import DivergedError, FinetuneError
@@ -16,9 +17,9 @@ from mer.grids.grid_record import GridOrigin
 from mer.grids.grid_table import GridTable
 from mer.grids.run_grid import GridTask
 from mer.heads.errors import HeadError
-from mer.heads.run_directory import versions
-from mer.heads.train_head import Result
 from mer.protocol import ProtocolError, session_names
+from mer.results import Result
+from mer.results.errors import ResultError
 
 COSTS = {"text": 0.1, "speech": 1.0, "both": 1.1}
 """Work of a run by modality, to tell the time left: texts are short beside audio."""
@@ -71,7 +72,7 @@ class FinetuneTasks:
         accelerator = make_accelerator(configs[0])
         self.writes = accelerator.is_main_process
         if accelerator.num_processes > 1:  # what only one of them knows would leave the others waiting
-            self.recorded = (DivergedError, HeadError, ProtocolError)
+            self.recorded = (DivergedError, HeadError, ProtocolError, ResultError)
 
     def plan(self, table: GridTable[FinetuneConfig]) -> list[GridTask]:
         """A task for each row: in their order for this process, the largest first for several workers."""

@@ -8,19 +8,21 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from mer.backends import Slot, Unit, UnitDone
-from mer.backends.agreement import check_same
+from mer.backends.agreement import check_same, versions
 from mer.corpus import Corpus
+from mer.files import write_file
 from mer.finetune.config import FinetuneConfig
 from mer.finetune.errors import FinetuneError
 from mer.finetune.progress import FinetuneEvent
 from mer.finetune.run import Storage, finetune
 from mer.grids.grid_events import NothingToTrain, TaskEvent
 from mer.heads.errors import HeadError, UnfinishedError
-from mer.heads.run_directory import versions, write_atomically
-from mer.heads.train_head import Result
 from mer.protocol import ProtocolError
+from mer.results import Result
+from mer.results.errors import ResultError
+from mer.results.run_files import read_result
 
-FINETUNE_ERRORS = (FinetuneError, HeadError, ProtocolError)
+FINETUNE_ERRORS = (FinetuneError, HeadError, ProtocolError, ResultError)
 """Errors that are a row's own; the others go on."""
 
 
@@ -92,7 +94,7 @@ class AnswerFiles:
             answer = {"failure": str(outcome)}
         else:
             answer = {"directory": outcome.directory.name, "reused": outcome.reused}
-        write_atomically(self._file(row), json.dumps(answer).encode())
+        write_file(self._file(row), json.dumps(answer).encode())
 
     def has(self, row: str) -> bool:
         """Whether a row is over."""
@@ -107,7 +109,7 @@ class AnswerFiles:
         if "failure" in answer:
             raise FinetuneError(answer["failure"])
         directory = self.runs / answer["directory"]
-        values = json.loads((directory / "result.json").read_text(encoding="utf-8"))
+        values = read_result(directory)
         return Result(directory=directory, values=values, reused=answer["reused"])
 
     def forget(self, row: str) -> None:

@@ -6,7 +6,8 @@ from typing import Protocol, runtime_checkable
 from mer.backends import UnitDone, UnitFailed
 from mer.grids.grid_cost import USUAL_EPOCHS
 from mer.grids.grid_events import NothingToTrain, TaskEvent, TaskPlanned, TasksPlanned
-from mer.heads.progress import EpochDone, RunDone, TrainingStarted
+from mer.heads.progress import EpochDone, TrainingStarted
+from mer.results import RunDone
 
 NEARLY = 0.95
 """Share of a run at which it waits for its end, when it is longer than usual."""

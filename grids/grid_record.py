@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic
 
+from mer.files import write_file
 from mer.grids.grid import Config, Grid, GridRow
-from mer.heads.run_directory import write_atomically
-from mer.heads.train_head import Result
 from mer.protocol import ProtocolError, RunAnswers, against_published, answers_from_table, check_setup, compare_rows
+from mer.results import Result
+from mer.results.names import GRID, PREDICTIONS
 
 GRID_FORMAT = 1
 
@@ -169,13 +170,13 @@ def grid_comparisons(done: Sequence[RowResult[Config]]) -> dict[str, Any]:
 
 
 def _answers(result: Result, classes: Sequence[str]) -> list[RunAnswers]:
-    with (result.directory / "predictions.csv").open(encoding="utf-8", newline="") as file:
+    with (result.directory / PREDICTIONS).open(encoding="utf-8", newline="") as file:
         return answers_from_table(csv.DictReader(file), classes)
 
 
 def write_grid(directory: Path, document: Mapping[str, Any]) -> dict[str, Any]:
     """Put `grid.json` on disk; what it gives when read back."""
     text = json.dumps(document, indent=2, allow_nan=False) + "\n"
-    write_atomically(directory / "grid.json", text.encode())
+    write_file(directory / GRID, text.encode())
     values: dict[str, Any] = json.loads(text)
     return values

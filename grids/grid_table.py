@@ -9,7 +9,8 @@ from mer.grids.grid import Config, Grid, GridRow
 from mer.grids.grid_events import ComparisonStarted, GridProgress, RowDone
 from mer.grids.grid_record import GridOrigin, RowResult, grid_comparisons, grid_document, grid_folder, write_grid
 from mer.heads.errors import UnfinishedError
-from mer.heads.train_head import Result
+from mer.results import Result
+from mer.results.names import GRID
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +57,7 @@ class GridTable(Generic[Config]):
         self.directory = runs / grid_folder(origin, grid)
         self.directory.mkdir(parents=True, exist_ok=True)
         self._done: dict[int, RowResult[Config]] = {}
-        if not (self.directory / "grid.json").exists():
+        if not (self.directory / GRID).exists():
             self._write()
 
     @property

@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 
 from mer.backends import Unit
+from mer.backends.agreement import versions
 from mer.grids.grid import Grid, GridRow
 from mer.grids.grid_check import check_grid
 from mer.grids.grid_record import GridOrigin
@@ -20,9 +21,9 @@ from mer.heads.features import Features
 from mer.heads.multi_level import check_same_protocol, train_multi_level
 from mer.heads.planned_head import PlannedHead, RunKey, plan_head
 from mer.heads.progress import Progress
-from mer.heads.run_directory import versions
 from mer.heads.run_queue import choose_device
-from mer.heads.train_head import Result, finish_head
+from mer.heads.train_head import finish_head
+from mer.results import Result
 
 
 class HeadTasks:

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from mer.backends import BackendError, Slot, Unit, UnitDone, UnitFailed
-from mer.backends.agreement import check_same
+from mer.backends.agreement import check_same, versions
 from mer.grids.grid_events import TaskEvent
 from mer.grids.head_jobs import HeadJob
 from mer.heads.config import HeadConfig
@@ -17,11 +17,13 @@ from mer.heads.feature_store import FeatureStore
 from mer.heads.features import Features
 from mer.heads.planned_head import plan_head
 from mer.heads.progress import Progress
-from mer.heads.run_directory import all_ended, versions
 from mer.heads.train_head import open_store
+from mer.heads.trained_run import Epoch
 from mer.protocol import ProtocolError
+from mer.results.errors import ResultError
+from mer.results.run_directory import all_ended
 
-HEAD_ERRORS = (HeadError, ProtocolError)
+HEAD_ERRORS = (HeadError, ProtocolError, ResultError)
 """Errors that are a head's own; the others go on."""
 
 
@@ -66,7 +68,7 @@ class HeadWork:
     def is_done(self, unit: Unit) -> bool:
         """Whether every run of a bundle has ended, with a number or without."""
         job: HeadJob = unit.content
-        return all_ended(self.runs / job.directory, job.keys)
+        return all_ended(self.runs / job.directory, job.keys, Epoch)
 
 
 class HeadWorker:

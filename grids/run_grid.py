@@ -12,7 +12,7 @@ from mer.grids.grid_events import GridProgress, TaskPlanned, TasksPlanned, ignor
 from mer.grids.grid_record import GridOrigin
 from mer.grids.grid_table import GridResult, GridTable
 from mer.heads.errors import UnfinishedError
-from mer.heads.train_head import Result
+from mer.results import Result
 
 HERE = LocalBackend(workers=1, strict=True)
 """This process alone: an error that is not a row's own is a bug, and ends the grid with its traceback."""

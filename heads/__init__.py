@@ -31,13 +31,11 @@ if TYPE_CHECKING:
     from mer.heads.progress import EpochDone as EpochDone
     from mer.heads.progress import Event as Event
     from mer.heads.progress import Progress as Progress
-    from mer.heads.progress import RunDone as RunDone
     from mer.heads.progress import StackHalved as StackHalved
     from mer.heads.progress import StatisticsProgress as StatisticsProgress
     from mer.heads.progress import TrainingStarted as TrainingStarted
     from mer.heads.statistics import Statistics as Statistics
     from mer.heads.statistics import training_statistics as training_statistics
-    from mer.heads.train_head import Result as Result
     from mer.heads.train_head import open_store as open_store
     from mer.heads.train_head import train_head as train_head
     from mer.heads.trained_run import Epoch as Epoch
@@ -46,5 +44,7 @@ if TYPE_CHECKING:
     from mer.heads.trainer import Listener as Listener
     from mer.heads.trainer import StackTrainer as StackTrainer
     from mer.heads.transformer_head import TransformerHead as TransformerHead
+    from mer.results import Result as Result
+    from mer.results import RunDone as RunDone
 else:
     __getattr__ = lazy(__name__)

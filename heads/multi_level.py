@@ -10,18 +10,24 @@ import numpy as np
 from jaxtyping import Float
 from safetensors.numpy import load_file
 
+from mer.backends.agreement import versions
 from mer.heads.config import SPEECH, HeadConfig
 from mer.heads.errors import HeadError
 from mer.heads.feature_store import FeatureStore
 from mer.heads.features import Features
-from mer.heads.file_hashes import FILES, check_files
+from mer.heads.head_document import result_document
 from mer.heads.planned_head import directory_name
 from mer.heads.progress import Progress
-from mer.heads.result_document import RESULT_FORMAT, result_document
-from mer.heads.run_directory import FinishedRun, RunDirectory, run_stem, versions
 from mer.heads.selection import select
-from mer.heads.train_head import HeadTrainer, Result, open_store, train_head
+from mer.heads.train_head import HeadTrainer, open_store, train_head
+from mer.heads.trained_run import Epoch
 from mer.protocol import MULTI_LEVEL, MULTI_LEVEL_PARTS
+from mer.results import Result
+from mer.results.file_hashes import FILES, check_files
+from mer.results.finished_run import FinishedRun
+from mer.results.names import LOGITS, PREDICTIONS, RESULT_FORMAT, run_stem
+from mer.results.run_directory import RunDirectory
+from mer.results.run_files import CURE
 
 
 def train_multi_level(
@@ -65,7 +71,7 @@ def train_multi_level(
     }
     branches = tuple(dict.fromkeys([*coattention.granularities, *late.granularities]))
     ordered = (*(name for name in SPEECH if name in branches), "T")
-    directory = RunDirectory(runs / directory_name(cache, MULTI_LEVEL, ordered, identity), identity)
+    directory = RunDirectory(runs / directory_name(cache, MULTI_LEVEL, ordered, identity), identity, epoch=Epoch)
     existing = directory.result()
     if existing is not None:
         return Result(directory=directory.path, values=existing, reused=all(part.reused for part in parts))
@@ -115,13 +121,13 @@ def read_test_logits(result: Result) -> dict[tuple[str, int], RunLogits]:
     """Logits of every finished run of a result, by fold and seed.
 
     Raises:
-        HeadError: files that do not belong together, or are not what was written.
+        HeadError: files that do not belong together.
+        ResultError: files that are not what was written.
     """
-    names, cure = ("logits.safetensors", "predictions.csv"), "copy the folder again, or move it away and train again"
-    check_files(result.directory, result.values.get(FILES, {}), names, cure)
-    logits = load_file(result.directory / "logits.safetensors")
+    check_files(result.directory, result.values.get(FILES, {}), (LOGITS, PREDICTIONS), CURE)
+    logits = load_file(result.directory / LOGITS)
     rows: dict[tuple[str, int], list[Mapping[str, str]]] = {}
-    with (result.directory / "predictions.csv").open(encoding="utf-8", newline="") as file:
+    with (result.directory / PREDICTIONS).open(encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):
             rows.setdefault((row["fold"], int(row["seed"])), []).append(row)
     found = {}

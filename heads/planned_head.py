@@ -6,16 +6,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, cast, runtime_checkable
 
+from mer.backends.agreement import versions
 from mer.heads.config import HeadConfig
 from mer.heads.errors import HeadError, UnfinishedError
 from mer.heads.feature_store import FeatureStore, check_held
 from mer.heads.features import Features
+from mer.heads.head_document import result_document
 from mer.heads.progress import Progress
-from mer.heads.result_document import RESULT_FORMAT, result_document
-from mer.heads.run_directory import FinishedRun, RunDirectory, run_folder, versions
 from mer.heads.run_queue import RunQueue
 from mer.heads.selection import Selection, select
+from mer.heads.trained_run import Epoch
 from mer.protocol import ClassMap, Fold, HeldOut, make_fold, session_names
+from mer.results.finished_run import FinishedRun
+from mer.results.names import RESULT_FORMAT, run_folder
+from mer.results.run_directory import RunDirectory
 
 RunKey = tuple[str, int]
 """Test session and seed."""
@@ -151,7 +155,8 @@ def plan_head(cache: Features, config: HeadConfig, runs: Path) -> PlannedHead:
         runs: folder of run directories.
 
     Raises:
-        HeadError: features or folds that the cache does not hold, or a run directory of another config.
+        HeadError: features or folds that the cache does not hold.
+        ResultError: a run directory of another config, or a damaged result.
         ProtocolError: data that cannot be split as asked.
     """
     selection, classes = select(cache, config.classes)
@@ -170,7 +175,7 @@ def plan_head(cache: Features, config: HeadConfig, runs: Path) -> PlannedHead:
         "data": selection.fingerprint(texts=config.text_disjoint),
     }
     plan = tuple(plan_runs(selection, classes, config))
-    directory = RunDirectory(runs / directory_name(cache, config.fusion, config.branches, identity), identity)
+    directory = RunDirectory(runs / directory_name(cache, config.fusion, config.branches, identity), identity, epoch=Epoch)
     return PlannedHead(cache=cache, config=config, selection=selection, classes=classes, plan=plan, directory=directory)
 
 

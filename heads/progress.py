@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from mer.results import RunDone
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingStarted:
@@ -56,28 +58,6 @@ class EpochDone:
     """Mean cross-entropy of the validation part."""
     validation_ua: float
     """UA of the validation part."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class RunDone:
-    """One run is over and on disk, or has failed."""
-
-    run: int
-    """Number of the run, from 1."""
-    runs: int
-    """Runs of the whole result."""
-    over: int
-    """Runs that are over by now."""
-    fold: str
-    """Test session of the run."""
-    seed: int
-    """Seed of the run."""
-    best_epoch: int | None
-    """Epoch whose weights were kept; None when the run failed."""
-    ua: float | None
-    """UA of the test fold; None when the run failed."""
-    failure: str | None
-    """Why the run failed."""
 
 
 @dataclass(frozen=True, kw_only=True)

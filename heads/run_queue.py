@@ -4,14 +4,14 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
+from safetensors.torch import save
 from torch import Tensor
 
 from mer.heads.config import HeadConfig
 from mer.heads.errors import DivergedError, HeadError
 from mer.heads.feature_store import FeatureStore, layer_positions
 from mer.heads.features import Features, PackedFeatures
-from mer.heads.progress import EpochDone, Progress, RunDone, StackHalved, StatisticsProgress, TrainingStarted
-from mer.heads.run_directory import FinishedRun, RunDirectory
+from mer.heads.progress import EpochDone, Progress, StackHalved, StatisticsProgress, TrainingStarted
 from mer.heads.selection import Selection
 from mer.heads.side_by_side import train_side_by_side
 from mer.heads.stack_size import stack_size
@@ -19,6 +19,9 @@ from mer.heads.statistics import Statistics, membership_of, training_statistics
 from mer.heads.trained_run import Epoch, TrainedRun
 from mer.heads.trainer import Job, Listener, StackTrainer
 from mer.protocol import ClassMap, Fold, confusion, unweighted_accuracy
+from mer.results import RunDone
+from mer.results.finished_run import FinishedRun
+from mer.results.run_directory import RunDirectory
 
 
 def choose_device(name: str) -> torch.device:
@@ -150,7 +153,7 @@ class RunQueue:
             self._directory.commit_failure(job.fold.test_session, job.seed, failure)
         else:
             run = self._as_finished(outcome, job.fold)
-            self._directory.commit(run, _tensors(outcome, job.statistics))
+            self._directory.commit(run, save(_tensors(outcome, job.statistics), {"format": "mer-head-1"}))
             best_epoch = run.best_epoch
             ua = unweighted_accuracy(confusion(np.array(run.truth), np.array(run.predictions), len(self._classes.classes)))
         self._over += 1

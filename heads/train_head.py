@@ -1,9 +1,7 @@
 """Train one head over all folds and seeds, resumably, and write its result."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 from mer.heads.config import HeadConfig
 from mer.heads.feature_store import FeatureStore
@@ -11,18 +9,7 @@ from mer.heads.features import Features
 from mer.heads.planned_head import PlannedHead, plan_head
 from mer.heads.progress import Progress, ignore
 from mer.heads.run_queue import choose_device
-
-
-@dataclass(frozen=True, kw_only=True)
-class Result:
-    """A finished result."""
-
-    directory: Path
-    """The run directory."""
-    values: Mapping[str, Any]
-    """What `result.json` holds."""
-    reused: bool
-    """True when it was already there and nothing was trained."""
+from mer.results import Result
 
 
 @runtime_checkable

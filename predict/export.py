@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 from safetensors.torch import save_file
 from torch import Tensor
@@ -16,15 +15,17 @@ from mer.extract import EncoderError
 from mer.extract.pretrained import load_config, load_weights, weights_fingerprint
 from mer.extract.speech_checkpoint import SpeechCheckpoint
 from mer.extract.text_checkpoint import TextCheckpoint
+from mer.files import whole_folder
 from mer.finetune.errors import FinetuneError
 from mer.finetune.model_folder import check_model
-from mer.heads.file_hashes import FILES, hashes_below, seal
-from mer.heads.run_directory import run_stem
 from mer.predict.errors import PredictError
 from mer.predict.head_engine import EncoderChoice, extract_config
 from mer.predict.model_card import model_card
 from mer.predict.saved_head import Run, SavedHead
 from mer.predict.saved_run import EXPORT_FORMAT, SavedModels, check_saved, choose_runs, read_saved
+from mer.results.errors import ResultError
+from mer.results.file_hashes import FILES, hashes_below, seal
+from mer.results.names import run_stem
 
 DESCRIBED = ("corpus", "synthetic", "config", "branches", "utterances", "summary", "runs", "device", "encoders", "name")
 """What an export keeps of `result.json`."""
@@ -69,6 +70,7 @@ def export_run(
 
     Raises:
         PredictError: a folder in use, a run without weights, or encoders other than the run's.
+        ResultError: a file of the run that is damaged, foreign or of another version.
         EncoderError: an encoder that is to be copied and is not to be had.
     """
     saved, result = read_saved(run)
@@ -77,9 +79,7 @@ def export_run(
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise PredictError(f"{folder}: not an empty folder; give a new one for the export")
     folder.parent.mkdir(parents=True, exist_ok=True)
-    scratch = folder.absolute().with_name(f".{folder.name}.{uuid4().hex}")
-    scratch.mkdir()
-    try:
+    with whole_folder(folder) as scratch:
         described = _described(result)
         if isinstance(saved, SavedModels):
             copied, document, encoders = True, _write_models(saved, runs, scratch), result.get("encoders", {})
@@ -98,11 +98,6 @@ def export_run(
         for path in files:  # weights come for their owner's eyes only
             path.chmod((scratch / "README.md").stat().st_mode)
         size = sum(path.stat().st_size for path in files)
-        if folder.exists():
-            folder.rmdir()
-        scratch.rename(folder)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
     return Exported(folder=folder, runs=tuple(run_stem(*each) for each in runs), encoders=copied, bytes=size, remarks=remarks)
 
 
@@ -121,7 +116,7 @@ def _write_models(saved: SavedModels, runs: Sequence[Run], folder: Path) -> dict
             try:
                 check_model(path)
             except FinetuneError as problem:
-                raise PredictError(str(problem)) from problem
+                raise ResultError(str(problem)) from problem
             shutil.copytree(path, folder / run_stem(*run))
     return {"kind": "finetuned"}
 

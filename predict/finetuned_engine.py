@@ -14,7 +14,7 @@ from mer.finetune.collate import BatchReader
 from mer.finetune.errors import FinetuneError
 from mer.finetune.model_folder import SavedModel, load_model
 from mer.predict.answer import Answer
-from mer.predict.errors import PredictError
+from mer.results.errors import ResultError
 
 
 class FinetunedEngine:
@@ -28,7 +28,7 @@ class FinetunedEngine:
             device: where to run.
 
         Raises:
-            PredictError: a folder that holds no model, or a damaged one.
+            ResultError: a folder that holds no model, or a damaged one.
         """
         self._models = tuple(models)
         self._device = resolve_device(device)
@@ -89,7 +89,7 @@ class FinetunedEngine:
             try:
                 saved = load_model(folder)
             except FinetuneError as problem:
-                raise PredictError(str(problem)) from problem
+                raise ResultError(str(problem)) from problem
             saved.model.to(self._device)
             self._loaded = (folder, saved)
         return self._loaded[1]

@@ -10,7 +10,6 @@ from typing import Protocol, runtime_checkable
 
 from mer.corpus import TextGridAlignment, Utterance
 from mer.extract import AudioError, read_header
-from mer.heads.run_directory import run_stem
 from mer.predict.answer import Answer, Failure, Prediction, make_prediction
 from mer.predict.checks import conversions, refusal
 from mer.predict.errors import PredictError
@@ -19,6 +18,7 @@ from mer.predict.head_engine import EncoderChoice, HeadEngine
 from mer.predict.on_the_fly import Aligner, aligned
 from mer.predict.saved_head import Run, SavedHead
 from mer.predict.saved_run import SavedModels, check_saved, choose_runs, read_saved
+from mer.results.names import run_stem
 
 CHUNK_SECONDS = 120.0
 """Audio whose features are in memory together: 110 MB of frames at base size."""
@@ -217,6 +217,7 @@ def load(
 
     Raises:
         PredictError: a folder that holds no such run, encoders other than the run's, or labels other than expected.
+        ResultError: a file of the run that is damaged, foreign or of another version.
         EncoderError: an encoder that is not to be had.
     """
     saved, _ = read_saved(Path(folder))

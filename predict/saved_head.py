@@ -12,8 +12,10 @@ from torch import Tensor
 from mer.heads import Head, HeadConfig, HeadError, Statistics
 from mer.heads.build_head import build_head
 from mer.heads.config import HEAD_SOURCE, SPEECH
-from mer.heads.run_directory import run_stem
 from mer.predict.errors import PredictError
+from mer.results.errors import ResultError
+from mer.results.names import run_stem
+from mer.results.run_files import CURE
 
 Run = tuple[str, int]
 """Fold and seed."""
@@ -37,7 +39,7 @@ class SavedWeights:
         """The tensors, by name without the prefix.
 
         Raises:
-            PredictError: no such file, a damaged one, or one without these tensors.
+            ResultError: no such file, a damaged one, or one without these tensors.
         """
         try:
             with safe_open(self.path, "pt") as file:
@@ -45,9 +47,9 @@ class SavedWeights:
                     name.removeprefix(self.prefix): file.get_tensor(name) for name in file.keys() if name.startswith(self.prefix)
                 }
         except (OSError, SafetensorError) as problem:
-            raise PredictError(f"{self.path}: no readable weights ({problem}); copy the folder again, or train again") from None
+            raise ResultError(f"{self.path}: no readable weights ({problem}); {CURE}") from None
         if not found:
-            raise PredictError(f"{self.path}: no weights named {self.prefix}...; copy the folder again, or export again")
+            raise ResultError(f"{self.path}: no weights named {self.prefix}...; {CURE}")
         return found
 
 
@@ -112,7 +114,7 @@ def saved_part(
     """A part from the values of a JSON document.
 
     Raises:
-        PredictError: settings that this version does not know.
+        ResultError: settings that this version does not know.
     """
     settings: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in config.items()}
     recorded = settings.pop(HEAD_SOURCE, None)
@@ -123,7 +125,7 @@ def saved_part(
     except (TypeError, HeadError) as problem:
         if recorded is not None:
             raise PredictError(f"{place}: {_whose(recorded)}. {problem}") from None
-        raise PredictError(f"{place}: its settings are not those of this version of mer ({problem}); train again") from None
+        raise ResultError(f"{place}: its settings are not those of this version of mer ({problem}); {CURE}") from None
     return SavedPart(config=known, layers={name: tuple(each) for name, each in layers.items()}, weights=weights)
 
 
@@ -146,7 +148,7 @@ def load_head(saved: SavedHead, part: SavedPart, run: Run, device: torch.device)
     """One run's head with the weights that were tested, and its normalisation.
 
     Raises:
-        PredictError: weights that are not there, or not those of such a head.
+        ResultError: weights that are not there, or not those of such a head.
     """
     place = part.weights[run]
     tensors = place.read()
@@ -160,5 +162,5 @@ def load_head(saved: SavedHead, part: SavedPart, run: Run, device: torch.device)
         head = build_head(part.config, shapes, len(saved.classes), seed=run[1], fold=run[0])
         head.load_state_dict(tensors)
     except (KeyError, RuntimeError, HeadError) as problem:
-        raise PredictError(f"{place.path}: not the weights of run {run_stem(*run)} ({problem}); train or export again") from None
+        raise ResultError(f"{place.path}: not the weights of run {run_stem(*run)} ({problem}); {CURE}") from None
     return head.eval().to(device), statistics

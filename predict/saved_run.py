@@ -1,20 +1,27 @@
 """Finding out what a folder holds: a result of `mer train-head` or `mer finetune`, or an export of one."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mer.heads import HeadError
-from mer.heads.file_hashes import FILES, check_files, is_sealed_wrongly
-from mer.heads.result_document import RESULT_FORMAT
-from mer.heads.run_directory import run_stem
 from mer.predict.errors import PredictError
 from mer.predict.saved_head import Run, SavedHead, SavedPart, SavedWeights, saved_part
+from mer.results.file_hashes import FILES, check_files
+from mer.results.names import CONFIG, FINISHED, RESULT, WEIGHTS, run_stem
+from mer.results.run_files import CURE, check_document, read_json, read_result
 
 EXPORT_FORMAT = "mer-export-1"
-CURE = "copy the folder again, or train again with the command in its provenance.json; an exported folder: export it again"
+EXPORT_SHAPE = {
+    "kind": str,
+    "classes": [str],
+    "runs": [list],
+    "result": {"corpus": str, "config": dict, "summary": dict},
+    "features?": dict,
+    "parts?": [{"config": dict, "layers": dict}],
+    "files_sha256?": dict,
+}
+"""What the config of an export must hold."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,21 +57,21 @@ def read_saved(folder: Path) -> tuple[SavedHead | SavedModels, dict[str, Any]]:
     """What a folder holds, and the document that describes it (`result.json`, or the `result` of an export).
 
     Raises:
-        PredictError: no such folder, an unfinished result, one of another version, or one without weights.
+        PredictError: no such folder, an unfinished result, or one without weights.
+        ResultError: a file that is damaged, foreign or of another version.
     """
     if not folder.is_dir():
         raise PredictError(f"{folder}: no such folder; give a run directory, such as those in runs/, or an exported folder")
-    if (folder / "result.json").is_file():
-        document = _read_json(folder / "result.json")
-        _check_format(folder / "result.json", document, RESULT_FORMAT)
+    if (folder / RESULT).exists():
+        document = read_result(folder)
         if "encoders" in document:
-            return _models(folder, document, folder / "weights"), document
+            return _models(folder, document, folder / WEIGHTS), document
         return _head_of_run(folder, document), document
-    config = _read_json(folder / "config.json") if (folder / "config.json").is_file() else {}
+    config = read_json(folder / CONFIG) if (folder / CONFIG).exists() else {}
     if str(config.get("format", "")).startswith("mer-export-"):
-        _check_format(folder / "config.json", config, EXPORT_FORMAT)
+        check_document(folder / CONFIG, config, EXPORT_FORMAT, EXPORT_SHAPE)
         return _exported(folder, config), config["result"]
-    if (folder / "finished").is_dir():
+    if (folder / FINISHED).is_dir():
         raise PredictError(f"{folder}: this result is not finished; give the command that trains it again, it goes on from there")
     raise PredictError(
         f"{folder}: neither a run directory (no result.json) nor an exported folder (config.json says format "
@@ -79,14 +86,11 @@ def check_saved(saved: SavedHead | SavedModels, runs: Sequence[Run]) -> tuple[st
         What could not be checked, in words: results that were made before there were hashes.
 
     Raises:
-        PredictError: a file that is not what was written.
+        ResultError: a file that is not what was written.
     """
     remarks = []
     for folder, names in saved.files(runs).items():
-        try:
-            unchecked = check_files(folder, saved.hashes[folder], names, CURE)
-        except HeadError as problem:
-            raise PredictError(str(problem)) from None
+        unchecked = check_files(folder, saved.hashes[folder], names, CURE)
         if unchecked:
             remarks.append(
                 f"{folder}: made before weights were hashed: not checked ({len(unchecked)} files, first {unchecked[0]})"
@@ -115,7 +119,7 @@ def choose_runs(runs: Sequence[Run], folds: Sequence[str] | None, seeds: Sequenc
 
 def _head_of_run(folder: Path, document: dict[str, Any]) -> SavedHead:
     parts = [folder.parent / name for name in document["parts"]] if "parts" in document else [folder]
-    missing = [part for part in parts if not (part / "result.json").is_file()]
+    missing = [part for part in parts if not (part / RESULT).is_file()]
     if missing:
         raise PredictError(
             f"{folder}: multi-level fusion answers with the two heads it is made of, and {missing[0]} is not there; keep the "
@@ -126,7 +130,7 @@ def _head_of_run(folder: Path, document: dict[str, Any]) -> SavedHead:
             f"{folder}: trained by an earlier mer, which did not write down the features; move it away and train again"
         )
     runs = _runs(document)
-    documents = {part: _read_json(part / "result.json") if part != folder else document for part in parts}
+    documents = {part: read_result(part) if part != folder else document for part in parts}
     return SavedHead(
         folder=folder,
         hashes={part: each.get(FILES, {}) for part, each in documents.items()},
@@ -138,7 +142,7 @@ def _head_of_run(folder: Path, document: dict[str, Any]) -> SavedHead:
 
 
 def _part_of_run(folder: Path, document: dict[str, Any], runs: Sequence[Run]) -> SavedPart:
-    weights = {run: SavedWeights(path=folder / "weights" / f"{run_stem(*run)}.safetensors") for run in runs}
+    weights = {run: SavedWeights(path=folder / WEIGHTS / f"{run_stem(*run)}.safetensors") for run in runs}
     missing = [each.path for each in weights.values() if not each.path.is_file()]
     if missing:
         raise PredictError(
@@ -150,7 +154,7 @@ def _part_of_run(folder: Path, document: dict[str, Any], runs: Sequence[Run]) ->
 
 def _models(folder: Path, document: dict[str, Any], place: Path) -> SavedModels:
     models = tuple((run, place / run_stem(*run)) for run in _runs(document))
-    there = tuple((run, path) for run, path in models if (path / "config.json").is_file())
+    there = tuple((run, path) for run, path in models if (path / CONFIG).is_file())
     if not there:
         raise PredictError(f"{folder}: no run's weights are there; `mer finetune` keeps them unless it is told --no-weights")
     hashes = {folder: document.get(FILES, {})}
@@ -180,23 +184,3 @@ def _exported(folder: Path, config: dict[str, Any]) -> SavedHead | SavedModels:
 
 def _runs(document: dict[str, Any]) -> tuple[Run, ...]:
     return tuple((str(row["fold"]), int(row["seed"])) for row in document["runs"])
-
-
-def _read_json(file: Path) -> dict[str, Any]:
-    try:
-        found = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as problem:
-        raise PredictError(f"{file}: not readable as JSON ({problem}); copy the folder again, or train again") from None
-    if not isinstance(found, dict):
-        raise PredictError(f"{file}: expected one JSON object; copy the folder again, or train again")
-    return found
-
-
-def _check_format(file: Path, document: dict[str, Any], known: object) -> None:
-    if document.get("format") != known:
-        raise PredictError(
-            f"{file}: format {document.get('format')!r}, and this version of mer reads {known!r}; use the mer that wrote it, or "
-            "train again"
-        )
-    if is_sealed_wrongly(document):
-        raise PredictError(f"{file}: damaged (its own sha256 differs); {CURE}")

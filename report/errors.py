@@ -2,4 +2,4 @@
 
 
 class ReportError(ValueError):
-    """Runs that cannot be reported: no run at a path, a damaged file, different corpora in one table."""
+    """Runs that cannot be reported: no run at a path, different corpora in one table."""

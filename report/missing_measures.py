@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from mer.protocol import METRICS, RunPredictions, summarise
-from mer.report.run_files import Prediction, read_predictions
+from mer.results.run_files import Prediction, read_predictions
 
 Measures = Mapping[str, Mapping[str, float | None]]
 

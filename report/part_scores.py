@@ -4,8 +4,8 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from mer.report.run_files import Prediction
 from mer.report.utterance_facts import Facts, UtteranceFacts
+from mer.results.run_files import Prediction
 
 DURATIONS = (2.0, 4.0, 8.0)
 """Seconds between the duration parts."""

@@ -6,14 +6,15 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from mer.report.errors import ReportError
-from mer.report.metrics_log import RESULT, MetricsLog, read_metrics
-from mer.report.row_names import NamedRow, head_name, row_names
-from mer.report.run_files import RESULT_FORMAT, Prediction, read_json, read_predictions
 from mer.report.setup_note import left_out_for_text, setup_text
 from mer.report.tables import counted
+from mer.results.errors import ResultError
+from mer.results.metrics_log import MetricsLog, read_metrics
+from mer.results.names import CONFIG, GRID, PREDICTIONS, RESULT, STARTS, corpus_of_folder
+from mer.results.row_names import NamedRow, head_name, row_names
+from mer.results.run_files import Prediction, read_config, read_grid, read_json, read_predictions, read_result, read_starts
 
 Status = Literal["done", "unfinished"]
-CONFIG, GRID = "config.json", "grid.json"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -104,7 +105,8 @@ def find_runs(paths: tuple[Path, ...]) -> list[ReportedRun]:
         paths: run directories, folders of such, or the folder of a grid, which names its rows and what a paper has for them.
 
     Raises:
-        ReportError: nothing is there, or a file is damaged.
+        ReportError: nothing is there.
+        ResultError: a file is damaged.
     """
     found: dict[Path, _Place] = {}
     for path in paths:
@@ -133,7 +135,7 @@ def _directories(path: Path) -> list[_Place]:
 
 def _of_grid(path: Path) -> list[_Place]:
     rows = []
-    grid = read_json(path / GRID)
+    grid = read_grid(path)
     about = grid.get("grid") or {}
     for row in grid["rows"]:
         directory = path.parent / row["directory"] if row.get("directory") else None
@@ -167,32 +169,27 @@ def read_run(directory: Path, *, name: str | None = None) -> ReportedRun:
         name: of the row; made of the head and its branches by default.
 
     Raises:
-        ReportError: a file is damaged, or of a format that this version does not know.
+        ResultError: a file is damaged, or of a format that this version does not know.
     """
     done = (directory / RESULT).exists()
-    result = read_json(directory / RESULT) if done else {}
-    if done and result.get("format") != RESULT_FORMAT:
-        raise ReportError(
-            f"{directory / RESULT}: format {result.get('format')!r}, this version of mer reads {RESULT_FORMAT}; "
-            "use the version that wrote it"
-        )
-    asked = read_json(directory / CONFIG) if (directory / CONFIG).exists() else {}
+    result = read_result(directory) if done else {}
+    asked = read_config(directory)
     config = result.get("config") or asked.get("config") or {}
     classes: tuple[str, ...] = tuple(result["summary"]["classes"]) if done else ()
     predictions: tuple[Prediction, ...] = ()
-    if (directory / "predictions.csv").exists():
-        columns, predictions = read_predictions(directory / "predictions.csv")
+    if (directory / PREDICTIONS).exists():
+        columns, predictions = read_predictions(directory / PREDICTIONS)
         classes = classes or columns
         if columns != classes:
-            raise ReportError(
-                f"{directory / 'predictions.csv'}: has the classes {', '.join(columns)}, {RESULT} has {', '.join(classes)}"
+            raise ResultError(
+                f"{directory / PREDICTIONS}: has the classes {', '.join(columns)}, {RESULT} has {', '.join(classes)}"
             )
     metrics = read_metrics(directory)
     return ReportedRun(
         directory=directory,
         name=name or head_name(NamedRow(directory=directory, asked=asked, result=result)),
         status="done" if done else "unfinished",
-        corpus=result.get("corpus") or _corpus_of(directory, config),
+        corpus=result.get("corpus") or corpus_of_folder(directory.name, config),
         synthetic=result.get("synthetic"),
         classes=classes,
         config=config,
@@ -209,20 +206,14 @@ def read_run(directory: Path, *, name: str | None = None) -> ReportedRun:
 
 def _starts(directory: Path) -> tuple[Mapping[str, Any], ...]:
     """Every start: of earlier results in one list, of an unfinished one in a file each."""
-    listed = read_json(directory / "provenance.json", list) if (directory / "provenance.json").exists() else []
+    listed = read_starts(directory)
     single = []
-    for file in sorted((directory / "starts").glob("*.json")):
+    for file in sorted((directory / STARTS).glob("*.json")):
         try:
             single.append(read_json(file))
         except FileNotFoundError:
             continue  # the result has just been written
     return (*listed, *sorted(single, key=lambda start: float(start.get("started", 0))))
-
-
-def _corpus_of(directory: Path, config: Mapping[str, Any]) -> str:
-    """An unfinished run says its corpus in the name of its folder only: `corpus-head-branches-hash`."""
-    marker = "-finetune-" if "-finetune-" in directory.name else f"-{str(config.get('fusion', '')).replace(':', '.')}-"
-    return directory.name.split(marker)[0] if marker in directory.name else "unknown"
 
 
 def _named(runs: list[ReportedRun]) -> list[ReportedRun]:

@@ -13,12 +13,12 @@ from rich.text import Text
 from mer.protocol.metrics import METRICS
 from mer.report.columns import score_definitions, verdict_columns
 from mer.report.missing_measures import measures_in
-from mer.report.row_names import NamedRow, head_name
 from mer.report.score_table import ScoreRow, ScoreTable
 from mer.report.setup_note import left_out_for_text
 from mer.report.table_text import SYNTHETIC
 from mer.report.tables import percent
 from mer.report.terminal_table import scores_table
+from mer.results.row_names import NamedRow, head_name
 
 
 def results_report(rows: Sequence[Mapping[str, Any]]) -> RenderableType:

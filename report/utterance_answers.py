@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from mer.report.run_files import Prediction
+from mer.results.run_files import Prediction
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -9,9 +9,10 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from mer.report.metrics_log import RESULT, read_metrics
-from mer.report.row_names import name_beside
 from mer.report.tables import counted, percent
+from mer.results.metrics_log import read_metrics
+from mer.results.names import RESULT
+from mer.results.row_names import name_beside
 
 NOTE = "Validation UA in percent, mean of the class recalls. Of the test session nothing is shown."
 BARS = " ▁▂▃▄▅▆▇█"

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from mer.status.artefact import entries, newest, number, read_bytes
+from mer.results.artefact import entries, newest, number, read_bytes
 from mer.status.cache_status import State, read_many
 from mer.status.pace import LEAST_PATIENCE
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal, TypeVar
 
 from mer.cache.failed_shard import FailedShard, parse_failed_shard
-from mer.status.artefact import entries, inside, newest, read_bytes, read_object
+from mer.results.artefact import entries, inside, newest, read_bytes, read_object
 from mer.status.pace import LEAST_PATIENCE, HostShare, host_shares
 from mer.status.shard_mark import ShardMark, read_mark
 

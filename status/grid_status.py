@@ -5,11 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mer.status.artefact import folders, inside, newest, number, read_object
+from mer.results.artefact import folders, inside, listed, newest, number, read_object
+from mer.results.names import CONFIG, GRID
 from mer.status.cache_status import State
-from mer.status.run_status import CONFIG, RunStatus, read_run_status
-
-GRID = "grid.json"
+from mer.status.run_status import RunStatus, read_run_status
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,7 +59,7 @@ def read_grid_status(folder: Path, caches: Path, now: float) -> GridStatus | Non
     if document is None:
         return None
     beside = {path: values for path in folders(folder.parent) if (values := read_object(path / CONFIG))}
-    wanted = [row for row in document.get("rows") or () if isinstance(row, dict)]
+    wanted = [row for row in listed(document, "rows") if isinstance(row, dict)]
     rows = tuple(_row(row, _of_row(row, document, folder.parent, beside), caches, now) for row in wanted)
     signs = [newest([folder / GRID]), *(run.last for row in rows for run in row.runs)]
     return GridStatus(
@@ -78,7 +77,7 @@ def _row(row: Mapping[str, Any], directories: Sequence[Path], caches: Path, now:
     over = row.get("status") in {"done", "failed"}
     ours = number(inside(row, "summary", "all", "ua", "mean_of_folds"))
     if (
-        not over and len(row.get("configs") or ()) == 1 and runs and runs[0].state == "done"
+        not over and len(listed(row, "configs")) == 1 and runs and runs[0].state == "done"
     ):  # the grid's file is written a little later
         over, ours = True, runs[0].ua
     return RowStatus(
@@ -104,7 +103,7 @@ def _of_row(
     if row.get("directory"):
         return [runs / str(row["directory"])]
     found = []
-    for wanted in row.get("configs") or ():
+    for wanted in listed(row, "configs"):
         fitting = [path for path, asked in beside.items() if _fits(asked, wanted, document.get("cache_key"))]
         found += sorted(fitting, key=lambda path: newest([path]) or 0.0)[-1:]
     return found

@@ -5,13 +5,14 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from mer.report.row_names import read_row, row_names
+from mer.results.artefact import folders, read_object
+from mer.results.names import CONFIG, GRID, RESULT
+from mer.results.row_names import read_row, row_names
 from mer.status.alignment_status import LOG, AlignmentStatus, read_alignment_status
-from mer.status.artefact import folders, read_object
 from mer.status.cache_status import CacheReader, CacheStatus
 from mer.status.errors import StatusError
-from mer.status.grid_status import GRID, GridStatus, read_grid_status
-from mer.status.run_status import CONFIG, RESULT, RunStatus, read_run_status
+from mer.status.grid_status import GridStatus, read_grid_status
+from mer.status.run_status import RunStatus, read_run_status
 
 DEPTH = 2
 """Folders below a given one that are looked into: `<root>/<corpus>/<key12>`."""

@@ -1,20 +1,17 @@
 """How far the runs of one run directory are, from its files alone."""
 
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
 
-from mer.status.artefact import entries, inside, newest, number, read_bytes, read_object
+from mer.results.artefact import entries, inside, listed, newest, number, read_bytes, read_object
+from mer.results.names import CONFIG, FAILED, FINISHED, RESULT, RUNNING, run_of_stem
 from mer.status.cache_status import State, planned_shards
 
-CONFIG, RESULT = "config.json", "result.json"
 PATIENCE = 900.0
 """Seconds without a file after which a run counts as silent; an epoch of a head takes far less."""
-_STEM = re.compile(r"fold(?P<fold>.+)-seed(?P<seed>\d+)")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -80,10 +77,10 @@ def read_run_status(directory: Path, caches: Path, now: float) -> RunStatus:
         now: seconds since the epoch.
     """
     asked = read_object(directory / CONFIG) or {}
-    finished = entries(directory / "finished", ".json")
+    finished = entries(directory / FINISHED, ".json")
     running = _running(directory)
     failed = _failed(directory)
-    last = newest([directory, *(directory / kind for kind in ("finished", "failed", "starts"))])
+    last = newest([directory, *(directory / kind for kind in (FINISHED, FAILED, "starts"))])
     last = max((time for time in (last, *(run.last for run in running)) if time is not None), default=None)
     # Last of all: what a finishing process tidies away while we look is in its result.
     result = read_object(directory / RESULT)
@@ -107,8 +104,8 @@ def read_run_status(directory: Path, caches: Path, now: float) -> RunStatus:
 
 
 def _finished(directory: Path, result: Mapping[str, Any], last: float | None) -> RunStatus:
-    failures = [each for each in result.get("failed_runs") or () if isinstance(each, dict)]
-    count = len(result.get("runs") or ())
+    failures = [each for each in listed(result, "failed_runs") if isinstance(each, dict)]
+    count = len(listed(result, "runs"))
     return RunStatus(
         directory=directory,
         name=_name(directory, inside(result, "config", "fusion"), result.get("branches")),
@@ -125,17 +122,17 @@ def _finished(directory: Path, result: Mapping[str, Any], last: float | None) ->
 
 def _running(directory: Path) -> tuple[TrainingRun, ...]:
     found = []
-    for stem in entries(directory / "running", ".jsonl"):
-        path = directory / "running" / f"{stem}.jsonl"
-        name = _STEM.fullmatch(stem)
+    for stem in entries(directory / RUNNING, ".jsonl"):
+        path = directory / RUNNING / f"{stem}.jsonl"
+        run = run_of_stem(stem)
         content = read_bytes(path)
-        if content is None or name is None:
+        if content is None or run is None:
             continue
         epoch = _last_epoch(content)
         found.append(
             TrainingRun(
-                fold=unquote(name["fold"]),
-                seed=int(name["seed"]),
+                fold=run[0],
+                seed=run[1],
                 epoch=int(number(epoch.get("epoch")) or 0),
                 validation_ua=number(epoch.get("validation_ua")),
                 last=newest([path]),
@@ -157,8 +154,8 @@ def _last_epoch(content: bytes) -> Mapping[str, Any]:
 
 
 def _failed(directory: Path) -> tuple[FailedRun, ...]:
-    names = entries(directory / "failed", ".json")
-    return tuple(_failed_run(values) for name in names if (values := read_object(directory / "failed" / f"{name}.json")))
+    names = entries(directory / FAILED, ".json")
+    return tuple(_failed_run(values) for name in names if (values := read_object(directory / FAILED / f"{name}.json")))
 
 
 def _failed_run(values: Mapping[str, Any]) -> FailedRun:

@@ -8,7 +8,7 @@ from typing import Any
 
 from mer.cache import CacheError
 from mer.cache.sidecar import parse_sidecar
-from mer.status.artefact import number
+from mer.results.artefact import number
 
 # A sidecar is JSON with sorted keys and an indent of one (docs/cache-format.md), and no text in it has a bare line break:
 # a line that begins like this is this key at this depth, and nothing else.

@@ -13,20 +13,22 @@ ALLOWED: dict[str, set[str]] = {
     "cache": set(),
     "protocol": set(),
     "settings": set(),
-    "report": {"protocol"},
+    "files": set(),
+    "results": {"protocol"},
+    "report": {"protocol", "results"},
     "extract": {"backends", "corpus", "cache"},
-    "heads": {"cache", "protocol"},
-    "finetune": {"corpus", "extract", "heads", "protocol"},
-    "grids": {"backends", "cache", "corpus", "finetune", "heads", "protocol"},
-    "predict": {"corpus", "extract", "heads", "finetune", "protocol"},
-    "status": {"cache", "report"},
+    "heads": {"cache", "protocol", "results"},
+    "finetune": {"corpus", "extract", "heads", "protocol", "results"},
+    "grids": {"backends", "cache", "corpus", "finetune", "heads", "protocol", "results"},
+    "predict": {"corpus", "extract", "heads", "finetune", "protocol", "results"},
+    "status": {"cache", "report", "results"},
     "doctor": {"corpus", "cache", "protocol"},
     "demo": {"corpus"},
     "cli": {"commands"},
 }
 ALLOWED["commands"] = set(ALLOWED) - {"cli"}
-for room in set(ALLOWED) - {"settings"}:
-    ALLOWED[room].add("settings")
+for room in set(ALLOWED) - {"settings", "files"}:
+    ALLOWED[room] |= {"settings", "files"}
 
 
 def imported_rooms(files: list[Path]) -> set[str]:

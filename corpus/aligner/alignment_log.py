@@ -6,17 +6,16 @@ have one puts them into the log. Nothing is appended to a file that another one 
 
 import hashlib
 import json
-import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
-from uuid import uuid4
 
 from mer.corpus.aligner.align_error import AlignError
 from mer.corpus.aligner.pocketsphinx_aligner import ALIGNER_VERSION
 from mer.corpus.textgrid_file import SUFFIX
 from mer.corpus.utterance import Utterance
+from mer.files import write_file
 
 LOG_NAME, PIECES = "alignment.jsonl", "outcomes"
 
@@ -97,7 +96,7 @@ def keep_outcomes(folder: Path, piece: str, outcomes: Iterable[Outcome]) -> None
     path = folder / PIECES / f"{piece}.jsonl"
     path.parent.mkdir(exist_ok=True)
     held = {outcome.id: outcome for outcome in [*_outcomes(path), *outcomes]}
-    _write(path, "".join(map(_line, held.values())))
+    write_file(path, "".join(map(_line, held.values())).encode())
 
 
 def merge_outcomes(folder: Path, aligner: str) -> None:
@@ -108,7 +107,7 @@ def merge_outcomes(folder: Path, aligner: str) -> None:
     outcomes: Mapping[str, Outcome] = {
         outcome.id: outcome for path in [folder / LOG_NAME, *pieces] for outcome in _outcomes(path)
     }
-    _write(folder / LOG_NAME, _first_line(aligner) + "".join(map(_line, outcomes.values())))
+    write_file(folder / LOG_NAME, (_first_line(aligner) + "".join(map(_line, outcomes.values()))).encode())
     for path in pieces:
         path.unlink(missing_ok=True)
     try:
@@ -144,18 +143,6 @@ def _log(folder: Path) -> dict[str, Outcome]:
 @lru_cache(maxsize=1)
 def _log_at(folder: Path, *stamp: int) -> dict[str, Outcome]:
     return {outcome.id: outcome for outcome in _outcomes(folder / LOG_NAME)}
-
-
-def _write(path: Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name[:150]}.{uuid4().hex}.tmp")
-    try:
-        with temporary.open("xb") as file:
-            file.write(text.encode())
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _outcomes(path: Path) -> Iterator[Outcome]:

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from mer.cache import CacheFolder, FailedUtterance, Units, UtteranceRecord, build_shard
-from mer.cache.atomic_write import Disk
 from mer.cache.plan_file import PlanFile, packed
+from mer.files import Disk
 
 Utterance = tuple[UtteranceRecord, dict[str, Units]]
 

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 from mer.cache import CacheError, CacheFolder, Units, UtteranceRecord, build_shard, open_cache, verify
-from mer.cache.atomic_write import Disk, _host, check_space, sweep_temporaries, write_atomically
+from mer.files import Disk, WriteError, check_space, sweep_temporaries, write_atomically
+from mer.files.atomic_write import _host
 
 MakeCache = Callable[..., CacheFolder]
 MakeUtterance = Callable[..., tuple[UtteranceRecord, dict[str, Units]]]
@@ -273,7 +274,7 @@ def test_a_rename_that_fails_is_none_when_the_content_is_there(tmp_path: Path, b
     if before == b"new":
         write_atomically(target, [memoryview(b"new")], temporaries=tmp_path, disk=Stubborn())
     else:
-        with pytest.raises(CacheError, match="could not be written"):
+        with pytest.raises(WriteError, match="could not be written"):
             write_atomically(target, [memoryview(b"new")], temporaries=tmp_path, disk=Stubborn())
     assert [path.read_bytes() for path in tmp_path.iterdir()] == [before] * (before is not None)
 
@@ -283,13 +284,13 @@ def test_space_is_tried_by_writing_and_left_free(tmp_path: Path) -> None:
     check_space(tmp_path, 4_000, disk)
     assert disk.calls.count("write") == 3
     for stop in range(5):
-        with pytest.raises(CacheError, match=r"still takes no 0 MB \(No space left on device\)"):
+        with pytest.raises(WriteError, match=r"still takes no 0 MB \(No space left on device\)"):
             check_space(tmp_path, 4_000, CountingDisk(stop, OSError))
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_host_is_more_than_its_name_where_containers_share_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mer.cache.atomic_write.platform.node", lambda: "gpu 1~a")
+    monkeypatch.setattr("mer.files.atomic_write.platform.node", lambda: "gpu 1~a")
     assert _host().startswith("gpu_1_a")
     monkeypatch.setattr(Path, "readlink", lambda path: Path("pid:[17]"))
     assert _host() == "gpu_1_a.17"
@@ -320,7 +321,7 @@ def test_exclusive_writing_works_without_hard_links(tmp_path: Path) -> None:
 
 
 def test_sweeping_takes_old_and_orphaned_files_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mer.cache.atomic_write._host", lambda: "here")
+    monkeypatch.setattr("mer.files.atomic_write._host", lambda: "here")
     ended = subprocess.Popen([sys.executable, "-c", ""])
     ended.wait()
     names = {

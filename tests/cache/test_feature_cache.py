@@ -200,9 +200,9 @@ def test_a_shard_is_hashed_once_and_again_after_any_change(small_cache: CacheFol
         hashed.append(path.stem)
         return read_digest(path)
 
-    from mer.cache.verified import sha256_of as read_digest
+    from mer.files import file_sha256 as read_digest
 
-    monkeypatch.setattr("mer.cache.verified.sha256_of", count)
+    monkeypatch.setattr("mer.cache.verified.file_sha256", count)
     for _ in range(3):
         open_cache(small_cache.path).check()
     assert hashed == ["session1-000", "session2-000"]

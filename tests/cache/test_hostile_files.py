@@ -11,7 +11,7 @@ import pytest
 
 from mer.cache import CacheError, CacheFolder, open_cache, verify
 from mer.cache.layout import Dataset
-from mer.cache.verified import sha256_of
+from mer.files import file_sha256
 
 NAME = "session2-000"
 Change = Callable[[Any, Path], None]
@@ -147,7 +147,7 @@ CHANGES: dict[Change, str] = {
 
 def seal(folder: CacheFolder, **changes: Any) -> None:
     path = folder.shard_path(NAME)
-    sidecar = replace(folder.sidecars()[NAME], bytes=path.stat().st_size, sha256=sha256_of(path), **changes)
+    sidecar = replace(folder.sidecars()[NAME], bytes=path.stat().st_size, sha256=file_sha256(path), **changes)
     folder.sidecar_path(NAME).write_text(sidecar.to_json(), "utf-8")
 
 

@@ -105,7 +105,7 @@ import resource, sys
 from pathlib import Path
 import numpy as np
 from mer.cache import CacheFolder, Units, UtteranceRecord, build_shard, open_cache
-from mer.cache.atomic_write import Disk
+from mer.files import Disk
 
 class Unsynced(Disk):
     def fsync(self, descriptor): pass

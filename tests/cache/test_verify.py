@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from mer.cache import CacheError, CacheFolder, Units, UtteranceRecord, open_cache, verify
-from mer.cache.verified import sha256_of
+from mer.files import file_sha256
 
 MakeUtterance = Callable[..., tuple[UtteranceRecord, dict[str, Units]]]
 WritePlan = Callable[[CacheFolder, dict[str, list[str]]], None]
@@ -124,7 +124,7 @@ def reseal(folder: CacheFolder, name: str, **changes: object) -> None:
     """Make the sidecar say what the file now is: only the content itself can still give it away."""
     path = folder.shard_path(name)
     sidecar = folder.sidecars()[name]
-    changed = replace(sidecar, bytes=path.stat().st_size, sha256=sha256_of(path), **changes)  # type: ignore[arg-type]
+    changed = replace(sidecar, bytes=path.stat().st_size, sha256=file_sha256(path), **changes)  # type: ignore[arg-type]
     folder.sidecar_path(name).write_text(changed.to_json(), "utf-8")
 
 

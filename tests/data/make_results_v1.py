@@ -137,8 +137,8 @@ def make(work: Path, place: Path) -> dict[str, Any]:
     from mer.finetune.config import FinetuneConfig
     from mer.finetune.run import Storage, finetune
     from mer.heads import HeadConfig, train_head, train_multi_level
-    from mer.heads.progress import RunDone
     from mer.predict import export_run
+    from mer.results import RunDone
 
     encoders: dict[str, Any] = write_encoders(work)
     manifest = write_corpus(work / "corpus")

@@ -17,12 +17,12 @@ import torch
 import mer.extract.workers
 from mer.backends import BackendError, Slot, Unit, UnitDone, UnitFailed
 from mer.cache import CacheError, CacheFolder
-from mer.cache.atomic_write import Disk
 from mer.corpus import Corpus, open_corpus
 from mer.extract import ExtractConfig, Extraction, Resources, SpeechEncoder, extract
 from mer.extract.encode import EncodedShard, Encoders, encode_shard, scaled
 from mer.extract.progress import Begun, Committed, Encoded
 from mer.extract.workers import ExtractWork, ShardToMake
+from mer.files import Disk
 
 ONE = Resources(device="cpu", workers=1)
 HERE = Slot(number=0, device="cpu", threads=1)

@@ -18,11 +18,12 @@ from typing import Any
 import small_run  # type: ignore[import-not-found]
 
 import mer.finetune.checkpoint as module
+from mer.files import folders
 from mer.finetune.config import FinetuneConfig
 
 EPOCHS = 6
-WRITES = {"write", "_fill", "_remove", "_sync", "_all"}
-"""Functions of the checkpoint module whose lines are counted; those of `shutil`, which removes, are, too."""
+WRITES = {"write", "_fill", "_all", "whole_folder", "remove_folder", "_put_on_device"}
+"""Functions whose lines are counted; those of `shutil`, which removes, are, too."""
 
 
 def forked(body: Callable[[], None]) -> int:
@@ -50,7 +51,7 @@ def count_lines(reached: Callable[[int], None]) -> None:
 
     def found(frame: FrameType, event: str, argument: Any) -> Any:
         code = frame.f_code
-        own = code.co_filename == module.__file__ and code.co_name in WRITES
+        own = code.co_filename in (module.__file__, folders.__file__) and code.co_name in WRITES
         return local if own or code.co_filename.endswith("shutil.py") else None
 
     sys.settrace(found)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 import mer.finetune.checkpoint as module
+from mer.files.folders import HIDDEN
 from mer.finetune.checkpoint import Checkpoint, CheckpointFolder, Progress
 from mer.finetune.config import FinetuneConfig
 from mer.finetune.errors import FinetuneError
@@ -171,7 +172,7 @@ def test_a_full_disk_leaves_the_checkpoint_before(tmp_path: Path, monkeypatch: p
 
 def test_what_a_kill_left_behind_is_removed_and_never_read(tmp_path: Path) -> None:
     folder = CheckpointFolder(tmp_path, RUN, 1)
-    left = folder.path / f"{module.HIDDEN}0"
+    left = folder.path / f"{HIDDEN}0"
     left.mkdir(parents=True)
     (left / "model.safetensors").write_bytes(b"half")
     assert folder.newest(fail) is None
@@ -181,17 +182,17 @@ def test_what_a_kill_left_behind_is_removed_and_never_read(tmp_path: Path) -> No
 
 def test_everything_is_on_the_device_before_the_folder_appears(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     events: list[str] = []
-    rename, sync = Path.rename, module._sync
+    rename, sync = Path.rename, os.fsync
 
-    def noted_sync(path: Path) -> None:
-        events.append(f"sync {path.name.split('-')[0]}")
-        sync(path)
+    def noted_sync(descriptor: int) -> None:
+        events.append(f"sync {Path(f'/proc/self/fd/{descriptor}').resolve().name.split('-')[0]}")
+        sync(descriptor)
 
     def noted_rename(path: Path, to: Path) -> Path:
         events.append(f"rename {to.name}")
         return rename(path, to)
 
-    monkeypatch.setattr(module, "_sync", noted_sync)
+    monkeypatch.setattr(os, "fsync", noted_sync)
     monkeypatch.setattr(Path, "rename", noted_rename)
     CheckpointFolder(tmp_path, RUN, 1).write(checkpoint(selected=BEST), 1)
     files = [f"sync {name}" for name in ("model.safetensors", "optimizer.safetensors", "selected.safetensors", "state.json")]
@@ -225,5 +226,5 @@ def test_six_kills_at_random_lines_leave_a_whole_checkpoint_and_the_result_of_an
     begun = [position for position in positions if position]
     assert begun == sorted(begun)  # and what was once written was never lost
     assert all(positions[positions.index(begun[0]) :])
-    assert any(name.startswith(module.HIDDEN) for outcome in found["outcomes"] for name in outcome["left"])
+    assert any(name.startswith(HIDDEN) for outcome in found["outcomes"] for name in outcome["left"])
     assert found["same"]

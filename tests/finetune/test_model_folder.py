@@ -9,6 +9,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from mer.files import folders
+from mer.files.folders import HIDDEN
 from mer.finetune import model_folder
 from mer.finetune.batch import Batch
 from mer.finetune.config import FinetuneConfig
@@ -85,13 +87,13 @@ def test_a_new_model_replaces_the_old_and_what_a_killed_process_left(narrow_conf
     config = narrow_config(modality="text")
     model, _ = make_model(config)
     for number in (1, 2):
-        (tmp_path / f".model.killed{number}").mkdir()
+        (tmp_path / f"{HIDDEN}killed{number}").mkdir()
         save_model(tmp_path / "model", model, config, CLASSES, {"number": number})
         assert [path.name for path in tmp_path.iterdir()] == ["model"]
         assert load_model(tmp_path / "model").identity == {"number": number}
 
 
-@pytest.mark.parametrize("step", ["_save_encoder_files", "save_file", "sha256_of", "_sync"])
+@pytest.mark.parametrize("step", ["_save_encoder_files", "save_file", "file_sha256", "_put_on_device"])
 def test_what_fails_on_the_way_leaves_the_old_model_and_no_rest(
     step: str, narrow_config: NarrowConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -103,7 +105,7 @@ def test_what_fails_on_the_way_leaves_the_old_model_and_no_rest(
         raise OSError("no space left on device")
 
     with monkeypatch.context() as broken:
-        broken.setattr(model_folder, step, fail)
+        broken.setattr(model_folder if hasattr(model_folder, step) else folders, step, fail)
         with pytest.raises(OSError, match="no space left"):
             save_model(tmp_path / "model", model, config, CLASSES, {"number": 2})
     assert [path.name for path in tmp_path.iterdir()] == ["model"]

@@ -20,7 +20,7 @@ from mer.finetune.progress import FinetuningStarted
 from mer.finetune.run import Storage, finetune, row_name, row_slug
 from mer.finetune.trainer import train_run
 from mer.heads.errors import HeadError
-from mer.heads.progress import RunDone
+from mer.results import RunDone
 from mer.tests.finetune.conftest import QUICK
 
 NarrowConfig = Callable[..., FinetuneConfig]

@@ -19,9 +19,9 @@ from mer.finetune.config import FinetuneConfig
 from mer.finetune.errors import FinetuneError
 from mer.finetune.events import RunStarted, StepDone
 from mer.finetune.run import Storage, finetune
-from mer.heads.train_head import Result
 from mer.predict import load as load_predictor
-from mer.report.metrics_log import read_metrics
+from mer.results import Result
+from mer.results.metrics_log import read_metrics
 from mer.status.run_status import read_run_status
 
 NarrowConfig = Callable[..., FinetuneConfig]

@@ -5,7 +5,8 @@ import pytest
 from mer.backends import UnitDone, UnitFailed
 from mer.grids.grid_events import NothingToTrain, TaskEvent, TaskPlanned, TasksPlanned
 from mer.grids.grid_meter import GridMeter, TaskMeter, head_meters
-from mer.heads.progress import EpochDone, RunDone, TrainingStarted
+from mer.heads.progress import EpochDone, TrainingStarted
+from mer.results import RunDone
 
 
 def planned(**costs: float) -> TasksPlanned:

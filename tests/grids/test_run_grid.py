@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from mer.backends import BackendError, Slot, Unit, UnitDone, UnitFailed, Work
+from mer.backends.agreement import versions
 from mer.grids.grid import Grid, GridRow
 from mer.grids.grid_events import ComparisonStarted, RowDone, TaskEvent, TasksPlanned
 from mer.grids.grid_meter import GridMeter, head_meters
@@ -17,8 +18,8 @@ from mer.grids.head_tasks import HeadTasks
 from mer.grids.head_work import HeadWork
 from mer.grids.run_grid import HERE, run_grid
 from mer.heads import HeadConfig
-from mer.heads.progress import RunDone, TrainingStarted
-from mer.heads.run_directory import versions
+from mer.heads.progress import TrainingStarted
+from mer.results import RunDone
 from mer.tests.grids.in_turn import InTurn, contents
 
 CacheMaker = Callable[..., Any]

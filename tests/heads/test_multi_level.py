@@ -10,7 +10,8 @@ import pytest
 from safetensors.numpy import load_file
 
 from mer.heads import HeadConfig, HeadError, train_head, train_multi_level
-from mer.heads.file_hashes import FILES, SEAL
+from mer.results.errors import ResultError
+from mer.results.file_hashes import FILES, SEAL
 
 LATE = HeadConfig(granularities=("S",), hidden=8, max_epochs=2, batch=8, seeds=(0, 1))
 COATTENTION = replace(LATE, granularities=("F",), fusion="coattention", attention_heads=2, learning_rate=None)
@@ -60,7 +61,7 @@ def test_logits_that_do_not_belong_to_the_predictions_are_refused(make_cache: Ca
     late = train_head(cache, LATE, tmp_path)
     file = late.directory / "predictions.csv"
     file.write_text("\n".join(file.read_text().splitlines()[:-3]) + "\n")
-    with pytest.raises(HeadError, match=r"predictions.csv: damaged or not its own: expected sha256 \w{12}, found \w{12}; copy"):
+    with pytest.raises(ResultError, match=r"predictions.csv: damaged or not its own: expected sha256 \w{12}, found \w{12}; copy"):
         train_multi_level(cache, COATTENTION, LATE, tmp_path)
     # As it was before there were hashes.
     values = {name: value for name, value in late.values.items() if name not in (FILES, SEAL)}
@@ -77,5 +78,5 @@ def test_a_flipped_bit_in_the_logits_of_a_part_is_refused(make_cache: CacheMaker
         damaged = bytearray(image)
         damaged[bit // 8] ^= 1 << bit % 8
         file.write_bytes(damaged)
-        with pytest.raises(HeadError, match=r"logits.safetensors: damaged or not its own"):
+        with pytest.raises(ResultError, match=r"logits.safetensors: damaged or not its own"):
             train_multi_level(cache, COATTENTION, LATE, tmp_path)

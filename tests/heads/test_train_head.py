@@ -10,7 +10,9 @@ import pytest
 from safetensors.numpy import load_file
 
 from mer.heads import EpochDone, Event, HeadConfig, HeadError, RunDone, StatisticsProgress, TrainingStarted, train_head
-from mer.heads.run_directory import RunDirectory
+from mer.heads.trained_run import Epoch
+from mer.results.errors import ResultError
+from mer.results.run_directory import RunDirectory
 
 CONFIG = HeadConfig(granularities=("F",), hidden=8, max_epochs=3, learning_rate=0.02, batch=8, seeds=(0, 1), device="cpu")
 CacheMaker = Callable[..., Any]
@@ -170,7 +172,7 @@ def test_a_directory_of_another_config_is_refused(make_cache: CacheMaker, tmp_pa
     result = train_head(make_cache(), config, tmp_path)
     file = result.directory / "config.json"
     file.write_text(file.read_text().replace('"hidden": 8', '"hidden": 9'))
-    with pytest.raises(HeadError, match=r"config\.json is not the config of this command"):
+    with pytest.raises(ResultError, match=r"config\.json is not the config of this command"):
         train_head(make_cache(), config, tmp_path)
 
 
@@ -302,5 +304,5 @@ def test_a_memory_limit_releases_every_batch_and_changes_no_number(make_cache: C
 
 
 def test_an_odd_session_name_makes_a_safe_file_name(tmp_path: Path) -> None:
-    directory = RunDirectory(tmp_path / "x", {})
+    directory = RunDirectory(tmp_path / "x", {}, epoch=Epoch)
     assert directory.weights("a/../b c", 3).name == "folda%2f..%2fb%20c-seed3.safetensors"

@@ -20,8 +20,8 @@ from mer.finetune.config import FinetuneConfig
 from mer.finetune.run import Storage
 from mer.finetune.run import finetune as finetune_row
 from mer.heads import HeadConfig, train_head, train_multi_level
-from mer.heads.run_directory import run_stem
 from mer.predict import Predictor, load
+from mer.results.names import run_stem
 
 TEXTS = ("i am so happy that you came [LAUGHTER]", "leave me alone", "we lost it all", "the bus leaves at noon")
 LABELS = ("angry", "happy", "sad")

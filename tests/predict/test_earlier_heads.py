@@ -12,8 +12,8 @@ from mer.cache import open_cache
 from mer.corpus import open_corpus
 from mer.extract import ExtractConfig, Resources, extract
 from mer.heads import HeadConfig, train_head
-from mer.heads.file_hashes import seal
 from mer.predict import PredictError, load
+from mer.results.file_hashes import seal
 
 TRAINING: dict[str, Any] = {"hidden": 8, "max_epochs": 1, "seeds": (0,), "folds": ("1",), "device": "cpu"}
 

@@ -13,8 +13,9 @@ from typer.testing import CliRunner
 
 from mer.cli import app
 from mer.corpus import open_corpus
-from mer.heads.file_hashes import seal
 from mer.predict import PredictError, Prediction, Predictor, export_run, load
+from mer.results.errors import ResultError
+from mer.results.file_hashes import seal
 
 Loader = Callable[..., Predictor]
 
@@ -133,10 +134,10 @@ def test_a_damaged_export_says_what_is_missing(trained: Any, tmp_path: Path) -> 
     folder = export(trained, "late", tmp_path / "exported").folder
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(config | {"format": "mer-export-9"}))
-    with pytest.raises(PredictError, match="format 'mer-export-9', and this version of mer reads 'mer-export-1'"):
+    with pytest.raises(ResultError, match="format 'mer-export-9', and this version of mer reads 'mer-export-1'"):
         load(folder)
     (folder / "config.json").write_text(json.dumps(seal(config | {"runs": [["7", 0]]})))
-    with pytest.raises(PredictError, match=r"no weights named 0\.fold7-seed0\."):
+    with pytest.raises(ResultError, match=r"no weights named 0\.fold7-seed0\."):
         load(folder, device="cpu")
     (folder / "model.safetensors").unlink()
     with pytest.raises(PredictError, match=r"model.safetensors: not there"):

@@ -20,9 +20,10 @@ from typer.testing import CliRunner
 
 from mer.cli import app
 from mer.corpus import Alignment, AlignmentError, Segment, Utterance, open_corpus
-from mer.heads.file_hashes import seal
 from mer.predict import Failure, PredictError, Prediction, Predictor, load, recording
 from mer.predict.answer import Answer
+from mer.results.errors import ResultError
+from mer.results.file_hashes import seal
 
 run = CliRunner().invoke
 Loader = Callable[..., Predictor]
@@ -297,7 +298,7 @@ def edit(file: Path, **values: Any) -> None:
         (lambda run: shutil.rmtree(run), "no such folder"),
         (lambda run: (run / "result.json").unlink(), "neither a run directory"),
         (lambda run: ((run / "result.json").unlink(), (run / "finished").mkdir()), "is not finished; give the command"),
-        (lambda run: (run / "result.json").write_text("{"), "not readable as JSON"),
+        (lambda run: (run / "result.json").write_text("{"), "is damaged, or no JSON file"),
         (lambda run: edit(run / "result.json", format=99), "format 99, and this version of mer reads 1"),
         (lambda run: edit(run / "result.json", config={"fusion": "late", "magic": 1}), "not those of this version of mer"),
         (lambda run: (run / "weights" / "fold1-seed0.safetensors").unlink(), "1 of 6 runs have no weights"),
@@ -315,7 +316,7 @@ def test_a_run_directory_that_cannot_answer_says_why(
     shutil.copytree(trained.runs["late"], copy)
     shutil.copy(trained.runs["text"] / "weights" / "fold1-seed0.safetensors", tmp_path)
     damage(copy)
-    with pytest.raises(PredictError, match=message):
+    with pytest.raises((PredictError, ResultError), match=message):
         load(copy, speech_model=str(trained.speech), text_model=str(trained.text), device="cpu")
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from mer.report import read_run
-from mer.report.metrics_log import read_metrics
+from mer.results.metrics_log import read_metrics
 
 ANSWERS = {("1", 0): "aasa", ("2", 0): "aass"}
 Make = Callable[..., Path]

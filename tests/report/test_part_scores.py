@@ -4,8 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mer.report.part_scores import PARTS, duration_part, part_order, part_scores, parts_of
-from mer.report.run_files import Prediction
 from mer.report.utterance_facts import UtteranceFacts
+from mer.results.run_files import Prediction
 
 
 def said(name: str, label: str, prediction: str, seed: int = 0) -> Prediction:

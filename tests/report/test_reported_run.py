@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from mer.report import ReportError, find_runs, group_runs, read_run
-from mer.report.run_files import read_predictions
+from mer.results.errors import ResultError
+from mer.results.run_files import read_predictions
 
 ANSWERS = {("1", 0): "aasa", ("2", 0): "aass"}
 Make = Callable[..., Path]
@@ -36,14 +37,14 @@ def test_a_run_that_is_not_finished_gives_what_it_has(tmp_path: Path, make_run: 
 def test_a_cut_prediction_is_an_error_that_names_its_line(tmp_path: Path, make_run: Make) -> None:
     file = make_run(tmp_path / "run", ANSWERS) / "predictions.csv"
     file.write_bytes(file.read_bytes()[:-12])
-    with pytest.raises(ReportError, match=r"predictions.csv, line 9: cannot be read.*train that row again"):
+    with pytest.raises(ResultError, match=r"predictions.csv, line 9: cannot be read.*train that row again"):
         read_predictions(file)
 
 
 def test_foreign_columns_are_an_error(tmp_path: Path) -> None:
     (tmp_path / "p.csv").write_text("id,label\nu1,angry\n")
     with pytest.raises(
-        ReportError, match="expected the columns fold, seed, id, label, prediction and one per class, found id, label"
+        ResultError, match="expected the columns fold, seed, id, label, prediction and one per class, found id, label"
     ):
         read_predictions(tmp_path / "p.csv")
 
@@ -51,7 +52,7 @@ def test_foreign_columns_are_an_error(tmp_path: Path) -> None:
 def test_a_damaged_result_is_an_error_with_its_file(tmp_path: Path, make_run: Make) -> None:
     folder = make_run(tmp_path / "run", ANSWERS)
     (folder / "result.json").write_text('{"format": 1,')
-    with pytest.raises(ReportError, match=r"result.json: is damaged"):
+    with pytest.raises(ResultError, match=r"result.json: is damaged"):
         read_run(folder)
 
 
@@ -59,7 +60,7 @@ def test_a_result_of_another_format_is_refused(tmp_path: Path, make_run: Make) -
     folder = make_run(tmp_path / "run", ANSWERS)
     result = json.loads((folder / "result.json").read_text())
     (folder / "result.json").write_text(json.dumps(result | {"format": 2}))
-    with pytest.raises(ReportError, match="format 2, this version of mer reads 1"):
+    with pytest.raises(ResultError, match="format 2, and this version of mer reads 1"):
         read_run(folder)
 
 

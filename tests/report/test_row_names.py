@@ -7,7 +7,7 @@ import pytest
 from mer.finetune.config import FinetuneConfig
 from mer.finetune.run import row_name
 from mer.heads import HeadConfig
-from mer.report.row_names import DEFAULTS, NamedRow, head_name, name_beside, ranges, row_names
+from mer.results.row_names import DEFAULTS, NamedRow, head_name, name_beside, ranges, row_names
 
 PLAIN: dict[str, Any] = {**HeadConfig().as_dict()}
 FEATURES = {"speech": {"model": "facebook/wav2vec2-base", "revision": "a", "weights_sha256": "aa", "layers": [1, 2]}}

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from mer.results.artefact import entries
 from mer.status import cache_status
-from mer.status.artefact import entries
 from mer.status.cache_status import CacheReader, read_many
 
 NOW = 1_000_000.0

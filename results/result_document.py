@@ -1,65 +1,36 @@
 """The content of `result.json`."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from mer.heads.config import HeadConfig
-from mer.heads.features import Features
-from mer.heads.run_directory import FinishedRun
-from mer.heads.selection import Selection
 from mer.protocol import METRICS, ClassMap, RunPredictions, confusion, summarise
-
-RESULT_FORMAT = 1
-
-
-def result_document(
-    cache: Features,
-    config: HeadConfig,
-    branches: Sequence[str],
-    selection: Selection,
-    classes: ClassMap,
-    finished: Sequence[FinishedRun],
-    failed: Sequence[Mapping[str, Any]],
-    device: str,
-) -> dict[str, Any]:
-    """Everything that tables and figures need of a result, as JSON knows it.
-
-    Args:
-        cache: the feature cache.
-        config: the head.
-        branches: granularities of the head, text included.
-        selection: utterances that took part.
-        classes: their classes.
-        finished: runs that ended with a number.
-        failed: fold, seed and reason of the others.
-        device: where the runs were trained.
-    """
-    return result_values(
-        corpus=cache.spec["corpus"]["name"],
-        synthetic=cache.synthetic,
-        config=config.as_dict(),
-        branches=branches,
-        selection=selection,
-        classes=classes,
-        finished=finished,
-        failed=failed,
-        device=device,
-    ) | {
-        "cache_key": cache.key,
-        "features": dict(cache.spec),
-        "utterances": {**utterance_counts(selection), "failed_extraction": len(cache.failed)},
-        "layers": {name: list(config.layers or cache.layers(name)) for name in branches},
-        "layer_shares": {
-            name: np.mean([run.layer_shares[name] for run in finished], axis=0).tolist()
-            for name in branches
-            if all(name in run.layer_shares for run in finished)
-        },
-    }
+from mer.results.finished_run import FinishedRun
+from mer.results.names import RESULT_FORMAT
 
 
-def utterance_counts(selection: Selection) -> dict[str, Any]:
+@runtime_checkable
+class Selected(Protocol):
+    """The utterances that take part in a training; `mer.heads.selection.Selection` has it."""
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """Their ids."""
+        ...
+
+    @property
+    def styles(self) -> tuple[str, ...]:
+        """Improvised or scripted, of each."""
+        ...
+
+    @property
+    def left_out(self) -> dict[str, int]:
+        """How many of each other label do not take part."""
+        ...
+
+
+def utterance_counts(selection: Selected) -> dict[str, Any]:
     """Who takes part and who does not."""
     return {
         "used": len(selection.ids),
@@ -74,7 +45,7 @@ def result_values(
     synthetic: bool,
     config: Mapping[str, Any],
     branches: Sequence[str],
-    selection: Selection,
+    selection: Selected,
     classes: ClassMap,
     finished: Sequence[FinishedRun],
     failed: Sequence[Mapping[str, Any]],

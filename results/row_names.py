@@ -9,6 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from mer.protocol.paper_setup import MULTI_LEVEL, MULTI_LEVEL_PARTS
+from mer.results.artefact import read_object
+from mer.results.names import CONFIG, RESULT
+from mer.results.shape import misfit
 
 NUMBER_FREE = frozenset("device ram_gib device_memory_gib stack keep checkpoint_minutes workers track batch_seconds".split())
 """Settings that change no number: rows are not told apart by them."""
@@ -239,21 +242,19 @@ def _folders(directories: Sequence[Path]) -> list[str]:
     return [str(directory) for directory in directories]
 
 
+TOLD = {"config?": dict, "branches?": [str], "layers?": dict, "features?": dict, "encoders?": dict, "utterances?": dict}
+"""What the files that a name is made of hold, as far as they hold it."""
+
+
 def read_row(directory: Path) -> NamedRow:
-    """What the name of a run directory is made of; a file that is gone or torn says nothing."""
-    return NamedRow(directory=directory, asked=_read(directory / "config.json"), result=_read(directory / "result.json"))
+    """What the name of a run directory is made of; a file that is gone, torn or foreign says nothing."""
+    found = [read_object(directory / name) for name in (CONFIG, RESULT)]
+    asked, result = (values if values is not None and misfit(values, TOLD) is None else {} for values in found)
+    return NamedRow(directory=directory, asked=asked, result=result)
 
 
 def name_beside(directory: Path) -> str:
     """The name of one run among those in the same folder."""
     own = directory.absolute()
-    beside = [each for each in sorted(own.parent.iterdir()) if each == own or (each / "config.json").exists()]
+    beside = [each for each in sorted(own.parent.iterdir()) if each == own or (each / CONFIG).exists()]
     return dict(zip(beside, row_names([read_row(each) for each in beside]), strict=True))[own]
-
-
-def _read(file: Path) -> Mapping[str, Any]:
-    try:
-        values = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return values if isinstance(values, dict) else {}

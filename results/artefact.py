@@ -70,3 +70,9 @@ def inside(values: Any, *names: str) -> Any:
     for name in names:
         values = values.get(name) if isinstance(values, dict) else None
     return values
+
+
+def listed(values: Any, name: str) -> list[Any]:
+    """A list in an object of a JSON file that anybody may have written; empty where there is none."""
+    found = inside(values, name)
+    return found if isinstance(found, list) else []

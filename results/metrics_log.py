@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-RESULT = "result.json"
-Key = tuple[str, int]
-"""Fold and seed."""
+from mer.results.names import FAILED, FINISHED, METRICS, RESULT, RUNNING, Key
+
 Epoch = Mapping[str, Any]
 
 
@@ -49,13 +48,13 @@ def read_metrics(directory: Path) -> MetricsLog:
             have ended, and `running/` has a file per run that trains, whose torn last line is one that is being written.
     """
     if (directory / RESULT).exists():
-        return _of_a_result(directory / "metrics.jsonl")
+        return _of_a_result(directory / METRICS)
     # First what moves: a run that ends while this reads is then in one of the two at least.
-    running = [(file, *_read_lines(image)) for file, image in _by_time(directory / "running", "*.jsonl")]
+    running = [(file, *_read_lines(image)) for file, image in _by_time(directory / RUNNING, "*.jsonl")]
     found: dict[Key, dict[int, Epoch]] = {}
     kept: dict[Key, int] = {}
     notes = []
-    for file, image in _by_time(directory / "finished", "*.json"):
+    for file, image in _by_time(directory / FINISHED, "*.json"):
         values = _json(image)
         if values is None or not {"fold", "seed", "epochs", "best_epoch"} <= values.keys():
             notes.append(f"finished/{file.name}: is damaged and was left out")
@@ -70,7 +69,7 @@ def read_metrics(directory: Path) -> MetricsLog:
             key = line["fold"], line["seed"]
             if key not in kept:
                 found.setdefault(key, {})[line["epoch"]] = line
-    ended = [_json(image) for _, image in _by_time(directory / "failed", "*.json")]
+    ended = [_json(image) for _, image in _by_time(directory / FAILED, "*.json")]
     failed = {(str(each["fold"]), int(each["seed"])): str(each["reason"]) for each in ended if each is not None}
     epochs = tuple(of_run[number] for of_run in found.values() for number in sorted(of_run))
     return MetricsLog(epochs=epochs, kept=kept, failed=failed, notes=tuple(notes))

@@ -10,7 +10,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from mer.heads.errors import HeadError
+from mer.files import file_sha256
+from mer.results.errors import ResultError
 
 FILES, SEAL = "files_sha256", "self_sha256"
 """Keys of a document: hashes of other files, by their path from its folder, and the hash of the document's other values."""
@@ -27,8 +28,7 @@ def sha256_of(file: Path) -> str:
     key = (str(file.absolute()), seen.st_size, seen.st_mtime_ns, seen.st_ino)
     if key in _known:
         return _known[key]
-    with file.open("rb") as opened:
-        found = hashlib.file_digest(opened, "sha256").hexdigest()
+    found = file_sha256(file)
     # A second change within one tick of the file system's clock would look like none.
     if time.time() - seen.st_mtime > SETTLED:
         _known[key] = found
@@ -59,7 +59,7 @@ def check_files(root: Path, hashes: Mapping[str, str], names: Iterable[str], cur
         Those of the names that have no hash, because they were made before there were any.
 
     Raises:
-        HeadError: a file that is missing, or is not what was written.
+        ResultError: a file that is missing, or is not what was written.
     """
     unchecked = []
     for name in names:
@@ -67,9 +67,9 @@ def check_files(root: Path, hashes: Mapping[str, str], names: Iterable[str], cur
         if name not in hashes:
             unchecked.append(name)
         elif not file.is_file():
-            raise HeadError(f"{file}: not there; {cure}")
+            raise ResultError(f"{file}: not there; {cure}")
         elif (found := sha256_of(file)) != hashes[name]:
-            raise HeadError(f"{file}: damaged or not its own: expected sha256 {hashes[name][:12]}, found {found[:12]}; {cure}")
+            raise ResultError(f"{file}: damaged or not its own: expected sha256 {hashes[name][:12]}, found {found[:12]}; {cure}")
     return unchecked
 
 

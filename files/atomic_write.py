@@ -10,14 +10,16 @@ import uuid
 from collections.abc import Iterable
 from pathlib import Path
 
-from mer.cache.cache_error import CacheError
-
 _STALE_SECONDS = 24 * 3600
 _BLOCK = 8 << 20
 
 
+class WriteError(OSError):
+    """The file system refused (full, read-only, quota); nothing half-written was left, and the text says what to do."""
+
+
 class Disk:
-    """Every change that this package makes to a file system goes through one of these.
+    """Every change that a cache makes to a file system goes through one of these.
 
     A test puts a disk in its place that stops or fails at a chosen call.
     """
@@ -78,7 +80,7 @@ def write_atomically(
 
     Raises:
         FileExistsError: if `exclusive` and the file exists.
-        CacheError: if the file system refuses (full, read-only, quota); the unfinished file is removed.
+        WriteError: if the file system refuses (full, read-only, quota); the unfinished file is removed.
     """
     temporary = temporaries / _temporary_name(path.name)
     digest = hashlib.sha256()
@@ -103,7 +105,7 @@ def write_atomically(
         raise
     except OSError as error:
         _discard(temporary, disk)
-        raise CacheError(
+        raise WriteError(
             f"{path}: could not be written ({error.strerror or error}); nothing half-written was left. "
             "Free space or correct the folder's permissions, then repeat the command: it continues "
             "where it stopped"
@@ -112,6 +114,15 @@ def write_atomically(
         _discard(temporary, disk)
         raise
     return size, digest.hexdigest()
+
+
+def write_file(path: Path, content: bytes) -> None:
+    """Put content at a path, whole or not at all, and on the device before returning; the unfinished file is hidden beside it.
+
+    Raises:
+        WriteError: if the file system refuses.
+    """
+    write_atomically(path, [memoryview(content)], temporaries=path.parent, disk=Disk())
 
 
 def check_space(folder: Path, size: int, disk: Disk) -> None:
@@ -123,7 +134,7 @@ def check_space(folder: Path, size: int, disk: Disk) -> None:
         disk: what to write with.
 
     Raises:
-        CacheError: if the file system refuses.
+        WriteError: if the file system refuses.
     """
     temporary = folder / _temporary_name("space")
     try:
@@ -135,7 +146,7 @@ def check_space(folder: Path, size: int, disk: Disk) -> None:
         finally:
             disk.close(descriptor)
     except OSError as error:
-        raise CacheError(f"{folder}: the file system still takes no {size / 1e6:.0f} MB ({error.strerror or error})") from error
+        raise WriteError(f"{folder}: the file system still takes no {size / 1e6:.0f} MB ({error.strerror or error})") from error
     finally:
         _discard(temporary, disk)
 
@@ -150,7 +161,7 @@ def sweep_temporaries(folder: Path, disk: Disk) -> int:
     """
     removed = 0
     for path in sorted(folder.iterdir()) if folder.is_dir() else ():
-        parts = path.name.split("~")
+        parts = path.name.rsplit("~", 3)
         if len(parts) != 4 or not parts[2].isdigit():
             continue
         try:
@@ -164,7 +175,8 @@ def sweep_temporaries(folder: Path, disk: Disk) -> int:
 
 
 def _temporary_name(name: str) -> str:
-    return f"{name}~{_host()}~{os.getpid()}~{uuid.uuid4().hex[:12]}"
+    # Hidden, and cut where an utterance's id would make it too long for a file system.
+    return f".{name[:140]}~{_host()}~{os.getpid()}~{uuid.uuid4().hex[:12]}"
 
 
 def _host() -> str:
