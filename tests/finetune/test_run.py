@@ -19,8 +19,8 @@ from mer.finetune.model_folder import load_model
 from mer.finetune.progress import FinetuningStarted
 from mer.finetune.run import Storage, finetune, row_name, row_slug
 from mer.finetune.trainer import train_run
-from mer.heads.errors import HeadError
 from mer.results import RunDone
+from mer.results.errors import ResultError
 from mer.tests.finetune.conftest import QUICK
 
 NarrowConfig = Callable[..., FinetuneConfig]
@@ -242,7 +242,7 @@ def test_a_corpus_without_an_utterance_to_train_on_says_why(corpus: Corpus, text
 def test_two_commands_do_not_train_one_result(corpus: Corpus, text_row: FinetuneConfig, tmp_path: Path) -> None:
     def second(event: Any) -> None:
         if isinstance(event, FinetuningStarted):
-            with pytest.raises(HeadError, match="another command is training this"):
+            with pytest.raises(ResultError, match="another command is training this"):
                 finetune(corpus, text_row, Storage(runs=tmp_path))
             raise KeyboardInterrupt
 
