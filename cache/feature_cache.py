@@ -79,6 +79,11 @@ class FeatureCache:
         return sum(len(set(ids) - self._accounted) for ids in planned.values())
 
     @property
+    def sidecars(self) -> list[Sidecar]:
+        """What each shard holds, and who made it."""
+        return [shard.sidecar for shard in self._shards]
+
+    @property
     def provenances(self) -> list[Mapping[str, Any]]:
         """What each shard's sidecar records of who made it."""
         return [shard.sidecar.provenance for shard in self._shards]

@@ -20,7 +20,17 @@ from mer.commands.console import clear_errors, print_result
 from mer.commands.corpus_choice import revisions_by_encoder
 from mer.commands.finetune import process_number
 from mer.commands.grid_view import WhereItRuns, finetune_grid, head_grid
-from mer.commands.options import HOW, WHAT, CacheOption, CorpusOption, DeviceOption, JsonOption, QuietOption, RunsOption
+from mer.commands.options import (
+    HOW,
+    WHAT,
+    AllowMissingOption,
+    CacheOption,
+    CorpusOption,
+    DeviceOption,
+    JsonOption,
+    QuietOption,
+    RunsOption,
+)
 from mer.settings.kinds import SEEDS
 
 if TYPE_CHECKING:
@@ -67,6 +77,7 @@ def grid(
     max_epochs: Annotated[
         int | None, typer.Option(rich_help_panel=ON_CACHE, help="Upper limit; early stopping usually ends before. Default: 100.")
     ] = None,
+    allow_missing_segments: AllowMissingOption = False,
     stack: Annotated[
         int | None, typer.Option(rich_help_panel=ON_CACHE, help="Runs trained at once. Default: as many as fit.")
     ] = None,
@@ -160,7 +171,8 @@ def grid(
                 "track": track,
             },
         }
-        refuse_other_options(kind, {other: values for other, values in of_kind.items() if other != kind})
+        missing = {"allow_missing_segments": allow_missing_segments or None}
+        refuse_other_options(kind, {o: {**v, **(missing if o == HEADS else {})} for o, v in of_kind.items() if o != kind})
         overrides = {option: value for option, value in (shared | of_kind[kind]).items() if value is not None}
         where = WhereItRuns(
             backend=backend,
@@ -174,7 +186,7 @@ def grid(
             runs=runs,
         )
         if kind == HEADS:
-            result: Any = head_grid(name, overrides, cache, where, quiet)
+            result: Any = head_grid(name, overrides, cache, where, quiet, allow_missing=allow_missing_segments)
         else:
             result = finetune_grid(name, overrides, corpus, where, quiet, weights=weights, resume=resume)
     if process_number():

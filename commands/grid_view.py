@@ -12,7 +12,7 @@ from mer.commands.backend_options import BackendName, backend_from_options, shar
 from mer.commands.console import progress_bar, say
 from mer.commands.corpus_choice import default_classes, find_corpus, kind_of_corpus
 from mer.commands.finetune import FinetuneView, process_number
-from mer.commands.train_head import checked
+from mer.commands.train_head import checked, refuse_missing_tiers
 
 if TYPE_CHECKING:
     from mer.backends import Backend, Unit
@@ -99,7 +99,7 @@ class WhereItRuns:
 
 
 def head_grid(
-    name: str, overrides: "Mapping[str, Any]", cache: Path, where: WhereItRuns, quiet: bool
+    name: str, overrides: "Mapping[str, Any]", cache: Path, where: WhereItRuns, quiet: bool, *, allow_missing: bool
 ) -> "GridResult[HeadConfig]":
     """Train a grid of heads on cached features."""
     from mer.backends.local import cores
@@ -114,6 +114,8 @@ def head_grid(
     fallbacks = {"classes": default_classes(features.spec["corpus"]["kind"])}
     grid = read_grid(name, fallbacks=fallbacks, overrides=overrides)
     check_grid(features, grid)
+    if not allow_missing:
+        refuse_missing_tiers(features, {branch for row in grid.rows for branch in row.branches})
     # Processes take seconds to start.
     several = len(grid.rows) > 1 and guessed_seconds(features, grid) > WORTH_PROCESSES
     engine, workers = where.engine(min(cores(), MOST_ON_A_CPU) if several else 1)

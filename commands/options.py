@@ -42,6 +42,14 @@ DeviceOption = Annotated[
     str,
     typer.Option(envvar="MER_DEVICE", rich_help_panel=HOW, help="auto (CUDA if there is one), cpu, cuda, cuda:1."),
 ]
+AllowMissingOption = Annotated[
+    bool,
+    typer.Option(
+        "--allow-missing-segments",
+        rich_help_panel=HOW,
+        help="Train even where P, S or W has no units of its own and is one segment over the whole utterance.",
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no messages.")]
 SeedsOption = Annotated[int, typer.Option(min=1, rich_help_panel=HOW, help="Random seeds: runs per fold.")]

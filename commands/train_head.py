@@ -1,7 +1,7 @@
 """`mer train-head`."""
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,7 +11,7 @@ import typer
 from mer.commands.command_line import Given, options_from, refuse_ignored
 from mer.commands.console import clear_errors, print_result, progress_bar, say
 from mer.commands.corpus_choice import default_classes
-from mer.commands.options import CacheOption, JsonOption, QuietOption, RunsOption
+from mer.commands.options import AllowMissingOption, CacheOption, JsonOption, QuietOption, RunsOption
 from mer.heads.config import HeadConfig, head_config
 from mer.protocol.paper_setup import MULTI_LEVEL
 from mer.settings.kinds import parse_granularity
@@ -26,6 +26,7 @@ def train_head(
     given: Given,
     cache: CacheOption = Path("features"),
     runs: RunsOption = Path("runs"),
+    allow_missing_segments: AllowMissingOption = False,
     show_layers: Annotated[
         bool, typer.Option("--show-layers", help="Also print what each encoder layer contributes, as bars.")
     ] = False,
@@ -45,11 +46,29 @@ def train_head(
         from mer.cache import open_cache
 
         features = checked(open_cache(cache), quiet)
+        if not allow_missing_segments:
+            refuse_missing_tiers(features, {name for config in configs for name in config.branches})
         classes = given["classes"] or default_classes(features.spec["corpus"]["kind"])
         result = train_with_bar(features, tuple(replace(each, classes=classes) for each in configs), runs, quiet)
     print_results([result], as_json, show_layers=show_layers)
     if result.values["failed_runs"]:
         raise typer.Exit(1)
+
+
+def refuse_missing_tiers(features: "FeatureCache", wanted: "Collection[str]") -> None:
+    """Refuse to train on means of whole utterances under the name of phones, syllables or words.
+
+    Raises:
+        CacheError: a wanted tier has no units of its own in most utterances.
+    """
+    from mer.cache import CacheError
+    from mer.extract.own_units import TIERS, missing_tiers, tiers_of_cache
+
+    missing = missing_tiers(tiers_of_cache(features, [name for name in TIERS if name in wanted]))
+    if missing:
+        raise CacheError(
+            "\n".join([f"{features.folder.path}: not trained, because tiers that are asked for are missing:", *missing.values()])
+        )
 
 
 def checked(features: "FeatureCache", quiet: bool) -> "FeatureCache":

@@ -4,10 +4,13 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from mer.cache import FeatureCache
 from mer.corpus import Alignment
 from mer.corpus.arpabet import PHONES
 
 TIERS = {"P": "phones", "S": "syllables", "W": "words"}
+NONE = "none"
+"""What a record says of an utterance without an alignment."""
 NO_ALIGNMENT = "no alignment"
 NOTHING_SPOKEN = "nothing is spoken in the alignment"
 ONLY_FILLERS = "nothing but fillers, which --drop-fillers drops"
@@ -97,6 +100,19 @@ def count_tiers(
         tier: TierCount(units=units[tier], whole=counted.total(), reasons=dict(+counted), unknown=unknown[tier])
         for tier, counted in reasons.items()
     }
+
+
+def tiers_of_cache(cache: FeatureCache, tiers: Iterable[str]) -> dict[str, TierCount]:
+    """How many utterances of a cache have units of each tier, as its shards recorded it."""
+    shards = [
+        (
+            [record.id for record in sidecar.utterances],
+            [record.id for record in sidecar.utterances if record.alignment == NONE],
+            sidecar.provenance.get("whole_segments"),
+        )
+        for sidecar in cache.sidecars
+    ]
+    return count_tiers(tiers, shards)
 
 
 def missing_tiers(counts: Mapping[str, TierCount]) -> dict[str, str]:

@@ -150,6 +150,28 @@ def test_no_alignment_at_all_is_a_tier_without_units(
     assert mer_extract(manifest, "--granularity", "F")[0] == 0
 
 
+@pytest.mark.parametrize("command", ["train-head", "grid"])
+def test_a_head_is_not_trained_on_a_tier_without_units_unless_asked_to(
+    make_manifest: MakeManifest, mer_extract: Callable[..., tuple[int, str, str]], tmp_path: Path, command: str
+) -> None:
+    mer_extract(replaced(make_manifest(2), [OF_IPA] * 2), "--granularity", "P+S+W+T")
+    table = tmp_path / "own.toml"
+    table.write_text('[[rows]]\ngranularity = "P+S"\n[[rows]]\ngranularity = "W"\n')
+    what = [str(table)] if command == "grid" else ["--granularity", "P+S"]
+    asked = [command, *what, "--cache", str(tmp_path / "features"), "--runs", str(tmp_path / "runs"), "--classes", "as-is"]
+    refused = CliRunner().invoke(app, asked)
+    assert refused.exit_code == 2
+    assert "not trained, because tiers that are asked for are missing:" in refused.stderr
+    assert f"S: 2 of 2 utterances have no syllables of their own and are one segment over the whole utterance (2 x {IPA})" in (
+        refused.stderr
+    )
+    assert "P: " not in refused.stderr
+    allowed = CliRunner().invoke(app, [*asked, "--allow-missing-segments"])
+    assert "not trained" not in allowed.stderr
+    # Two utterances of one session cannot be split: what is refused now is something else.
+    assert allowed.exit_code != 0
+
+
 def test_the_sidecar_says_which_utterances_are_whole_and_why(
     make_manifest: MakeManifest, config: ExtractConfig, tmp_path: Path
 ) -> None:
