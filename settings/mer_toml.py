@@ -1,6 +1,5 @@
 """Reading `mer.toml` into the form that click takes defaults from."""
 
-import tomllib
 from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
@@ -19,6 +18,8 @@ def read_settings(path: Path) -> dict[str, Any]:
     Raises:
         SettingsError: when it is not there or no TOML.
     """
+    import tomllib  # `mer --help` need not wait for it
+
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:

@@ -1,6 +1,12 @@
-"""The house stands as its plan says: rooms import downwards only, and nothing sits between them."""
+"""The house stands as its plan says: rooms import downwards only, and nothing sits between them.
+
+    python tests/test_architecture.py
+
+writes the table of rooms in CONTRIBUTING.md anew.
+"""
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -29,6 +35,13 @@ ALLOWED: dict[str, set[str]] = {
 ALLOWED["commands"] = set(ALLOWED) - {"cli"}
 for room in set(ALLOWED) - {"settings", "files"}:
     ALLOWED[room] |= {"settings", "files"}
+
+
+EVERYWHERE = {"settings", "files"}
+"""Rooms that every other one may import."""
+TOO_LONG_YET = {"extract/extract", "grid/grid", "predict/predict", "report/report", "multi_level/train_multi_level"}
+"""Functions that are to be shortened, as file/function; none may join them."""
+TABLE = re.compile(r"(?<=\| room \| what is inside \| may import \|\n\|---\|---\|---\|\n)(\|.*\n)+")
 
 
 def imported_rooms(files: list[Path]) -> set[str]:
@@ -71,3 +84,37 @@ def test_no_file_holds_more_than_one_noun_can_need(room: str) -> None:
 @pytest.mark.parametrize("name", ["utils", "common", "helpers", "misc"])
 def test_no_drawer_for_everything(name: str) -> None:
     assert not [file for room in ALLOWED for file in files_of(room) if file.stem == name or file.parent.name == name]
+
+
+@pytest.mark.parametrize("room", ALLOWED)
+def test_no_function_is_longer_than_a_screen(room: str) -> None:
+    long = set()
+    for file in files_of(room):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.FunctionDef) and (node.end_lineno or 0) - node.lineno >= 60:
+                long.add(f"{file.stem}/{node.name}")
+    assert long <= TOO_LONG_YET
+
+
+def table_of_rooms() -> str:
+    """Every room, the highest first: the first sentence of its docstring, and what it may import beside `EVERYWHERE`."""
+    lines = ["| `cli.py` | the commands, put together | all |"]
+    for name in reversed(ALLOWED):
+        if name == "cli":
+            continue
+        about = (ast.get_docstring(ast.parse((ROOT / name / "__init__.py").read_text())) or "").split("\n\n")[0]
+        rooms = sorted(ALLOWED[name] - EVERYWHERE, key=list(ALLOWED).index, reverse=True)
+        told = "all" if name == "commands" else " ".join(f"`{each}`" for each in rooms) or "-"
+        lines.append(f"| `{name}/` | {about.replace(chr(10), ' ').rstrip('.')} | {told} |")
+    return "\n".join(lines) + "\n"
+
+
+def test_contributing_shows_the_rule() -> None:
+    found = TABLE.search((ROOT / "CONTRIBUTING.md").read_text())
+    assert found is not None
+    assert found[0] == table_of_rooms(), "write it anew: python tests/test_architecture.py"
+
+
+if __name__ == "__main__":
+    place = ROOT / "CONTRIBUTING.md"
+    place.write_text(TABLE.sub(lambda found: table_of_rooms(), place.read_text()))
