@@ -22,11 +22,11 @@ from mer.finetune.progress import FinetuningStarted
 from mer.finetune.row_work import RowEvent, RowWork
 from mer.finetune.run import Storage, finetune, row_name, row_slug
 from mer.finetune.trainer import train_run
-from mer.heads.errors import HeadError
 from mer.heads.grid import Grid, GridRow
 from mer.heads.grid_file import kind_of_grid, preset_names, read_grid_of
 from mer.heads.grid_table import RowDone, RowStarted
 from mer.results import RunDone
+from mer.results.errors import ResultError
 
 NarrowConfig = Callable[..., FinetuneConfig]
 
@@ -280,7 +280,7 @@ def test_a_corpus_without_an_utterance_to_train_on_says_why(corpus: Corpus, text
 def test_two_commands_do_not_train_one_result(corpus: Corpus, text_row: FinetuneConfig, tmp_path: Path) -> None:
     def second(event: Any) -> None:
         if isinstance(event, FinetuningStarted):
-            with pytest.raises(HeadError, match="another command is training this"):
+            with pytest.raises(ResultError, match="another command is training this"):
                 finetune(corpus, text_row, Storage(runs=tmp_path))
             raise KeyboardInterrupt
 
