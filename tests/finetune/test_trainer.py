@@ -374,7 +374,7 @@ def test_no_memory_names_the_two_options_to_turn(
 
     monkeypatch.setattr(FinetuneModel, "encode_audio", scarce)
     told = r"epoch 1, step \d: out of memory on cpu in a forward pass of \d utterances, \d\.\d s with padding .*"
-    with pytest.raises(FinetuneError, match=told + r"--batch-seconds \(now 1\), or --checkpointing"):
+    with pytest.raises(FinetuneError, match=told + r"--batch-seconds \(now 1\), or --gradient-checkpointing"):
         small.train(config, corpus, tmp_path)
 
 

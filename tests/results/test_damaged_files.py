@@ -2,12 +2,15 @@
 
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import mer.results
 from mer.predict.saved_run import read_saved
 from mer.report import ReportError, find_runs
 from mer.results.errors import ResultError
@@ -92,3 +95,9 @@ def test_a_misfit_is_named_by_its_place() -> None:
     assert misfit({"runs": [], "note": 1, "share": 0.5}, shape) == "note: expected a text, got 1"
     assert misfit({"runs": []}, shape) == "share: is missing"
     assert misfit(None, shape) == "expected an object, got None"
+
+
+def test_the_room_loads_no_torch() -> None:
+    modules = [f"mer.results.{file.stem}" for file in Path(mer.results.__file__).parent.glob("[a-z]*.py")]
+    program = f"import importlib, sys; [importlib.import_module(name) for name in {modules}]; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
