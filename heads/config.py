@@ -141,7 +141,9 @@ class HeadConfig:
 
     def as_dict(self) -> dict[str, object]:
         """The fields as JSON knows them; a head of the user's own says where it comes from."""
-        values = {name: list(value) if isinstance(value, tuple) else value for name, value in dataclasses.asdict(self).items()}
+        values: dict[str, object] = {
+            name: list(value) if isinstance(value, tuple) else value for name, value in dataclasses.asdict(self).items()
+        }
         if not self.head_options:
             del values["head_options"]
         source = head_kind(self.fusion).source

@@ -231,7 +231,7 @@ def test_train_head_prints_both_averages_and_writes_its_run(features: Path, tmp_
     written = json.loads((Path(values["directory"]) / "result.json").read_text())
     assert written == {key: value for key, value in values.items() if key != "directory"}
     shown = run(app, [*arguments, "--granularity", "F+S", "--max-epochs", "2"])
-    assert "synthetic" in shown.stdout
+    assert "Synthetic speech" in shown.stdout
     assert "mean of the class recalls" in shown.stdout
     assert "already trained" in shown.stderr
 

@@ -13,6 +13,7 @@ import pytest
 from mer.protocol import STATISTICS
 from mer.tests.extending.doc_blocks import Told, follow, give, section
 
+pytestmark = pytest.mark.slow  # commands, as a user gives them
 DATA = Path(__file__).parents[1] / "data"
 SETTINGS = """
 corpus = "corpus/corpus.jsonl"

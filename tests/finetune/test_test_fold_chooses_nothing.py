@@ -22,6 +22,7 @@ from mer.finetune.run import Storage, finetune
 from mer.predict import load as load_predictor
 from mer.results import Result
 from mer.results.metrics_log import read_metrics
+from mer.settings.option import by_name, options_of
 from mer.status.run_status import read_run_status
 
 NarrowConfig = Callable[..., FinetuneConfig]
@@ -168,5 +169,5 @@ def test_no_field_that_names_a_rule_takes_the_test_fold(name: str) -> None:
 def test_no_option_is_more_than_a_field_or_a_matter_of_files_and_printing() -> None:
     given = {parameter.name for parameter in get_command(app).commands["finetune"].params}  # type: ignore[attr-defined]
     elsewhere = {"corpus", "runs", "session", "revision", "resume", "weights", "as_json", "quiet"}
-    assert given - elsewhere <= {field.name for field in fields(FinetuneConfig)}
+    assert given - elsewhere <= set(by_name(options_of(FinetuneConfig)))
     assert {"validation", "validation_share", "epoch_selection"} <= given

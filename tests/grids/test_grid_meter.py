@@ -4,7 +4,7 @@ import pytest
 
 from mer.backends import UnitDone, UnitFailed
 from mer.grids.grid_events import NothingToTrain, TaskEvent, TaskPlanned, TasksPlanned
-from mer.grids.grid_meter import GridMeter, TaskMeter, head_meters
+from mer.grids.grid_meter import GridMeter, head_meters
 from mer.heads.progress import EpochDone, TrainingStarted
 from mer.results import RunDone
 
@@ -62,7 +62,7 @@ def test_a_first_guess_is_no_longer_than_the_longest_run() -> None:
 
 
 def test_what_a_task_finds_finished_is_neither_done_nor_to_be_done() -> None:
-    class Half(TaskMeter):
+    class Half:
         done, to_do = 0.25, 0.5
 
         def take(self, event: object) -> None:
