@@ -15,6 +15,9 @@ from mer.corpus import read_manifest
 from mer.extract import EncoderError, ExtractConfig, Resources, SpeechEncoder, TextEncoder, extract
 from mer.extract.batch_trial import ROUNDING_STEPS, batches_are_exact
 
+# transformers 5.0 scripts parts of DeBERTa and ModernBERT at import, which present versions of PyTorch warn about.
+pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit.script:DeprecationWarning")
+
 SIZES: dict[str, Any] = {
     "hidden_size": 32,
     "num_hidden_layers": 3,

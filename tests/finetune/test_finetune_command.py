@@ -88,7 +88,7 @@ def test_every_option_reaches_the_config(given: list[str], tmp_path: Path) -> No
     fields = {"dtype": "precision", "reader-threads": "workers", "gradient-checkpointing": "checkpointing"}
     result = finetune(given, tmp_path, *arguments, *(f"--{flag}" for flag in flags), "--aux-weights", "1,0.5", "--json", "-q")
     assert result.exit_code == 0, result.output
-    assert result.stderr == ""
+    assert result.stderr.strip() == ""  # transformers 5.0 ends a line that it does not begin
     config = json.loads(result.stdout)["results"][0]["config"]
     for name, value in (options | dict.fromkeys(flags, True)).items():
         assert config[fields.get(name, name.replace("-", "_"))] == value

@@ -165,9 +165,13 @@ def test_spec_augment_masks_while_training_only_and_only_when_asked(narrow_confi
     batch = make_batch(plain, samples=(16_000, 12_000))
     assert not masked_rows(plain, batch).any()
     assert masked_rows(augmented, batch).any()
-    before = torch.get_rng_state()
-    assert not masked_rows(augmented, batch, train=False).any()
-    assert torch.equal(torch.get_rng_state(), before)
+    # transformers 5.0 draws once a layer even then: what matters is that SpecAugment draws nothing beside it.
+    drawn = []
+    for encoders in (plain, augmented):
+        torch.manual_seed(0)
+        assert not masked_rows(encoders, batch, train=False).any()
+        drawn.append(torch.get_rng_state())
+    assert torch.equal(*drawn)
     assert speech_of(augmented).model.masked_spec_embed.requires_grad
     short = make_batch(plain, samples=(1_000, 900))  # three frames: no room for a span of ten
     assert not masked_rows(augmented, short).any()

@@ -307,6 +307,7 @@ def test_no_option_of_a_command_is_more_than_a_field_or_a_matter_of_files_and_pr
         "slurm",
         "ray_address",
         "gpus_per_worker",
+        "allow_missing_segments",
     }
     fine_tuned = {field.name for field in fields(FinetuneConfig)} if command == "grid" else set()
     renamed = {

@@ -34,4 +34,4 @@ def test_logits_are_those_that_training_wrote(
         now = np.array([logits[each.id][run] for each in utterances])
         # Batches differ from those of training, so that sums are taken in another order.
         np.testing.assert_allclose(now, written, rtol=1e-4, atol=1e-5)
-        assert float(np.ptp(now, axis=0).max()) > 1e-3
+        assert float(np.ptp(now, axis=0).max()) > 3e-4
