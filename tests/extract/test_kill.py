@@ -120,16 +120,16 @@ class Killer:
 def test_kills_of_workers_lose_nothing_and_double_nothing(
     make_manifest: MakeManifest, config: ExtractConfig, tmp_path: Path
 ) -> None:
-    corpus = open_corpus(make_manifest(60, seconds=(1.0, 3.0)))
+    corpus = open_corpus(make_manifest(90, seconds=(1.0, 3.0)))
     alone = Resources(device="cpu", workers=1, shard_bytes=600_000)
     whole = extract(corpus, config, tmp_path / "whole", resources=alone)
-    killer, notices = Killer(4), list[str]()
+    killer, notices = Killer(6), list[str]()
     both, results = dataclasses.replace(alone, workers=2), list[Extraction]()
     while not results or results[-1].failed_shards:  # a shard that was hit twice has failed: the command is given again
         results.append(extract(corpus, config, tmp_path / "killed", resources=both, on_progress=killer, on_notice=notices.append))
         assert len(results) < 8
     assert killer.kills == 0
-    assert sum("killed by SIGKILL" in notice and "(worker " in notice for notice in notices) == 4
+    assert sum("killed by SIGKILL" in notice and "(worker " in notice for notice in notices) == 6
     assert sum(result.shards_made for result in results) == whole.shards
     assert sum(result.repeated_seconds for result in results) > 0
     assert shard_bytes(results[-1].folder) == shard_bytes(whole.folder)

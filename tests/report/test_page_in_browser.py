@@ -104,7 +104,14 @@ def write_big_run(folder: Path, seed: int) -> None:
             said = shares.argmax(axis=1)
             np.add.at(confusion, (truth[chosen], said), 1)
             rows.append(
-                {"fold": str(fold), "seed": run, "ua": float((said == truth[chosen]).mean()), "wa": 0.5, "layer_shares": {}}
+                {
+                    "fold": str(fold),
+                    "seed": run,
+                    "best_epoch": 1,
+                    "ua": float((said == truth[chosen]).mean()),
+                    "wa": 0.5,
+                    "layer_shares": {},
+                }
             )
             for place, number in enumerate(chosen.tolist()):
                 cells = [f"{share / shares[place].sum():.6f}" for share in shares[place]]
