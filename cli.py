@@ -52,7 +52,10 @@ def settings(
     if version:
         print(f"mer {mer.__version__}")
         raise typer.Exit
+    from mer.settings import load_plugins
+
     with clear_errors():
+        load_plugins()
         read_defaults(context, config)
 
 

@@ -100,11 +100,11 @@ def _parameter(option: Option, old: str | None = None) -> inspect.Parameter:
     name = old or option.name
     default, kind = option.default, option.type
     about: dict[str, Any] = {"help": option.help, "rich_help_panel": option.panel, "hidden": old is not None}
-    if option.kind or option.choices:
+    if option.kind or option.usual_words:
         kind, about["parser"] = str, _parser(option)
     if option.kind and default is not None:
         default = option.kind.show(default)
-    if option.choices:
+    if option.usual_words:
         about |= {"metavar": f"[{'|'.join(option.usual_words)}]", "autocompletion": lambda: list(option.words)}
     if option.least is not None:
         about["min"] = option.least

@@ -30,7 +30,7 @@ def with_tables(page: str) -> str:
 def _row(option: Option) -> str:
     default = option.kind.show(option.default) if option.kind and option.default is not None else option.default
     shown = "" if default is None else f"`{str(default).lower() if isinstance(default, bool) else default}`"
-    words = f" One of {', '.join(f'`{each}`' for each in option.usual_words)}." if option.choices else ""
+    words = f" One of {', '.join(f'`{each}`' for each in option.usual_words)}." if option.usual_words else ""
     was = f" Earlier: {', '.join(f'`{each}`' for each in option.was)}." if option.was else ""
     return f"| `{option.name}` | {shown} | {option.help}{words}{was} |"
 

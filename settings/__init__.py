@@ -10,5 +10,6 @@ from mer.settings.mer_toml import read_settings as read_settings
 from mer.settings.plugins import PLUGINS_VARIABLE as PLUGINS_VARIABLE
 from mer.settings.plugins import PluginError as PluginError
 from mer.settings.plugins import import_own as import_own
+from mer.settings.plugins import load_plugins as load_plugins
 from mer.settings.registry import Registry as Registry
 from mer.settings.registry import UnknownEntryError as UnknownEntryError

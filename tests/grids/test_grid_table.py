@@ -145,6 +145,24 @@ def test_without_the_set_up_of_the_paper_a_row_has_no_figure_but_what_differs(
     assert "71.5" not in (result.directory / "grid.json").read_text()
 
 
+def test_the_paper_stands_beside_the_rows_it_has_figures_for(make_cache: CacheMaker, tmp_path: Path) -> None:
+    train = FakeTrainer({"a": 0.6, "b": 0.7})
+    grid = grid_of(row("a", 71.5), row("b", hidden=5))
+    rows = fill(make_cache(), grid, tmp_path, train).values["rows"]
+    ours = rows[0]["summary"]["all"]["ua"]
+    assert [each["published_ua"] for each in rows] == [71.5, None]
+    assert rows[0]["setup"] == {"differs": [], "unknown": []}
+    assert rows[1]["paper"] is None
+    paper = rows[0]["paper"]
+    assert paper["published"] == pytest.approx(0.715, rel=1e-12)
+    assert paper["difference"] == pytest.approx(ours["mean_of_folds"] - 0.715, rel=1e-12)
+    # t(0.975, 1) = tan(0.475 pi), means of two seeds of ours and of three of the paper's.
+    noise = np.tan(0.475 * np.pi) * ours["std_seeds"] * np.sqrt(1 / 2 + 1 / 3)
+    assert noise > 0
+    assert paper["noise"] == pytest.approx(noise, rel=1e-9)
+    assert paper["verdict"] == ("inside" if abs(paper["difference"]) <= noise else "outside")
+
+
 def test_rows_are_compared_with_the_best(make_cache: CacheMaker, tmp_path: Path) -> None:
     train = FakeTrainer({"a": 0.6, "b": 0.9, "c": 0.9, "d": 0.3})
     grid = grid_of(row("a"), row("b", hidden=5), row("c", hidden=6), row("d", hidden=7))

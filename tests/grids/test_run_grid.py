@@ -17,7 +17,7 @@ from mer.grids.grid_table import GridResult
 from mer.grids.head_tasks import HeadTasks
 from mer.grids.head_work import HeadWork
 from mer.grids.run_grid import HERE, run_grid
-from mer.heads import HeadConfig
+from mer.heads import FeatureStore, HeadConfig, open_store
 from mer.heads.progress import TrainingStarted
 from mer.results import RunDone
 from mer.tests.grids.in_turn import InTurn, contents
@@ -337,3 +337,19 @@ def test_the_meter_reaches_its_end_and_never_runs_backwards(
         assert len(set(done)) > 5
         assert done[-1] == pytest.approx(seen[-1][1], rel=1e-9)
     assert rest[-1][1] < whole[-1][1]
+
+
+def test_heads_share_features_unless_their_device_or_limits_differ(
+    make_cache: CacheMaker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limits: list[float | None] = []
+
+    def counted(config: HeadConfig) -> FeatureStore:
+        limits.append(config.ram_gib)
+        return open_store(config)
+
+    monkeypatch.setattr("mer.grids.head_work.open_store", counted)
+    configs = {"a": TINY, "b": replace(TINY, hidden=5), "c": replace(TINY, hidden=6, ram_gib=1.0)}
+    grid = Grid(name="stores", title="Mine", rows=tuple(GridRow(name=name, configs=(each,)) for name, each in configs.items()))
+    assert not run_grid(grid, HeadTasks(make_cache(), tmp_path)).failed
+    assert limits == [None, 1.0]

@@ -1,5 +1,6 @@
 """Registries: what is added is found, in this process and in others; what is not is named."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -70,6 +71,16 @@ def test_a_module_that_cannot_be_imported_is_named(
     monkeypatch.chdir(tmp_path)
     with pytest.raises(PluginError, match=told.format(name.removeprefix("own_"))):
         import_own(name)
+
+
+@pytest.mark.parametrize("command", [["train-head"], ["report", "nowhere"], ["synth", "--help"]])
+def test_a_plugin_that_is_missing_is_one_line_in_every_command(command: list[str]) -> None:
+    # A process of its own: options are made when the commands are imported.
+    environment = {**os.environ, "MER_PLUGINS": "surely_not_there"}
+    done = subprocess.run([sys.executable, "-m", "mer.cli", *command], env=environment, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: MER_PLUGINS: no module named 'surely_not_there'")
+    assert len(done.stderr.splitlines()) == 1
 
 
 def test_a_plugin_that_is_missing_is_said_to_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
