@@ -2,24 +2,19 @@
 
 import dataclasses
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
-from mer.commands.backend_options import (
-    BackendOption,
-    RayAddressOption,
-    ShardRankOption,
-    ShardWorldOption,
-    SlurmOption,
-    WorkersOption,
-    backend_from_options,
-    shard_from_options,
-)
+from mer.commands.backend_options import CpuBackend
+from mer.commands.command_line import options_from
 from mer.commands.console import GO_ON, clear_errors, print_result, progress_bar, say
 from mer.commands.corpus_choice import find_corpus
-from mer.commands.options import WHAT, WHERE, CorpusOption, JsonOption, QuietOption
+from mer.commands.options import JsonOption, QuietOption
+from mer.settings.option import WHAT, WHERE, option
+from mer.settings.shared_options import corpus_option, session_option
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -32,25 +27,24 @@ SHOWN = 20
 """Failures and unknown words on screen; all of them are in the log and in --json."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class WhatIsAligned:
+    """Which utterances are aligned or compared, and the folder of it."""
+
+    corpus: Path | None = corpus_option()
+    to: Path = option(Path("alignments"), "Folder of the TextGrids, one per utterance, and alignment.jsonl.", panel=WHERE)
+    session: tuple[str, ...] | None = session_option()
+    check: str | None = option(
+        None,
+        "Align nothing: compare the TextGrids in --to with others, a folder of them or `corpus` for the corpus' own.",
+        panel=WHAT,
+    )
+
+
+@options_from()
 def align(
-    corpus: CorpusOption = None,
-    to: Annotated[
-        Path, typer.Option(rich_help_panel=WHERE, help="Folder of the TextGrids, one per utterance, and alignment.jsonl.")
-    ] = Path("alignments"),
-    session: Annotated[str | None, typer.Option(rich_help_panel=WHAT, help="Sessions, such as 1-5 or 1,3. Default: all.")] = None,
-    check: Annotated[
-        str | None,
-        typer.Option(
-            rich_help_panel=WHAT,
-            help="Align nothing: compare the TextGrids in --to with others, a folder of them or `corpus` for the corpus' own.",
-        ),
-    ] = None,
-    backend: BackendOption = "local",
-    workers: WorkersOption = None,
-    shard_rank: ShardRankOption = None,
-    shard_world: ShardWorldOption = None,
-    slurm: SlurmOption = None,
-    ray_address: RayAddressOption = None,
+    what: WhatIsAligned,
+    place: CpuBackend,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -60,26 +54,17 @@ def align(
     their letters and are listed. An utterance that cannot be aligned does not stop the others: it is listed with its
     reason, extraction takes it as one segment, and the exit code is 1. Needs the extra `align`.
     """
-    with clear_errors(f"what is in {to} stays; {GO_ON}"):
-        shard = shard_from_options(shard_rank, shard_world, backend)
-        found = find_corpus(corpus, session, "as-is", 0)
-        if check is not None:
-            data = compare(found, to, check)
+    with clear_errors(f"what is in {what.to} stays; {GO_ON}"):
+        shard = place.shard
+        found = find_corpus(what.corpus, what.session, "as-is", 0)
+        if what.check is not None:
+            data = compare(found, what.to, what.check)
             print_result(data, lines(agreement_lines(data)), as_json)
             return
         from mer.corpus.aligner import default_processes
 
-        engine = backend_from_options(
-            backend=backend,
-            workers=workers,
-            device="cpu",
-            threads=1,
-            folder=to,
-            slurm=slurm,
-            ray_address=ray_address,
-            cpu_workers=default_processes(len(found)),
-        )
-        summary = align_with_bar(found, to, None, quiet, backend=engine, shard=shard)
+        engine = place.engine(device="cpu", threads=1, folder=what.to, cpu_workers=default_processes(len(found)))
+        summary = align_with_bar(found, what.to, None, quiet, backend=engine, shard=shard)
         data = dataclasses.asdict(summary)
     print_result(data, lines(summary_lines(data)), as_json)
     if summary.failed or summary.given_up:

@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from mer.corpus import Corpus
 
 
-def find_corpus(path: Path | None, session: str | None, classes: str | None, offset: int) -> "Corpus":
+def find_corpus(path: Path | None, sessions: Sequence[str] | None, classes: str | None, offset: int) -> "Corpus":
     """The corpus of `--corpus`, or the one that lies here, with the utterances of the wanted classes."""
-    from mer.corpus import open_corpus, parse_sessions
+    from mer.corpus import open_corpus
 
     found = path or DEFAULT_CORPUS
     kind = kind_of_corpus(path)
@@ -22,7 +22,7 @@ def find_corpus(path: Path | None, session: str | None, classes: str | None, off
         raise typer.BadParameter(f"{found}: no such manifest file", param_hint="--corpus")
     return open_corpus(
         found,
-        sessions=parse_sessions(session) if session else None,
+        sessions=sessions,
         labels=raw_labels(classes or default_classes(kind)),
         alignment_offset_ms=offset,
     )

@@ -1,22 +1,31 @@
 """`mer demo`."""
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
 
-import typer
-
+from mer.commands.command_line import options_from
 from mer.commands.console import clear_errors, progress_bar, say
 from mer.commands.corpus_choice import raw_labels
 from mer.commands.extract import extract_with_bar
-from mer.commands.options import HOW, WHERE, JsonOption, QuietOption, SeedsOption
+from mer.commands.options import JsonOption, QuietOption
 from mer.commands.report import one_table
 from mer.commands.train_head import print_results, train_with_bar
+from mer.settings.kinds import SEEDS
+from mer.settings.option import WHERE, option
 
 
+@dataclass(frozen=True, kw_only=True)
+class Demo:
+    """How large a demonstration, and where."""
+
+    to: Path = option(Path("demo-output"), "Folder for all that the demo makes.", panel=WHERE)
+    utterances: int = option(500, "Synthetic utterances to speak.", least=100)
+    seeds: tuple[int, ...] = option((0, 1), "Runs per fold: a count, or a list such as 0,2,5.", kind=SEEDS)
+
+
+@options_from()
 def demo(
-    to: Annotated[Path, typer.Option(rich_help_panel=WHERE, help="Folder for all that the demo makes.")] = Path("demo-output"),
-    utterances: Annotated[int, typer.Option(min=100, rich_help_panel=HOW, help="Synthetic utterances to speak.")] = 500,
-    seeds: SeedsOption = 2,
+    size: Demo,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -35,14 +44,14 @@ def demo(
         from mer.extract import ExtractConfig, Resources
         from mer.heads import HeadConfig
 
-        root = to / "IEMOCAP_synthetic"
+        root = size.to / "IEMOCAP_synthetic"
         with progress_bar("speak", quiet) as bar:
-            ensure_synthetic_corpus(root, utterances=utterances, progress=bar.update)
+            ensure_synthetic_corpus(root, utterances=size.utterances, progress=bar.update)
         corpus = open_corpus(root, labels=raw_labels("4"))
         say(f"corpus    {root}: {len(corpus):,} utterances of synthetic speech, 4 classes, 5 sessions", quiet)
-        speech, text = ensure_small_encoders(to / "encoders", [utterance.text or "" for utterance in corpus])
+        speech, text = ensure_small_encoders(size.to / "encoders", [utterance.text or "" for utterance in corpus])
         config = ExtractConfig(speech_model=str(speech), text_model=str(text))
-        extraction = extract_with_bar(corpus, config, to / "features", Resources(), quiet)
+        extraction = extract_with_bar(corpus, config, size.to / "features", Resources(), quiet)
         features = open_cache(extraction.folder)
         say(
             f"features  {extraction.folder}: every layer of {extraction.utterances:,} utterances, "
@@ -50,12 +59,12 @@ def demo(
             quiet,
         )
         heads = (
-            HeadConfig(modality="text", fusion="linear", seeds=tuple(range(seeds))),
-            HeadConfig(modality="speech", seeds=tuple(range(seeds))),
-            HeadConfig(seeds=tuple(range(seeds))),
+            HeadConfig(modality="text", fusion="linear", seeds=size.seeds),
+            HeadConfig(modality="speech", seeds=size.seeds),
+            HeadConfig(seeds=size.seeds),
         )
-        results = [train_with_bar(features, (head,), to / "runs", quiet) for head in heads]
-        page = write_demo_page([result.directory for result in results], to / "report", root, quiet)
+        results = [train_with_bar(features, (head,), size.to / "runs", quiet) for head in heads]
+        page = write_demo_page([result.directory for result in results], size.to / "report", root, quiet)
     print_results(results, as_json)
     say(f"page      {page}", quiet)
 

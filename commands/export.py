@@ -6,16 +6,17 @@ from typing import Annotated
 
 import typer
 
+from mer.commands.command_line import options_from
 from mer.commands.console import clear_errors, print_result, say
-from mer.commands.options import WHAT, WHERE, JsonOption, QuietOption
-from mer.commands.predict import FoldsOption, RunArgument, RunSeedsOption, fold_names, seed_numbers
+from mer.commands.options import WHAT, JsonOption, QuietOption
+from mer.commands.predict import RunArgument, WhichRuns
 
 
+@options_from()
 def export(
     run: RunArgument,
     folder: Annotated[Path, typer.Argument(help="New folder.")],
-    fold: FoldsOption = None,
-    seed: RunSeedsOption = None,
+    which: WhichRuns,
     encoders: Annotated[
         bool | None,
         typer.Option(
@@ -23,12 +24,6 @@ def export(
             rich_help_panel=WHAT,
             help="Copy a head's frozen encoders. Default: where they came from a folder, not from the hub.",
         ),
-    ] = None,
-    speech_model: Annotated[
-        str | None, typer.Option(envvar="MER_SPEECH_MODEL", rich_help_panel=WHERE, help="Folder of the run's speech encoder.")
-    ] = None,
-    text_model: Annotated[
-        str | None, typer.Option(envvar="MER_TEXT_MODEL", rich_help_panel=WHERE, help="Folder of the run's text encoder.")
     ] = None,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
@@ -44,11 +39,11 @@ def export(
         done = export_run(
             run,
             folder,
-            folds=fold_names(fold),
-            seeds=seed_numbers(seed),
+            folds=which.fold,
+            seeds=which.seed,
             with_encoders=encoders,
-            speech_model=speech_model,
-            text_model=text_model,
+            speech_model=which.speech_model,
+            text_model=which.text_model,
         )
     for remark in done.remarks:
         say(remark, quiet)

@@ -2,148 +2,69 @@
 
 import dataclasses
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from mer.commands.align import align_with_bar
-from mer.commands.backend_options import (
-    BackendOption,
-    GpusPerWorkerOption,
-    RayAddressOption,
-    ShardRankOption,
-    ShardWorldOption,
-    SlurmOption,
-    WorkersOption,
-    backend_from_options,
-    shard_from_options,
-)
+from mer.commands.backend_options import AnyBackend
+from mer.commands.command_line import options_from
 from mer.commands.console import GO_ON, clear_errors, print_result, progress_bar, say
 from mer.commands.corpus_choice import find_corpus, revisions_by_encoder
-from mer.commands.options import (
-    DEFAULT_CORPUS,
-    HOW,
-    SPEECH_MODEL,
-    TEXT_MODEL,
-    WHAT,
-    WHERE,
-    CorpusOption,
-    DeviceOption,
-    JsonOption,
-    QuietOption,
-    SpeechModelOption,
-    TextModelOption,
-)
+from mer.commands.options import DEFAULT_CORPUS, JsonOption, QuietOption, RevisionOption
+from mer.extract.config import ExtractConfig, Resources
+from mer.protocol.classes import AS_IS, CLASS_MAPS
+from mer.settings.option import WHAT, WHERE, option
+from mer.settings.shared_options import cache_option, corpus_option, session_option
 
 if TYPE_CHECKING:
     from rich.text import Text
 
     from mer.backends import Backend
     from mer.corpus import Corpus
-    from mer.extract import ExtractConfig, Extraction, Resources
+    from mer.extract import Extraction
 
 GPU_WORKER_THREADS = 4  # for decoding, hashing and writing beside the GPU
 SHOWN_FAILURES = 20
 
 
+@dataclass(frozen=True, kw_only=True)
+class WhatIsExtracted:
+    """Which utterances go where, and what is wanted of their alignments."""
+
+    corpus: Path | None = corpus_option()
+    cache: Path = cache_option(help="Folder of the feature caches; settings name a cache in it.")
+    textgrids: Path | None = option(None, "Folder of TextGrids by `mer align` or MFA, for --alignment textgrid.", panel=WHERE)
+    session: tuple[str, ...] | None = session_option()
+    classes: str | None = option(
+        None,
+        "Utterances of which classes: 4 (hap and exc merged), 4-noexc, 6, or as-is for every label. Default: 4 for IEMOCAP, "
+        "as-is for a manifest. Labels are stored unmerged.",
+        choices=(*CLASS_MAPS, AS_IS),
+        panel=WHAT,
+    )
+    alignment_offset: int = option(0, "Milliseconds added to IEMOCAP's alignments; some readers add 20.", panel=WHAT)
+    allow_missing_segments: bool = option(
+        False,
+        "Exit code 0 even where P, S or W has no units of its own and is one segment over the whole utterance.",
+        panel=WHAT,
+    )
+    resegment: bool = option(
+        False, "Only the alignment changed: average the frames of a cache that is there, without the encoders."
+    )
+
+
+@options_from()
 def extract(
-    corpus: CorpusOption = None,
-    cache: Annotated[
-        Path,
-        typer.Option(
-            envvar="MER_CACHE", rich_help_panel=WHERE, help="Folder of the feature caches; settings name a cache in it."
-        ),
-    ] = Path("features"),
-    session: Annotated[str | None, typer.Option(rich_help_panel=WHAT, help="Sessions, such as 1-5 or 1,3. Default: all.")] = None,
-    granularity: Annotated[
-        str,
-        typer.Option(rich_help_panel=WHAT, help="Some of F(rames) P(hones) S(yllables) W(ords) T(ext wordpieces)."),
-    ] = "F+P+S+W+T",
-    classes: Annotated[
-        str | None,
-        typer.Option(
-            rich_help_panel=WHAT,
-            help="Utterances of which classes: 4 (hap and exc merged), 4-noexc, 6, or as-is for every label. Default: 4 for "
-            "IEMOCAP, as-is for a manifest. Labels are stored unmerged.",
-        ),
-    ] = None,
-    layers: Annotated[
-        str | None,
-        typer.Option(rich_help_panel=WHAT, help="Such as 1-12 or 0,6,12; 0 is the first layer's input. Default: 1 to last."),
-    ] = None,
-    speech_model: SpeechModelOption = SPEECH_MODEL,
-    text_model: TextModelOption = TEXT_MODEL,
-    revision: Annotated[
-        list[str] | None,
-        typer.Option(rich_help_panel=WHAT, help="Branch, tag or commit on the hub: speech=REV and/or text=REV."),
-    ] = None,
-    text_tags: Annotated[
-        str,
-        typer.Option(rich_help_panel=WHAT, help="drop or keep [LAUGHTER]-style tags before the text encoder."),
-    ] = "drop",
-    drop_fillers: Annotated[
-        bool,
-        typer.Option("--drop-fillers", rich_help_panel=WHAT, help="Laughter and breaths are no units of P, S, W."),
-    ] = False,
-    alignment: Annotated[
-        str,
-        typer.Option(
-            rich_help_panel=WHAT,
-            help="Times of P, S and W: corpus (its own files), textgrid (of --textgrids), or pocketsphinx (`mer align` into the "
-            "cache folder, now).",
-        ),
-    ] = "corpus",
-    textgrids: Annotated[
-        Path | None,
-        typer.Option(rich_help_panel=WHERE, help="Folder of TextGrids by `mer align` or MFA, for --alignment textgrid."),
-    ] = None,
-    allow_missing_segments: Annotated[
-        bool,
-        typer.Option(
-            "--allow-missing-segments",
-            rich_help_panel=WHAT,
-            help="Exit code 0 even where P, S or W has no units of its own and is one segment over the whole utterance.",
-        ),
-    ] = False,
-    resegment: Annotated[
-        bool,
-        typer.Option(
-            "--resegment",
-            rich_help_panel=HOW,
-            help="Only the alignment changed: average the frames of a cache that is there, without the encoders.",
-        ),
-    ] = False,
-    alignment_offset: Annotated[
-        int,
-        typer.Option(rich_help_panel=WHAT, help="Milliseconds added to IEMOCAP's alignments; some readers add 20."),
-    ] = 0,
-    dtype: Annotated[
-        str,
-        typer.Option(
-            rich_help_panel=HOW,
-            help="Of the forward pass: float32 (exact), float64, bfloat16 (1 % off; faster only on hardware made for it).",
-        ),
-    ] = "float32",
-    storage: Annotated[
-        str, typer.Option(rich_help_panel=HOW, help="On disk: float16, or float32 for huge activations.")
-    ] = "float16",
-    device: DeviceOption = "auto",
-    batch_seconds: Annotated[
-        float | None,
-        typer.Option(
-            rich_help_panel=HOW,
-            help="Padded audio in a batch. Default: one utterance on a CPU, 300 s on a GPU.",
-        ),
-    ] = None,
-    backend: BackendOption = "local",
-    workers: WorkersOption = None,
-    shard_rank: ShardRankOption = None,
-    shard_world: ShardWorldOption = None,
-    slurm: SlurmOption = None,
-    ray_address: RayAddressOption = None,
-    gpus_per_worker: GpusPerWorkerOption = None,
+    what: WhatIsExtracted,
+    config: ExtractConfig,
+    resources: Resources,
+    place: AnyBackend,
+    revision: RevisionOption = None,
+    drop_fillers: Annotated[bool, typer.Option("--drop-fillers", hidden=True, help="What --fillers drop is.")] = False,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -156,65 +77,66 @@ def extract(
     """
     # Huge pages for the convolutions' buffers: 4 to 7 % less time, the same bits. PyTorch reads it when it is imported.
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
-    with clear_errors(f"what is in {cache} stays; {GO_ON}"):
-        refuse_one_cache(cache)
-        shard = shard_from_options(shard_rank, shard_world, backend)
-        engine: Backend | None = backend_from_options(
-            backend=backend,
-            workers=workers,
-            device=device,
-            threads=1 if device == "cpu" else GPU_WORKER_THREADS,
-            folder=cache,
-            slurm=slurm,
-            ray_address=ray_address,
-            gpus_per_worker=gpus_per_worker,
-        )
-        if backend == "local":
-            engine = None  # the extraction knows how many processes its shards are worth
-        if resegment and (engine or shard):
+    with clear_errors(f"what is in {what.cache} stays; {GO_ON}"):
+        refuse_one_cache(what.cache)
+        if drop_fillers:
+            typer.echo("note: --drop-fillers is called --fillers drop now; the old name goes away", err=True)
+        changes: dict[str, Any] = {f"{encoder}_revision": name for encoder, name in revisions_by_encoder(revision or []).items()}
+        config = dataclasses.replace(config, **changes | ({"fillers": "drop"} if drop_fillers else {}))
+        shard, engine = place.shard, engine_of(place, resources.device, what.cache)
+        if what.resegment and (engine or shard):
             raise typer.BadParameter(
                 "it runs in this process, in minutes: without --backend and --shard-rank", param_hint="--resegment"
             )
-        from mer.cache import parse_granularities
-        from mer.extract import ExtractConfig, Resources, parse_layers
-
-        found = find_corpus(corpus, session, classes, alignment_offset)
-        found = with_alignment(found, alignment, textgrids, cache, workers if backend == "local" else None, quiet)
-        revisions = revisions_by_encoder(revision or [])
-        config = ExtractConfig(
-            speech_model=speech_model,
-            text_model=text_model,
-            speech_revision=revisions.get("speech"),
-            text_revision=revisions.get("text"),
-            granularities=parse_granularities(granularity),
-            layers=parse_layers(layers) if layers else None,
-            dtype=dtype,
-            storage=storage,
-            text_tags=text_tags,
-            fillers="drop" if drop_fillers else "keep",
-            alignment=alignment,
-        )
-        if not allow_missing_segments:
+        found = find_corpus(what.corpus, what.session, what.classes, what.alignment_offset)
+        processes = place.workers if place.backend == "local" else None
+        found = with_alignment(found, config.alignment, what.textgrids, what.cache, processes, quiet)
+        if not what.allow_missing_segments:
             warn_of_missing_tiers(found, config, quiet)
-        resources = Resources(device=device, workers=workers, batch_seconds=batch_seconds)
-        result = extract_with_bar(found, config, cache, resources, quiet, resegment=resegment, backend=engine, shard=shard)
+        resources = dataclasses.replace(resources, workers=place.workers)
+        result = extract_with_bar(
+            found, config, what.cache, resources, quiet, resegment=what.resegment, backend=engine, shard=shard
+        )
+    print_extraction(result, found, what, shard, as_json=as_json, quiet=quiet)
+    if result.failed or result.failed_shards or (result.missing_tiers and not what.allow_missing_segments):
+        raise typer.Exit(1)
+
+
+def engine_of(place: AnyBackend, device: str, cache: Path) -> "Backend | None":
+    """Where shards are made; None for this machine: the extraction knows how many processes they are worth.
+
+    Raises:
+        BackendError: options that do not fit together.
+    """
+    engine = place.engine(device=device, threads=1 if device == "cpu" else GPU_WORKER_THREADS, folder=cache)
+    return None if place.backend == "local" else engine
+
+
+def print_extraction(
+    result: "Extraction",
+    corpus: "Corpus",
+    what: WhatIsExtracted,
+    shard: tuple[int, int] | None,
+    *,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """What is in the cache now, and what is not."""
     from rich.console import Group
 
     from mer.report import extraction_lines
 
     data = dataclasses.asdict(result) | {
-        "problems": [dataclasses.asdict(p) for p in found.problems],
+        "problems": [dataclasses.asdict(p) for p in corpus.problems],
         "missing_tiers": result.missing_tiers,
     }
     print_result(data, Group(extraction_lines(data), *shard_lines(result, shard)), as_json)
-    if found.problems:
-        place = corpus or DEFAULT_CORPUS
-        say(f"the corpus has oddities ({len(found.problems)}): `mer doctor --corpus {place}` lists them", quiet)
-    if result.failed or result.failed_shards or (result.missing_tiers and not allow_missing_segments):
-        raise typer.Exit(1)
+    if corpus.problems:
+        place = what.corpus or DEFAULT_CORPUS
+        say(f"the corpus has oddities ({len(corpus.problems)}): `mer doctor --corpus {place}` lists them", quiet)
 
 
-def warn_of_missing_tiers(corpus: "Corpus", config: "ExtractConfig", quiet: bool) -> None:
+def warn_of_missing_tiers(corpus: "Corpus", config: ExtractConfig, quiet: bool) -> None:
     """Before the encoders run, from a look at some alignments."""
     from mer.extract import look_ahead
 
@@ -293,9 +215,9 @@ def refuse_one_cache(cache: Path) -> None:
 
 def extract_with_bar(
     corpus: "Corpus",
-    config: "ExtractConfig",
+    config: ExtractConfig,
     cache: Path,
-    resources: "Resources",
+    resources: Resources,
     quiet: bool,
     *,
     resegment: bool = False,

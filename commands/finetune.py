@@ -3,45 +3,44 @@
 import os
 import sys
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from mer.commands.command_line import Given, options_from, refuse_ignored
 from mer.commands.console import clear_errors, print_result, progress_bar, say
 from mer.commands.corpus_choice import default_classes, find_corpus, kind_of_corpus, revisions_by_encoder
-from mer.commands.options import WHAT, CorpusOption, JsonOption, QuietOption, RunsOption
+from mer.commands.options import JsonOption, QuietOption, RevisionOption
 from mer.finetune.config import KEPT, FinetuneConfig
+from mer.settings.option import option
+from mer.settings.shared_options import corpus_option, runs_option, session_option
 
 if TYPE_CHECKING:
     from mer.finetune.events import StepDone
     from mer.heads import Result
 
 
+@dataclass(frozen=True, kw_only=True)
+class WhereModelsGo:
+    """What a model is trained on, and what of it is kept."""
+
+    corpus: Path | None = corpus_option()
+    runs: Path = runs_option()
+    session: tuple[str, ...] | None = session_option()
+    resume: bool = option(True, "Go on from an interrupted run's checkpoint, or begin it anew.", panel=KEPT)
+    weights: bool = option(True, "Keep every run's weights (base size: 0.8 GB).", panel=KEPT)
+
+
 @options_from(FinetuneConfig, defaults={"classes": None})
 def finetune(
-    given: Given,
-    corpus: CorpusOption = None,
-    runs: RunsOption = Path("runs"),
-    session: Annotated[
-        str | None, typer.Option(rich_help_panel=WHAT, help="Use these sessions only, such as 1-5. Default: all.")
-    ] = None,
-    revision: Annotated[
-        list[str] | None,
-        typer.Option(rich_help_panel=WHAT, help="Branch, tag or commit on the hub: speech=REV and/or text=REV."),
-    ] = None,
-    resume: Annotated[
-        bool,
-        typer.Option(
-            "--resume/--no-resume", rich_help_panel=KEPT, help="Go on from an interrupted run's checkpoint, or begin it anew."
-        ),
-    ] = True,
-    weights: Annotated[
-        bool, typer.Option("--weights/--no-weights", rich_help_panel=KEPT, help="Keep every run's weights (base size: 0.8 GB).")
-    ] = True,
+    *,
+    where: WhereModelsGo,
+    revision: RevisionOption = None,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
+    given: Given,
 ) -> None:
     """Train wav2vec 2.0 and BERT end to end with cross-attention and two auxiliary tasks (Sun 2023), one session left out.
 
@@ -51,12 +50,13 @@ def finetune(
     with clear_errors(process=process_number()):
         for encoder, name in revisions_by_encoder(revision or []).items():
             given[f"{encoder}_revision"] = name
-        config = FinetuneConfig(**{**given, "classes": given["classes"] or default_classes(kind_of_corpus(corpus))})
+        config = FinetuneConfig(**{**given, "classes": given["classes"] or default_classes(kind_of_corpus(where.corpus))})
         refuse_ignored(given, FinetuneConfig, config.used(), f"{config.fusion} with modality {config.modality}")
         from mer.finetune.run import Storage
 
-        found = find_corpus(corpus, session, config.classes, 0)
-        result = finetune_with_bar(found, config, Storage(runs=runs, weights=weights, resume=resume), quiet)
+        found = find_corpus(where.corpus, where.session, config.classes, 0)
+        storage = Storage(runs=where.runs, weights=where.weights, resume=where.resume)
+        result = finetune_with_bar(found, config, storage, quiet)
     if process_number():
         return
     print_finetuned(result, as_json)

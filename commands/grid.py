@@ -1,132 +1,89 @@
 """`mer grid`."""
 
-from collections.abc import Mapping
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mer.commands.backend_options import (
-    BackendOption,
-    GpusPerWorkerOption,
-    RayAddressOption,
-    ShardRankOption,
-    ShardWorldOption,
-    SlurmOption,
-    WorkersOption,
-)
-from mer.commands.command_line import parser_of
+from mer.commands.backend_options import AnyBackend
+from mer.commands.command_line import ENCODERS, Given, flag, options_from
 from mer.commands.console import clear_errors, print_result
 from mer.commands.corpus_choice import revisions_by_encoder
 from mer.commands.finetune import process_number
-from mer.commands.grid_view import WhereItRuns, finetune_grid, head_grid
-from mer.commands.options import (
-    HOW,
-    WHAT,
-    AllowMissingOption,
-    CacheOption,
-    CorpusOption,
-    DeviceOption,
-    JsonOption,
-    QuietOption,
-    RunsOption,
-)
-from mer.settings.kinds import SEEDS
+from mer.commands.grid_view import GridPlace, finetune_grid, head_grid
+from mer.commands.options import JsonOption, QuietOption, RevisionOption
+from mer.finetune.config import KEPT, FinetuneConfig
+from mer.grids.grid_kind import FINETUNE, HEADS
+from mer.heads.config import HeadConfig
+from mer.settings.option import Option, option, options_of
+from mer.settings.shared_options import cache_option, corpus_option, runs_option
 
 if TYPE_CHECKING:
     from mer.grids.grid import Grid
     from mer.grids.grid_table import GridResult
 
 ON_CACHE, TUNED = "Grids of heads on cached features", "Grids that are fine-tuned (sun2023)"
-AS_IS = "as-is"
 
 
+def for_all_rows(config: type, fields: Sequence[str], panel: str | None = None) -> dict[str, Option]:
+    """Options of a config which, where they are given, go before what a grid says of its rows."""
+    found = {}
+    for field in fields:
+        each = options_of(config)[field]
+        unset = each.default is None or each.type is bool or field == "classes"  # which classes follows from the corpus
+        shown = each.kind.show(each.default) if each.kind and not unset else each.default
+        help = each.help if unset else f"{each.help} Default: what the grid says, else {shown}."
+        default = False if each.type is bool else None
+        found[field] = dataclasses.replace(each, default=default, help=help, panel=panel or each.panel)
+    return found
+
+
+OF_ALL = for_all_rows(FinetuneConfig, ("classes", "folds", "seeds", "validation", "text_disjoint", "device"))
+OF_KIND = {
+    HEADS: for_all_rows(HeadConfig, ("max_epochs", "stack", "ram_gib", "device_memory_gib"), ON_CACHE),
+    FINETUNE: for_all_rows(
+        FinetuneConfig, ("speech_model", "text_model", "epochs", "batch_seconds", "checkpointing", "track"), TUNED
+    ),
+}
+"""Options that say nothing about grids of the other kind."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class GridFiles:
+    """What a grid is trained on, and where it goes."""
+
+    cache: Path = cache_option()
+    corpus: Path | None = corpus_option()
+    runs: Path = runs_option()
+
+
+@dataclass(frozen=True, kw_only=True)
+class GridExtras:
+    """What is no field of the rows' configs."""
+
+    allow_missing_segments: bool = option(
+        False, "Train even where P, S or W has no units of its own and is one segment over the whole utterance."
+    )
+    resume: bool = option(True, "Go on from an interrupted run's checkpoint, or begin it anew.", panel=KEPT)
+    weights: bool = option(True, "Keep every run's weights (base size: 0.8 GB).", panel=KEPT)
+
+
+@options_from({**OF_ALL, **OF_KIND[HEADS], **OF_KIND[FINETUNE]})
 def grid(
+    *,
     name: Annotated[
         str | None,
         typer.Argument(metavar="NAME|FILE", help="zhao2022-table1, -table2, -table3, sun2023-table1, -table2, or a TOML file."),
     ] = None,
     list_presets: Annotated[bool, typer.Option("--list", help="List the grids that come with mer.")] = False,
-    cache: CacheOption = Path("features"),
-    corpus: CorpusOption = None,
-    runs: RunsOption = Path("runs"),
-    classes: Annotated[
-        str | None,
-        typer.Option(rich_help_panel=WHAT, help="4 (hap and exc merged), 4-noexc, 6, as-is. Default: 4 for IEMOCAP."),
-    ] = None,
-    folds: Annotated[str | None, typer.Option(rich_help_panel=HOW, help="Test sessions, such as 1-5. Default: all.")] = None,
-    seeds: Annotated[
-        Any,
-        typer.Option(
-            rich_help_panel=HOW,
-            parser=parser_of(SEEDS, "seeds"),
-            help="Runs per fold: a count, or a list such as 0,2,5. Default: 5.",
-        ),
-    ] = None,
-    validation: Annotated[
-        str | None,
-        typer.Option(
-            rich_help_panel=HOW, help="What chooses the epoch: random (10 % of training), session, or none (fine-tuning only)."
-        ),
-    ] = None,
-    text_disjoint: Annotated[
-        bool,
-        typer.Option("--text-disjoint", rich_help_panel=HOW, help="Train without sentences that the test session has too."),
-    ] = False,
-    device: DeviceOption = "auto",
-    max_epochs: Annotated[
-        int | None, typer.Option(rich_help_panel=ON_CACHE, help="Upper limit; early stopping usually ends before. Default: 100.")
-    ] = None,
-    allow_missing_segments: AllowMissingOption = False,
-    stack: Annotated[
-        int | None, typer.Option(rich_help_panel=ON_CACHE, help="Runs trained at once. Default: as many as fit.")
-    ] = None,
-    ram: Annotated[
-        float | None,
-        typer.Option(rich_help_panel=ON_CACHE, help="GiB of features to keep in memory; more is streamed from disk."),
-    ] = None,
-    device_memory: Annotated[
-        float | None, typer.Option(rich_help_panel=ON_CACHE, help="GiB of features to keep in GPU memory.")
-    ] = None,
-    speech_model: Annotated[
-        str | None,
-        typer.Option(envvar="MER_SPEECH_MODEL", rich_help_panel=TUNED, help="Hub id or folder. Default: wav2vec2-base."),
-    ] = None,
-    text_model: Annotated[
-        str | None,
-        typer.Option(envvar="MER_TEXT_MODEL", rich_help_panel=TUNED, help="Hub id or folder. Default: bert-base-uncased."),
-    ] = None,
-    revision: Annotated[
-        list[str] | None, typer.Option(rich_help_panel=TUNED, help="On the hub: speech=REV and/or text=REV.")
-    ] = None,
-    epochs: Annotated[int | None, typer.Option(rich_help_panel=TUNED, help="Passes over the training part. Default: 20.")] = None,
-    batch_seconds: Annotated[
-        float | None, typer.Option(rich_help_panel=TUNED, help="Padded audio of one forward pass. Default: 60.")
-    ] = None,
-    checkpointing: Annotated[
-        bool,
-        typer.Option(
-            "--gradient-checkpointing",
-            "--checkpointing",
-            rich_help_panel=TUNED,
-            help="Recompute activations: far less memory, more time.",
-        ),
-    ] = False,
-    resume: Annotated[
-        bool,
-        typer.Option("--resume/--no-resume", rich_help_panel=TUNED, help="Go on from an interrupted run's checkpoint, or anew."),
-    ] = True,
-    weights: Annotated[
-        bool, typer.Option("--weights/--no-weights", rich_help_panel=TUNED, help="Keep every run's weights (base size: 0.8 GB).")
-    ] = True,
-    track: Annotated[str | None, typer.Option(rich_help_panel=TUNED, help="tensorboard: event files, too.")] = None,
-    backend: BackendOption = "local",
-    workers: WorkersOption = None,
-    shard_rank: ShardRankOption = None,
-    shard_world: ShardWorldOption = None,
-    slurm: SlurmOption = None,
-    ray_address: RayAddressOption = None,
-    gpus_per_worker: GpusPerWorkerOption = None,
+    files: GridFiles,
+    given: Given,
+    extras: GridExtras,
+    revision: RevisionOption = None,
+    backend: AnyBackend,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -141,54 +98,19 @@ def grid(
         if list_presets:
             print_presets(as_json)
             return
-        from mer.corpus import parse_sessions
-        from mer.grids.grid import GridError
-        from mer.grids.grid_file import kind_of_grid, preset_names
-        from mer.grids.grid_kind import FINETUNE, HEADS
-
-        if name is None:
-            raise GridError(f"which grid? Give one of {', '.join(preset_names())}, or a TOML file; `mer grid --list` tells more")
-        kind = kind_of_grid(name, (HEADS, FINETUNE))
-        revisions = revisions_by_encoder(revision or [])
-        shared = {
-            "classes": classes,
-            "folds": parse_sessions(folds) if folds else None,
-            "seeds": seeds,
-            "validation": validation,
-            "text_disjoint": text_disjoint or None,
-            "device": None if device == "auto" else device,
-        }
-        of_kind: dict[str, dict[str, Any]] = {
-            HEADS: {"max_epochs": max_epochs, "stack": stack, "ram_gib": ram, "device_memory_gib": device_memory},
-            FINETUNE: {
-                "speech_model": speech_model,
-                "text_model": text_model,
-                "speech_revision": revisions.get("speech"),
-                "text_revision": revisions.get("text"),
-                "epochs": epochs,
-                "batch_seconds": batch_seconds,
-                "checkpointing": checkpointing or None,
-                "track": track,
-            },
-        }
-        missing = {"allow_missing_segments": allow_missing_segments or None}
-        refuse_other_options(kind, {o: {**v, **(missing if o == HEADS else {})} for o, v in of_kind.items() if o != kind})
-        overrides = {option: value for option, value in (shared | of_kind[kind]).items() if value is not None}
-        where = WhereItRuns(
-            backend=backend,
-            workers=workers,
-            rank=shard_rank,
-            world=shard_world,
-            slurm=slurm,
-            ray_address=ray_address,
-            gpus_per_worker=gpus_per_worker,
-            device=device,
-            runs=runs,
-        )
+        kind = kind_of(name)
+        revisions = {f"{encoder}_revision": each for encoder, each in revisions_by_encoder(revision or []).items()}
+        chosen = {field: value for field, value in given.items() if value is not None and value is not False}
+        own = {"--revision": revision and FINETUNE, "--allow-missing-segments": extras.allow_missing_segments and HEADS}
+        refuse_other_kind(kind, chosen, own)
+        overrides = revisions | {field: value for field, value in chosen.items() if field in OF_ALL or field in OF_KIND[kind]}
+        place = GridPlace(backend=backend, device=given["device"] or "auto", runs=files.runs)
         if kind == HEADS:
-            result: Any = head_grid(name, overrides, cache, where, quiet, allow_missing=allow_missing_segments)
+            missing = extras.allow_missing_segments
+            result: Any = head_grid(str(name), overrides, files.cache, place, quiet, allow_missing=missing)
         else:
-            result = finetune_grid(name, overrides, corpus, where, quiet, weights=weights, resume=resume)
+            kept = {"weights": extras.weights, "resume": extras.resume}
+            result = finetune_grid(str(name), overrides, files.corpus, place, quiet, **kept)
     if process_number():
         return
     print_grid(result, as_json)
@@ -196,16 +118,34 @@ def grid(
         raise typer.Exit(1)
 
 
-def refuse_other_options(kind: str, others: "Mapping[str, Mapping[str, Any]]") -> None:
-    """An option that says nothing about this kind of grid was given by mistake, and would be ignored."""
+def kind_of(name: str | None) -> str:
+    """What the rows of the grid that is asked for are.
+
+    Raises:
+        GridError: no grid, or none that there is.
+    """
+    from mer.grids.grid import GridError
+    from mer.grids.grid_file import kind_of_grid, preset_names
+
+    if name is None:
+        raise GridError(f"which grid? Give one of {', '.join(preset_names())}, or a TOML file; `mer grid --list` tells more")
+    return kind_of_grid(name, (HEADS, FINETUNE))
+
+
+def refuse_other_kind(kind: str, chosen: Mapping[str, Any], own: Mapping[str, Any]) -> None:
+    """An option that says nothing about this kind of grid was given by mistake, and would be ignored.
+
+    Args:
+        kind: of the grid.
+        chosen: options that go before its rows, by field.
+        own: for those that are no fields: whose they are, where they are given.
+    """
+    of_kind = [(flag(each.name), of) for of, options in OF_KIND.items() for field, each in options.items() if field in chosen]
     # Encoders are named by the environment, too, for commands that need them.
-    named_elsewhere = {"speech_model", "text_model"}
-    for other, values in others.items():
-        given = [option for option, value in values.items() if value is not None and option not in named_elsewhere]
-        if given:
-            option = {"ram_gib": "ram", "device_memory_gib": "device_memory"}.get(given[0], given[0]).replace("_", "-")
-            option = "revision" if option.endswith("-revision") else option
-            raise typer.BadParameter(f"is for grids of kind {other!r}; this one is of kind {kind!r}", param_hint=f"--{option}")
+    elsewhere = {flag(each) for each in ENCODERS}
+    for name, other in (*of_kind, *own.items()):
+        if other and other != kind and name not in elsewhere:
+            raise typer.BadParameter(f"is for grids of kind {other!r}; this one is of kind {kind!r}", param_hint=name)
 
 
 def print_grid(result: "GridResult[Any]", as_json: bool) -> None:

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-from mer.commands.backend_options import BackendName, backend_from_options, shard_from_options
+from mer.commands.backend_options import AnyBackend
 from mer.commands.console import progress_bar, say
 from mer.commands.corpus_choice import default_classes, find_corpus, kind_of_corpus
 from mer.commands.finetune import FinetuneView, process_number
@@ -32,23 +32,11 @@ WORTH_PROCESSES = 60.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class WhereItRuns:
-    """The options that say where a grid is trained."""
+class GridPlace:
+    """Where a grid is trained."""
 
-    backend: BackendName
-    """--backend."""
-    workers: int | None
-    """--workers."""
-    rank: int | None
-    """--shard-rank."""
-    world: int | None
-    """--shard-world."""
-    slurm: Sequence[str] | None
-    """--slurm."""
-    ray_address: str | None
-    """--ray-address."""
-    gpus_per_worker: float | None
-    """--gpus-per-worker."""
+    backend: AnyBackend
+    """The options that say it."""
     device: str
     """--device."""
     runs: Path
@@ -62,20 +50,11 @@ class WhereItRuns:
         """
         from mer.backends import LocalBackend
 
-        shard = shard_from_options(self.rank, self.world, self.backend)
-        engine = backend_from_options(
-            backend=self.backend,
-            workers=self.workers,
-            device=self.device,
-            threads=None,
-            folder=self.runs,
-            slurm=self.slurm,
-            ray_address=self.ray_address,
-            gpus_per_worker=self.gpus_per_worker,
-            cpu_workers=1 if shard else cpu_workers,
-        )
+        shard = self.backend.shard
+        cpu_workers = 1 if shard else cpu_workers
+        engine = self.backend.engine(device=self.device, threads=None, folder=self.runs, cpu_workers=cpu_workers)
         # How many tasks a Ray cluster runs at a time is not known here; bundles are cut for as many as a machine has.
-        workers = len(engine.slots()) if isinstance(engine, LocalBackend) else self.workers or MOST_ON_A_CPU
+        workers = len(engine.slots()) if isinstance(engine, LocalBackend) else self.backend.workers or MOST_ON_A_CPU
         if isinstance(engine, LocalBackend) and workers == 1 and shard is None:
             return None, 1
         return engine, workers * (shard[1] if shard else 1)
@@ -84,7 +63,8 @@ class WhereItRuns:
         """Who shares the work, in words; None for this process alone."""
         if engine is None:
             return None
-        return f"{workers} workers" if self.backend == "local" or self.workers else f"on {self.backend}"
+        named = self.backend.backend
+        return f"{workers} workers" if named == "local" or self.backend.workers else f"on {named}"
 
     def options(self, engine: "Backend | None") -> dict[str, Any]:
         """The backend, and what is this command's share, as `run_grid` takes them."""
@@ -94,12 +74,12 @@ class WhereItRuns:
         """Those units of all that are this command's."""
         from mer.backends import own_share
 
-        shard = shard_from_options(self.rank, self.world, self.backend)
+        shard = self.backend.shard
         return own_share(units, *shard) if shard else units
 
 
 def head_grid(
-    name: str, overrides: "Mapping[str, Any]", cache: Path, where: WhereItRuns, quiet: bool, *, allow_missing: bool
+    name: str, overrides: "Mapping[str, Any]", cache: Path, where: GridPlace, quiet: bool, *, allow_missing: bool
 ) -> "GridResult[HeadConfig]":
     """Train a grid of heads on cached features."""
     from mer.backends.local import cores
@@ -135,7 +115,7 @@ def finetune_grid(
     name: str,
     overrides: "Mapping[str, Any]",
     corpus: Path | None,
-    where: WhereItRuns,
+    where: GridPlace,
     quiet: bool,
     *,
     weights: bool,

@@ -1,9 +1,14 @@
-"""Options that mean the same in every command, and their defaults."""
+"""Options that mean the same in every command, as parameters of one that has few of its own."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from mer.settings.option import HOW as HOW
+from mer.settings.option import WHAT as WHAT
+from mer.settings.option import WHERE as WHERE
+from mer.settings.shared_options import cache_option, corpus_option, runs_option, speech_model_option, text_model_option
 
 if TYPE_CHECKING:
     from typer import Context as Context
@@ -11,36 +16,21 @@ else:
     # What typer hands to a command is click's context, of which its own public class is only a subclass.
     Context = typer.Context.__base__
 
-WHERE, WHAT, HOW = "Where things are", "What is done", "How it is done"
 
-CorpusOption = Annotated[
-    Path | None,
-    typer.Option(
-        envvar="MER_CORPUS",
-        rich_help_panel=WHERE,
-        help="IEMOCAP_full_release folder, or a .jsonl / .csv manifest. Default: ./IEMOCAP_full_release.",
-    ),
-]
-CacheOption = Annotated[
-    Path,
-    typer.Option(envvar="MER_CACHE", rich_help_panel=WHERE, help="Folder of the feature caches, or one cache."),
-]
-RunsOption = Annotated[Path, typer.Option(envvar="MER_RUNS", rich_help_panel=WHERE, help="Folder of the run directories.")]
-SpeechModelOption = Annotated[
-    str,
-    typer.Option(
-        envvar="MER_SPEECH_MODEL",
-        rich_help_panel=WHAT,
-        help="wav2vec2, HuBERT, WavLM or data2vec-audio encoder: hub id or folder.",
-    ),
-]
-TextModelOption = Annotated[
-    str,
-    typer.Option(envvar="MER_TEXT_MODEL", rich_help_panel=WHAT, help="BERT-like encoder: hub id or folder."),
-]
-DeviceOption = Annotated[
-    str,
-    typer.Option(envvar="MER_DEVICE", rich_help_panel=HOW, help="auto (CUDA if there is one), cpu, cuda, cuda:1."),
+def parameter(field: Any) -> Any:
+    """A field declared with `option` as typer knows it."""
+    about = field.metadata
+    return typer.Option(envvar=about["env"], rich_help_panel=about["panel"], help=about["help"])
+
+
+CorpusOption = Annotated[Path | None, parameter(corpus_option())]
+CacheOption = Annotated[Path, parameter(cache_option())]
+RunsOption = Annotated[Path, parameter(runs_option())]
+SpeechModelOption = Annotated[str, parameter(speech_model_option())]
+TextModelOption = Annotated[str, parameter(text_model_option())]
+RevisionOption = Annotated[
+    list[str] | None,
+    typer.Option(rich_help_panel=WHAT, help="Branch, tag or commit on the hub: speech=REV and/or text=REV."),
 ]
 AllowMissingOption = Annotated[
     bool,
@@ -52,7 +42,6 @@ AllowMissingOption = Annotated[
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no messages.")]
-SeedsOption = Annotated[int, typer.Option(min=1, rich_help_panel=HOW, help="Random seeds: runs per fold.")]
 
 DEFAULT_CORPUS = Path("IEMOCAP_full_release")
-SPEECH_MODEL, TEXT_MODEL = "facebook/wav2vec2-base", "google-bert/bert-base-uncased"
+SPEECH_MODEL, TEXT_MODEL = speech_model_option().default, text_model_option().default

@@ -3,13 +3,18 @@
 import csv
 import dataclasses
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mer.commands.command_line import options_from
 from mer.commands.console import clear_errors, print_result, progress_bar, say
-from mer.commands.options import HOW, WHAT, WHERE, DeviceOption, JsonOption, QuietOption
+from mer.commands.options import JsonOption, QuietOption
+from mer.settings.kinds import NUMBERS, SESSIONS
+from mer.settings.option import WHAT, WHERE, option
+from mer.settings.shared_options import device_option, speech_model_option, text_model_option
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -18,48 +23,51 @@ if TYPE_CHECKING:
     from mer.predict import Aligner, Failure, Prediction, Predictor
 
 RunArgument = Annotated[Path, typer.Argument(help="Run directory, such as those in runs/, or a folder that `mer export` made.")]
-FoldsOption = Annotated[
-    str | None,
-    typer.Option("--fold", rich_help_panel=WHAT, help="Only the runs that left these sessions out, such as 1-2. Default: all."),
-]
-RunSeedsOption = Annotated[
-    str | None, typer.Option("--seed", rich_help_panel=WHAT, help="Only the runs of these seeds, such as 0,2. Default: all.")
-]
-EncoderFolder = "the run's own, where the hub does not have it"
 
 
+@dataclass(frozen=True, kw_only=True)
+class WhichRuns:
+    """Which of the trained runs answer, and where their encoders are."""
+
+    fold: tuple[str, ...] | None = option(
+        None, "Only the runs that left these sessions out, such as 1-2. Default: all.", kind=SESSIONS, panel=WHAT
+    )
+    seed: tuple[int, ...] | None = option(
+        None, "Only the runs of these seeds, such as 0,2. Default: all.", kind=NUMBERS, panel=WHAT
+    )
+    speech_model: str | None = speech_model_option(
+        default=None, help="Folder of the run's speech encoder, where the hub does not have it.", panel=WHERE
+    )
+    text_model: str | None = text_model_option(
+        default=None, help="Folder of the run's text encoder, where the hub does not have it.", panel=WHERE
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class WhatIsAnswered:
+    """The recordings that are not named by their folder, and what is done with each."""
+
+    wav: Path | None = option(None, "A single recording.", panel=WHERE)
+    text: str | None = option(None, "What is said in it.", panel=WHAT)
+    textgrid: Path | None = option(None, "Its alignment. Default: made where the run needs one.", panel=WHERE)
+    labels: str | None = option(None, "Refuse a run that answers with other labels than these, such as angry,sad.", panel=WHAT)
+    alignment: str = option(
+        "auto", "auto: with pocketsphinx where a recording brings none; none: one segment.", choices=("auto", "none")
+    )
+    max_seconds: float = option(60.0, "Longer recordings are refused.")
+    device: str = device_option()
+    csv: Path | None = option(None, "Also write the predictions to this file.", panel=None)
+
+
+@options_from()
 def predict(
     run: RunArgument,
+    which: WhichRuns,
+    what: WhatIsAnswered,
     recordings: Annotated[
         Path | None,
         typer.Argument(help="Folder of audio with a .txt of the same name beside each, or a .jsonl / .csv list: wav, text."),
     ] = None,
-    wav: Annotated[Path | None, typer.Option(rich_help_panel=WHERE, help="A single recording.")] = None,
-    text: Annotated[str | None, typer.Option(rich_help_panel=WHAT, help="What is said in it.")] = None,
-    textgrid: Annotated[
-        Path | None, typer.Option(rich_help_panel=WHERE, help="Its alignment. Default: made where the run needs one.")
-    ] = None,
-    fold: FoldsOption = None,
-    seed: RunSeedsOption = None,
-    labels: Annotated[
-        str | None,
-        typer.Option(rich_help_panel=WHAT, help="Refuse a run that answers with other labels than these, such as angry,sad."),
-    ] = None,
-    speech_model: Annotated[
-        str | None,
-        typer.Option(envvar="MER_SPEECH_MODEL", rich_help_panel=WHERE, help=f"Folder of the speech encoder: {EncoderFolder}."),
-    ] = None,
-    text_model: Annotated[
-        str | None,
-        typer.Option(envvar="MER_TEXT_MODEL", rich_help_panel=WHERE, help=f"Folder of the text encoder: {EncoderFolder}."),
-    ] = None,
-    alignment: Annotated[
-        str,
-        typer.Option(rich_help_panel=HOW, help="auto: with pocketsphinx where a recording brings none; none: one segment."),
-    ] = "auto",
-    max_seconds: Annotated[float, typer.Option(rich_help_panel=HOW, help="Longer recordings are refused.")] = 60.0,
-    device: DeviceOption = "auto",
-    csv_file: Annotated[Path | None, typer.Option("--csv", help="Also write the predictions to this file.")] = None,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -72,28 +80,28 @@ def predict(
     with clear_errors("predictions are printed at the end only"):
         from mer.predict import Failure, load
 
-        if (recordings is None) == (wav is None and text is None):
+        if (recordings is None) == (what.wav is None and what.text is None):
             raise typer.BadParameter("give either a folder or list of recordings, or --wav with --text")
-        found, failed = read_input(recordings, wav, text, textgrid)
+        found, failed = read_input(recordings, what)
         predictor = load(
             run,
-            folds=fold_names(fold),
-            seeds=seed_numbers(seed),
-            labels=None if labels is None else tuple(each.strip() for each in labels.split(",")),
-            speech_model=speech_model,
-            text_model=text_model,
-            device=device,
-            max_seconds=max_seconds,
+            folds=which.fold,
+            seeds=which.seed,
+            labels=None if what.labels is None else tuple(each.strip() for each in what.labels.split(",")),
+            speech_model=which.speech_model,
+            text_model=which.text_model,
+            device=what.device,
+            max_seconds=what.max_seconds,
         )
         for remark in predictor.remarks:
             say(remark, quiet)
-        predictor.aligner = find_aligner(alignment, predictor, found)
+        predictor.aligner = find_aligner(what.alignment, predictor, found)
         with progress_bar("predict", quiet) as bar:
             answers = predictor.predict_many(found, progress=lambda done, total: bar.update(done, total))
         failed += [each for each in answers if isinstance(each, Failure)]
         predictions = [each for each in answers if not isinstance(each, Failure)]
-        if csv_file is not None:
-            write_csv(csv_file, predictions, predictor.classes)
+        if what.csv is not None:
+            write_csv(what.csv, predictions, predictor.classes)
     data = {
         "run": str(run),
         "runs": list(predictor.runs),
@@ -108,45 +116,24 @@ def predict(
         raise typer.Exit(1)
 
 
-def read_input(
-    recordings: Path | None, wav: Path | None, text: str | None, textgrid: Path | None
-) -> "tuple[list[Utterance], list[Failure]]":
+def read_input(recordings: Path | None, what: WhatIsAnswered) -> "tuple[list[Utterance], list[Failure]]":
     """The recordings that are asked for, and those of them that are refused at once."""
     from mer.corpus import TextGridAlignment
     from mer.predict import read_recordings, recording
 
     if recordings is not None:
         return read_recordings(recordings)
-    source = None if textgrid is None else TextGridAlignment(path=textgrid)
-    return [recording(wav or Path(), text, alignment=source)], []
+    source = None if what.textgrid is None else TextGridAlignment(path=what.textgrid)
+    return [recording(what.wav or Path(), what.text, alignment=source)], []
 
 
 def find_aligner(alignment: str, predictor: "Predictor", found: "Sequence[Utterance]") -> "Aligner | None":
     """Pocketsphinx, if the run needs an alignment that a recording does not bring."""
-    if alignment not in ("auto", "none"):
-        raise typer.BadParameter(f"{alignment!r}: expected auto or none", param_hint="--alignment")
     if alignment == "none" or not predictor.needs_aligner(found):
         return None
     from mer.predict import pocketsphinx_aligner
 
     return pocketsphinx_aligner()
-
-
-def fold_names(fold: str | None) -> tuple[str, ...] | None:
-    """`1-2` as names of sessions."""
-    from mer.corpus import parse_sessions
-
-    return tuple(parse_sessions(fold)) if fold else None
-
-
-def seed_numbers(seed: str | None) -> tuple[int, ...] | None:
-    """`0,2` as numbers."""
-    if not seed:
-        return None
-    parts = [part.strip() for part in seed.split(",")]
-    if not all(part.isdecimal() for part in parts):
-        raise typer.BadParameter(f"{seed!r}: expected numbers such as 0,2", param_hint="--seed")
-    return tuple(int(part) for part in parts)
 
 
 def predictions_table(data: dict[str, Any]) -> "RenderableType":

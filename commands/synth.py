@@ -1,19 +1,30 @@
 """`mer synth`."""
 
 import dataclasses
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from mer.commands.command_line import options_from
 from mer.commands.console import clear_errors, print_result, progress_bar
 from mer.commands.options import JsonOption, QuietOption
+from mer.settings.option import option
 
 
+@dataclass(frozen=True, kw_only=True)
+class Spoken:
+    """What a synthetic corpus holds."""
+
+    utterances: int = option(500, "How many utterances to speak.", least=100, panel=None)
+    seed: int = option(0, "The same seed gives the same bytes.", least=0, panel=None)
+
+
+@options_from()
 def synth(
     folder: Annotated[Path, typer.Argument(help="New folder for the corpus.")],
-    utterances: Annotated[int, typer.Option(min=100, help="How many utterances to speak.")] = 500,
-    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same bytes.")] = 0,
+    what: Spoken,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -27,6 +38,6 @@ def synth(
         from mer.corpus.synthetic import write_synthetic_corpus
 
         with progress_bar("speak", quiet) as bar:
-            summary = write_synthetic_corpus(folder, utterances=utterances, seed=seed, progress=bar.update)
+            summary = write_synthetic_corpus(folder, utterances=what.utterances, seed=what.seed, progress=bar.update)
     data = dataclasses.asdict(summary)
-    print_result(data, f"{folder}: {utterances} utterances. Next: mer extract --corpus {folder}", as_json)
+    print_result(data, f"{folder}: {what.utterances} utterances. Next: mer extract --corpus {folder}", as_json)

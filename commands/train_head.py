@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @options_from(HeadConfig, defaults={"fusion": None, "classes": None}, more={"fusion": (MULTI_LEVEL,)})
 def train_head(
-    given: Given,
+    *,
     cache: CacheOption = Path("features"),
     runs: RunsOption = Path("runs"),
     allow_missing_segments: AllowMissingOption = False,
@@ -32,6 +32,7 @@ def train_head(
     ] = False,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
+    given: Given,
 ) -> None:
     """Stage 2: train a fusion head on cached features, leaving one session out, several seeds each.
 

@@ -1,8 +1,17 @@
 """What decides the cached numbers, and what only decides how fast they are made."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from mer.cache import GRANULARITIES
+from mer.cache.granularity import GRANULARITIES
+from mer.settings.kinds import GRANULARITY, NUMBERS
+from mer.settings.option import WHAT, option, problems_of
+from mer.settings.shared_options import (
+    device_option,
+    speech_model_option,
+    speech_revision_option,
+    text_model_option,
+    text_revision_option,
+)
 
 SPEECH_GRANULARITIES = ("F", "P", "S", "W")
 COMPUTE_DTYPES = ("float32", "float64", "bfloat16")
@@ -18,41 +27,61 @@ class ExtractError(ValueError):
 class ExtractConfig:
     """Everything that changes the cached numbers (hashed into the cache key, with the weights)."""
 
-    speech_model: str = "facebook/wav2vec2-base"
-    """Hub id or folder of a wav2vec 2.0 family encoder (wav2vec2, HuBERT, WavLM, data2vec-audio)."""
-    text_model: str = "google-bert/bert-base-uncased"
-    """Hub id or folder of a BERT-like encoder."""
-    speech_revision: str | None = None
-    """Branch, tag or commit of a hub id; the commit it resolves to is recorded."""
-    text_revision: str | None = None
-    """Likewise for the text encoder."""
-    granularities: tuple[str, ...] = GRANULARITIES
-    """Subset of F P S W T. Frames are the bulk of a cache; leave F out for large corpora."""
-    layers: tuple[int, ...] | None = None
-    """Hidden states to keep, 0 = input of the first layer; None = every transformer layer, 1..N."""
-    dtype: str = "float32"
-    """Precision of the forward pass. bfloat16 is faster and about 1 % off."""
-    storage: str = "float16"
-    """Precision on disk. float32 for encoders whose activations leave float16's range."""
-    text_tags: str = "drop"
-    """`drop` removes `[LAUGHTER]`-style tags before the text encoder, `keep` feeds them to it."""
-    fillers: str = "keep"
-    """`keep` makes laughter and breath units of P, S and W; `drop` leaves them out."""
-    alignment: str = "corpus"
-    """Whose times the corpus comes with: its own files', `textgrid`s' of a folder, or `pocketsphinx`'s of `mer align`."""
+    granularities: tuple[str, ...] = option(
+        GRANULARITIES,
+        "Some of F(rames) P(hones) S(yllables) W(ords) T(ext wordpieces). Frames are the bulk of a cache: leave F out for "
+        "large corpora.",
+        name="granularity",
+        kind=GRANULARITY,
+        panel=WHAT,
+    )
+    layers: tuple[int, ...] | None = option(
+        None, "Such as 1-12 or 0,6,12; 0 is the first layer's input. Default: 1 to last.", kind=NUMBERS, panel=WHAT
+    )
+    speech_model: str = speech_model_option()
+    text_model: str = text_model_option()
+    speech_revision: str | None = speech_revision_option()
+    text_revision: str | None = text_revision_option()
+    text_tags: str = option(
+        "drop",
+        "What becomes of tags such as [LAUGHTER] in transcripts before the text encoder.",
+        choices=("drop", "keep"),
+        panel=WHAT,
+    )
+    fillers: str = option("keep", "Whether laughter and breaths are units of P, S and W.", choices=("keep", "drop"), panel=WHAT)
+    alignment: str = option(
+        "corpus",
+        "Times of P, S and W: corpus (its own files), textgrid (of --textgrids), or pocketsphinx (`mer align` into the cache "
+        "folder, now).",
+        choices=ALIGNMENTS,
+        panel=WHAT,
+    )
+    dtype: str = option(
+        "float32",
+        "Of the forward pass: float32 (exact), float64, bfloat16 (1 % off; faster only on hardware made for it).",
+        choices=COMPUTE_DTYPES,
+    )
+    storage: str = option("float16", "On disk: float16, or float32 for activations that leave its range.", choices=STORAGE_DTYPES)
 
     def __post_init__(self) -> None:
+        """Put granularities and layers in order.
+
+        Raises:
+            ExtractError: what cannot be extracted, all problems at once.
+        """
+        problems = list(problems_of(self))
+        named = "+".join(self.granularities)
         if not self.granularities or set(self.granularities) - set(GRANULARITIES):
-            raise ExtractError(f"granularities {self.granularities!r}: expected a subset of {GRANULARITIES}")
-        _one_of("dtype", self.dtype, COMPUTE_DTYPES)
-        _one_of("storage", self.storage, STORAGE_DTYPES)
-        _one_of("text_tags", self.text_tags, ("drop", "keep"))
-        _one_of("fillers", self.fillers, ("drop", "keep"))
-        _one_of("alignment", self.alignment, ALIGNMENTS)
-        if self.layers is not None and (
-            not self.layers or any(i < 0 for i in self.layers) or list(self.layers) != sorted(set(self.layers))
-        ):
-            raise ExtractError(f"layers {self.layers}: expected increasing numbers from 0, such as 1-12")
+            problems.append(f"granularity {named}: expected some of {'+'.join(GRANULARITIES)}")
+        if len(set(self.granularities)) < len(self.granularities):
+            problems.append(f"granularity {named} names one twice; give each at most once, as in F+S")
+        if self.layers is not None:
+            if not self.layers or min(self.layers) < 0 or len(set(self.layers)) < len(self.layers):
+                problems.append(f"layers must be different numbers, 0 or more, such as 1-12, got {list(self.layers)}")
+            object.__setattr__(self, "layers", tuple(sorted(self.layers)))
+        if problems:
+            raise ExtractError("; ".join(problems))
+        object.__setattr__(self, "granularities", tuple(each for each in GRANULARITIES if each in self.granularities))
 
     @property
     def needs_speech(self) -> bool:
@@ -74,43 +103,24 @@ class ExtractConfig:
 class Resources:
     """How the work is done; on the CPU, nothing here changes the numbers beyond float32 rounding."""
 
-    device: str = "auto"
-    """`auto` (CUDA if there is one), `cpu`, `cuda`, `cuda:1`."""
+    device: str = device_option()
+    batch_seconds: float | None = option(
+        None,
+        "Padded seconds of audio in a speech batch. Default: one utterance on a CPU, 300 s on a GPU.",
+        above=0,
+        identity=False,
+    )
     workers: int | None = None
     """Processes, each with one CPU thread; None = one per core on a CPU, one on a GPU."""
-    batch_seconds: float | None = None
-    """Padded seconds of audio in a speech batch; None = one utterance on a CPU, 300 s on a GPU."""
     batch_tokens: int = 1024
     """Padded wordpieces in a text batch."""
-    shard_bytes: int = field(default=256_000_000)
+    shard_bytes: int = 256_000_000
     """Aimed size of a shard. Bounds memory (twice this per worker) and the work lost to a kill."""
 
     def __post_init__(self) -> None:
         if self.workers is not None and self.workers < 1:
             raise ExtractError(f"workers must be at least 1, got {self.workers}")
-        if self.batch_seconds is not None and not self.batch_seconds > 0:
-            raise ExtractError(f"batch_seconds must be positive, got {self.batch_seconds}")
+        for problem in problems_of(self):
+            raise ExtractError(problem)
         if self.batch_tokens < 1 or self.shard_bytes < 1:
             raise ExtractError("batch_tokens and shard_bytes must be positive")
-
-
-def parse_layers(text: str) -> tuple[int, ...]:
-    """Read `1-12`, `0-12` or `3,6,9-12` as increasing layer numbers.
-
-    Raises:
-        ExtractError: on anything else.
-    """
-    numbers: set[int] = set()
-    for part in text.split(","):
-        first, dash, last = part.strip().partition("-")
-        if not first.isdecimal() or (dash and not last.isdecimal()):
-            raise ExtractError(f"layers {text!r}: expected numbers and ranges such as 1-12 or 3,6,9-12")
-        numbers.update(range(int(first), int(last or first) + 1))
-    if not numbers:
-        raise ExtractError(f"layers {text!r}: a range must not run backwards")
-    return tuple(sorted(numbers))
-
-
-def _one_of(name: str, value: str, valid: tuple[str, ...]) -> None:
-    if value not in valid:
-        raise ExtractError(f"{name} {value!r}: expected one of {', '.join(valid)}")

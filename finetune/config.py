@@ -11,7 +11,14 @@ from mer.finetune.errors import FinetuneError
 from mer.protocol.classes import AS_IS, CLASS_MAPS
 from mer.protocol.held_out import HeldOut
 from mer.settings.kinds import PAIR, SEEDS, SESSIONS
-from mer.settings.option import number_free, option
+from mer.settings.option import WHAT, number_free, option, problems_of
+from mer.settings.shared_options import (
+    device_option,
+    speech_model_option,
+    speech_revision_option,
+    text_model_option,
+    text_revision_option,
+)
 
 Modality = Literal["both", "speech", "text"]
 Fusion = Literal["ca", "fc"]
@@ -20,7 +27,7 @@ EpochSelection = Literal["validation", "last"]
 Precision = Literal["auto", "float32", "bfloat16"]
 TextTags = Literal["drop", "keep"]
 
-WHAT, TRAINED, KEPT = "What is done", "Training", "What is kept"
+TRAINED, KEPT = "Training", "What is kept"
 """Headings of options in help."""
 
 TRAINING = 2
@@ -32,17 +39,10 @@ forward pass, and same-class couples shared a step. 2: a step is a uniform draw 
 class FinetuneConfig:
     """One row of a table of Sun 2023: what is trained, on what, and how it is tested."""
 
-    speech_model: str = option(
-        "facebook/wav2vec2-base",
-        "wav2vec2, HuBERT, WavLM or data2vec-audio encoder: hub id or folder.",
-        panel=WHAT,
-        env="MER_SPEECH_MODEL",
-    )
-    text_model: str = option(
-        "google-bert/bert-base-uncased", "BERT-like encoder: hub id or folder.", panel=WHAT, env="MER_TEXT_MODEL"
-    )
-    speech_revision: str | None = option(None, "Branch, tag or commit of the speech encoder's hub id.", panel=WHAT)
-    text_revision: str | None = option(None, "Branch, tag or commit of the text encoder's hub id.", panel=WHAT)
+    speech_model: str = speech_model_option()
+    text_model: str = text_model_option()
+    speech_revision: str | None = speech_revision_option()
+    text_revision: str | None = text_revision_option()
     modality: str = option("both", "What is trained on.", choices=get_args(Modality), panel=WHAT)
     fusion: str = option(
         "ca",
@@ -50,8 +50,8 @@ class FinetuneConfig:
         choices=get_args(Fusion),
         panel=WHAT,
     )
-    fusion_layers: int = option(1, "K, layers of cross-attention. Used by ca with both modalities only.", panel=WHAT)
-    attention_heads: int = option(8, "Heads of each cross-attention (section 3.2 of Sun 2023).", panel=WHAT)
+    fusion_layers: int = option(1, "K, layers of cross-attention. Used by ca with both modalities only.", panel=WHAT, least=1)
+    attention_heads: int = option(8, "Heads of each cross-attention (section 3.2 of Sun 2023).", panel=WHAT, least=1)
     aux: str = option("none", "Auxiliary tasks that are trained beside the emotion.", choices=get_args(Auxiliary), panel=WHAT)
     aux_weights: tuple[float, float] = option(
         (1.0, 1.0), "a1 and a2 in L = L_MER + a1 L_aux1 + a2 L_aux2, such as 1,0.5.", kind=PAIR, panel=WHAT
@@ -60,26 +60,34 @@ class FinetuneConfig:
         0.1,
         "Probability of zeroing a value of the pooled fusion embedding while training; the encoders keep their own.",
         panel=TRAINED,
+        least=0,
+        below=1,
     )
-    encoder_rate: float = option(2e-5, "Step size of AdamW for both encoders.", panel=TRAINED)
-    fusion_rate: float = option(1e-4, "Step size of AdamW for what is trained from nothing.", panel=TRAINED)
-    weight_decay: float = option(0.01, "Decay of AdamW, for matrices; biases and gains have none.", panel=TRAINED)
+    encoder_rate: float = option(2e-5, "Step size of AdamW for both encoders.", panel=TRAINED, above=0)
+    fusion_rate: float = option(1e-4, "Step size of AdamW for what is trained from nothing.", panel=TRAINED, above=0)
+    weight_decay: float = option(0.01, "Decay of AdamW, for matrices; biases and gains have none.", panel=TRAINED, least=0)
     warmup: float = option(
-        0.1, "Share of all steps over which the step size rises; it falls linearly to zero after that.", panel=TRAINED
+        0.1,
+        "Share of all steps over which the step size rises; it falls linearly to zero after that.",
+        panel=TRAINED,
+        least=0,
+        below=1,
     )
-    epochs: int = option(20, "Passes over the training part.", panel=TRAINED)
+    epochs: int = option(20, "Passes over the training part.", panel=TRAINED, least=1)
     batch: int = option(
         32,
         "Utterances whose gradients make one step, over all processes and accumulated batches together.",
         panel=TRAINED,
+        least=1,
     )
     batch_seconds: float = option(
         60.0,
         "Padded audio of one forward pass on one device, in seconds; what is left of a step is accumulated.",
         panel=TRAINED,
         identity=False,
+        above=0,
     )
-    clip: float = option(1.0, "Gradients are scaled down to this norm; 0 leaves them.", panel=TRAINED)
+    clip: float = option(1.0, "Gradients are scaled down to this norm; 0 leaves them.", panel=TRAINED, least=0)
     checkpointing: bool = option(
         False,
         "Recompute activations in the backward pass: a third more time, far less memory.",
@@ -91,7 +99,9 @@ class FinetuneConfig:
     spec_augment: bool = option(
         False, "Mask spans of frames while training, as the checkpoint's config describes.", panel=TRAINED
     )
-    max_seconds: float = option(20.0, "Longer utterances are cut here, and counted, while training and in the test.", panel=WHAT)
+    max_seconds: float = option(
+        20.0, "Longer utterances are cut here, and counted, while training and in the test.", panel=WHAT, above=0
+    )
     text_tags: str = option(
         "drop", "What becomes of tags such as [LAUGHTER] in transcripts.", choices=get_args(TextTags), panel=WHAT
     )
@@ -106,7 +116,9 @@ class FinetuneConfig:
         "What is held out to choose the epoch: a random share of the training utterances, one training session, or none.",
         choices=get_args(HeldOut),
     )
-    validation_share: float = option(0.1, "Share of the training utterances that random holds out; 0 is validation none.")
+    validation_share: float = option(
+        0.1, "Share of the training utterances that random holds out; 0 is validation none.", least=0, below=1
+    )
     text_disjoint: bool = option(False, "Train without sentences that the test session has too.")
     classes: str = option("4", "4 (hap and exc merged), 4-noexc, 6, or as-is.", choices=(*CLASS_MAPS, AS_IS), panel=WHAT)
     precision: str = option(
@@ -118,16 +130,17 @@ class FinetuneConfig:
     )
     seeds: tuple[int, ...] = option((0, 1, 2, 3, 4), "Runs per fold: a count, or a list such as 0,2,5.", kind=SEEDS)
     folds: tuple[str, ...] | None = option(None, "Test sessions, such as 1-5. Default: all.", kind=SESSIONS)
-    device: str = option("auto", "auto (CUDA if there is one), cpu, cuda, cuda:1.", env="MER_DEVICE", identity=False)
-    keep: int = option(1, "Checkpoints kept on disk per run while it trains.", panel=KEPT, identity=False)
+    device: str = device_option()
+    keep: int = option(1, "Checkpoints kept on disk per run while it trains.", panel=KEPT, identity=False, least=1)
     checkpoint_minutes: float = option(
         10.0,
         "Minutes between two checkpoints, and the most that an interruption costs; 0 writes one after every step.",
         panel=KEPT,
         identity=False,
+        least=0,
     )
     workers: int = option(
-        2, "Threads that read and prepare audio ahead.", name="reader_threads", was=("workers",), identity=False
+        2, "Threads that read and prepare audio ahead.", name="reader_threads", was=("workers",), identity=False, least=0
     )
     track: str | None = option(
         None, "tensorboard also writes event files; JSON lines are always written.", panel=KEPT, identity=False
@@ -139,19 +152,10 @@ class FinetuneConfig:
         Raises:
             FinetuneError: naming the setting, what was given and what was expected.
         """
-        for name, valid in (
-            ("modality", get_args(Modality)),
-            ("fusion", get_args(Fusion)),
-            ("aux", get_args(Auxiliary)),
-            ("epoch_selection", get_args(EpochSelection)),
-            ("precision", get_args(Precision)),
-            ("text_tags", get_args(TextTags)),
-            ("validation", get_args(HeldOut)),
-            ("classes", (*CLASS_MAPS, AS_IS)),
-        ):
-            if getattr(self, name) not in valid and not (name == "epoch_selection" and self.epoch_selection is None):
-                raise FinetuneError(f"{name} {getattr(self, name)!r}: expected one of {', '.join(valid)}")
-        self._check_numbers()
+        if problems := list(problems_of(self)):
+            raise FinetuneError("\n".join(problems))
+        if len(self.aux_weights) != 2 or not all(math.isfinite(each) and each >= 0 for each in self.aux_weights):
+            raise FinetuneError(f"aux_weights {self.aux_weights}: expected two numbers of 0 or more")
         self._check_validation()
         if self.aux != "none" and self.modality != "both":
             raise FinetuneError(
@@ -179,25 +183,6 @@ class FinetuneConfig:
                 f"epoch_selection validation with {why}: nothing is held out that could choose an epoch, and the test session "
                 "never does; use epoch_selection last, or hold a part out with validation random or session"
             )
-
-    def _check_numbers(self) -> None:
-        least_of = {"fusion_layers": 1, "attention_heads": 1, "epochs": 1, "batch": 1, "keep": 1, "workers": 0}
-        for name, least in least_of.items():
-            if getattr(self, name) < least:
-                raise FinetuneError(f"{name} {getattr(self, name)}: expected {least} or more")
-        for name in ("encoder_rate", "fusion_rate", "batch_seconds", "max_seconds"):
-            if not (math.isfinite(getattr(self, name)) and getattr(self, name) > 0):
-                raise FinetuneError(f"{name} {getattr(self, name)}: expected a number above 0")
-        for name in ("weight_decay", "clip", "checkpoint_minutes"):
-            if not (math.isfinite(getattr(self, name)) and getattr(self, name) >= 0):
-                raise FinetuneError(f"{name} {getattr(self, name)}: expected 0 or more")
-        for name in ("dropout", "warmup"):
-            if not 0 <= getattr(self, name) < 1:
-                raise FinetuneError(f"{name} {getattr(self, name)}: expected a share in [0, 1)")
-        if not 0 <= self.validation_share < 1:
-            raise FinetuneError(f"validation_share {self.validation_share}: expected a share in [0, 1); 0 trains on all")
-        if len(self.aux_weights) != 2 or not all(math.isfinite(each) and each >= 0 for each in self.aux_weights):
-            raise FinetuneError(f"aux_weights {self.aux_weights}: expected two numbers of 0 or more")
 
     @property
     def validates(self) -> bool:

@@ -1,5 +1,6 @@
 """Options of a grid file: those of a config, by the names and in the forms that it declares."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -45,7 +46,7 @@ class GridOptions:
             raise GridError(str(problem)) from None
 
     @cached_property
-    def _options(self) -> dict[str, Option]:
+    def _options(self) -> Mapping[str, Option]:
         return options_of(self.config)
 
     @cached_property

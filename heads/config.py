@@ -3,7 +3,6 @@
 import dataclasses
 import hashlib
 import json
-import math
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -12,15 +11,13 @@ from mer.heads.kinds import HEADS, SHAPE_OPTIONS
 from mer.heads.own_kind import head_kind, own_values
 from mer.protocol.classes import AS_IS, CLASS_MAPS
 from mer.protocol.held_out import Validation
-from mer.settings.kinds import ASSIGNMENTS, GRANULARITY, LAYERS, SEEDS, SESSIONS
-from mer.settings.option import number_free, option
+from mer.settings.kinds import ASSIGNMENTS, GRANULARITY, NUMBERS, SEEDS, SESSIONS
+from mer.settings.option import WHAT, number_free, option, problems_of
+from mer.settings.shared_options import device_option
 
 Modality = Literal["both", "speech", "text"]
 Normalize = Literal["speech", "global", "speaker", "none"]
 LayerWeights = Literal["plain", "softmax"]
-
-WHAT = "What is done"
-"""Heading of options that say what is trained, in help."""
 
 SPEECH = ("F", "P", "S", "W")
 """Granularities of speech in their fixed order; text adds `T`."""
@@ -60,7 +57,7 @@ class HeadConfig:
         (), "What only a head of your own has, such as gate=tanh,deep=true.", kind=ASSIGNMENTS, panel=WHAT
     )
     layers: tuple[int, ...] | None = option(
-        None, "Encoder layers to average, such as 9-12. Default: all cached.", kind=LAYERS, panel=WHAT
+        None, "Encoder layers to average, such as 9-12. Default: all cached.", kind=NUMBERS, panel=WHAT
     )
     layer_weights: str = option(
         "plain",
@@ -68,8 +65,8 @@ class HeadConfig:
         choices=get_args(LayerWeights),
         panel=WHAT,
     )
-    dropout: float = option(0.2, "Probability of zeroing a hidden value while training, in [0, 1).")
-    learning_rate: float | None = option(None, "Step size of Adam. Default: 1e-3, with attention 5e-5 (the paper).")
+    dropout: float = option(0.2, "Probability of zeroing a hidden value while training, in [0, 1).", least=0, below=1)
+    learning_rate: float | None = option(None, "Step size of Adam. Default: 1e-3, with attention 5e-5 (the paper).", above=0)
     batch: int = option(32, "Utterances per step; the last step of an epoch takes what is left.", least=1)
     max_epochs: int = option(100, "Training ends here at the latest; early stopping usually ends it before.", least=1)
     patience: int = option(4, "Training ends after this many epochs in a row without a lower validation loss.", least=1)
@@ -78,7 +75,7 @@ class HeadConfig:
         "What chooses the epoch: a random share of the training utterances (the paper), or one training session.",
         choices=get_args(Validation),
     )
-    validation_share: float = option(0.1, "Share of the training utterances that random holds out.")
+    validation_share: float = option(0.1, "Share of the training utterances that random holds out.", above=0, below=1)
     normalize: str = option(
         "speech",
         "What is made mean 0 and deviation 1 per layer and dimension: speech (the paper) by the training units of speech, global "
@@ -89,15 +86,21 @@ class HeadConfig:
     classes: str = option("4", "4 (hap and exc merged), 4-noexc, 6, or as-is.", choices=(*CLASS_MAPS, AS_IS), panel=WHAT)
     seeds: tuple[int, ...] = option((0, 1, 2, 3, 4), "Runs per fold: a count, or a list such as 0,2,5.", kind=SEEDS)
     folds: tuple[str, ...] | None = option(None, "Test sessions, such as 1-5. Default: all.", kind=SESSIONS)
-    device: str = option("auto", "auto (CUDA if there is one), cpu, cuda, cuda:1.", env="MER_DEVICE", identity=False)
+    device: str = device_option()
     ram_gib: float | None = option(
-        None, "GiB of features to keep in memory; more is streamed from disk.", name="ram", was=("ram_gib",), identity=False
+        None,
+        "GiB of features to keep in memory; more is streamed from disk.",
+        name="ram",
+        was=("ram_gib",),
+        above=0,
+        identity=False,
     )
     device_memory_gib: float | None = option(
         None,
         "GiB of features to keep in GPU memory; more stays outside.",
         name="device_memory",
         was=("device_memory_gib",),
+        above=0,
         identity=False,
     )
     stack: int | None = option(
@@ -113,9 +116,9 @@ class HeadConfig:
             object.__setattr__(self, "layers", tuple(sorted(self.layers)))
         problems = [
             *self._problems_of_head(),
+            *problems_of(self),
             *self._problems_of_branches(),
-            *self._problems_of_numbers(),
-            *self._problems_of_protocol(),
+            *self._problems_of_lists(),
         ]
         if problems:
             raise HeadError("; ".join(problems))
@@ -182,15 +185,6 @@ class HeadConfig:
 
     def _problems_of_branches(self) -> list[str]:
         problems = []
-        for name, value, valid in (
-            ("modality", self.modality, get_args(Modality)),
-            ("normalize", self.normalize, get_args(Normalize)),
-            ("validation", self.validation, get_args(Validation)),
-            ("layer_weights", self.layer_weights, get_args(LayerWeights)),
-            ("classes", self.classes, (*CLASS_MAPS, AS_IS)),
-        ):
-            if value not in valid:
-                problems.append(f"unknown {name} {value!r}, expected one of {', '.join(valid)}")
         unknown = [name for name in self.granularities if name not in SPEECH]
         if unknown == ["T"]:
             problems.append("granularity T is text: ask for it with modality 'text' or 'both'")
@@ -202,36 +196,10 @@ class HeadConfig:
             problems.append(f"modality 'speech' needs a granularity out of {'+'.join(SPEECH)}")
         return problems
 
-    def _problems_of_numbers(self) -> list[str]:
-        problems = [
-            f"{name} must be 1 or more, got {value}"
-            for name, value in (
-                ("hidden", self.hidden),
-                ("batch", self.batch),
-                ("max_epochs", self.max_epochs),
-                ("patience", self.patience),
-                ("attention_heads", 1 if self.attention_heads is None else self.attention_heads),
-                ("attention_layers", self.attention_layers),
-                ("feed_forward_ratio", self.feed_forward_ratio),
-                ("stack", 1 if self.stack is None else self.stack),
-            )
-            if value < 1
-        ]
+    def _problems_of_lists(self) -> list[str]:
+        problems = []
         if self.layers is not None and (not self.layers or len(set(self.layers)) < len(self.layers) or min(self.layers) < 0):
             problems.append(f"layers must be different numbers, 0 or more, got {list(self.layers)}")
-        if not 0 <= self.dropout < 1:
-            problems.append(f"dropout must lie in [0, 1), got {self.dropout}")
-        if self.learning_rate is not None and not (math.isfinite(self.learning_rate) and self.learning_rate > 0):
-            problems.append(f"learning_rate must be positive, got {self.learning_rate}")
-        if not 0 < self.validation_share < 1:
-            problems.append(f"validation_share must lie between 0 and 1, got {self.validation_share}")
-        for name, size in (("ram_gib", self.ram_gib), ("device_memory_gib", self.device_memory_gib)):
-            if size is not None and not size > 0:
-                problems.append(f"{name} must be positive, got {size}")
-        return problems
-
-    def _problems_of_protocol(self) -> list[str]:
-        problems = []
         if not self.seeds or min(self.seeds) < 0 or len(set(self.seeds)) < len(self.seeds):
             problems.append(f"seeds must be different numbers, 0 or more, got {list(self.seeds)}")
         if self.folds is not None and (not self.folds or len(set(self.folds)) < len(self.folds)):

@@ -1,10 +1,16 @@
 """How the values of options are written, on the command line and in TOML files alike."""
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 WORDS: Mapping[type, str] = {bool: "true or false", int: "a whole number", float: "a number", str: "a text in quotes"}
+
+
+_RANGE = re.compile(r"([0-9]{1,4})\s*-\s*([0-9]{1,4})")
+_NUMBER = re.compile(r"[0-9]{1,9}")
+_NAME = re.compile(r"(?![0-9]+-[0-9-]*$)\w(?:[\w.+-]*\w)?")  # not a range with something wrong
 
 
 class KindError(ValueError):
@@ -46,7 +52,7 @@ def _seeds(option: str, value: object) -> tuple[int, ...]:
     return _listed(option, value, (int,), "a count or a list such as [0, 1, 2]")
 
 
-def _layers(option: str, value: object) -> tuple[int, ...]:
+def _numbers(option: str, value: object) -> tuple[int, ...]:
     if isinstance(value, str):
         return tuple(int(each) for each in _ranges(option, value))
     return _listed(option, value, (int,), 'a list such as [6, 7, 8] or a text such as "6-8"')
@@ -87,7 +93,7 @@ GRANULARITY = Kind(_granularity, "+".join)
 """`F+S`."""
 SEEDS = Kind(_seeds, _show_seeds)
 """`5` for the first five, or a list: `0,2,5`."""
-LAYERS = Kind(_layers, _commas)
+NUMBERS = Kind(_numbers, _commas)
 """`9-12` or `3,6,9-12`."""
 SESSIONS = Kind(_sessions, _commas)
 """`1-5`, `1,3`, or names."""
@@ -112,12 +118,13 @@ def _listed(option: str, value: object, kinds: tuple[type, ...], expected: str) 
 def _ranges(option: str, text: str, *, names: bool = False) -> tuple[str, ...]:
     """`1-3,5` as `1`, `2`, `3`, `5`; a name stays as it is, where there may be names."""
     found: dict[str, None] = {}
-    for part in text.split(","):
-        first, dash, last = (each.strip() for each in part.partition("-"))
-        if dash and first.isdecimal() and last.isdecimal() and int(first) <= int(last):
-            found |= dict.fromkeys(str(number) for number in range(int(first), int(last) + 1))
-        elif first and not dash and (first.isdecimal() or names):
-            found[first] = None
-        else:
-            raise KindError(f"{option} {text!r}: expected numbers and ranges such as 1-5 or 1,3-5")
+    for part in (each.strip() for each in text.split(",")):
+        ends = _RANGE.fullmatch(part)
+        first, last = (int(ends[1]), int(ends[2])) if ends else (0, 0)
+        if first > last:
+            raise KindError(f"{option} {text!r}: the range {part!r} runs backwards; write {last}-{first}")
+        if not ends and not (_NAME if names else _NUMBER).fullmatch(part):
+            what = "neither a number, a range nor a name" if names else "neither a number nor a range"
+            raise KindError(f"{option} {text!r}: {part!r} is {what}; expected something like 1-5 or 1,3-5")
+        found |= dict.fromkeys([str(each) for each in range(first, last + 1)] if ends else [part])
     return tuple(found)

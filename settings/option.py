@@ -1,14 +1,19 @@
 """An option, declared once as a field of a frozen config: command line, files, help, docs and identity read it here."""
 
 import dataclasses
+import math
 import types
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
+from functools import cache
+from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from mer.settings.kinds import Kind, KindError, checked
 from mer.settings.registry import Registry
+
+WHERE, WHAT, HOW = "Where things are", "What is done", "How it is done"
+"""Headings above options in help."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,17 +23,21 @@ class Option:
     name: str
     """How users call it, with underscores: the key in files; the command line has hyphens."""
     type: type
-    """What a plain value is: bool, int, float or str."""
+    """What a plain value is: bool, int, float, str or Path."""
     default: Any
     """The field's default."""
     help: str
     """What it does, as help and documentation say it."""
-    panel: str = "How it is done"
-    """Heading above it in help."""
+    panel: str | None = HOW
+    """Heading above it in help; None is the first, which is that of every command."""
     env: str | None = None
     """Environment variable that sets it on the command line."""
     least: float | None = None
     """Smallest valid number."""
+    above: float | None = None
+    """Valid numbers are larger than this."""
+    below: float | None = None
+    """Valid numbers are smaller than this."""
     choices: Collection[str] = ()
     """Valid words, where there is a list; a registry is one, too."""
     also: tuple[str, ...] = ()
@@ -39,6 +48,12 @@ class Option:
     """Names of earlier versions, which still work."""
     identity: bool = True
     """Whether it can change a number, and so tells one run from another."""
+    many: bool = False
+    """Whether it may be repeated: a tuple of plain values."""
+    metavar: str | None = None
+    """What help writes for a value, unless it is the choices or the type."""
+    short: str | None = None
+    """One letter for it, with its hyphen."""
 
     @property
     def words(self) -> tuple[str, ...]:
@@ -55,20 +70,66 @@ class Option:
         """A value of a TOML file as the field holds it; raises KindError."""
         return self.kind.read(self.name, value) if self.kind else checked(self.name, value, self.type)
 
+    def word(self, value: str) -> str:
+        """The value, if it is a valid word, or a class `package.module:Name` for a registry to find; raises KindError."""
+        own = isinstance(self.choices, Registry) and ":" in value
+        return value if own else one_of(self.name, value, self.words)
+
+    def problem(self, value: Any) -> str | None:
+        """What is wrong with a value of the field, from what the declaration says; None for nothing."""
+        if self.choices and not isinstance(self.choices, Registry):  # a registry refuses by itself, and knows more
+            try:
+                one_of(self.name, value, tuple(self.choices))
+            except KindError as problem:
+                return str(problem)
+        if self.type in (int, float) and not self.kind and not self._is_number(value):
+            return f"{self.name} must {self._bounds()}, got {value}"
+        return None
+
+    def _is_number(self, value: float) -> bool:
+        return (
+            math.isfinite(value)
+            and (self.least is None or value >= self.least)
+            and (self.above is None or value > self.above)
+            and (self.below is None or value < self.below)
+        )
+
+    def _bounds(self) -> str:
+        if self.below is not None:
+            return f"lie in [{self.least}, {self.below})" if self.above is None else f"lie between {self.above} and {self.below}"
+        if self.above is not None:
+            return "be positive" if self.above == 0 else f"be more than {self.above}"
+        return "be a number" if self.least is None else f"be {self.least} or more"
+
 
 def option(default: Any, help: str, **about: Any) -> Any:
     """A field of a config that is an option; `about` holds fields of `Option`, `name` where it is not the field's."""
     return dataclasses.field(default=default, metadata={"help": help, **about})
 
 
-def options_of(config: type) -> dict[str, Option]:
+@cache
+def options_of(config: type) -> Mapping[str, Option]:
     """The option of each field of a config, in their order."""
     hints = get_type_hints(config)
     return {
-        each.name: Option(**{"name": each.name, **each.metadata}, type=_plain(hints[each.name]), default=each.default)
+        each.name: Option(
+            **{"name": each.name, "many": _many(hints[each.name], each.metadata), **each.metadata},
+            type=_plain(hints[each.name]),
+            default=each.default,
+        )
         for each in dataclasses.fields(config)
         if "help" in each.metadata
     }
+
+
+def problems_of(config: Any) -> Iterator[str]:
+    """What is wrong with the fields of a config by their declarations alone; one that holds its default is right."""
+    kind: type = type(config)
+    for field, each in options_of(kind).items():
+        value = getattr(config, field)
+        problem = None if value == each.default else each.problem(value)
+        if problem:
+            yield problem
 
 
 def number_free(config: type) -> frozenset[str]:
@@ -77,13 +138,15 @@ def number_free(config: type) -> frozenset[str]:
 
 
 def one_of(name: str, value: str, valid: Sequence[str]) -> str:
-    """The value, if it is one of the valid words; a class `package.module:Name` is for the config to find.
+    """The value, if it is one of the valid words.
 
     Raises:
         KindError: with the nearest, and all.
     """
-    if value in valid or ":" in value:
+    if value in valid:
         return value
+    from difflib import get_close_matches  # help need not wait for it
+
     near = get_close_matches(value, list(valid), n=1)
     hint = f" (did you mean {near[0]!r}?)" if near else ""
     raise KindError(f"unknown {name} {value!r}{hint}: expected one of {', '.join(valid)}")
@@ -100,4 +163,8 @@ def _plain(hint: Any) -> type:
         hint = next(each for each in get_args(hint) if each is not types.NoneType)
     if get_origin(hint) is Literal:
         hint = type(get_args(hint)[0])
-    return hint if hint in (bool, int, float) else str
+    return hint if hint in (bool, int, float, Path) else str
+
+
+def _many(hint: Any, about: Mapping[str, Any]) -> bool:
+    return get_origin(hint) is tuple and "kind" not in about

@@ -70,7 +70,7 @@ def test_without_a_corpus_the_error_says_what_to_give(tmp_path: Path, monkeypatc
     ("arguments", "message"),
     [
         (["extract", "--granularity", "F+X"], "X"),
-        (["extract", "--layers", "12-1"], "must not run backwards"),
+        (["extract", "--layers", "12-1"], "the range '12-1' runs backwards"),
         (["extract", "--dtype", "int8"], "dtype 'int8': expected one of float32, float64, bfloat16"),
         (["extract", "--classes", "5"], "4, 4-noexc, 6, as-is"),
         (["extract", "--revision", "v1"], "expected speech=REV and/or text=REV"),
@@ -87,7 +87,7 @@ def test_what_cannot_be_extracted_is_refused_with_exit_2(
     arguments = [*arguments, "--corpus", str(iemocap), "--cache", str(tmp_path / "features")]
     result = run(app, arguments)
     assert result.exit_code == 2, result.output
-    assert message in result.stderr
+    assert message in " ".join(result.stderr.replace("│", "").split())
 
 
 @pytest.fixture(scope="session")

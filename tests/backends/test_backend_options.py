@@ -8,15 +8,13 @@ import pytest
 from mer.backends import BackendError, LocalBackend
 from mer.backends.ray_cluster import RayBackend
 from mer.backends.slurm import SlurmBackend
-from mer.commands.backend_options import backend_from_options, shard_from_options
+from mer.commands.backend_options import AnyBackend
 
 LOGS = Path("/shared/cache")
 
 
-def chosen(**options: Any) -> Any:
-    return backend_from_options(
-        **({"backend": "local", "workers": None, "device": "cpu", "threads": None, "folder": LOGS} | options)
-    )
+def chosen(*, device: str = "cpu", threads: int | None = None, cpu_workers: int = 1, **options: Any) -> Any:
+    return AnyBackend(**options).engine(device=device, threads=threads, folder=LOGS, cpu_workers=cpu_workers)
 
 
 def test_local_workers_are_as_many_as_asked_for_or_as_the_command_wants() -> None:
@@ -33,7 +31,7 @@ def test_auto_asks_this_machine(gpus: int, expected: tuple[str, int | None], mon
 
 
 def test_slurm_gets_its_parameters_and_a_folder_for_its_logs() -> None:
-    backend = chosen(backend="slurm", workers=8, device="cuda", slurm=["partition=gpu", "comment=a=b"])
+    backend = chosen(backend="slurm", workers=8, device="cuda", slurm=("partition=gpu", "comment=a=b"))
     assert backend == SlurmBackend(
         workers=8, folder=LOGS / "slurm", device="cuda", parameters={"partition": "gpu", "comment": "a=b"}
     )
@@ -48,14 +46,14 @@ def test_ray_gets_a_whole_gpu_per_task_unless_told_otherwise() -> None:
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ({"slurm": ["partition=gpu"]}, "--slurm is for --backend slurm, this is --backend local"),
+        ({"slurm": ("partition=gpu",)}, "--slurm is for --backend slurm, this is --backend local"),
         ({"backend": "slurm", "workers": 1, "ray_address": "a:1"}, "--ray-address is for --backend ray"),
         ({"gpus_per_worker": 0.5}, "--gpus-per-worker is for --backend ray"),
         ({"backend": "slurm", "device": "cpu"}, "--backend slurm needs --workers N"),
         ({"backend": "slurm", "workers": 2, "device": "auto"}, "--backend slurm needs --device cpu or cuda"),
         ({"backend": "ray", "device": "auto"}, "--backend ray needs --device cpu or cuda"),
-        ({"backend": "slurm", "workers": 2, "slurm": ["partition"]}, "--slurm partition: give KEY=VALUE"),
-        ({"backend": "slurm", "workers": 2, "slurm": ["=gpu"]}, "--slurm =gpu: give KEY=VALUE"),
+        ({"backend": "slurm", "workers": 2, "slurm": ("partition",)}, "--slurm partition: give KEY=VALUE"),
+        ({"backend": "slurm", "workers": 2, "slurm": ("=gpu",)}, "--slurm =gpu: give KEY=VALUE"),
     ],
 )
 def test_options_that_do_not_fit_together_are_refused(options: dict[str, Any], says: str) -> None:
@@ -64,9 +62,9 @@ def test_options_that_do_not_fit_together_are_refused(options: dict[str, Any], s
 
 
 def test_shares_need_rank_and_world() -> None:
-    assert shard_from_options(None, None, "slurm") is None
-    assert shard_from_options(0, 1, "local") == (0, 1)
-    assert shard_from_options(3, 4, "local") == (3, 4)
+    assert AnyBackend(backend="slurm").shard is None
+    assert AnyBackend(shard_rank=0, shard_world=1).shard == (0, 1)
+    assert AnyBackend(shard_rank=3, shard_world=4).shard == (3, 4)
 
 
 @pytest.mark.parametrize(
@@ -82,4 +80,4 @@ def test_shares_need_rank_and_world() -> None:
 )
 def test_shares_that_cannot_be_are_refused(rank: int | None, world: int | None, backend: Any, says: str) -> None:
     with pytest.raises(BackendError, match=says):
-        shard_from_options(rank, world, backend)
+        _ = AnyBackend(shard_rank=rank, shard_world=world, backend=backend).shard

@@ -162,7 +162,7 @@ def test_no_field_that_names_a_rule_takes_the_test_fold(name: str) -> None:
     if name in ("speech_model", "text_model", "device"):
         return
     given: dict[str, Any] = {name: "test"}
-    with pytest.raises(FinetuneError, match=f"{name} 'test': expected one of"):
+    with pytest.raises(FinetuneError, match=r"unknown .* 'test'.*: expected one of"):
         replace(FinetuneConfig(), **given)
 
 

@@ -280,13 +280,13 @@ layers = true
         ("published_ua = true", "published_ua must be a UA in percent, got True"),
         ("late = 1", 'late must be granularities such as "F+P", got 1'),
         ('late = "F"', "late belongs to fusion 'multi-level' only"),
-        ('seeds = "x"', "seeds 'x': expected numbers and ranges such as 1-5 or 1,3-5"),
+        ('seeds = "x"', "seeds 'x': 'x' is neither a number nor a range; expected something like 1-5 or 1,3-5"),
         ("seeds = 0", "seeds must be different numbers, 0 or more, got []"),
         ("seeds = [0.5]", "seeds must be a count or a list such as [0, 1, 2], got [0.5]"),
         ("folds = [1.5]", 'folds must be a list such as ["1", "2"] or a text such as "1-5", got [1.5]'),
-        ('folds = "5-1"', "folds '5-1': expected numbers and ranges such as 1-5 or 1,3-5"),
-        ('layers = "a"', "layers 'a': expected numbers and ranges such as 1-5 or 1,3-5"),
-        ('layers = "1,"', "layers '1,': expected numbers and ranges such as 1-5 or 1,3-5"),
+        ('folds = "5-1"', "folds '5-1': the range '5-1' runs backwards; write 1-5"),
+        ('layers = "a"', "layers 'a': 'a' is neither a number nor a range; expected something like 1-5 or 1,3-5"),
+        ('layers = "1,"', "layers '1,': '' is neither a number nor a range; expected something like 1-5 or 1,3-5"),
         ("granularities = 1", "unknown option 'granularities' (did you mean 'granularity'?)"),
     ],
 )
@@ -439,7 +439,7 @@ def test_no_valid_toml_is_refused_with_the_line_of_the_parser(write: Write, tmp_
         read_grid(str(tmp_path / "latin.toml"))
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(st.sampled_from(["hidden = 8", "hiden = 1", "batch = 'x'", "patience = 0", "name = 'n'", ""]), max_size=6),
     st.integers(0, 5),

@@ -32,11 +32,11 @@ def test_the_defaults_are_those_of_the_paper() -> None:
         ({"dropout": 1.0}, r"dropout must lie in \[0, 1\), got 1.0"),
         ({"learning_rate": float("nan")}, "learning_rate must be positive, got nan"),
         ({"validation_share": 0.0}, "validation_share must lie between 0 and 1"),
-        ({"ram_gib": 0.0}, "ram_gib must be positive"),
+        ({"ram_gib": 0.0}, "ram must be positive"),
         ({"seeds": ()}, r"seeds must be different numbers, 0 or more, got \[\]"),
         ({"seeds": (1, 1)}, "seeds must be different"),
         ({"folds": ()}, "folds must be different sessions, at least one"),
-        ({"classes": "5"}, "unknown classes '5', expected one of 4, 4-noexc, 6, as-is"),
+        ({"classes": "5"}, "unknown classes '5': expected one of 4, 4-noexc, 6, as-is"),
         ({"device": "tpu"}, "unknown device 'tpu', expected auto, cpu or cuda"),
     ],
 )

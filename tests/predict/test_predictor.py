@@ -362,8 +362,8 @@ def test_encoders_other_than_those_of_training_are_refused(trained: Any, tmp_pat
         (["clips", "--wav", "x.wav"], "give either a folder or list"),
         (["clips"], "nothing there"),
         (["--wav", "x.wav", "--labels", "angry, neutral"], "answers with angry, happy, sad, and angry, neutral were asked for"),
-        (["--wav", "x.wav", "--seed", "one"], "expected numbers such as 0,2"),
-        (["--wav", "x.wav", "--alignment", "magic"], "expected auto or none"),
+        (["--wav", "x.wav", "--seed", "one"], "'one' is neither a number nor a range"),
+        (["--wav", "x.wav", "--alignment", "magic"], "expected one of auto, none"),
     ],
 )
 def test_wrong_options_are_refused_with_exit_2(given: list[str], message: str, trained: Any) -> None:

@@ -1,0 +1,41 @@
+"""Options that mean the same in every command and config: the name says which, the call makes a field of it."""
+
+from functools import partial
+from pathlib import Path
+
+from mer.settings.kinds import SESSIONS
+from mer.settings.option import WHAT, WHERE, option
+
+corpus_option = partial(
+    option,
+    default=None,
+    help="IEMOCAP_full_release folder, or a .jsonl / .csv manifest. Default: ./IEMOCAP_full_release.",
+    env="MER_CORPUS",
+    panel=WHERE,
+)
+cache_option = partial(
+    option, default=Path("features"), help="Folder of the feature caches, or one cache.", env="MER_CACHE", panel=WHERE
+)
+runs_option = partial(option, default=Path("runs"), help="Folder of the run directories.", env="MER_RUNS", panel=WHERE)
+session_option = partial(
+    option, default=None, help="Use these sessions only, such as 1-5 or 1,3. Default: all.", kind=SESSIONS, panel=WHAT
+)
+speech_model_option = partial(
+    option,
+    default="facebook/wav2vec2-base",
+    help="wav2vec2, HuBERT, WavLM or data2vec-audio encoder: hub id or folder.",
+    env="MER_SPEECH_MODEL",
+    panel=WHAT,
+)
+text_model_option = partial(
+    option,
+    default="google-bert/bert-base-uncased",
+    help="BERT-like encoder: hub id or folder.",
+    env="MER_TEXT_MODEL",
+    panel=WHAT,
+)
+speech_revision_option = partial(option, default=None, help="Branch, tag or commit of the speech encoder's hub id.", panel=WHAT)
+text_revision_option = partial(option, default=None, help="Branch, tag or commit of the text encoder's hub id.", panel=WHAT)
+device_option = partial(
+    option, default="auto", help="auto (CUDA if there is one), cpu, cuda, cuda:1.", env="MER_DEVICE", identity=False
+)
