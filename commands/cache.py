@@ -9,11 +9,18 @@ import typer
 from mer.commands.console import clear_errors, print_result, progress_bar
 from mer.commands.options import JsonOption, QuietOption
 
+CacheArgument = Annotated[Path, typer.Argument(envvar="MER_CACHE", help="A cache, or a folder that holds just one.")]
+app = typer.Typer(add_completion=False, no_args_is_help=True)
 
+
+@app.callback()
+def cache() -> None:
+    """Look at a feature cache, and check it."""
+
+
+@app.command("info")
 def cache_info(
-    cache: Annotated[Path, typer.Argument(envvar="MER_CACHE", help="A cache, or a folder that holds just one.")] = Path(
-        "features"
-    ),
+    cache: CacheArgument = Path("features"),
     as_json: JsonOption = False,
 ) -> None:
     """Show what a feature cache holds: utterances, units and bytes per granularity."""
@@ -26,10 +33,9 @@ def cache_info(
     print_result(info, cache_table(info), as_json)
 
 
+@app.command("verify")
 def cache_verify(
-    cache: Annotated[Path, typer.Argument(envvar="MER_CACHE", help="A cache, or a folder that holds just one.")] = Path(
-        "features"
-    ),
+    cache: CacheArgument = Path("features"),
     full: Annotated[
         bool, typer.Option("--full", help="Read every byte: checksums, structure, NaN. Otherwise sizes only.")
     ] = False,

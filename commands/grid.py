@@ -22,6 +22,8 @@ from mer.settings.option import Option, option, options_of
 from mer.settings.shared_options import cache_option, corpus_option, runs_option
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
+
     from mer.grids.grid import Grid
     from mer.grids.grid_table import GridResult
 
@@ -161,7 +163,6 @@ def print_presets(as_json: bool) -> None:
     from mer.grids.finetune_grid import FINETUNE_GRIDS
     from mer.grids.grid_file import preset_names, read_grid_of
     from mer.grids.grid_kind import HEAD_GRIDS
-    from mer.report.grid_table import preset_table
 
     grids: list[tuple[str, Grid[Any]]] = [
         (kind.name, read_grid_of(kind, name)) for kind in (HEAD_GRIDS, FINETUNE_GRIDS) for name in preset_names(kind.name)
@@ -177,3 +178,21 @@ def print_presets(as_json: bool) -> None:
         for kind, grid in grids
     ]
     print_result({"grids": presets}, preset_table(presets), as_json)
+
+
+def preset_table(presets: Sequence[Mapping[str, Any]]) -> "RenderableType":
+    """One row a grid; without the room of reports, which would wait for numpy."""
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Group
+    from rich.markup import escape
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=SIMPLE_HEAD, padding=(0, 0), show_edge=False)
+    table.add_column("grid", no_wrap=True)
+    table.add_column("rows", justify="right", no_wrap=True)
+    table.add_column("what", overflow="fold")
+    table.add_column("paper", overflow="fold")
+    for preset in presets:
+        table.add_row(preset["name"], str(len(preset["rows"])), escape(preset["title"]), escape(preset["paper"] or "-"))
+    return Group(table, Text("A TOML file of your own works too: mer grid FILE (docs/grids.md).", style="dim"))

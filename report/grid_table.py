@@ -4,15 +4,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Group, RenderableType
-from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
 from mer.protocol.metrics import METRICS
 from mer.report.columns import score_definitions, verdict_columns
-from mer.report.comparison_table import DASH, comparison_table
+from mer.report.comparison_table import comparison_table
 from mer.report.missing_measures import measures_in
 from mer.report.results_report import tested_utterances
 from mer.report.score_table import ScoreRow, ScoreTable, paper_score, with_best
@@ -82,18 +80,6 @@ def _row(row: Mapping[str, Any], runs: Path, paper: str) -> ScoreRow:
         setup=setup_text(row.get("setup") or {}),
         left_out=left_out_for_text(row),
     )
-
-
-def preset_table(presets: Sequence[Mapping[str, Any]]) -> RenderableType:
-    """The grids that come with mer."""
-    table = Table(box=SIMPLE_HEAD, padding=(0, 0), show_edge=False)
-    table.add_column("grid", no_wrap=True)
-    table.add_column("rows", justify="right", no_wrap=True)
-    table.add_column("what", overflow="fold")
-    table.add_column("paper", overflow="fold")
-    for preset in presets:
-        table.add_row(preset["name"], str(len(preset["rows"])), escape(preset["title"]), escape(preset["paper"] or DASH))
-    return Group(table, Text("A TOML file of your own works too: mer grid FILE (docs/grids.md).", style="dim"))
 
 
 def _failures(rows: Sequence[Mapping[str, Any]]) -> list[RenderableType]:

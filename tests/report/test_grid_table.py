@@ -6,7 +6,8 @@ import pytest
 from rich.console import Console, RenderableType
 from rich.table import Table
 
-from mer.report.grid_table import grid_report, grid_table, preset_table, score_table_of_grid
+from mer.commands.grid import preset_table
+from mer.report.grid_table import grid_report, grid_table, score_table_of_grid
 
 
 def shown(renderable: RenderableType, width: int = 120) -> str:

@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 from mer.cli import app
 from mer.commands.align import WhatIsAligned
 from mer.commands.backend_options import AnyBackend, CpuBackend
+from mer.commands.command_group import NAMES, load, summary
 from mer.commands.defaults import command_options
 from mer.commands.demo import Demo
 from mer.commands.extract import WhatIsExtracted
@@ -222,6 +223,14 @@ def test_a_wrong_option_is_refused_without_pytorch(arguments: list[str], said: s
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["grid", "--list"]])
-def test_help_and_lists_need_no_pytorch(arguments: list[str]) -> None:
-    code = "import sys; from mer.cli import app\ntry: app(sys.argv[1:])\nfinally: assert 'torch' not in sys.modules"
+def test_help_and_lists_need_neither_pytorch_nor_numpy_nor_other_commands(arguments: list[str]) -> None:
+    unwanted = {"torch", "numpy", "mer.commands.demo", "mer.commands.extract", "mer.report"}
+    code = f"import sys; from mer.cli import app\ntry: app(sys.argv[1:])\nfinally: assert not {unwanted!r} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, check=True)
+
+
+def test_help_of_all_says_of_each_command_what_it_says_itself() -> None:
+    said = {name: summary(name) for name in NAMES}
+    assert said == {name: load(name).help.split("\n\n")[0] for name in NAMES}
+    assert list(get_command(app).commands) == [*NAMES]  # type: ignore[attr-defined]
+    assert "No such command 'grit'" in CliRunner().invoke(app, ["grit"]).stderr
