@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from mer.grids.grid_table import GridResult
 
 ON_CACHE, TUNED = "Grids of heads on cached features", "Grids that are fine-tuned (sun2023)"
-AS_IS = "as-is"
 
 
 def grid(

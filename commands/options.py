@@ -18,7 +18,8 @@ CorpusOption = Annotated[
     typer.Option(
         envvar="MER_CORPUS",
         rich_help_panel=WHERE,
-        help="IEMOCAP_full_release folder, or a .jsonl / .csv manifest. Default: ./IEMOCAP_full_release.",
+        help="Folder or file of a corpus: IEMOCAP_full_release, a .jsonl or .csv manifest, or KIND:PATH where several kinds "
+        "are possible. Default: ./IEMOCAP_full_release.",
     ),
 ]
 CacheOption = Annotated[

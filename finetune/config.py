@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from mer.finetune.errors import FinetuneError
-from mer.protocol.classes import AS_IS, CLASS_MAPS
+from mer.protocol.classes import CLASS_MAPS
 from mer.protocol.held_out import HeldOut
 from mer.settings.kinds import PAIR, SEEDS, SESSIONS
 from mer.settings.option import number_free, option
@@ -108,7 +108,7 @@ class FinetuneConfig:
     )
     validation_share: float = option(0.1, "Share of the training utterances that random holds out; 0 is validation none.")
     text_disjoint: bool = option(False, "Train without sentences that the test session has too.")
-    classes: str = option("4", "4 (hap and exc merged), 4-noexc, 6, or as-is.", choices=(*CLASS_MAPS, AS_IS), panel=WHAT)
+    classes: str = option("4", "4 (hap and exc merged), 4-noexc, 6, or as-is.", choices=CLASS_MAPS, panel=WHAT)
     precision: str = option(
         "auto",
         "bfloat16 trains under autocast; auto does where the GPU has it; float32 never.",
@@ -147,7 +147,7 @@ class FinetuneConfig:
             ("precision", get_args(Precision)),
             ("text_tags", get_args(TextTags)),
             ("validation", get_args(HeldOut)),
-            ("classes", (*CLASS_MAPS, AS_IS)),
+            ("classes", tuple(CLASS_MAPS)),
         ):
             if getattr(self, name) not in valid and not (name == "epoch_selection" and self.epoch_selection is None):
                 raise FinetuneError(f"{name} {getattr(self, name)!r}: expected one of {', '.join(valid)}")

@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args
 from mer.heads.errors import HeadError
 from mer.heads.kinds import HEADS, SHAPE_OPTIONS
 from mer.heads.own_kind import head_kind, own_values
-from mer.protocol.classes import AS_IS, CLASS_MAPS
+from mer.protocol.classes import CLASS_MAPS
 from mer.protocol.held_out import Validation
 from mer.settings.kinds import ASSIGNMENTS, GRANULARITY, LAYERS, SEEDS, SESSIONS
 from mer.settings.option import number_free, option
@@ -86,7 +86,7 @@ class HeadConfig:
         choices=get_args(Normalize),
     )
     text_disjoint: bool = option(False, "Train without sentences that the test session has too.")
-    classes: str = option("4", "4 (hap and exc merged), 4-noexc, 6, or as-is.", choices=(*CLASS_MAPS, AS_IS), panel=WHAT)
+    classes: str = option("4", "4 (hap and exc merged), 4-noexc, 6, or as-is.", choices=CLASS_MAPS, panel=WHAT)
     seeds: tuple[int, ...] = option((0, 1, 2, 3, 4), "Runs per fold: a count, or a list such as 0,2,5.", kind=SEEDS)
     folds: tuple[str, ...] | None = option(None, "Test sessions, such as 1-5. Default: all.", kind=SESSIONS)
     device: str = option("auto", "auto (CUDA if there is one), cpu, cuda, cuda:1.", env="MER_DEVICE", identity=False)
@@ -187,7 +187,7 @@ class HeadConfig:
             ("normalize", self.normalize, get_args(Normalize)),
             ("validation", self.validation, get_args(Validation)),
             ("layer_weights", self.layer_weights, get_args(LayerWeights)),
-            ("classes", self.classes, (*CLASS_MAPS, AS_IS)),
+            ("classes", self.classes, tuple(CLASS_MAPS)),
         ):
             if value not in valid:
                 problems.append(f"unknown {name} {value!r}, expected one of {', '.join(valid)}")
