@@ -38,8 +38,8 @@ def settings(
     from mer.settings import load_plugins
 
     with clear_errors():
-        load_plugins()
         read_defaults(context, config)
+        load_plugins()
 
 
 if __name__ == "__main__":  # python -m mer.cli, as launchers of several processes start it

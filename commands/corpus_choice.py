@@ -16,37 +16,26 @@ def find_corpus(path: Path | None, sessions: Sequence[str] | None, classes: str 
     """The corpus of `--corpus`, or the one that lies here, with the utterances of the wanted classes."""
     from mer.corpus import open_corpus
 
-    found = path or DEFAULT_CORPUS
-    kind = kind_of_corpus(path)
-    if kind == "manifest" and not found.is_file():
-        raise typer.BadParameter(f"{found}: no such manifest file", param_hint="--corpus")
     return open_corpus(
-        found,
+        path or DEFAULT_CORPUS,
         sessions=sessions,
-        labels=raw_labels(classes or default_classes(kind)),
+        labels=raw_labels(classes or classes_of(path)),
         alignment_offset_ms=offset,
     )
 
 
-def kind_of_corpus(path: Path | None) -> str:
-    """`manifest` or `iemocap`, told from the name alone."""
-    from mer.corpus.manifest import SUFFIXES
+def classes_of(path: Path | None) -> str:
+    """The class map that the corpus of `--corpus`, or the one that lies here, usually has."""
+    from mer.corpus import corpus_at
 
-    return "manifest" if (path or DEFAULT_CORPUS).suffix in SUFFIXES else "iemocap"
-
-
-def default_classes(kind: str) -> str:
-    """Four classes for IEMOCAP; a manifest's labels as they are."""
-    return "4" if kind == "iemocap" else "as-is"
+    return corpus_at(path or DEFAULT_CORPUS).kind.classes
 
 
 def raw_labels(classes: str) -> frozenset[str] | None:
     """The corpus' own labels that make up the classes; None for all."""
-    from mer.protocol import AS_IS, CLASS_MAPS
+    from mer.corpus import CLASS_MAPS
 
-    if classes != AS_IS and classes not in CLASS_MAPS:
-        raise typer.BadParameter(f"{classes!r}: expected one of {', '.join([*CLASS_MAPS, AS_IS])}", param_hint="--classes")
-    return None if classes == AS_IS else frozenset(CLASS_MAPS[classes])
+    return frozenset(CLASS_MAPS[classes]) or None
 
 
 def revisions_by_encoder(given: Sequence[str]) -> dict[str, str]:

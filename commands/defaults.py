@@ -10,13 +10,14 @@ SETTINGS = "mer.settings"
 
 
 def read_defaults(context: Context, config: Path | None) -> None:
-    """Take defaults from a settings file, `./mer.toml` if there is one and none is given."""
-    from mer.settings import FILE_NAME, default_map, read_settings
+    """Take defaults and names of the user's own modules from a settings file; `./mer.toml` if none is given and there is one."""
+    from mer.settings import FILE_NAME, also_load, default_map, read_settings, take_plugins
 
     path = config or (Path(FILE_NAME) if Path(FILE_NAME).is_file() else None)
     if path is not None:
-        options = command_options(context.command)
-        context.default_map = default_map(read_settings(path), options, source=str(path))
+        settings = read_settings(path)
+        also_load(take_plugins(settings, source=str(path)))
+        context.default_map = default_map(settings, command_options(context.command), source=str(path))
         context.meta[SETTINGS] = str(path)
 
 

@@ -3,7 +3,7 @@
 import os
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +11,7 @@ import typer
 
 from mer.commands.command_line import Given, options_from, refuse_ignored
 from mer.commands.console import clear_errors, print_result, progress_bar, say
-from mer.commands.corpus_choice import default_classes, find_corpus, kind_of_corpus, revisions_by_encoder
+from mer.commands.corpus_choice import classes_of, find_corpus, revisions_by_encoder
 from mer.commands.options import JsonOption, QuietOption, RevisionOption
 from mer.finetune.config import KEPT, FinetuneConfig
 from mer.settings.option import option
@@ -50,8 +50,10 @@ def finetune(
     with clear_errors(process=process_number()):
         for encoder, name in revisions_by_encoder(revision or []).items():
             given[f"{encoder}_revision"] = name
-        config = FinetuneConfig(**{**given, "classes": given["classes"] or default_classes(kind_of_corpus(where.corpus))})
+        # The classes may follow from the corpus; what else cannot be trained is refused before it is looked at.
+        config = FinetuneConfig(**{**given, "classes": given["classes"] or "4"})
         refuse_ignored(given, FinetuneConfig, config.used(), f"{config.fusion} with modality {config.modality}")
+        config = replace(config, classes=given["classes"] or classes_of(where.corpus))
         from mer.finetune.run import Storage
 
         found = find_corpus(where.corpus, where.session, config.classes, 0)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from mer.commands.backend_options import AnyBackend
 from mer.commands.console import progress_bar, say
-from mer.commands.corpus_choice import default_classes, find_corpus, kind_of_corpus
+from mer.commands.corpus_choice import classes_of, find_corpus
 from mer.commands.finetune import FinetuneView, process_number
 from mer.commands.train_head import checked, refuse_missing_tiers
 
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from mer.grids.run_grid import RowTasks
     from mer.heads import HeadConfig
 
-AS_IS = "as-is"
 MOST_ON_A_CPU = 8
 """Processes on a CPU by default: each holds PyTorch, half a gigabyte. Also what a cluster is taken for."""
 WORTH_PROCESSES = 60.0
@@ -84,6 +83,7 @@ def head_grid(
     """Train a grid of heads on cached features."""
     from mer.backends.local import cores
     from mer.cache import open_cache
+    from mer.corpus import CORPORA
     from mer.grids.grid_check import check_grid
     from mer.grids.grid_cost import guessed_seconds
     from mer.grids.grid_file import read_grid
@@ -91,7 +91,7 @@ def head_grid(
     from mer.grids.head_tasks import HeadTasks
 
     features = checked(open_cache(cache), quiet)
-    fallbacks = {"classes": default_classes(features.spec["corpus"]["kind"])}
+    fallbacks = {"classes": CORPORA[features.spec["corpus"]["kind"]].classes}
     grid = read_grid(name, fallbacks=fallbacks, overrides=overrides)
     check_grid(features, grid)
     if not allow_missing:
@@ -129,10 +129,10 @@ def finetune_grid(
     from mer.grids.grid_file import read_grid_of
     from mer.grids.grid_meter import GridMeter
 
-    fallbacks = {"classes": default_classes(kind_of_corpus(corpus))}
+    fallbacks = {"classes": classes_of(corpus)}
     grid = read_grid_of(FINETUNE_GRIDS, name, fallbacks=fallbacks, overrides=overrides)
     wanted = {config.classes for row in grid.rows for config in row.configs}
-    found = find_corpus(corpus, None, wanted.pop() if len(wanted) == 1 else AS_IS, 0)
+    found = find_corpus(corpus, None, wanted.pop() if len(wanted) == 1 else "as-is", 0)
     launched = int(os.environ.get("WORLD_SIZE", "1")) > 1  # torchrun and accelerate set it
     engine, workers = (None, 1) if launched else where.engine(1)
     storage = Storage(runs=where.runs.absolute() if engine else where.runs, weights=weights, resume=resume)

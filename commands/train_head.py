@@ -10,7 +10,6 @@ import typer
 
 from mer.commands.command_line import Given, options_from, refuse_ignored
 from mer.commands.console import clear_errors, print_result, progress_bar, say
-from mer.commands.corpus_choice import default_classes
 from mer.commands.options import AllowMissingOption, CacheOption, JsonOption, QuietOption, RunsOption
 from mer.heads.config import HeadConfig, head_config
 from mer.protocol.paper_setup import MULTI_LEVEL
@@ -45,11 +44,12 @@ def train_head(
         used = {field for config in configs for field in config.used()}
         refuse_ignored(given, HeadConfig, used, f"the head that is trained ({' and '.join(each.fusion for each in configs)})")
         from mer.cache import open_cache
+        from mer.corpus import CORPORA
 
         features = checked(open_cache(cache), quiet)
         if not allow_missing_segments:
             refuse_missing_tiers(features, {name for config in configs for name in config.branches})
-        classes = given["classes"] or default_classes(features.spec["corpus"]["kind"])
+        classes = given["classes"] or CORPORA[features.spec["corpus"]["kind"]].classes
         result = train_with_bar(features, tuple(replace(each, classes=classes) for each in configs), runs, quiet)
     print_results([result], as_json, show_layers=show_layers)
     if result.values["failed_runs"]:

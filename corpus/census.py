@@ -1,14 +1,11 @@
-"""Is a copy of IEMOCAP whole? Counts against the full release, and what is missing by name."""
+"""Everything counted in a corpus: what `mer doctor` shows of it."""
 
-from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from mer.corpus.full_release import FULL_LABELS, FULL_RELEASE, RELEASED_WITHOUT_ALIGNMENT
-from mer.corpus.iemocap_session import SessionFiles, is_synthetic, read_session, session_folders
-from mer.corpus.utterance import Problem
-from mer.corpus.utterance_id import parse_utterance_id
+from mer.corpus.utterance import Corpus, Problem
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,16 +14,16 @@ class SessionCensus:
 
     session: str
     labels: dict[str, int]
-    """Utterances per label code found."""
+    """Utterances per label found."""
     utterances: int
     """Labelled utterances found."""
     dialogues: int
     """Recordings with at least one of them."""
-    expected_labels: dict[str, int] | None
-    """Full release, for `ang`, `hap`, `exc`, `sad`, `neu`; None where there is nothing to compare with."""
-    expected_utterances: int | None
+    expected_labels: dict[str, int] | None = None
+    """Full release, as far as its labels are known by session; None where there is nothing to compare with."""
+    expected_utterances: int | None = None
     """Full release."""
-    expected_dialogues: int | None
+    expected_dialogues: int | None = None
     """Full release."""
 
     @property
@@ -41,130 +38,75 @@ class SessionCensus:
 
 @dataclass(frozen=True, kw_only=True)
 class Census:
-    """Everything counted in one folder. Names are sorted; counts differ where nothing can be named."""
+    """Everything counted at one place. Names are sorted; counts differ where nothing can be named."""
 
+    title: str
+    """Kind of corpus, for people."""
     root: Path
+    """Its folder or file."""
     synthetic: bool
     """Synthetic speech: only its inner consistency is judged, there is no release to compare with."""
     sessions: tuple[SessionCensus, ...]
     """In order; a released session that is not there has counts of 0."""
     labels: dict[str, int]
-    """Utterances per label code, all sessions."""
-    expected_labels: dict[str, int] | None
-    """Full release, all eleven codes."""
-    missing_dialogues: tuple[str, ...]
-    """Recordings of the full release without any label here."""
-    extra_dialogues: tuple[str, ...]
-    """Recordings that the full release does not have."""
-    missing_ids: tuple[str, ...]
-    """Turns that must exist, as later turns of the same speaker and dialogue do, but have no label.
-
-    Turns cut off at the end of a dialogue leave no such trace: they show in the counts only.
-    """
+    """Utterances per label, all sessions."""
+    expected_labels: dict[str, int] | None = None
+    """Full release, all labels; None where there is nothing to compare with."""
     labels_without_wav: tuple[str, ...]
-    wavs_without_label: tuple[str, ...]
+    """Ids of labelled utterances whose audio file is not there."""
     labels_without_transcript: tuple[str, ...]
-    without_alignment: tuple[str, ...]
-    """Labelled utterances without any alignment file, the two of the full release included."""
-    partly_aligned: tuple[str, ...]
-    """Labelled utterances with some of the files of words, phones and syllables, but not all."""
-    expected_without_alignment: tuple[str, ...]
-    """Those of the full release, where it applies."""
+    """Ids of labelled utterances without a transcript."""
     problems: tuple[Problem, ...]
-    """Malformed lines and files."""
+    """Malformed lines and files, and what else is odd in those that are read."""
 
     @property
     def complete(self) -> bool:
-        """Whether nothing is missing, extra or malformed.
-
-        Alignments are judged only against the full release, as other corpora need not have them.
-        """
-        faults: tuple[tuple[object, ...], ...] = (
-            self.missing_dialogues,
-            self.extra_dialogues,
-            self.missing_ids,
-            self.labels_without_wav,
-            self.wavs_without_label,
-            self.labels_without_transcript,
-            self.problems,
-        )
-        if not self.synthetic:
-            faults += (
-                self.partly_aligned,
-                tuple(set(self.without_alignment) - set(self.expected_without_alignment)),
-            )
+        """Whether nothing is missing or extra; a corpus without a known release need not have transcripts."""
         return (
-            not any(faults) and all(session.complete for session in self.sessions) and self.expected_labels in (None, self.labels)
+            not self.labels_without_wav
+            and all(session.complete for session in self.sessions)
+            and self.expected_labels in (None, self.labels)
         )
 
+    @property
+    def findings(self) -> Mapping[str, tuple[str, ...]]:
+        """What is missing or extra, as a heading and the ids."""
+        return {
+            "labels without wav": self.labels_without_wav,
+            "labels without transcript": self.labels_without_transcript,
+        }
 
-def take_census(root: Path) -> Census:
-    """Count a corpus folder and compare it with the full release.
+
+def census_of(root: Path, title: str, corpus: Corpus, released: Mapping[str, int] | None = None) -> Census:
+    """Count a corpus that has been read.
 
     Args:
-        root: the folder `IEMOCAP_full_release`, or one in its layout. With the marker of synthetic speech
-            it is compared with nothing.
-
-    Raises:
-        CorpusError: if the folder is no release, or an utterance is labelled twice.
+        root: its folder or file.
+        title: its kind, for people.
+        corpus: all of it.
+        released: utterances per label of the full release, where that is known.
     """
-    synthetic = is_synthetic(root)
-    files = {session: read_session(folder, session) for session, folder in session_folders(root).items()}
-    names = sorted(files if synthetic else files.keys() | FULL_RELEASE.keys(), key=int)
-    sessions = tuple(_count(name, files.get(name), synthetic=synthetic) for name in names)
-    aligned = {name: len(f.alignment_files(name)) for f in files.values() for name in f.labels}
-    dialogues = {line_id.rpartition("_")[0] for f in files.values() for line_id in f.labels}
-    expected = dialogues if synthetic else {d for s in FULL_RELEASE.values() for d in s.dialogues}
-    labels: Counter[str] = Counter()
-    for session in sessions:
-        labels.update(session.labels)
+    labels, utterances, dialogues = dict[str, Counter[str]](), Counter[str](), dict[str, set[str]]()
+    silent, textless = list[str](), list[str]()
+    for each in corpus:
+        labels.setdefault(each.session, Counter())[each.label] += 1
+        utterances[each.session] += 1
+        dialogues.setdefault(each.session, set()).add(each.dialogue)
+        if not each.wav.is_file():
+            silent.append(each.id)
+        if each.text is None:
+            textless.append(each.id)
     return Census(
+        title=title,
         root=root,
-        synthetic=synthetic,
-        sessions=sessions,
-        labels=dict(labels),
-        expected_labels=None if synthetic else FULL_LABELS,
-        missing_dialogues=tuple(sorted(expected - dialogues)),
-        extra_dialogues=tuple(sorted(dialogues - expected)),
-        missing_ids=_sorted(name for f in files.values() for name in _gaps(f)),
-        labels_without_wav=_sorted(name for f in files.values() for name in f.labels if not f.has_wav(name)),
-        wavs_without_label=_sorted(name for f in files.values() for name in f.wavs_without_label()),
-        labels_without_transcript=_sorted(name for f in files.values() for name in f.labels if name not in f.texts),
-        without_alignment=_sorted(name for name, count in aligned.items() if count == 0),
-        partly_aligned=_sorted(name for name, count in aligned.items() if 0 < count < 3),
-        expected_without_alignment=() if synthetic else _sorted(RELEASED_WITHOUT_ALIGNMENT),
-        problems=tuple(problem for f in files.values() for problem in f.problems),
+        synthetic=corpus.synthetic,
+        sessions=tuple(
+            SessionCensus(session=name, labels=dict(found), utterances=utterances[name], dialogues=len(dialogues[name] - {""}))
+            for name, found in labels.items()
+        ),
+        labels=dict(sum(labels.values(), Counter())),
+        expected_labels=None if released is None or corpus.synthetic else dict(released),
+        labels_without_wav=tuple(sorted(silent)),
+        labels_without_transcript=tuple(sorted(textless)),
+        problems=tuple(each for each in corpus.problems if not each.kind.startswith("label without ")),
     )
-
-
-def _sorted(names: Iterable[str]) -> tuple[str, ...]:
-    return tuple(sorted(names))
-
-
-def _count(session: str, files: SessionFiles | None, *, synthetic: bool) -> SessionCensus:
-    lines = files.labels if files else {}
-    released = None if synthetic else FULL_RELEASE.get(session)
-    return SessionCensus(
-        session=session,
-        labels=dict(Counter(line.label for line in lines.values())),
-        utterances=len(lines),
-        dialogues=len({name.rpartition("_")[0] for name in lines}),
-        expected_labels=released.labels if released else None,
-        expected_utterances=released.utterances if released else None,
-        expected_dialogues=len(released.dialogues) if released else None,
-    )
-
-
-def _gaps(files: SessionFiles) -> list[str]:
-    """Numbers below the highest that any label, transcript or audio file of a track has, without a label."""
-    highest: defaultdict[str, int] = defaultdict(int)
-    for name in (*files.labels, *files.texts, *files.wavs_without_label()):
-        parsed = parse_utterance_id(name)
-        if parsed is not None and parsed.number is not None:
-            highest[parsed.track] = max(highest[parsed.track], parsed.number)
-    return [
-        name
-        for track, last in highest.items()
-        for number in range(last + 1)
-        if (name := f"{track}{number:03}") not in files.labels
-    ]

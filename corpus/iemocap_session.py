@@ -4,6 +4,7 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 from mer.corpus.emo_evaluation import LabelLine, read_emo_evaluation
 from mer.corpus.transcriptions import read_transcription
@@ -69,38 +70,24 @@ def is_synthetic(root: Path) -> bool:
     return (root / MARKER).is_file()
 
 
+def has_sessions(root: Path) -> bool:
+    """Whether there is a `SessionN` folder in a folder."""
+    return bool(_list_sessions(root))
+
+
 def session_folders(root: Path) -> dict[str, Path]:
     """The `SessionN` folders of a release by their number, in order.
 
     Raises:
-        CorpusError: if there is none, with a guess at the folder that was meant.
+        CorpusError: if there is none.
     """
-    found = _list_sessions(root)
-    if found:
-        return found
-    if not root.exists():
-        what = "no such folder"
-    elif not root.is_dir():
-        what = "a file, not a folder"
-    else:
-        what = "has no folder Session1 to Session5"
-    raise wrong_folder(root, what)
+    return _list_sessions(root) or _refuse(root, "there is no folder Session1 to Session5 in it")
 
 
-def wrong_folder(root: Path, what: str) -> CorpusError:
-    """The error for a folder that is no release: what is wrong with it, what is expected, what else to do."""
-    hint = ""
-    for ancestor in list(root.absolute().parents)[:4]:
-        if _list_sessions(ancestor) and root.is_dir():
-            hint = f" This is a part of a release: give {ancestor}."
-            break
-    for child in sorted(_subfolders(root)):
-        if not hint and not _list_sessions(root) and _list_sessions(root / child):
-            hint = f" A release is inside: give {root / child}."
-    return CorpusError(
-        f"{root}: not a usable IEMOCAP release: {what}.{hint} Expected the folder that holds Session1 to "
-        f"Session5, each with {LABEL_FOLDER.as_posix()} and {WAV_FOLDER.as_posix()}. Other corpora are read "
-        "from a manifest (a .jsonl or .csv file); `mer demo` needs no corpus"
+def _refuse(root: Path, what: str) -> NoReturn:
+    raise CorpusError(
+        f"{root}: not a usable IEMOCAP release: {what}. Expected the folder that holds Session1 to Session5, each with "
+        f"{LABEL_FOLDER.as_posix()} and {WAV_FOLDER.as_posix()}"
     )
 
 
@@ -142,7 +129,7 @@ def read_session(folder: Path, session: str) -> SessionFiles:
     """
     for needed in (LABEL_FOLDER, WAV_FOLDER):
         if not (folder / needed).is_dir():
-            raise wrong_folder(folder.parent, f"{folder.name} has no folder {needed.as_posix()}")
+            _refuse(folder.parent, f"{folder.name} has no folder {needed.as_posix()}")
     labels: dict[str, LabelLine] = {}
     texts: dict[str, str] = {}
     problems: list[Problem] = []

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from mer.corpus.gather import lacks
 from mer.corpus.iemocap_session import is_synthetic
-from mer.corpus.manifest_file import SUFFIXES as SUFFIXES
 from mer.corpus.manifest_file import ManifestFile, Place
 from mer.corpus.manifest_recordings import Recordings
 from mer.corpus.manifest_row import OPTIONAL, REQUIRED, UNUSED, ManifestFolder, Row, row_faults, row_links
@@ -142,7 +142,7 @@ def read_manifest(path: Path, *, sessions: Sequence[str] | None = None, labels: 
     utterances: Sequence[Utterance] = ManifestUtterances(file, folder, table.index(), table.starts, table.ends)
     if len(utterances) <= LARGE:
         utterances = tuple(utterances)
-        problems += [lack for line, one in zip(table.lines, utterances, strict=True) for lack in _lacks(one, f"{path}:{line}")]
+        problems += [lack for line, one in zip(table.lines, utterances, strict=True) for lack in lacks(one, f"{path}:{line}")]
     elif table.textless.any():
         where = f"{path}:{table.lines[table.textless].min()}"
         message = f"{where}: no text, nor for {np.count_nonzero(table.textless) - 1:,} more utterances"
@@ -175,18 +175,3 @@ def _wanted(path: Path, table: ManifestTable, sessions: Sequence[str] | None, la
             f"{', '.join(sorted(table.labels))}"
         )
     return kept
-
-
-def _lacks(utterance: Utterance, where: str) -> list[Problem]:
-    problems: list[Problem] = []
-    try:
-        there = utterance.wav.is_file()
-    except OSError:  # a name too long for the file system
-        there = False
-    if not there:
-        message = f"{where}: there is no {utterance.wav}"
-        problems.append(Problem(kind="label without wav", where=utterance.id, message=message))
-    if utterance.text is None:
-        message = f"{where}: no text"
-        problems.append(Problem(kind="label without transcript", where=utterance.id, message=message))
-    return problems

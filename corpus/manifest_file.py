@@ -10,11 +10,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from mer.corpus.kinds.manifest import SUFFIXES
 from mer.corpus.manifest_row import ALIASES, EMOBOX_SECONDS, Row
 from mer.corpus.utterance import CorpusError
-
-SUFFIXES = (".jsonl", ".csv")
-"""What a manifest's name ends with."""
 
 MAX_COLUMN_SETS = 1000
 _decode = json.JSONDecoder().raw_decode

@@ -87,7 +87,7 @@ def row_faults(row: Row) -> list[str]:
     for column in NAMES[4:] if plain else NAMES:
         value = row.get(column)
         if value is not None:
-            faults += _name_faults(column, value)
+            faults += name_faults(column, value)
     for column in ("textgrid",) if plain else ("wav", "textgrid"):
         value = row.get(column)
         if value is not None and value != "":
@@ -187,7 +187,7 @@ def _is_plain(row: Row) -> bool:
         return False
 
 
-def _name_faults(column: str, value: object) -> list[str]:
+def name_faults(column: str, value: object) -> list[str]:
     """A short printable text is no fault, nor is a whole number."""
     if isinstance(value, bool) or not isinstance(value, str | int):
         return [f"{column} must be text or a whole number, got {value!r:.60}"]

@@ -1,11 +1,12 @@
-"""Any corpus from a path: a folder in IEMOCAP's layout, or a manifest."""
+"""Any corpus from a path."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from mer.corpus.iemocap import read_iemocap
-from mer.corpus.manifest import read_manifest
-from mer.corpus.utterance import Corpus, CorpusError
+from mer.corpus.corpora import corpus_at
+from mer.corpus.corpus_kind import Wanted
+from mer.corpus.utterance import Corpus
 
 
 def open_corpus(
@@ -15,22 +16,18 @@ def open_corpus(
     labels: frozenset[str] | None = None,
     alignment_offset_ms: int = 0,
 ) -> Corpus:
-    """Read what is at a path: a file is a manifest, anything else is taken for an IEMOCAP folder.
+    """Read what is at a path, as the kind of corpus that it is.
 
     Args:
-        path: the folder `IEMOCAP_full_release`, or a `.jsonl` or `.csv` file.
+        path: a folder or file that one of `CORPORA` recognises, or `NAME:PATH` with the kind's name.
         sessions: the sessions to keep; all by default.
         labels: the labels to keep, as the corpus spells them; all by default.
-        alignment_offset_ms: added to the times of IEMOCAP's own alignments, >= 0; a manifest has none.
+        alignment_offset_ms: added to the times of IEMOCAP's own alignments, >= 0; other corpora refuse it.
 
     Raises:
         CorpusError: if it cannot be read, or what is asked for is not there.
     """
-    if not path.is_file():
-        return read_iemocap(path, sessions=sessions, labels=labels, alignment_offset_ms=alignment_offset_ms)
-    if alignment_offset_ms:
-        raise CorpusError(
-            f"{path}: an alignment offset ({alignment_offset_ms} ms) is for IEMOCAP's own alignment files; "
-            "TextGrids carry their exact times"
-        )
-    return read_manifest(path, sessions=sessions, labels=labels)
+    place = corpus_at(path)
+    wanted = Wanted(sessions=sessions, labels=labels, alignment_offset_ms=alignment_offset_ms)
+    corpus = place.kind.read(place.path, wanted)
+    return replace(corpus, kind=place.name, name=corpus.name or place.name)

@@ -4,94 +4,64 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mer.cache import CacheError, CacheFolder, cache_info
-from mer.corpus import Census, CorpusError, Problem, open_corpus, take_census
-from mer.corpus.manifest import SUFFIXES
+from mer.corpus import CLASS_MAPS, Census, CorpusError, Problem, Wanted, corpus_at
 from mer.doctor.check import Check, Status
-from mer.protocol import CLASS_MAPS, TextOverlap, text_overlap
+from mer.protocol import TextOverlap, text_overlap
 
 NAMED = 8
 """How many ids a line names before it counts the rest; `--json` has them all."""
 
 
 def corpus_checks(root: Path, *, given: bool) -> tuple[list[Check], Census | None]:
-    """Count a copy of IEMOCAP against the full release, and name what is missing or extra.
+    """Count a corpus, against its full release where that is known, and name what is missing or extra.
 
     Args:
-        root: Corpus folder, or a manifest (which is only read).
+        root: Corpus folder or file, or `NAME:PATH`.
         given: Whether somebody asked for this folder; a default that is not there is no problem.
     """
     if not given and not root.exists():
         advice = "give --corpus DIR or set MER_CORPUS; `mer demo` needs none"
         return [Check(name="corpus", status="note", found=f"none given, and no ./{root}", advice=advice)], None
-    if root.is_file() or root.suffix in SUFFIXES:
-        return _manifest_checks(root), None
     try:
-        census = take_census(root)
+        place = corpus_at(root)
+        census = place.kind.census(place.path)
     except CorpusError as problem:
         return [Check(name="corpus", status="problem", found=str(problem))], None
-    kind = "synthetic corpus" if census.synthetic else "IEMOCAP"
-    total = sum(session.utterances for session in census.sessions)
-    whole = Check(
-        name="corpus",
-        status="ok" if census.complete else "problem",
-        found=f"{kind} in {root}: {total:,} utterances, {'complete' if census.complete else 'not complete'}",
-        advice="" if census.complete else "the lines below name what differs; copy what is missing again",
-    )
-    lists = (
-        ("dialogues missing", census.missing_dialogues),
-        ("dialogues that the release has not", census.extra_dialogues),
-        ("utterances missing", census.missing_ids),
-        ("labels without wav", census.labels_without_wav),
-        ("wavs without label", census.wavs_without_label),
-        ("labels without transcript", census.labels_without_transcript),
-        ("without alignment", census.without_alignment),
-    )
-    # Synthetic speech has each of IEMOCAP's quirks on purpose.
-    status: Status = "note" if census.synthetic else "problem"
-    checks = [
-        Check(name=name, status=status if name != "without alignment" else "note", found=_named(ids))
-        for name, ids in lists
-        if ids
-    ]
-    return [whole, *checks, *_oddities(census.problems)], census
+    found = f"{census.title} in {place.path}: {sum(each.utterances for each in census.sessions):,} utterances"
+    advice = "" if census.complete else "the lines below name what differs; copy what is missing again"
+    whole: Status = "ok" if census.complete else "problem"
+    # Synthetic speech has each of IEMOCAP's quirks on purpose; that something is not there at all is judged by the whole.
+    status: Status = "note" if census.synthetic or census.complete else "problem"
+    return [
+        Check(name="corpus", status=whole, found=f"{found}, {'complete' if census.complete else 'not complete'}", advice=advice),
+        *(
+            Check(name=name, status=status if name != "without alignment" else "note", found=_named(ids))
+            for name, ids in census.findings.items()
+            if ids
+        ),
+        *_oddities(census.problems),
+    ], census
 
 
 def recurring_sentences(root: Path) -> TextOverlap | None:
     """How many utterances of each session say what is said in another one, too: a text branch has read them in training.
 
-    Counted over what is tested by default: the four classes of IEMOCAP (and of the synthetic corpus in its layout), every
-    utterance of a manifest.
+    Counted over what is tested by default: the labels of the class map that the kind of corpus usually has.
 
     Args:
-        root: Corpus folder or manifest.
+        root: Corpus folder or file, or `NAME:PATH`.
 
     Returns:
         None where there is no corpus that can be read; `corpus_checks` says why.
     """
-    manifest = root.suffix in SUFFIXES
     try:
-        corpus = open_corpus(root) if manifest else open_corpus(root, labels=frozenset(CLASS_MAPS["4"]))
+        place = corpus_at(root)
+        labels = frozenset(CLASS_MAPS[place.kind.classes]) or None
+        corpus = place.kind.read(place.path, Wanted(labels=labels))
     except (CorpusError, OSError):
         return None
     rows = list(corpus)
     return text_overlap([each.session for each in rows], [each.text or "" for each in rows], [each.style for each in rows])
-
-
-def _manifest_checks(path: Path) -> list[Check]:
-    if not path.is_file():
-        return [Check(name="corpus", status="problem", found=f"{path}: no such manifest file")]
-    try:
-        corpus = open_corpus(path)
-    except CorpusError as problem:
-        return [Check(name="corpus", status="problem", found=str(problem))]
-    absent = sum(not utterance.wav.is_file() for utterance in corpus)
-    found = f"manifest {path}: {len(corpus):,} utterances"
-    if absent:
-        return [
-            Check(name="corpus", status="problem", found=f"{found}, {absent:,} without their audio file"),
-            *_oddities(corpus.problems),
-        ]
-    return [Check(name="corpus", status="ok", found=found), *_oddities(corpus.problems)]
 
 
 def _oddities(problems: Sequence[Problem]) -> list[Check]:

@@ -10,6 +10,7 @@ from pathlib import Path
 import psutil
 
 from mer.doctor.check import Check
+from mer.settings import plugin_files
 
 PACKAGES = (
     "torch",
@@ -30,7 +31,15 @@ LEAST_DISK = 35e9
 
 def machine_checks(cache: Path) -> list[Check]:
     """Python, packages, extras, device, cores, memory, and the disk under the cache."""
-    return [_python(), *_packages(), *_extras(), _device(), _cores_and_memory(), _disk(cache)]
+    return [_python(), *_packages(), *_extras(), *_plugins(), _device(), _cores_and_memory(), _disk(cache)]
+
+
+def _plugins() -> list[Check]:
+    """The modules of the user's own that every command imports."""
+    return [
+        Check(name="plugin", status="ok", found=f"{name} ({'built in' if file is None else file})")
+        for name, file in plugin_files().items()
+    ]
 
 
 def encoder_check(option: str, name: str) -> Check:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from mer.finetune.errors import FinetuneError
-from mer.protocol.classes import AS_IS, CLASS_MAPS
+from mer.protocol.classes import CLASS_MAPS
 from mer.protocol.held_out import HeldOut
 from mer.settings.kinds import PAIR, SEEDS, SESSIONS
 from mer.settings.option import WHAT, number_free, option, problems_of
@@ -120,7 +120,7 @@ class FinetuneConfig:
         0.1, "Share of the training utterances that random holds out; 0 is validation none.", least=0, below=1
     )
     text_disjoint: bool = option(False, "Train without sentences that the test session has too.")
-    classes: str = option("4", "4 (hap and exc merged), 4-noexc, 6, or as-is.", choices=(*CLASS_MAPS, AS_IS), panel=WHAT)
+    classes: str = option("4", "4 (hap and exc merged), 4-noexc, 6, or as-is.", choices=CLASS_MAPS, panel=WHAT)
     precision: str = option(
         "auto",
         "bfloat16 trains under autocast; auto does where the GPU has it; float32 never.",

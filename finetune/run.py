@@ -127,6 +127,7 @@ def _identity(config: FinetuneConfig, encoders: Encoders, material: Material) ->
         "config": {name: value for name, value in config.identity().items() if name not in NAMED_BY_WEIGHTS},
         "encoders": encoders.identity,
         "data": material.fingerprint(texts="text" in config.modalities or config.text_disjoint),
+        **material.classes.identity(),
     }
 
 

@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args
 from mer.heads.errors import HeadError
 from mer.heads.kinds import HEADS, SHAPE_OPTIONS
 from mer.heads.own_kind import head_kind, own_values
-from mer.protocol.classes import AS_IS, CLASS_MAPS
+from mer.protocol.classes import CLASS_MAPS
 from mer.protocol.held_out import Validation
 from mer.settings.kinds import ASSIGNMENTS, GRANULARITY, NUMBERS, SEEDS, SESSIONS
 from mer.settings.option import WHAT, number_free, option, problems_of
@@ -45,6 +45,7 @@ class HeadConfig:
         "late adds the logits of two or more linear branches; linear and transformer are one branch; coattention and "
         "concatenation fuse text with speech early. package.module:Class is a head of your own (docs/extending.md).",
         choices=HEADS,
+        own_class=True,
         panel=WHAT,
     )
     hidden: int = option(128, "Width of the two hidden layers of each linear branch, and before a transformer's logits.", least=1)
@@ -83,7 +84,7 @@ class HeadConfig:
         choices=get_args(Normalize),
     )
     text_disjoint: bool = option(False, "Train without sentences that the test session has too.")
-    classes: str = option("4", "4 (hap and exc merged), 4-noexc, 6, or as-is.", choices=(*CLASS_MAPS, AS_IS), panel=WHAT)
+    classes: str = option("4", "4 (hap and exc merged), 4-noexc, 6, or as-is.", choices=CLASS_MAPS, panel=WHAT)
     seeds: tuple[int, ...] = option((0, 1, 2, 3, 4), "Runs per fold: a count, or a list such as 0,2,5.", kind=SEEDS)
     folds: tuple[str, ...] | None = option(None, "Test sessions, such as 1-5. Default: all.", kind=SESSIONS)
     device: str = device_option()

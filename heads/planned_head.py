@@ -173,6 +173,7 @@ def plan_head(cache: Features, config: HeadConfig, runs: Path) -> PlannedHead:
         "config": config.identity(),
         "cache_key": cache.key,
         "data": selection.fingerprint(texts=config.text_disjoint),
+        **classes.identity(),
     }
     plan = tuple(plan_runs(selection, classes, config))
     directory = RunDirectory(runs / directory_name(cache, config.fusion, config.branches, identity), identity, epoch=Epoch)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from mer.corpus import CORPORA
 from mer.protocol import METRICS
 
 ENCODERS = ("speech", "text")
@@ -138,10 +139,8 @@ def _limits(result: Mapping[str, Any]) -> str:
     lines = ["## Limits", ""]
     if result["synthetic"]:
         lines.append("* **Trained on synthetic speech**: it shows that the tool works and says nothing about people.")
-    elif str(result["corpus"]).startswith("iemocap"):
-        lines.append(
-            "* **Trained on acted speech**: ten English-speaking actors in a laboratory. Spontaneous emotion is weaker and mixed."
-        )
+    elif known := [kind.limits for name, kind in CORPORA.items() if kind.limits and str(result["corpus"]).startswith(name)]:
+        lines += [f"* {limits}" for limits in known]
     else:
         lines.append("* If the corpus holds acted speech, expect less on spontaneous speech; `mer` does not know which it is.")
     lines += [

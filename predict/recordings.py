@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from mer.corpus import TextGridAlignment, Utterance, open_corpus
-from mer.corpus.manifest import SUFFIXES
+from mer.corpus import TextGridAlignment, Utterance, corpora_at, open_corpus
+from mer.corpus.kinds.manifest import SUFFIXES
 from mer.corpus.manifest_row import ALIASES, ManifestFolder, RowError, make_utterance
 from mer.corpus.manifest_times import TimeColumns
 from mer.predict.answer import Failure
@@ -28,8 +28,8 @@ def read_recordings(path: Path) -> tuple[list[Utterance], list[Failure]]:
 
     A folder gives every audio file in it and below it, with the text of the same name beside it (`.txt` or `.lab`) and its
     `.TextGrid`, if there is one. A `.jsonl` or `.csv` file has the columns `wav` and `text`, and optionally `id`, `textgrid`
-    and `speaker`; others are not looked at. Paths in it are relative to its folder and stay there. A folder in IEMOCAP's
-    layout gives its labelled utterances.
+    and `speaker`; others are not looked at. Paths in it are relative to its folder and stay there. A folder that one of
+    `CORPORA` recognises gives its labelled utterances.
 
     Args:
         path: the folder or file.
@@ -38,9 +38,9 @@ def read_recordings(path: Path) -> tuple[list[Utterance], list[Failure]]:
         PredictError: nothing there, or a file that is no list of recordings.
         CorpusError: a damaged corpus, or a list whose columns say where in its recording an utterance is.
     """
+    if not path.is_file() and corpora_at(path):
+        return list(open_corpus(path)), []
     if path.is_dir():
-        if any(path.glob("Session*")):
-            return list(open_corpus(path)), []
         return _in_folder(path)
     if not path.is_file():
         raise PredictError(

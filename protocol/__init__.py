@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from mer.protocol.bootstrap import answers_from_table as answers_from_table
     from mer.protocol.bootstrap import bootstrap_difference as bootstrap_difference
     from mer.protocol.bootstrap import bootstrap_ua as bootstrap_ua
-    from mer.protocol.classes import AS_IS as AS_IS
-    from mer.protocol.classes import CLASS_MAPS as CLASS_MAPS
     from mer.protocol.classes import ClassMap as ClassMap
     from mer.protocol.classes import class_map as class_map
     from mer.protocol.comparison import Comparison as Comparison

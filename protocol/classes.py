@@ -1,34 +1,18 @@
-"""Class maps: which labels of a corpus make which classes, in which order."""
+"""Which labels of a corpus make which classes: a class map, applied."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from mer.corpus.corpora import CLASS_MAPS as CLASS_MAPS
+from mer.corpus.corpus_kind import AS_IS
 from mer.protocol.errors import ProtocolError
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-CLASS_MAPS: Mapping[str, Mapping[str, str]] = {
-    # Zhao 2022 and most of the field: excitement counts as happiness, 5,531 utterances of IEMOCAP.
-    "4": {"ang": "angry", "hap": "happy", "exc": "happy", "sad": "sad", "neu": "neutral"},
-    # Earlier work, before excitement was merged: happiness is then the rarest class by far.
-    "4-noexc": {"ang": "angry", "hap": "happy", "sad": "sad", "neu": "neutral"},
-    # The six-way set of conversational emotion recognition: excitement and frustration on their own.
-    "6": {
-        "ang": "angry",
-        "hap": "happy",
-        "exc": "excited",
-        "sad": "sad",
-        "neu": "neutral",
-        "fru": "frustrated",
-    },
-}
-"""Name of a map to {label of IEMOCAP: class}. Classes are numbered in the order they first appear here."""
-
-AS_IS = "as-is"
-"""The map that keeps every label of a corpus as a class of its own."""
+_KNOWN_BY_NAME = ("4", "4-noexc", "6", AS_IS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,11 +20,15 @@ class ClassMap:
     """Labels to classes. The order of `classes` is the order of every logit, column and confusion matrix."""
 
     name: str
-    """A key of `CLASS_MAPS`, or `as-is`."""
+    """A key of `CLASS_MAPS`."""
     classes: tuple[str, ...]
     """Class names in their fixed order."""
     mapping: Mapping[str, str]
     """Label of the corpus to class name; labels that are not here are left out."""
+
+    def identity(self) -> dict[str, object]:
+        """What the identity of a run holds of it beside its name, which says it all for IEMOCAP's maps and `as-is`."""
+        return {} if self.name in _KNOWN_BY_NAME else {"class_map": dict(self.mapping)}
 
     def indices(self, labels: Sequence[str]) -> "NDArray[np.int64]":
         """Class number of each label; -1 where the label belongs to no class."""
@@ -54,7 +42,7 @@ def class_map(name: str, labels: Sequence[str]) -> ClassMap:
     """The class map called `name`.
 
     Args:
-        name: a key of `CLASS_MAPS`, or `as-is`: the labels themselves, sorted; utterances without a label are
+        name: a key of `CLASS_MAPS`; `as-is`: the labels themselves, sorted; utterances without a label are
             left out.
         labels: the labels of the corpus, one per utterance. A map of `CLASS_MAPS` keeps all its classes even
             where the corpus has no utterance of one.
@@ -69,7 +57,7 @@ def class_map(name: str, labels: Sequence[str]) -> ClassMap:
         mapping = CLASS_MAPS[name]
         chosen = ClassMap(name=name, classes=tuple(dict.fromkeys(mapping.values())), mapping=mapping)
     else:
-        raise ProtocolError(f"unknown classes {name!r}, expected one of {', '.join([*CLASS_MAPS, AS_IS])}")
+        raise ProtocolError(f"unknown classes {name!r}, expected one of {', '.join(CLASS_MAPS)}")
     if not set(found) & set(chosen.mapping):
         raise ProtocolError(
             f"no utterance has a label of classes {name!r} ({', '.join(chosen.mapping) or 'none'}); "

@@ -12,6 +12,8 @@ from rich.text import Text
 from mer.report.recurring_table import recurring_table
 
 ALIGNMENT_KINDS = {"corpus": "the corpus' own files", "textgrid": "TextGrids"}
+MOST_SESSIONS = 8
+"""A census of more sessions than this has no column for each."""
 MARKS = {"ok": "[green]ok[/green]", "note": "[yellow]note[/yellow]", "problem": "[red]problem[/red]"}
 
 
@@ -126,21 +128,25 @@ def census_table(census: Mapping[str, Any]) -> Table:
     """Counts per label and session; where the full release has another count, `found/released`."""
     labels = [label for label, count in sorted(census["labels"].items(), key=lambda item: -item[1]) if count]
     released = census["expected_labels"] or {}
-    sessions = census["sessions"]
-    title = "utterances by label and session" + (" (found/in the full release)" if released else "")
+    every = census["sessions"]
+    sessions = every if len(every) <= MOST_SESSIONS else []
+    title = f"utterances by label{' and session' if sessions else ''}{' (found/in the full release)' if released else ''}"
     table = Table(title=title, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), title_justify="left")
     table.add_column("label")
     for session in sessions:
-        table.add_column(f"Session{session['session']}", justify="right", no_wrap=True)
+        name = session["session"]
+        table.add_column(escape(f"Session{name}" if name.isdecimal() else name), justify="right", overflow="fold")
     table.add_column("all", justify="right", no_wrap=True)
     for label in labels:
         cells = [_beside(row["labels"].get(label, 0), (row["expected_labels"] or {}).get(label)) for row in sessions]
         table.add_row(escape(label), *cells, _beside(census["labels"][label], released.get(label)))
     for name in ("utterances", "dialogues"):
         cells = [_beside(row[name], row[f"expected_{name}"]) for row in sessions]
-        expected = [row[f"expected_{name}"] for row in sessions]
+        expected = [row[f"expected_{name}"] for row in every]
         whole = None if None in expected else sum(expected)
-        table.add_row(name, *cells, _beside(sum(row[name] for row in sessions), whole), style="bold")
+        table.add_row(name, *cells, _beside(sum(row[name] for row in every), whole), style="bold")
+    if not sessions:
+        table.add_row("sessions", str(len(every)), style="bold")
     return table
 
 

@@ -28,6 +28,22 @@ def read_settings(path: Path) -> dict[str, Any]:
         raise SettingsError(f"{path}: no valid TOML: {problem}") from None
 
 
+def take_plugins(settings: dict[str, Any], *, source: str) -> list[str]:
+    """Take the names of the user's own modules, `plugins`, out of a parsed file.
+
+    Args:
+        settings: Parsed file; `plugins` is gone from it afterwards.
+        source: Named in errors.
+
+    Raises:
+        SettingsError: when they are no list of names.
+    """
+    names = settings.pop("plugins", [])
+    if not isinstance(names, list) or not all(isinstance(each, str) and each.strip() for each in names):
+        raise SettingsError(f'{source}: plugins must be a list of modules such as ["my_corpus"], got {names!r}')
+    return names
+
+
 def default_map(settings: Mapping[str, Any], options: Mapping[str, frozenset[str]], *, source: str) -> dict[str, Any]:
     """Defaults per command. Keys at the top hold for every command that has the option, `[extract]` for one.
 

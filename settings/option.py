@@ -42,6 +42,8 @@ class Option:
     """Valid words, where there is a list; a registry is one, too."""
     also: tuple[str, ...] = ()
     """Words beside these that the command line alone knows."""
+    own_class: bool = False
+    """Whether `package.module:Name`, a class of the user's own, is a value, too."""
     kind: Kind | None = None
     """How it is written, unless it is a plain value."""
     was: tuple[str, ...] = ()
@@ -71,15 +73,14 @@ class Option:
         return self.kind.read(self.name, value) if self.kind else checked(self.name, value, self.type)
 
     def word(self, value: str) -> str:
-        """The value, if it is a valid word, or a class `package.module:Name` for a registry to find; raises KindError."""
-        own = isinstance(self.choices, Registry) and ":" in value
-        return value if own else one_of(self.name, value, self.words)
+        """The value, if it is valid; raises KindError."""
+        return value if self.own_class and ":" in value else one_of(self.name, value, self.words)
 
     def problem(self, value: Any) -> str | None:
         """What is wrong with a value of the field, from what the declaration says; None for nothing."""
-        if self.choices and not isinstance(self.choices, Registry):  # a registry refuses by itself, and knows more
+        if self.choices and not self.own_class:  # whoever imports a class refuses by itself, and knows more
             try:
-                one_of(self.name, value, tuple(self.choices))
+                self.word(value)
             except KindError as problem:
                 return str(problem)
         if self.type in (int, float) and not self.kind and not self._is_number(value):

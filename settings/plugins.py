@@ -1,8 +1,12 @@
-"""Modules of the user's own that add to the registries, imported once per process."""
+"""Modules of the user's own that add to the registries, imported once per process.
+
+They are named by the environment variable `MER_PLUGINS`, and by `plugins` in `mer.toml`.
+"""
 
 import importlib
 import os
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from types import ModuleType
 
@@ -31,6 +35,19 @@ def load_plugins() -> None:
             except PluginError as problem:
                 _loaded.discard(name)
                 raise PluginError(f"{PLUGINS_VARIABLE}: {problem}") from problem
+
+
+def also_load(names: Iterable[str]) -> None:
+    """Name modules for this process and those that it starts, beside those that `MER_PLUGINS` names."""
+    known = filter(None, os.environ.get(PLUGINS_VARIABLE, "").split(","))
+    os.environ[PLUGINS_VARIABLE] = ",".join(dict.fromkeys([*known, *names]))
+
+
+def plugin_files() -> dict[str, Path | None]:
+    """The modules of the user's own that are in force, and the file of each."""
+    load_plugins()
+    files = {name: getattr(sys.modules.get(name), "__file__", None) for name in sorted(_loaded)}
+    return {name: Path(file) if file else None for name, file in files.items()}
 
 
 def import_own(name: str) -> ModuleType:

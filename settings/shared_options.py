@@ -9,7 +9,8 @@ from mer.settings.option import WHAT, WHERE, option
 corpus_option = partial(
     option,
     default=None,
-    help="IEMOCAP_full_release folder, or a .jsonl / .csv manifest. Default: ./IEMOCAP_full_release.",
+    help="Folder or file of a corpus: IEMOCAP_full_release, a .jsonl or .csv manifest, or KIND:PATH where several kinds are "
+    "possible. Default: ./IEMOCAP_full_release.",
     env="MER_CORPUS",
     panel=WHERE,
 )

@@ -17,7 +17,7 @@ ALLOWED: dict[str, set[str]] = {
     "backends": set(),
     "corpus": {"backends"},
     "cache": set(),
-    "protocol": set(),
+    "protocol": {"corpus"},
     "settings": set(),
     "files": set(),
     "results": {"protocol"},

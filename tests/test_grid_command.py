@@ -193,9 +193,9 @@ def test_a_row_that_fails_is_listed_and_the_exit_code_is_1(features: Path, tmp_p
 def test_a_corpus_of_its_own_labels_keeps_them_unless_the_grid_says_otherwise(
     features: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from mer.commands import grid_view as command
+    from mer.corpus import CORPORA
 
-    monkeypatch.setattr(command, "default_classes", lambda kind: {"iemocap": "as-is"}[kind])
+    monkeypatch.setattr(type(CORPORA["iemocap"]), "classes", "as-is")
     file = tmp_path / "own.toml"
     file.write_text("[[rows]]\n[[rows]]\nclasses = '4'\n")
     result = grid(features, tmp_path / "runs", str(file), *QUICK, "--json", "--quiet")

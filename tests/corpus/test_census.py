@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from mer.corpus import census as census_module
-from mer.corpus.census import take_census
+from mer.corpus import iemocap_census as census_module
 from mer.corpus.full_release import FULL_LABELS, FULL_RELEASE, RELEASED_WITHOUT_ALIGNMENT, ReleasedSession
+from mer.corpus.iemocap_census import take_census
 from mer.corpus.utterance import Problem
 from mer.corpus.utterance_id import parse_utterance_id
 

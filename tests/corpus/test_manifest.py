@@ -284,5 +284,5 @@ def test_open_corpus_tells_folders_from_manifests(write: Write, make_release: Ma
     assert alignment.read().words[0].start_ms == 50
     with pytest.raises(CorpusError, match=r"alignment offset \(20 ms\) is for IEMOCAP"):
         open_corpus(path, alignment_offset_ms=20)
-    with pytest.raises(CorpusError, match="no such folder"):
+    with pytest.raises(CorpusError, match="no such file or folder"):
         open_corpus(tmp_path / "nowhere.jsonl")

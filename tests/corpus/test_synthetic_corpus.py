@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from mer.corpus import CorpusError, is_only_tags, read_iemocap
+from mer.corpus import CorpusError, is_only_tags
+from mer.corpus.iemocap import read_iemocap
 from mer.corpus.synthetic import EXACT_TIMES, MARKER, ensure_synthetic_corpus, write_synthetic_corpus
 from mer.corpus.synthetic.dialogue_files import CATEGORIES
 from mer.corpus.synthetic.write_corpus import SyntheticSummary

@@ -11,7 +11,8 @@ from safetensors.torch import load_file
 from sklearn.linear_model import LogisticRegression
 from transformers import AutoFeatureExtractor, AutoModel, AutoTokenizer
 
-from mer.corpus import read_iemocap, remove_tags
+from mer.corpus import remove_tags
+from mer.corpus.iemocap import read_iemocap
 from mer.corpus.synthetic import write_synthetic_corpus
 from mer.demo.small_encoders import (
     SmallEncoderError,

@@ -11,7 +11,7 @@ import torch
 from transformers import AutoConfig, AutoModel, AutoTokenizer
 
 from mer.cache import open_cache
-from mer.corpus import read_manifest
+from mer.corpus.manifest import read_manifest
 from mer.extract import EncoderError, ExtractConfig, Resources, SpeechEncoder, TextEncoder, extract
 from mer.extract.batch_trial import ROUNDING_STEPS, batches_are_exact
 

@@ -11,7 +11,8 @@ from torch import nn
 
 from mer.cache import FeatureCache, OutdatedCacheError, check_numbers, doubt, open_cache, verify
 from mer.cache.last_layer import ends_in_norm, flattest_direction
-from mer.corpus import Corpus, read_manifest
+from mer.corpus import Corpus
+from mer.corpus.manifest import read_manifest
 from mer.extract import ExtractConfig, Extraction, Resources, extract, resegment
 from mer.extract.speech_checkpoint import without_adapter
 from mer.heads import HeadConfig, train_head

@@ -1,0 +1,93 @@
+"""Every kind of corpus by name, and which of them lies at a path."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from mer.corpus.corpus_kind import AS_IS, CorpusKind
+from mer.corpus.kinds.iemocap import Iemocap
+from mer.corpus.kinds.manifest import Manifest
+from mer.corpus.utterance import CorpusError
+from mer.settings import Registry
+
+CLASS_MAPS = Registry[Mapping[str, str]]("class map")
+"""Name of a class map to {label of the corpus: class}; an empty one keeps every label.
+
+Classes are numbered in the order they first appear here.
+"""
+
+
+class Corpora(Registry[CorpusKind]):
+    """Kinds of corpora; a kind that is added brings its class maps."""
+
+    def add(self, name: str, entry: CorpusKind) -> CorpusKind:
+        """Make a kind of corpus known under a name, and its class maps under theirs.
+
+        Raises:
+            ValueError: when a name is taken by something else, or holds a colon.
+        """
+        if ":" in name:
+            raise ValueError(f"a corpus cannot be named {name!r}: the colon of NAME:PATH ends the name")
+        for title, mapping in entry.class_maps.items():
+            CLASS_MAPS.add(title, mapping)
+        return super().add(name, entry)
+
+
+CORPORA = Corpora("corpus")
+"""Kind of corpus by the name that caches, results and `--corpus NAME:PATH` call it."""
+CORPORA.add("iemocap", Iemocap())
+CORPORA.add("manifest", Manifest())
+CLASS_MAPS.add(AS_IS, {})
+
+
+class CorpusPlace(NamedTuple):
+    """A corpus on disk, not yet read."""
+
+    name: str
+    """Its kind, as a name of `CORPORA`."""
+    kind: CorpusKind
+    """The same kind itself."""
+    path: Path
+    """Its folder or file."""
+
+
+def corpora_at(path: Path) -> list[CorpusPlace]:
+    """Every kind of corpus that a path can be meant as; `NAME:PATH` says which."""
+    name, colon, rest = str(path).partition(":")
+    if colon and name in CORPORA and not path.exists():
+        return [CorpusPlace(name, CORPORA[name], Path(rest))]
+    return [CorpusPlace(name, kind, path) for name, kind in CORPORA.items() if kind.recognises(path)]
+
+
+def corpus_at(path: Path) -> CorpusPlace:
+    """The kind of corpus that lies at a path; `NAME:PATH` says which.
+
+    Raises:
+        CorpusError: none that is known, or several that could be meant.
+    """
+    found = corpora_at(path)
+    if len(found) == 1:
+        return found[0]
+    if found:
+        meant = " or ".join(f"{each.name}:{path}" for each in found)
+        raise CorpusError(f"{path}: could be a corpus of several kinds: give {meant}")
+    what = "has the layout of no corpus that is known" if path.exists() else "no such file or folder"
+    layouts = "".join(f"\n  {name}: {kind.layout}" for name, kind in CORPORA.items())
+    raise CorpusError(f"{path}: {what}.{_nearby(path)} Expected one of{layouts}\n`mer demo` needs no corpus")
+
+
+def _nearby(path: Path) -> str:
+    """A hint at a corpus around a folder, or in it."""
+    if not path.is_dir():
+        return ""
+    for folder in list(path.absolute().parents)[:4]:
+        if corpora_at(folder):
+            return f" This is a part of a corpus: give {folder}."
+    try:
+        inside = sorted(each for each in path.iterdir() if not each.name.startswith("."))
+    except OSError:
+        return ""
+    for child in inside:
+        if corpora_at(child):
+            return f" A corpus is inside: give {child}."
+    return ""

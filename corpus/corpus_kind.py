@@ -1,0 +1,75 @@
+"""What `mer` has to know of one kind of corpus: a subclass of `CorpusKind`, of which an instance is added to `CORPORA`."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from mer.corpus.census import Census
+    from mer.corpus.utterance import Corpus, Utterance
+
+AS_IS = "as-is"
+"""The class map that keeps every label of a corpus as a class of its own."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """Which part of a corpus is read, and how."""
+
+    sessions: Sequence[str] | None = None
+    """The sessions to keep; None = all."""
+    labels: frozenset[str] | None = None
+    """The labels to keep, as the corpus spells them; None = all."""
+    alignment_offset_ms: int = 0
+    """Milliseconds that are added to the times of the corpus' own alignments, >= 0."""
+
+
+class CorpusKind:
+    """One kind of corpus: how it is recognised, read and counted, and which classes its labels make.
+
+    A subclass says `title`, `layout`, `recognises` and `utterances`; all else may stay as it is here.
+    """
+
+    title: ClassVar[str]
+    """Its name for people."""
+    layout: ClassVar[str]
+    """What a copy of it looks like on disk, for people who give a wrong path."""
+    classes: ClassVar[str] = AS_IS
+    """Class map that is used where the user names none."""
+    class_maps: ClassVar[Mapping[str, Mapping[str, str]]] = {}
+    """Class maps that it brings: name to {label: class}."""
+    limits: ClassVar[str] = ""
+    """What readers of a model card must know of a model that was trained on it, as one Markdown sentence or more."""
+
+    def recognises(self, path: Path) -> bool:
+        """Whether there is a corpus of this kind at a path; a quick look, for every kind is asked."""
+        raise NotImplementedError
+
+    def utterances(self, path: Path) -> Iterable["Utterance"]:
+        """Every utterance with a label; no audio is opened.
+
+        Raises:
+            CorpusError: a corpus that cannot be read.
+        """
+        raise NotImplementedError
+
+    def read(self, path: Path, wanted: Wanted) -> "Corpus":
+        """The wanted utterances, sorted by session and id, and what is wrong on disk.
+
+        Raises:
+            CorpusError: a corpus that cannot be read, or without what is wanted.
+        """
+        from mer.corpus.gather import gather
+
+        return gather(path, list(self.utterances(path)), wanted)
+
+    def census(self, path: Path) -> "Census":
+        """Everything counted: what `mer doctor` shows.
+
+        Raises:
+            CorpusError: a corpus that cannot be read.
+        """
+        from mer.corpus.census import census_of
+
+        return census_of(path, self.title, self.read(path, Wanted()))

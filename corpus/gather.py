@@ -1,0 +1,89 @@
+"""A corpus out of the utterances that a reader of one's own gives: checked, chosen, in order."""
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from mer.corpus.corpus_kind import Wanted
+from mer.corpus.iemocap_session import is_synthetic
+from mer.corpus.manifest_row import MAX_NAME_BYTES, name_faults
+from mer.corpus.utterance import Corpus, CorpusError, Problem, Utterance
+
+MAX_SHOWN = 20
+_NAMES = ("id", "label", "speaker", "session", "dialogue", "style")
+_NEEDED = _NAMES[:4]
+
+
+def gather(path: Path, utterances: Sequence[Utterance], wanted: Wanted) -> Corpus:
+    """The wanted utterances as a corpus, sorted by session and id, with what is missing on disk as problems.
+
+    Args:
+        path: where they were found; named in errors.
+        utterances: all there are.
+        wanted: sessions and labels to keep.
+
+    Raises:
+        CorpusError: utterances that cannot be used (all are named), or none that is wanted.
+    """
+    if wanted.alignment_offset_ms:
+        raise CorpusError(f"{path}: an alignment offset ({wanted.alignment_offset_ms} ms) is for IEMOCAP's own alignment files")
+    faults = [f"{each.id!r:.80}: {fault}" for each in utterances for fault in _faults(each)]
+    counts = Counter(each.id for each in utterances)
+    faults += [f"{name!r:.80}: the id of {count} utterances" for name, count in counts.items() if count > 1]
+    if faults:
+        more = f"\n  and {len(faults) - MAX_SHOWN:,} more" if len(faults) > MAX_SHOWN else ""
+        shown = "\n  ".join(faults[:MAX_SHOWN])
+        raise CorpusError(f"{path}: {len(faults):,} things are wrong with its utterances:\n  {shown}{more}")
+    kept = [each for each in utterances if _is_wanted(each, wanted)]
+    there = sorted({each.session for each in utterances})
+    missing = [session for session in wanted.sessions or () if session not in there]
+    if missing or (wanted.sessions is not None and not wanted.sessions):
+        raise CorpusError(f"{path}: no session {', '.join(missing) or '(none asked for)'}; there are {', '.join(there)}")
+    if not kept:
+        labels = ", ".join(f"{label} {count}" for label, count in sorted(Counter(each.label for each in utterances).items()))
+        asked = f" has a label of {', '.join(sorted(wanted.labels))}" if wanted.labels else ""
+        raise CorpusError(f"{path}: no utterance{asked}; labels there: {labels or 'none'}")
+    kept.sort(key=lambda each: (each.session, each.id))
+    return Corpus(
+        name="",
+        kind="",
+        synthetic=is_synthetic(path),
+        utterances=tuple(kept),
+        problems=tuple(problem for each in kept for problem in lacks(each, str(each.wav))),
+    )
+
+
+def lacks(utterance: Utterance, where: str) -> list[Problem]:
+    """What an utterance is without: its audio file, its transcript.
+
+    Args:
+        utterance: one with a label.
+        where: file and line that it comes from.
+    """
+    problems: list[Problem] = []
+    try:
+        there = utterance.wav.is_file()
+    except OSError:  # a name too long for the file system
+        there = False
+    if not there:
+        message = f"{where}: there is no {utterance.wav}"
+        problems.append(Problem(kind="label without wav", where=utterance.id, message=message))
+    if utterance.text is None:
+        message = f"{where}: no text"
+        problems.append(Problem(kind="label without transcript", where=utterance.id, message=message))
+    return problems
+
+
+def _is_wanted(utterance: Utterance, wanted: Wanted) -> bool:
+    return (wanted.sessions is None or utterance.session in wanted.sessions) and (
+        wanted.labels is None or utterance.label in wanted.labels
+    )
+
+
+def _faults(utterance: Utterance) -> list[str]:
+    """What is wrong with the names of an utterance that a reader made."""
+    faults = [fault for name in _NAMES for fault in name_faults(name, getattr(utterance, name))]
+    faults += [f"no {name} (at most {MAX_NAME_BYTES} bytes)" for name in _NEEDED if not getattr(utterance, name)]
+    if utterance.text is not None and not isinstance(utterance.text, str):
+        faults.append(f"text must be text or None, got {utterance.text!r:.60}")
+    return faults

@@ -1,0 +1,35 @@
+"""A table of one's own recordings, one row per utterance."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mer.corpus.corpus_kind import CorpusKind, Wanted
+
+if TYPE_CHECKING:
+    from mer.corpus.utterance import Corpus
+
+SUFFIXES = (".jsonl", ".csv")
+"""What a manifest's name ends with."""
+
+
+class Manifest(CorpusKind):
+    """A JSON Lines or CSV file."""
+
+    title = "manifest"
+    layout = f"a file that ends with {' or '.join(SUFFIXES)}, one row per utterance"
+
+    def recognises(self, path: Path) -> bool:
+        """Any file: one with another ending is refused when it is read, which says what is expected."""
+        return path.is_file()
+
+    def read(self, path: Path, wanted: Wanted) -> "Corpus":
+        """The wanted rows; what is missing on disk is listed as problems."""
+        from mer.corpus.manifest import read_manifest
+        from mer.corpus.utterance import CorpusError
+
+        if wanted.alignment_offset_ms:
+            raise CorpusError(
+                f"{path}: an alignment offset ({wanted.alignment_offset_ms} ms) is for IEMOCAP's own alignment files; "
+                "TextGrids carry their exact times"
+            )
+        return read_manifest(path, sessions=wanted.sessions, labels=wanted.labels)
