@@ -2,7 +2,7 @@
 
 import csv
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -76,11 +76,7 @@ def train_multi_level(
     if existing is not None:
         return Result(directory=directory.path, values=existing, reused=all(part.reused for part in parts))
     directory.append_provenance({"versions": versions(), "command": command, "started": time.time()})
-    early, other = (read_test_logits(part) for part in parts)
-    finished = [_combined(key, early[key], other[key], classes.classes) for key in early if key in other]
-    if not finished:
-        raise HeadError("no fold and seed was finished by both heads, so there is nothing to average")
-    failed = [failure for part in parts for failure in part.values["failed_runs"]]
+    finished, failed = _averaged(parts, classes.classes)
     device = ", ".join(sorted({part.values["device"] for part in parts}))
     document = result_document(cache, late, ordered, selection, classes, finished, failed, device)
     document |= {
@@ -91,6 +87,15 @@ def train_multi_level(
     }
     values = directory.finish(finished, classes.classes, document)
     return Result(directory=directory.path, values=values, reused=False)
+
+
+def _averaged(parts: Sequence[Result], classes: tuple[str, ...]) -> tuple[list[FinishedRun], list[Any]]:
+    """The runs that both heads finished, and what is known of those that failed."""
+    early, late = (read_test_logits(part) for part in parts)
+    finished = [_combined(key, early[key], late[key], classes) for key in early if key in late]
+    if not finished:
+        raise HeadError("no fold and seed was finished by both heads, so there is nothing to average")
+    return finished, [failure for part in parts for failure in part.values["failed_runs"]]
 
 
 def check_same_protocol(coattention: HeadConfig, late: HeadConfig) -> None:
