@@ -29,6 +29,7 @@ from mer.commands.synth import Spoken
 from mer.extract.config import ExtractConfig, ExtractError, Resources
 from mer.finetune.config import FinetuneConfig
 from mer.grids.finetune_grid import FINETUNE_GRIDS
+from mer.grids.grid_file import read_grid
 from mer.grids.grid_kind import FINETUNE, HEAD_GRIDS, HEADS, GridKind
 from mer.heads.config import HeadConfig, head_config
 from mer.heads.errors import HeadError
@@ -198,9 +199,13 @@ def test_the_command_makes_the_config_of_an_extraction(
     assert note in result.stderr
 
 
-def test_text_can_be_named_among_granularities() -> None:
+def test_text_can_be_named_among_granularities(tmp_path: Path) -> None:
     assert head_config(granularities=("F", "S", "T")) == HeadConfig(granularities=("F", "S"))
     assert head_config(granularities=("T",), fusion="linear").branches == ("T",)
+    file = tmp_path / "levels.toml"
+    file.write_text("[[rows]]\nfusion = 'multi-level'\ncoattention = 'F+T'\nlate = 'F+S+T'\n[[rows]]\ngranularity = 'F+S+T'\n")
+    levels, late = read_grid(str(file)).rows
+    assert [each.granularities for each in (*levels.configs, *late.configs)] == [("F",), ("F", "S"), ("F", "S")]
     with pytest.raises(HeadError, match="granularity T is text"):
         head_config(granularities=("F", "T"), modality="speech")
 
