@@ -27,8 +27,7 @@ ALLOWED: dict[str, set[str]] = {
     "finetune": {"backends", "corpus", "extract", "heads", "protocol", "results"},
     "grids": {"backends", "cache", "corpus", "finetune", "heads", "protocol", "results"},
     "predict": {"corpus", "extract", "heads", "finetune", "protocol", "results"},
-    "status": {"cache", "report", "results"},
-    "doctor": {"corpus", "cache", "protocol"},
+    "status": {"cache", "corpus", "protocol", "report", "results"},
     "demo": {"corpus"},
     "cli": {"commands"},
 }

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psutil
 
-from mer.doctor.check import Check
+from mer.status.doctor.check import Check
 
 PACKAGES = (
     "torch",

@@ -6,7 +6,7 @@ from pathlib import Path
 from mer.cache import CacheError, CacheFolder, cache_info
 from mer.corpus import Census, CorpusError, Problem, open_corpus, take_census
 from mer.corpus.manifest import SUFFIXES
-from mer.doctor.check import Check, Status
+from mer.status.doctor.check import Check, Status
 from mer.protocol import CLASS_MAPS, TextOverlap, text_overlap
 
 NAMED = 8
