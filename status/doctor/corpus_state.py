@@ -6,8 +6,8 @@ from pathlib import Path
 from mer.cache import CacheError, CacheFolder, cache_info
 from mer.corpus import Census, CorpusError, Problem, open_corpus, take_census
 from mer.corpus.manifest import SUFFIXES
-from mer.status.doctor.check import Check, Status
 from mer.protocol import CLASS_MAPS, TextOverlap, text_overlap
+from mer.status.doctor.check import Check, Status
 
 NAMED = 8
 """How many ids a line names before it counts the rest; `--json` has them all."""
