@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
 def find_corpus(path: Path | None, session: str | None, classes: str | None, offset: int) -> "Corpus":
     """The corpus of `--corpus`, or the one that lies here, with the utterances of the wanted classes."""
-    from mer.corpus import open_corpus, parse_sessions
+    from mer.corpus import open_corpus
+    from mer.settings.kinds import names_of
 
     found = path or DEFAULT_CORPUS
     kind = kind_of_corpus(path)
@@ -22,7 +23,7 @@ def find_corpus(path: Path | None, session: str | None, classes: str | None, off
         raise typer.BadParameter(f"{found}: no such manifest file", param_hint="--corpus")
     return open_corpus(
         found,
-        sessions=parse_sessions(session) if session else None,
+        sessions=names_of("--session", session) if session else None,
         labels=raw_labels(classes or default_classes(kind)),
         alignment_offset_ms=offset,
     )

@@ -8,7 +8,7 @@ import typer
 
 from mer.commands.console import clear_errors, print_result, say
 from mer.commands.options import WHAT, WHERE, JsonOption, QuietOption
-from mer.commands.predict import FoldsOption, RunArgument, RunSeedsOption, fold_names, seed_numbers
+from mer.commands.predict import FoldsOption, RunArgument, RunSeedsOption
 
 
 def export(
@@ -40,12 +40,13 @@ def export(
     """
     with clear_errors(f"nothing was written to {folder}"):
         from mer.predict import export_run
+        from mer.settings.kinds import names_of, numbers_of
 
         done = export_run(
             run,
             folder,
-            folds=fold_names(fold),
-            seeds=seed_numbers(seed),
+            folds=names_of("--fold", fold) if fold else None,
+            seeds=numbers_of("--seed", seed) if seed else None,
             with_encoders=encoders,
             speech_model=speech_model,
             text_model=text_model,

@@ -176,7 +176,8 @@ def extract(
                 "it runs in this process, in minutes: without --backend and --shard-rank", param_hint="--resegment"
             )
         from mer.cache import parse_granularities
-        from mer.extract import ExtractConfig, Resources, parse_layers
+        from mer.extract import ExtractConfig, Resources
+        from mer.settings.kinds import numbers_of
 
         found = find_corpus(corpus, session, classes, alignment_offset)
         found = with_alignment(found, alignment, textgrids, cache, workers if backend == "local" else None, quiet)
@@ -187,7 +188,7 @@ def extract(
             speech_revision=revisions.get("speech"),
             text_revision=revisions.get("text"),
             granularities=parse_granularities(granularity),
-            layers=parse_layers(layers) if layers else None,
+            layers=tuple(sorted(numbers_of("layers", layers))) if layers else None,
             dtype=dtype,
             storage=storage,
             text_tags=text_tags,

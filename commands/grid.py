@@ -141,10 +141,10 @@ def grid(
         if list_presets:
             print_presets(as_json)
             return
-        from mer.corpus import parse_sessions
         from mer.grids.grid import GridError
         from mer.grids.grid_file import kind_of_grid, preset_names
         from mer.grids.grid_kind import FINETUNE, HEADS
+        from mer.settings.kinds import names_of
 
         if name is None:
             raise GridError(f"which grid? Give one of {', '.join(preset_names())}, or a TOML file; `mer grid --list` tells more")
@@ -152,7 +152,7 @@ def grid(
         revisions = revisions_by_encoder(revision or [])
         shared = {
             "classes": classes,
-            "folds": parse_sessions(folds) if folds else None,
+            "folds": names_of("--folds", folds) if folds else None,
             "seeds": seeds,
             "validation": validation,
             "text_disjoint": text_disjoint or None,

@@ -71,14 +71,15 @@ def predict(
     """
     with clear_errors("predictions are printed at the end only"):
         from mer.predict import Failure, load
+        from mer.settings.kinds import names_of, numbers_of
 
         if (recordings is None) == (wav is None and text is None):
             raise typer.BadParameter("give either a folder or list of recordings, or --wav with --text")
         found, failed = read_input(recordings, wav, text, textgrid)
         predictor = load(
             run,
-            folds=fold_names(fold),
-            seeds=seed_numbers(seed),
+            folds=names_of("--fold", fold) if fold else None,
+            seeds=numbers_of("--seed", seed) if seed else None,
             labels=None if labels is None else tuple(each.strip() for each in labels.split(",")),
             speech_model=speech_model,
             text_model=text_model,
@@ -130,23 +131,6 @@ def find_aligner(alignment: str, predictor: "Predictor", found: "Sequence[Uttera
     from mer.predict import pocketsphinx_aligner
 
     return pocketsphinx_aligner()
-
-
-def fold_names(fold: str | None) -> tuple[str, ...] | None:
-    """`1-2` as names of sessions."""
-    from mer.corpus import parse_sessions
-
-    return tuple(parse_sessions(fold)) if fold else None
-
-
-def seed_numbers(seed: str | None) -> tuple[int, ...] | None:
-    """`0,2` as numbers."""
-    if not seed:
-        return None
-    parts = [part.strip() for part in seed.split(",")]
-    if not all(part.isdecimal() for part in parts):
-        raise typer.BadParameter(f"{seed!r}: expected numbers such as 0,2", param_hint="--seed")
-    return tuple(int(part) for part in parts)
 
 
 def predictions_table(data: dict[str, Any]) -> "RenderableType":

@@ -18,7 +18,6 @@ from mer.corpus.iemocap import read_iemocap as read_iemocap
 from mer.corpus.manifest import read_manifest as read_manifest
 from mer.corpus.open_corpus import open_corpus as open_corpus
 from mer.corpus.praat_alignment import TextGridAlignment as TextGridAlignment
-from mer.corpus.sessions import parse_sessions as parse_sessions
 from mer.corpus.sphinx_alignment import SphinxAlignment as SphinxAlignment
 from mer.corpus.syllables import syllabify as syllabify
 from mer.corpus.transcript_tags import is_only_tags as is_only_tags

@@ -8,7 +8,6 @@ from mer.corpus.audio import read_wave as read_wave
 from mer.extract.config import ExtractConfig as ExtractConfig
 from mer.extract.config import ExtractError as ExtractError
 from mer.extract.config import Resources as Resources
-from mer.extract.config import parse_layers as parse_layers
 from mer.extract.extraction import Extraction as Extraction
 from mer.extract.look_ahead import look_ahead as look_ahead
 from mer.extract.own_units import TierCount as TierCount

@@ -94,23 +94,6 @@ class Resources:
             raise ExtractError("batch_tokens and shard_bytes must be positive")
 
 
-def parse_layers(text: str) -> tuple[int, ...]:
-    """Read `1-12`, `0-12` or `3,6,9-12` as increasing layer numbers.
-
-    Raises:
-        ExtractError: on anything else.
-    """
-    numbers: set[int] = set()
-    for part in text.split(","):
-        first, dash, last = part.strip().partition("-")
-        if not first.isdecimal() or (dash and not last.isdecimal()):
-            raise ExtractError(f"layers {text!r}: expected numbers and ranges such as 1-12 or 3,6,9-12")
-        numbers.update(range(int(first), int(last or first) + 1))
-    if not numbers:
-        raise ExtractError(f"layers {text!r}: a range must not run backwards")
-    return tuple(sorted(numbers))
-
-
 def _one_of(name: str, value: str, valid: tuple[str, ...]) -> None:
     if value not in valid:
         raise ExtractError(f"{name} {value!r}: expected one of {', '.join(valid)}")

@@ -70,7 +70,7 @@ def test_without_a_corpus_the_error_says_what_to_give(tmp_path: Path, monkeypatc
     ("arguments", "message"),
     [
         (["extract", "--granularity", "F+X"], "X"),
-        (["extract", "--layers", "12-1"], "must not run backwards"),
+        (["extract", "--layers", "12-1"], "runs backwards; write 1-12"),
         (["extract", "--dtype", "int8"], "dtype 'int8': expected one of float32, float64, bfloat16"),
         (["extract", "--classes", "5"], "4, 4-noexc, 6, as-is"),
         (["extract", "--revision", "v1"], "expected speech=REV and/or text=REV"),
