@@ -118,8 +118,7 @@ class Planning:
         for part, rows in self._sessions:
             for planned in part.kept:
                 yield self._located(planned, part, rows)
-            sizes = map(self._expected_bytes, self.seconds(rows[part.free]))
-            for planned in part.fill(sizes, self._target):
+            for planned in part.fill(self.sizes(rows[part.free]), self._target):
                 yield self._located(planned, part, rows)
 
     def to_do(self, shards: Iterable[CorpusShard]) -> Iterator[CorpusShard]:
@@ -153,6 +152,10 @@ class Planning:
     def asked(self, ids: Iterable[str]) -> NDArray[np.bool_]:
         """Which of some ids are in the corpus; a committed shard may hold others, too."""
         return self._index.rows_of(ids) >= 0
+
+    def sizes(self, rows: Rows) -> Iterator[float]:
+        """Expected bytes of some utterances."""
+        return map(self._expected_bytes, self.seconds(rows))
 
     def seconds(self, rows: Rows) -> Iterator[float]:
         """Lengths of some utterances, as stated or from their headers; 0 for audio that cannot be read."""
