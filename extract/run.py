@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 
 from mer.backends import Backend, LocalBackend, Unit, UnitFailed
+from mer.backends.device import resolve_device
 from mer.backends.local import cores
 from mer.cache import CacheError, CacheFolder, cache_key
 from mer.cache.failed_shard import FailedShard
@@ -21,7 +22,6 @@ from mer.extract.feature_size import feature_size
 from mer.extract.identity import STATEMENTS, earlier_spec, make_spec
 from mer.extract.planning import PLANNED_WHOLE, Planning
 from mer.extract.precision import one_thread_on_cpu
-from mer.extract.pretrained import resolve_device
 from mer.extract.progress import EventCounter, Progress
 from mer.extract.shard_units import ShardUnits
 from mer.extract.workers import ExtractWork, load_encoders

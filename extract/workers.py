@@ -15,6 +15,7 @@ import torch
 from mer.backends import BackendError, Slot, Unit, UnitDone, UnitFailed
 from mer.backends.agreement import check_same
 from mer.backends.attempt import failure_of
+from mer.backends.device import DeviceError, resolve_device
 from mer.cache import CacheFolder, build_shard
 from mer.cache.spec import checked_spec
 from mer.corpus import Corpus, Utterance
@@ -23,7 +24,6 @@ from mer.extract.encode import EncodedShard, Encoders, encode_shard, scaled
 from mer.extract.identity import encoder_notes, make_spec, provenance, versions
 from mer.extract.inputs import audio_digest
 from mer.extract.precision import exact_float32, threads_on_cpu
-from mer.extract.pretrained import resolve_device
 from mer.extract.progress import Begun, Committed, Encoded
 from mer.extract.speech_encoder import SpeechEncoder
 from mer.extract.text_encoder import TextEncoder
@@ -202,5 +202,5 @@ def _refusals() -> Iterator[None]:
     """What makes every shard fail ends the work at once."""
     try:
         yield
-    except ExtractError as problem:
+    except (ExtractError, DeviceError) as problem:
         raise BackendError(f"{problem} (on {platform.node()})") from problem

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 import torch
 
 from mer.backends import Unit
+from mer.backends.device import resolve_device
 from mer.grids.grid_cost import run_cost, unit_counts
 from mer.heads.config import HeadConfig
 from mer.heads.feature_store import FeatureStore
 from mer.heads.own_kind import head_kind
 from mer.heads.planned_head import PlannedHead, RunKey
-from mer.heads.run_queue import choose_device
 from mer.heads.stack_size import MEMORY_SHARE, run_bytes
 
 JOBS_PER_WORKER = 4
@@ -85,7 +85,7 @@ def _groups(head: PlannedHead, seeds: int) -> list[tuple[RunKey, ...]]:
 
 def _seeds_that_fit(head: PlannedHead) -> int:
     """Seeds whose runs a GPU trains in one stack, at least one."""
-    device = choose_device(head.config.device if torch.cuda.is_available() else "cpu")
+    device = resolve_device(head.config.device if torch.cuda.is_available() else "cpu")
     memory = torch.cuda.get_device_properties(device).total_memory if device.type == "cuda" else GPU_BYTES
     sources, _, _ = FeatureStore(torch.device("cpu")).open(
         head.cache, head.config.branches, head.selection.indices, head.config.layers

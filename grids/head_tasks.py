@@ -1,13 +1,11 @@
 """Grids of heads on a feature cache: their rows as bundles of runs."""
 
 from collections.abc import Callable, Collection, Sequence
-from functools import partial
 from pathlib import Path
-
-import torch
 
 from mer.backends import Unit
 from mer.backends.agreement import versions
+from mer.backends.device import resolve_device
 from mer.grids.grid import Grid, GridRow
 from mer.grids.grid_check import check_grid
 from mer.grids.grid_record import GridOrigin
@@ -16,12 +14,9 @@ from mer.grids.head_jobs import head_jobs, whole_heads
 from mer.grids.head_work import HEAD_ERRORS, HeadWork
 from mer.grids.run_grid import GridTask
 from mer.heads.config import HeadConfig
-from mer.heads.feature_store import FeatureStore
 from mer.heads.features import Features
-from mer.heads.multi_level import check_same_protocol, train_multi_level
+from mer.heads.multi_level import average_heads, check_same_protocol
 from mer.heads.planned_head import PlannedHead, RunKey, plan_head
-from mer.heads.progress import Progress
-from mer.heads.run_queue import choose_device
 from mer.heads.train_head import finish_head
 from mer.results import Result
 
@@ -74,7 +69,7 @@ class HeadTasks:
         check_grid(self._cache, grid)
         if self._here:
             for device in dict.fromkeys(config.device for row in grid.rows for config in row.configs):
-                choose_device(device)
+                resolve_device(device)
 
     def plan(self, table: GridTable[HeadConfig]) -> list[GridTask]:
         """Bundles of runs: whole heads in the order of the rows for this process, the largest first for several workers."""
@@ -119,21 +114,8 @@ class HeadTasks:
 
     def result(self, number: int, row: GridRow[HeadConfig]) -> Result:
         """Of the head; of a multi-level row the average of two heads' logits."""
+        parts = [finish_head(plan_head(self._cache, config, self.runs)) for config in row.configs]
         if not row.multi_level:
-            return self._finished(self._cache, row.configs[0], self.runs)
+            return parts[0]
         coattention, late = row.configs
-        store = FeatureStore(torch.device("cpu"))
-        finish = partial(train_multi_level, store=store, command=self._command, train=self._finished)
-        return finish(self._cache, coattention, late, self.runs)
-
-    def _finished(
-        self,
-        cache: Features,
-        config: HeadConfig,
-        runs: Path,
-        *,
-        progress: Progress | None = None,
-        command: str | None = None,
-        store: FeatureStore | None = None,
-    ) -> Result:
-        return finish_head(plan_head(cache, config, runs))
+        return average_heads(self._cache, coattention, late, self.runs, parts, command=self._command)

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-import torch
 from safetensors.torch import save
 from torch import Tensor
 
@@ -22,20 +21,6 @@ from mer.protocol import ClassMap, Fold, confusion, unweighted_accuracy
 from mer.results import RunDone
 from mer.results.finished_run import FinishedRun
 from mer.results.run_directory import RunDirectory
-
-
-def choose_device(name: str) -> torch.device:
-    """The device called `name`; `auto` is the first CUDA device where there is one, else the CPU.
-
-    Raises:
-        HeadError: a CUDA device that is not there.
-    """
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    device = torch.device(name)
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise HeadError(f"device {name} is not there ({torch.cuda.device_count()} CUDA devices); use auto or cpu")
-    return device
 
 
 class RunQueue:

@@ -7,9 +7,9 @@ import numpy as np
 import torch
 from jaxtyping import Float64
 
+from mer.backends.device import resolve_device
 from mer.corpus import Utterance
 from mer.extract.batching import batches_by_budget
-from mer.extract.pretrained import resolve_device
 from mer.finetune.collate import BatchReader
 from mer.finetune.errors import FinetuneError
 from mer.finetune.model_folder import SavedModel, load_model

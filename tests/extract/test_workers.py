@@ -189,7 +189,7 @@ def test_models_other_than_the_launchers_are_refused(config: ExtractConfig, done
 
 def test_a_device_or_a_cache_that_is_not_there_is_refused(config: ExtractConfig, done: Extraction) -> None:
     work = work_on(done, config)
-    with pytest.raises(BackendError, match=r"device 'cuda:99': this machine shows \d+ CUDA devices \(on "):
+    with pytest.raises(BackendError, match=r"device 'cuda:99': this machine shows \d+ CUDA devices; use auto or cpu \(on "):
         work.open(dataclasses.replace(HERE, device="cuda:99")).__enter__()
     (done.folder / "spec.json").unlink()
     with pytest.raises(BackendError, match=r"spec\.json is not on .*every machine must see the cache at the same path"):

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from mer.backends import Slot, Unit, UnitDone
+from mer.backends.device import DeviceError
 from mer.grids.grid import Grid, GridError, GridRow
 from mer.grids.grid_cost import row_costs
 from mer.grids.grid_events import ComparisonStarted, RowDone
@@ -260,7 +261,7 @@ def test_what_the_cache_lacks_is_said_for_all_rows_before_anything_is_trained(ma
         "d: layers 12 of F are not in the cache, which holds 1, 2, 3: `mer extract --layers ...` makes one that holds them",
         "d: layers 12 of T are not in the cache, which holds 1, 2, 3: `mer extract --layers ...` makes one that holds them",
     ]
-    with pytest.raises(HeadError, match="device cuda:97 is not there"):
+    with pytest.raises(DeviceError, match=r"device 'cuda:97': this machine shows \d+ CUDA devices"):
         fill(make_cache(), grid_of(row("a", device="cuda:97")), tmp_path, train)
     assert train.trained == []
     assert list(tmp_path.iterdir()) == []
