@@ -11,7 +11,7 @@ from mer.cache.shard_file import ShardFile
 Rows = Sequence[int] | Int[np.ndarray, " rows"]
 """Which utterances, by number."""
 
-Place = tuple[int, int, int]
+UnitPlace = tuple[int, int, int]
 """Number of the shard, first unit and one past the last unit of an utterance in it."""
 
 
@@ -21,7 +21,7 @@ class PackedUnits:
     def __init__(
         self,
         granularity: str,
-        places: Sequence[Place],
+        places: Sequence[UnitPlace],
         shard: Callable[[int], ShardFile],
         shape: tuple[int, int],
         dtype: np.dtype,

@@ -24,7 +24,7 @@ STATEMENTS = {
     "from 5.16 on, and now it always carries that norm",
     "batches": "its numbers depend on which utterances shared a batch, and now each goes through the encoder alone",
 }
-"""Of an encoder's identity, absent from features that earlier versions made: why those are others."""
+"""Parts of an encoder's identity that features of earlier versions lack: why those are others."""
 
 
 def make_spec(corpus: Corpus, config: ExtractConfig, encoders: Encoders) -> dict[str, Any]:
@@ -64,7 +64,7 @@ def segment_rule(config: ExtractConfig) -> dict[str, Any]:
 
 
 def versions() -> dict[str, str]:
-    """Of the code that makes the numbers: workers on other machines must have the same."""
+    """Versions of the code that makes the numbers: workers on other machines must have the same."""
     return {"mer": mer.__version__, **agreement.versions("torch", "transformers", "numpy")}
 
 

@@ -16,7 +16,7 @@ from mer.extract.inputs import Fingerprints, audio_seconds
 PLANNED_WHOLE = 20_000
 """The lengths of so many utterances are read before the first shard is made: totals are then exact."""
 SAMPLED = 500
-"""Of more, so many are looked at for an estimate."""
+"""How many of more utterances are looked at for an estimate."""
 READERS = 8
 CHUNK = 32
 """Headers that a reader looks at in one go."""
@@ -25,15 +25,15 @@ Rows = NDArray[np.int64]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Expected:
+class ExpectedWork:
     """How much there is to do; of a large corpus whose lengths are not stated, an estimate."""
 
     utterances: int
     """That have no committed shard."""
     seconds: float
-    """Of their audio."""
+    """Seconds of their audio."""
     bytes: int
-    """Of their features."""
+    """Bytes of their features."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -43,7 +43,7 @@ class CorpusShard:
     planned: PlannedShard
     """As the cache has it."""
     rows: Rows
-    """Of its wanted utterances in the corpus, in the order of extraction."""
+    """Rows of its wanted utterances in the corpus, in the order of extraction."""
 
     @property
     def name(self) -> str:
@@ -83,7 +83,7 @@ class Planning:
         ]
         self._part_of: dict[str, tuple[SessionPlan, Rows]] = {}
 
-    def expected(self, shards: Sequence[CorpusShard] | None = None) -> Expected:
+    def expected(self, shards: Sequence[CorpusShard] | None = None) -> ExpectedWork:
         """How much there is to do.
 
         Args:
@@ -100,7 +100,7 @@ class Planning:
             looked_at = waiting[np.linspace(0, len(waiting) - 1, SAMPLED).astype(np.int64)]
         seconds = list(self.seconds(looked_at))
         scale = len(waiting) / max(1, len(looked_at))
-        return Expected(
+        return ExpectedWork(
             utterances=len(waiting),
             seconds=sum(seconds) * scale,
             bytes=int(sum(map(self._expected_bytes, seconds)) * scale),

@@ -27,7 +27,7 @@ from mer.extract.inputs import audio_digest, audio_seconds, fingerprint, make_re
 from mer.extract.own_units import add_whole
 from mer.extract.planning import Planning, Rows
 from mer.extract.pretrained import model_label
-from mer.extract.progress import Committed, Encoded, EventCounter, Progress
+from mer.extract.progress import Committed, Encoded, EventCounter, ExtractionProgress
 from mer.extract.run import check_disk
 from mer.extract.segments import frame_ranges, segment_means
 
@@ -41,7 +41,7 @@ def resegment(
     cache: Path,
     *,
     resources: Resources | None = None,
-    on_progress: Callable[[Progress], None] = lambda progress: None,
+    on_progress: Callable[[ExtractionProgress], None] = lambda progress: None,
 ) -> Extraction:
     """Make a cache with other segments out of one that keeps its frames; F and T are copied bit for bit.
 
@@ -180,7 +180,7 @@ def _check_same_inputs(corpus: Corpus, source: FeatureCache, config: ExtractConf
 
 
 def _stored_bytes(utterance: Utterance, source: FeatureCache, config: ExtractConfig) -> int:
-    """Of what is copied, and as much again for what is averaged."""
+    """Bytes of what is copied, and as much again for what is averaged."""
     if utterance.id not in source.utterances.ids:
         return 0
     kept = sum(source.read(utterance.id, g).nbytes for g in config.granularities if g in "FT")

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from mer.backends import BackendError, Slot, Unit, UnitDone, UnitFailed
+from mer.backends import BackendError, Slot, Task, TaskDone, TaskFailed
 from mer.backends.agreement import check_same
 from mer.backends.attempt import failure_of
 from mer.backends.device import DeviceError, resolve_device
@@ -33,7 +33,7 @@ DTYPES = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ShardToMake:
-    """Content of a unit of work: one shard."""
+    """Content of a task: one shard."""
 
     utterances: tuple[Utterance, ...]
     """In the order of the plan."""
@@ -43,7 +43,7 @@ class ShardToMake:
 
 @dataclass(frozen=True, kw_only=True)
 class ExtractWork:
-    """What a worker needs for any shard of one cache; a unit is done when its shard is committed."""
+    """What a worker needs for any shard of one cache; a task is done when its shard is committed."""
 
     folder: CacheFolder
     """The cache; every machine sees it at the same path."""
@@ -52,7 +52,7 @@ class ExtractWork:
     resources: Resources
     """Batch sizes; the device is the slot's."""
     versions: Mapping[str, str] = field(default_factory=versions)
-    """Of the launcher's code."""
+    """Versions of the launcher's code."""
     directory: str = field(default_factory=os.getcwd)
     """Where the launcher was started; paths may be relative to it."""
     encoders: Encoders | None = field(default=None, compare=False, repr=False)
@@ -82,12 +82,12 @@ class ExtractWork:
             # Entered last, so it ends first: it waits for its commit, also on Ctrl-C.
             yield ShardMaker(self, encoders, stack.enter_context(ThreadPoolExecutor(1, "commit")))
 
-    def is_done(self, unit: Unit) -> bool:
+    def is_done(self, task: Task) -> bool:
         """Whether a whole sidecar accounts for the utterances, other than one that was found wanting."""
-        mark, sidecar = self.folder.mark(unit.name), self.folder.committed(unit.name)
-        if mark is None or sidecar is None or mark == unit.content.replaces:
+        mark, sidecar = self.folder.mark(task.name), self.folder.committed(task.name)
+        if mark is None or sidecar is None or mark == task.content.replaces:
             return False
-        return set(sidecar.ids) == {utterance.id for utterance in unit.content.utterances}
+        return set(sidecar.ids) == {utterance.id for utterance in task.content.utterances}
 
     def _load(self, device: torch.device) -> Encoders:
         encoders = load_encoders(self.config, replace(self.resources, device=str(device)))
@@ -117,23 +117,23 @@ class ShardMaker:
         self._writing: Future[None] | None = None
         self._refused_bytes = 0
 
-    def do(self, unit: Unit, *, share: float, tell: Callable[[object], None]) -> None:
+    def do(self, task: Task, *, share: float, tell: Callable[[object], None]) -> None:
         """Make a shard; it is being written on return, and what goes wrong then is told."""
-        if self._work.is_done(unit):  # another command was faster, or an earlier try was cut off before it could tell
-            tell(UnitDone(name=unit.name))
+        if self._work.is_done(task):  # another command was faster, or an earlier try was cut off before it could tell
+            tell(TaskDone(name=task.name))
             return
-        tell(Begun(unit.name))
+        tell(Begun(task.name))
         started = time.time()
         self._check_disk()
         encoded = encode_shard(
-            unit.content.utterances,
+            task.content.utterances,
             self._encoders,
             self._work.config,
             scaled(self._work.resources, self._encoders, share),
-            lambda utterances, seconds: tell(Encoded(unit.name, utterances, seconds)),
+            lambda utterances, seconds: tell(Encoded(task.name, utterances, seconds)),
         )
         self.finish()
-        self._writing = self._committer.submit(self._commit, unit, encoded, started, tell)
+        self._writing = self._committer.submit(self._commit, task, encoded, started, tell)
 
     def finish(self) -> None:
         """Wait for the last shard to be on disk."""
@@ -147,16 +147,16 @@ class ShardMaker:
             self._work.folder.check_space(self._refused_bytes)
             self._refused_bytes = 0
 
-    def _commit(self, unit: Unit, encoded: EncodedShard, started: float, tell: Callable[[object], None]) -> None:
+    def _commit(self, task: Task, encoded: EncodedShard, started: float, tell: Callable[[object], None]) -> None:
         try:
-            self._write(unit, encoded, started, tell)
+            self._write(task, encoded, started, tell)
         except Exception as error:
-            tell(UnitFailed(name=unit.name, reason=failure_of(error).reason, tries=1))
+            tell(TaskFailed(name=task.name, reason=failure_of(error).reason, tries=1))
         else:
-            tell(UnitDone(name=unit.name))
+            tell(TaskDone(name=task.name))
 
-    def _write(self, unit: Unit, encoded: EncodedShard, started: float, tell: Callable[[object], None]) -> None:
-        if self._work.is_done(unit):  # first come, first served: on GPUs the bytes of two makers may differ
+    def _write(self, task: Task, encoded: EncodedShard, started: float, tell: Callable[[object], None]) -> None:
+        if self._work.is_done(task):  # first come, first served: on GPUs the bytes of two makers may differ
             return
         folder = self._work.folder
         shard = build_shard(folder.spec, encoded.utterances, encoded.failed)
@@ -164,14 +164,14 @@ class ShardMaker:
             "conversions": dict(encoded.conversions),
             "alignments": dict(encoded.alignments),
             "whole_segments": encoded.whole,
-            "audio": {u.id: audio_digest(u.wav) for u in unit.content.utterances},
+            "audio": {u.id: audio_digest(u.wav) for u in task.content.utterances},
             "started": started,
             "finished": time.time(),
         }
         self._refused_bytes = shard.bytes
-        sidecar = folder.commit(unit.name, shard, provenance(self._encoders.device) | encoder_notes(self._encoders) | notes)
+        sidecar = folder.commit(task.name, shard, provenance(self._encoders.device) | encoder_notes(self._encoders) | notes)
         self._refused_bytes = 0
-        tell(Committed(unit.name, sidecar.bytes))
+        tell(Committed(task.name, sidecar.bytes))
 
 
 def load_encoders(config: ExtractConfig, resources: Resources) -> Encoders:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from mer.finetune.trained import Epoch
+from mer.finetune.trained import FinetuneEpoch
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,9 +22,9 @@ class RunStarted:
     processes: int
     """That train together."""
     epochs: int
-    """Of the whole run."""
+    """Epochs of the whole run."""
     steps: int
-    """Of each epoch."""
+    """Steps of each epoch."""
     utterances: Mapping[str, int]
     """Number in `train`, `validation` and `test`."""
     cut: Mapping[str, int]
@@ -44,11 +44,11 @@ class StepDone:
     epoch: int
     """From 1."""
     epochs: int
-    """Of the whole run."""
+    """Epochs of the whole run."""
     step: int
     """From 1 in the epoch."""
     steps: int
-    """Of the epoch."""
+    """Steps of the epoch."""
     loss: float
     """What was minimised: mean over the step's utterances, all tasks together."""
     main_loss: float
@@ -84,8 +84,8 @@ class EpochDone:
     seed: int
     """Seed of the run."""
     epochs: int
-    """Of the whole run."""
-    epoch: Epoch
+    """Epochs of the whole run."""
+    epoch: FinetuneEpoch
     """What came out."""
 
 

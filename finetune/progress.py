@@ -16,7 +16,7 @@ class FinetuningStarted:
     finished: int
     """Runs that an earlier command finished and that are kept."""
     epochs: int
-    """Of each run."""
+    """Epochs of each run."""
     device: str
     """Where this process trains."""
     processes: int
@@ -24,7 +24,7 @@ class FinetuningStarted:
     utterances: int
     """That take part."""
     seconds: float | None
-    """Of their audio, before cutting; None where only text is used."""
+    """Seconds of their audio, before cutting; None where only text is used."""
     cut: int
     """Utterances that are longer than `max_seconds`."""
     left_out: tuple[tuple[str, str], ...]

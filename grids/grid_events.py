@@ -1,6 +1,6 @@
 """What a grid reports while it goes on, of whatever kind and wherever its tasks are done; printing is the caller's.
 
-In this order: `TasksPlanned`; then `TaskEvent`, `NothingToTrain`, `RowDone` and the backend's own (`UnitDone`, `UnitFailed`,
+In this order: `TasksPlanned`; then `TaskEvent`, `NothingToTrain`, `RowDone` and the backend's own (`TaskDone`, `TaskFailed`,
 `WorkerLost`, `Notice`) as they come; `ComparisonStarted`.
 """
 

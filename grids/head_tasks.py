@@ -3,7 +3,7 @@
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
-from mer.backends import Unit
+from mer.backends import Task
 from mer.backends.agreement import versions
 from mer.backends.device import resolve_device
 from mer.grids.grid import Grid, GridRow
@@ -87,18 +87,18 @@ class HeadTasks:
                 rows.setdefault(head.directory.path.name, []).append(number)
         heads = list(self._heads.values())
         self._pending = {name: head.pending() for name, head in self._heads.items()}
-        units = whole_heads(heads) if self._here else head_jobs(heads, workers=self._workers)
-        return [self._task(unit, rows[unit.content.directory]) for unit in units]
+        tasks = whole_heads(heads) if self._here else head_jobs(heads, workers=self._workers)
+        return [self._task(task, rows[task.content.directory]) for task in tasks]
 
-    def _task(self, unit: Unit, rows: Sequence[int]) -> GridTask:
-        keys = unit.content.keys
-        runs = len(set(keys).intersection(self._pending[unit.content.directory]))
-        return GridTask(unit=unit, rows=tuple(rows), runs=runs, left=runs / len(keys))
+    def _task(self, task: Task, rows: Sequence[int]) -> GridTask:
+        keys = task.content.keys
+        runs = len(set(keys).intersection(self._pending[task.content.directory]))
+        return GridTask(task=task, rows=tuple(rows), runs=runs, left=runs / len(keys))
 
-    def begin(self, units: Collection[Unit]) -> None:
+    def begin(self, tasks: Collection[Task]) -> None:
         """Keep the command of heads that workers begin."""
         if not self._here:  # else noted as each is begun
-            for name in dict.fromkeys(unit.content.directory for unit in units):
+            for name in dict.fromkeys(task.content.directory for task in tasks):
                 self._heads[name].note_start(self._command, self._heads[name].config.device)
 
     def work(self) -> HeadWork:
@@ -113,7 +113,7 @@ class HeadTasks:
         )
 
     def result(self, number: int, row: GridRow[HeadConfig]) -> Result:
-        """Of the head; of a multi-level row the average of two heads' logits."""
+        """The head's; of a multi-level row the average of two heads' logits."""
         parts = [finish_head(plan_head(self._cache, config, self.runs)) for config in row.configs]
         if not row.multi_level:
             return parts[0]

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from mer.heads.trained_run import Epoch as Epoch
     from mer.heads.trained_run import TrainedRun as TrainedRun
     from mer.heads.trainer import Job as Job
-    from mer.heads.trainer import Listener as Listener
+    from mer.heads.trainer import StackListener as StackListener
     from mer.heads.trainer import StackTrainer as StackTrainer
     from mer.heads.transformer_head import TransformerHead as TransformerHead
     from mer.results import Result as Result

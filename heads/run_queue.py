@@ -16,7 +16,7 @@ from mer.heads.side_by_side import train_side_by_side
 from mer.heads.stack_size import stack_size
 from mer.heads.statistics import Statistics, membership_of, training_statistics
 from mer.heads.trained_run import Epoch, TrainedRun
-from mer.heads.trainer import Job, Listener, StackTrainer
+from mer.heads.trainer import Job, StackListener, StackTrainer
 from mer.protocol import ClassMap, Fold, confusion, unweighted_accuracy
 from mer.results import RunDone
 from mer.results.finished_run import FinishedRun
@@ -88,7 +88,9 @@ class RunQueue:
         trainer = StackTrainer(
             self._sources, self._selection.targets, len(self._classes.classes), self._config, self._store.device
         )
-        listener = Listener(epoch=self._on_epoch, run=self._on_run, stack=lambda runs: self._progress(StackHalved(runs=runs)))
+        listener = StackListener(
+            epoch=self._on_epoch, run=self._on_run, stack=lambda runs: self._progress(StackHalved(runs=runs))
+        )
         train_side_by_side(trainer, self._jobs(pending), stack=stack, listener=listener)
 
     def _jobs(self, pending: Sequence[tuple[Fold, int]]) -> list[Job]:

@@ -41,12 +41,12 @@ class FinetunedEngine:
         self.aligns = False
         """Whether the times of phones, syllables or words are used."""
         self.aligned_by = "corpus"
-        """Of no use here: no times are."""
+        """No use is made of it here: no times are."""
         self.by_speaker = False
         """Whether all recordings of a call have to be heard before one is answered for."""
 
     def hear(self, chunks: Sequence[Sequence[Utterance]]) -> None:
-        """Of no use here: a recording is answered for by itself."""
+        """Nothing to do here: a recording is answered for by itself."""
 
     def answer(self, utterances: Sequence[Utterance]) -> dict[str, Answer | str]:
         """An answer for each recording by its id, or the reason why there is none; see `HeadEngine.answer`."""

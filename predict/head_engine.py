@@ -190,7 +190,7 @@ class HeadEngine:
         return loaded
 
     def _notes(self, utterance_id: str, shard: EncodedShard) -> tuple[str, ...]:
-        """Of tiers that are one segment over the whole recording."""
+        """Notes on tiers that are one segment over the whole recording."""
         reasons = {tier: why for tier, by in shard.whole.items() for why, ids in by.items() if utterance_id in ids}
         if not reasons:
             return ()

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from mer.settings.lazy import lazy
 
 if TYPE_CHECKING:
+    from mer.protocol.bootstrap import BootstrapInterval as BootstrapInterval
     from mer.protocol.bootstrap import DifferenceInterval as DifferenceInterval
-    from mer.protocol.bootstrap import Interval as Interval
     from mer.protocol.bootstrap import RunAnswers as RunAnswers
     from mer.protocol.bootstrap import answers_from_table as answers_from_table
     from mer.protocol.bootstrap import bootstrap_difference as bootstrap_difference

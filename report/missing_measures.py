@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 
 from mer.protocol import METRICS, RunPredictions, summarise
-from mer.results.run_files import Prediction, read_predictions
+from mer.results.run_files import PredictionRow, read_predictions
 
 Measures = Mapping[str, Mapping[str, float | None]]
 
 
-def all_measures(scores: Mapping[str, Any], classes: Sequence[str], predictions: Sequence[Prediction]) -> Measures:
+def all_measures(scores: Mapping[str, Any], classes: Sequence[str], predictions: Sequence[PredictionRow]) -> Measures:
     """Every measure of `METRICS` that a result has, or that its predictions give.
 
     Args:
@@ -25,7 +25,7 @@ def all_measures(scores: Mapping[str, Any], classes: Sequence[str], predictions:
     if len(found) == len(METRICS) or not predictions:
         return found
     number = {name: place for place, name in enumerate(classes)}
-    by_run: dict[tuple[str, int], list[Prediction]] = {}
+    by_run: dict[tuple[str, int], list[PredictionRow]] = {}
     for each in predictions:
         by_run.setdefault((each.fold, each.seed), []).append(each)
     runs = [

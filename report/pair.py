@@ -18,7 +18,7 @@ from mer.report.reported_run import ReportedRun, find_runs
 from mer.report.run_group import group_runs
 from mer.report.table_text import SYNTHETIC
 from mer.report.tables import counted, percent
-from mer.report.utterance_answers import Answer, mean_answers
+from mer.report.utterance_answers import MeanAnswer, mean_answers
 
 SHOWN = 20
 """Changed utterances that the terminal lists; `--json` gives all."""
@@ -159,7 +159,7 @@ def make_pair(a: ReportedRun, b: ReportedRun, comparison: Mapping[str, Any]) -> 
     )
 
 
-def _changed(a: Answer, b: Answer) -> ChangedUtterance:
+def _changed(a: MeanAnswer, b: MeanAnswer) -> ChangedUtterance:
     kind = "only a right" if a.prediction == a.label else "only b right" if b.prediction == a.label else "both wrong"
     return ChangedUtterance(
         id=a.id,

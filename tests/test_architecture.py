@@ -95,6 +95,11 @@ def test_no_function_is_longer_than_a_screen(room: str) -> None:
     assert long <= TOO_LONG_YET
 
 
+@pytest.mark.parametrize("room", ALLOWED)
+def test_no_docstring_begins_with_a_bare_of(room: str) -> None:
+    assert not [file.name for file in files_of(room) if '"""Of ' in file.read_text()]
+
+
 def table_of_rooms() -> str:
     """Every room, the highest first: the first sentence of its docstring, and what it may import beside `EVERYWHERE`."""
     lines = ["| `cli.py` | the commands, put together | all |"]

@@ -7,7 +7,7 @@ from mer.cache import CacheError, CacheFolder, cache_info
 from mer.corpus import Census, CorpusError, Problem, open_corpus, take_census
 from mer.corpus.manifest import SUFFIXES
 from mer.protocol import CLASS_MAPS, TextOverlap, text_overlap
-from mer.status.doctor.check import Check, Status
+from mer.status.doctor.check import Check, CheckStatus
 
 NAMED = 8
 """How many ids a line names before it counts the rest; `--json` has them all."""
@@ -47,7 +47,7 @@ def corpus_checks(root: Path, *, given: bool) -> tuple[list[Check], Census | Non
         ("without alignment", census.without_alignment),
     )
     # Synthetic speech has each of IEMOCAP's quirks on purpose.
-    status: Status = "note" if census.synthetic else "problem"
+    status: CheckStatus = "note" if census.synthetic else "problem"
     checks = [
         Check(name=name, status=status if name != "without alignment" else "note", found=_named(ids))
         for name, ids in lists
