@@ -10,5 +10,4 @@ from mer.backends.work import Task as Task
 from mer.backends.work import TaskDone as TaskDone
 from mer.backends.work import TaskFailed as TaskFailed
 from mer.backends.work import Work as Work
-from mer.backends.work import Worker as Worker
 from mer.backends.work import WorkerLost as WorkerLost

@@ -11,7 +11,6 @@ from mer.cache.feature_cache import FeatureCache as FeatureCache
 from mer.cache.feature_cache import open_cache as open_cache
 from mer.cache.folder import CacheFolder as CacheFolder
 from mer.cache.granularity import GRANULARITIES as GRANULARITIES
-from mer.cache.granularity import SEGMENT_GRANULARITIES as SEGMENT_GRANULARITIES
 from mer.cache.granularity import parse_granularities as parse_granularities
 from mer.cache.last_layer import OutdatedCacheError as OutdatedCacheError
 from mer.cache.last_layer import check_numbers as check_numbers
@@ -24,7 +23,6 @@ from mer.cache.plan import is_done as is_done
 from mer.cache.records import FailedUtterance as FailedUtterance
 from mer.cache.records import Units as Units
 from mer.cache.records import UtteranceRecord as UtteranceRecord
-from mer.cache.shard_image import BuiltShard as BuiltShard
 from mer.cache.shard_image import build_shard as build_shard
 from mer.cache.shard_image import to_storage as to_storage
 from mer.cache.sidecar import Sidecar as Sidecar
@@ -32,6 +30,4 @@ from mer.cache.spec import FORMAT_VERSION as FORMAT_VERSION
 from mer.cache.spec import cache_key as cache_key
 from mer.cache.utterance_table import UtteranceTable as UtteranceTable
 from mer.cache.verified import VerifiedShards as VerifiedShards
-from mer.cache.verify import Finding as Finding
-from mer.cache.verify import VerifyReport as VerifyReport
 from mer.cache.verify import verify as verify

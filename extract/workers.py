@@ -7,13 +7,14 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, chdir, contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from mer.backends import BackendError, Slot, Task, TaskDone, TaskFailed
-from mer.backends.agreement import check_same
+from mer.backends.agreement import check_same, versions
 from mer.backends.attempt import failure_of
 from mer.backends.device import DeviceError, resolve_device
 from mer.cache import CacheFolder, build_shard
@@ -21,7 +22,7 @@ from mer.cache.spec import checked_spec
 from mer.corpus import Corpus, Utterance
 from mer.extract.config import ExtractConfig, ExtractError, Resources
 from mer.extract.encode import EncodedShard, Encoders, encode_shard, scaled
-from mer.extract.identity import encoder_notes, make_spec, provenance, versions
+from mer.extract.identity import SOFTWARE, encoder_notes, make_spec, provenance
 from mer.extract.inputs import audio_digest
 from mer.extract.precision import exact_float32, threads_on_cpu
 from mer.extract.progress import Begun, Committed, Encoded
@@ -51,7 +52,7 @@ class ExtractWork:
     """What to extract."""
     resources: Resources
     """Batch sizes; the device is the slot's."""
-    versions: Mapping[str, str] = field(default_factory=versions)
+    versions: Mapping[str, str] = field(default_factory=partial(versions, *SOFTWARE))
     """Versions of the launcher's code."""
     directory: str = field(default_factory=os.getcwd)
     """Where the launcher was started; paths may be relative to it."""
@@ -68,7 +69,7 @@ class ExtractWork:
         Raises:
             BackendError: other versions, other models or none, no such device or cache here.
         """
-        check_same(self.versions, versions())
+        check_same(self.versions, versions(*SOFTWARE))
         spec = Path(self.directory, self.folder.path, "spec.json")
         if not spec.is_file():
             raise BackendError(f"{spec} is not on {platform.node()}: every machine must see the cache at the same path")

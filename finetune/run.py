@@ -16,18 +16,18 @@ from mer.corpus import Corpus
 from mer.finetune.agreement import on_main
 from mer.finetune.config import TRAINING, FinetuneConfig
 from mer.finetune.errors import DivergedError, FinetuneError
-from mer.finetune.events import EpochDone, Event
+from mer.finetune.events import EpochDone, Event, FinetuneEvent, FinetuningStarted, Progress
 from mer.finetune.material import Material, take_material
 from mer.finetune.model import FinetuneModel
 from mer.finetune.model_folder import save_model
 from mer.finetune.processes import make_accelerator
-from mer.finetune.progress import FinetuneEvent, FinetuningStarted, Progress, ignore
 from mer.finetune.row_name import row_name as row_name
 from mer.finetune.tracking import Tracker, check_tracking
 from mer.finetune.trainable import TrainableEncoders, load_encoders
 from mer.finetune.trained import FinetuneEpoch, Trained
 from mer.finetune.trainer import train_run
 from mer.heads.planned_head import plan_runs
+from mer.heads.progress import ignore
 from mer.protocol import Fold, confusion, integer_seed, session_names, unweighted_accuracy
 from mer.results import Result, RunDone
 from mer.results.finished_run import FinishedRun

@@ -24,7 +24,7 @@ from mer.finetune.collate import BatchReader
 from mer.finetune.config import TRAINING, FinetuneConfig
 from mer.finetune.errors import DivergedError, FinetuneError
 from mer.finetune.evaluation import evaluate
-from mer.finetune.events import CheckpointSkipped, CheckpointWritten, EpochDone, Listener, RunStarted, StepDone, ignore
+from mer.finetune.events import CheckpointSkipped, CheckpointWritten, EpochDone, Listener, RunStarted, StepDone
 from mer.finetune.losses import Losses
 from mer.finetune.model import FinetuneModel
 from mer.finetune.optimizer import Optimizer
@@ -35,6 +35,7 @@ from mer.finetune.sampler import StepPlan, plan_epoch
 from mer.finetune.step import Stepper
 from mer.finetune.trainable import TrainableEncoders
 from mer.finetune.trained import BestWeights, FinetuneEpoch, Trained
+from mer.heads.progress import ignore
 from mer.protocol import Fold, confusion, unweighted_accuracy, weighted_accuracy
 
 

@@ -13,7 +13,7 @@ from mer.corpus import Corpus
 from mer.files import write_file
 from mer.finetune.config import FinetuneConfig
 from mer.finetune.errors import FinetuneError
-from mer.finetune.progress import FinetuneEvent
+from mer.finetune.events import FinetuneEvent
 from mer.finetune.run import Storage, finetune
 from mer.grids.grid_events import NothingToTrain, TaskEvent
 from mer.heads.errors import HeadError, UnfinishedError

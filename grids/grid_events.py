@@ -77,7 +77,3 @@ class ComparisonStarted:
 
 
 GridProgress = Callable[[object], None]
-
-
-def ignore(event: object) -> None:
-    """Progress for callers who want none."""

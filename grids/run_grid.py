@@ -8,10 +8,11 @@ from typing import Generic, Protocol, runtime_checkable
 
 from mer.backends import Backend, LocalBackend, Task, TaskDone, TaskFailed, Work
 from mer.grids.grid import Config, Grid, GridRow
-from mer.grids.grid_events import GridProgress, TaskPlanned, TasksPlanned, ignore
+from mer.grids.grid_events import GridProgress, TaskPlanned, TasksPlanned
 from mer.grids.grid_record import GridOrigin
 from mer.grids.grid_table import GridResult, GridTable
 from mer.heads.errors import UnfinishedError
+from mer.heads.progress import ignore
 from mer.results import Result
 
 HERE = LocalBackend(workers=1, strict=True)

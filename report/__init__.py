@@ -13,7 +13,6 @@ from mer.report.reported_run import read_run as read_run
 from mer.report.results_report import results_report as results_report
 from mer.report.run_group import RunGroup as RunGroup
 from mer.report.run_group import group_runs as group_runs
-from mer.report.score_table import ScoreTable as ScoreTable
 from mer.report.score_table import score_table as score_table
 from mer.report.table_text import csv_table as csv_table
 from mer.report.table_text import latex_table as latex_table

@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from mer.protocol import ProtocolError, RunAnswers, answers_from_table, compare_rows
+from mer.protocol import ProtocolError, compare_rows
 from mer.report.errors import ReportError
+from mer.report.missing_measures import answers_of
 from mer.report.reported_run import ReportedRun
 from mer.report.run_group import RunGroup
 
@@ -21,7 +22,7 @@ def compare_group(group: RunGroup, reference: str | None) -> tuple[list[dict[str
     if len(finished) < 2:
         return [], {}
     chosen = reference or max(finished, key=lambda name: finished[name].result["summary"]["all"]["ua"]["mean_of_folds"])
-    answers = {name: answers_of(run) for name, run in finished.items()}
+    answers = {name: answers_of(run.predictions, run.classes) for name, run in finished.items()}
     refusals = {}
     for name in [name for name in answers if name != chosen]:
         try:
@@ -34,13 +35,6 @@ def compare_group(group: RunGroup, reference: str | None) -> tuple[list[dict[str
 
 def compare_two(a: ReportedRun, b: ReportedRun) -> Mapping[str, Any]:
     """The paired test of two finished rows, `a` against `b`."""
-    return compare_rows({run.name: answers_of(run) for run in (a, b)}, b.name, len(b.classes))[0].as_dict()
-
-
-def answers_of(run: ReportedRun) -> list[RunAnswers]:
-    """A row's answers in the protocol's own form."""
-    lines = (
-        {"fold": each.fold, "seed": str(each.seed), "id": each.id, "label": each.label, "prediction": each.prediction}
-        for each in run.predictions
-    )
-    return answers_from_table(lines, run.classes)
+    return compare_rows({run.name: answers_of(run.predictions, run.classes) for run in (a, b)}, b.name, len(b.classes))[
+        0
+    ].as_dict()

@@ -3,8 +3,6 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-AUDIO = ("link", "embed", "none")
-
 
 @dataclass(frozen=True, kw_only=True)
 class PageSources:
@@ -17,6 +15,6 @@ class PageSources:
     cache: Path
     """Feature caches, which have transcripts and speakers where there is no corpus."""
     audio: str = "link"
-    """What becomes of recordings: one of `AUDIO`."""
+    """What becomes of recordings: `link`, `embed` or `none`."""
     audio_limit: float = 0.0
     """Megabytes of recordings to embed."""

@@ -1,6 +1,5 @@
 """What is missing before a long run: machine, packages, encoders, corpus, cache."""
 
-from mer.status.doctor.check import Check as Check
 from mer.status.doctor.corpus_state import cache_checks as cache_checks
 from mer.status.doctor.corpus_state import corpus_checks as corpus_checks
 from mer.status.doctor.corpus_state import recurring_sentences as recurring_sentences
