@@ -12,11 +12,13 @@ def versions(*packages: str) -> dict[str, str]:
     """Versions that can change a number in its last digits, of packages by name; by default of what trains a head."""
     import torch
 
+    import mer
+
     found = {}
     for name in packages or ("python", "torch", "mer-fusion", "numpy"):
         try:
             # What torch says of itself has the build in it.
-            known = {"python": platform.python_version(), "torch": str(torch.__version__)}
+            known = {"python": platform.python_version(), "torch": str(torch.__version__), "mer": mer.__version__}
             found[name] = known.get(name) or version(name)
         except PackageNotFoundError:
             found[name] = "not installed"

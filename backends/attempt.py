@@ -1,11 +1,11 @@
-"""Tries of a unit: how one failed, and whether and how the next is made."""
+"""Tries of a task: how one failed, and whether and how the next is made."""
 
 import signal
 import socket
 import traceback
 from dataclasses import dataclass
 
-from mer.backends.work import Unit
+from mer.backends.work import Task
 
 TRIES = 2
 HALF = 0.5
@@ -15,20 +15,20 @@ MEMORY_WORDS = ("out of memory", "can't allocate memory", "not enough memory")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Attempt:
-    """One try of a unit."""
+    """One try of a task."""
 
-    unit: Unit
+    task: Task
     """What is tried."""
     number: int = 1
     """From 1."""
     share: float = 1.0
-    """Of the usual batch size."""
+    """Share of the usual batch size."""
     avoid: int | None = None
     """Slot where it failed for a reason that may lie there: a full disk, a broken device."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Failure:
+class TryFailure:
     """How a try ended."""
 
     reason: str
@@ -37,14 +37,14 @@ class Failure:
     """Memory ran out, or may have: the worker was killed."""
 
 
-def failure_of(error: BaseException) -> Failure:
+def failure_of(error: BaseException) -> TryFailure:
     """A failure on this host from the exception that a worker raised."""
     memory = ran_out_of_memory(error)
     if memory or isinstance(error, ValueError | OSError):
         reason = str(error) or type(error).__name__
     else:
         reason = "".join(traceback.format_exception(error)).strip()
-    return Failure(reason=f"{reason} (on {socket.gethostname()})", memory=memory)
+    return TryFailure(reason=f"{reason} (on {socket.gethostname()})", memory=memory)
 
 
 def ran_out_of_memory(error: BaseException) -> bool:
@@ -66,7 +66,7 @@ def ended_with(exit_code: int | None) -> str:
     return f"was killed by {name}{hint}"
 
 
-def next_attempt(failed: Attempt, failure: Failure, *, worker: int, workers: int) -> Attempt | None:
+def next_attempt(failed: Attempt, failure: TryFailure, *, worker: int, workers: int) -> Attempt | None:
     """The try after a failed one: with half the batch if memory ran out, else on another worker, if there is one.
 
     Args:
@@ -78,7 +78,7 @@ def next_attempt(failed: Attempt, failure: Failure, *, worker: int, workers: int
     if failed.number >= TRIES:
         return None
     if failure.memory:
-        return Attempt(unit=failed.unit, number=failed.number + 1, share=HALF)
+        return Attempt(task=failed.task, number=failed.number + 1, share=HALF)
     if workers == 1:
         return None
-    return Attempt(unit=failed.unit, number=failed.number + 1, share=failed.share, avoid=worker)
+    return Attempt(task=failed.task, number=failed.number + 1, share=failed.share, avoid=worker)

@@ -1,4 +1,4 @@
-"""Units in the processes of one machine: one per GPU, or several that share its cores."""
+"""Tasks in the processes of one machine: one per GPU, or several that share its cores."""
 
 import os
 import socket
@@ -6,16 +6,16 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 
-from mer.backends.attempt import Attempt, Failure, ended_with
+from mer.backends.attempt import Attempt, TryFailure, ended_with
 from mer.backends.in_process import NOT_COMMITTED, run_here
 from mer.backends.interrupt import ctrl_c_waits
 from mer.backends.ledger import Ledger
-from mer.backends.look_ahead import UNITS_AHEAD, LookAhead
-from mer.backends.work import BackendError, Slot, Unit, UnitFailed, Work, WorkerLost
-from mer.backends.worker_process import LEAVE_SECONDS, Answer, Finish, Ready, Refused, Told, TryFailed, WorkerProcess
+from mer.backends.look_ahead import TASKS_AHEAD, LookAhead
+from mer.backends.work import BackendError, Slot, Task, TaskFailed, Work, WorkerLost
+from mer.backends.worker_process import LEAVE_SECONDS, Finish, Ready, Refused, Told, TryFailed, WorkerAnswer, WorkerProcess
 
-UNITS_IN_HAND = 2  # one is committed while the next is done
-DEATHS_IN_A_ROW = 4  # per worker, while no unit is finished by any
+TASKS_IN_HAND = 2  # one is committed while the next is done
+DEATHS_IN_A_ROW = 4  # per worker, while no task is finished by any
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -31,7 +31,7 @@ class LocalBackend:
     gpus: int | None = None
     """GPUs of this machine; must be given for several workers on `cuda`."""
     strict: bool = False
-    """Of a single worker: whether an error of a unit is raised, with its traceback, instead of recorded."""
+    """Whether an error of a task is raised, with its traceback, instead of recorded; for a single worker."""
 
     def slots(self) -> tuple[Slot, ...]:
         """Place of every worker.
@@ -56,13 +56,13 @@ class LocalBackend:
             Slot(number=number, device=f"cuda:{number}" if several else self.device, threads=threads) for number in range(workers)
         )
 
-    def run(self, work: Work, units: Iterable[Unit], *, tell: Callable[[object], None]) -> tuple[UnitFailed, ...]:
-        """Do the units; see `Backend.run`."""
+    def run(self, work: Work, tasks: Iterable[Task], *, tell: Callable[[object], None]) -> tuple[TaskFailed, ...]:
+        """Do the tasks; see `Backend.run`."""
         slots = self.slots()
         if len(slots) == 1:
-            return run_here(work, units, slots[0], tell=tell, strict=self.strict)
+            return run_here(work, tasks, slots[0], tell=tell, strict=self.strict)
         ledger = Ledger(work, workers=len(slots), tell=tell)
-        ahead = LookAhead(work, units, size=UNITS_AHEAD * len(slots), tell=ledger.tell)
+        ahead = LookAhead(work, tasks, size=TASKS_AHEAD * len(slots), tell=ledger.tell)
         _Crew(work, slots, ahead, ledger).run()
         return ledger.failed
 
@@ -81,7 +81,7 @@ class _Crew:
         self._deaths, self._done_at_death = 0, 0
 
     def run(self) -> None:
-        """Hand out and listen until every unit is done or has failed."""
+        """Hand out and listen until every task is done or has failed."""
         try:
             while self._hand_out():
                 self._listen()
@@ -98,7 +98,7 @@ class _Crew:
         for number, worker in self._workers.items():
             if not worker.idle:
                 continue
-            room = len(self._ledger.held_by(number)) < UNITS_IN_HAND
+            room = len(self._ledger.held_by(number)) < TASKS_IN_HAND
             attempt = self._next(number) if room else None
             if attempt is not None:
                 self._ledger.begin(attempt, number)
@@ -113,8 +113,8 @@ class _Crew:
         again = self._ledger.try_again(number)
         if again is not None:
             return again
-        unit = self._ahead.take()
-        return None if unit is None else Attempt(unit=unit)
+        task = self._ahead.take()
+        return None if task is None else Attempt(task=task)
 
     def _start_missing(self) -> None:
         for slot in self._slots:
@@ -136,7 +136,7 @@ class _Crew:
             elif worker.process.sentinel in ready:
                 self._take(worker, None)
 
-    def _take(self, worker: WorkerProcess, answer: Answer | None) -> None:
+    def _take(self, worker: WorkerProcess, answer: WorkerAnswer | None) -> None:
         match answer:
             case None:
                 self._lose(worker)
@@ -156,12 +156,12 @@ class _Crew:
         worker.end()
         reason = f"a worker process {ended_with(worker.process.exitcode)}"
         self._ledger.tell(WorkerLost(number=number, host=host, reason=reason))
-        self._ledger.settle(number, Failure(reason=f"{reason} (on {host})", memory=True))
+        self._ledger.settle(number, TryFailure(reason=f"{reason} (on {host})", memory=True))
         self._deaths = 1 if self._ledger.done > self._done_at_death else self._deaths + 1
         self._done_at_death = self._ledger.done
         if self._deaths >= DEATHS_IN_A_ROW * len(self._slots):
             raise BackendError(
-                f"{self._deaths} workers in a row ended before any unit was done: {reason}, on {host}. Try fewer "
+                f"{self._deaths} workers in a row ended before any task was done: {reason}, on {host}. Try fewer "
                 f"--workers; --workers 1 runs in this process and shows what happens"
             )
 

@@ -1,4 +1,4 @@
-"""Units as tasks of a Ray cluster; a node that is lost costs the units that it had."""
+"""Tasks on a Ray cluster; a node that is lost costs the tasks that it had."""
 
 import logging
 import math
@@ -13,16 +13,16 @@ from importlib.util import find_spec
 from typing import Any
 from uuid import uuid4
 
-from mer.backends.attempt import Attempt, Failure
+from mer.backends.attempt import Attempt, TryFailure
 from mer.backends.in_process import NOT_COMMITTED
 from mer.backends.ledger import Ledger
-from mer.backends.look_ahead import UNITS_AHEAD, LookAhead
-from mer.backends.ray_task import Outcome, do_unit
-from mer.backends.work import BackendError, Slot, Unit, UnitFailed, Work, WorkerLost
+from mer.backends.look_ahead import TASKS_AHEAD, LookAhead
+from mer.backends.ray_task import TaskOutcome, do_task
+from mer.backends.work import BackendError, Slot, Task, TaskFailed, Work, WorkerLost
 
 CONNECT_SECONDS = 5.0
 LOOK_SECONDS = 10.0  # after so long without a result: are there more nodes, or none?
-NODES_LOST = 10  # per unit: a node that goes is not the unit's fault, but for ever is too long
+NODES_LOST = 10  # per task: a node that goes is not the task's fault, but for ever is too long
 ELSEWHERE = -1  # any place: the node to avoid is left out when a task is submitted
 QUEUED = 4  # one more task than there is room for, per so many, so that none waits for the launcher
 
@@ -42,17 +42,17 @@ class RayBackend:
     address: str | None = None
     """`HOST:PORT`, `ray://HOST:PORT`. None: the cluster that this machine belongs to."""
 
-    def run(self, work: Work, units: Iterable[Unit], *, tell: Callable[[object], None]) -> tuple[UnitFailed, ...]:
-        """Do the units; see `Backend.run`. The work's events come when their unit ends."""
+    def run(self, work: Work, tasks: Iterable[Task], *, tell: Callable[[object], None]) -> tuple[TaskFailed, ...]:
+        """Do the tasks; see `Backend.run`. The work's events come when their task ends."""
         with redirect_stdout(sys.stderr):  # where Ray prints what its nodes say; results alone belong to stdout
-            return self._run(work, units, tell)
+            return self._run(work, tasks, tell)
 
-    def _run(self, work: Work, units: Iterable[Unit], tell: Callable[[object], None]) -> tuple[UnitFailed, ...]:
+    def _run(self, work: Work, tasks: Iterable[Task], tell: Callable[[object], None]) -> tuple[TaskFailed, ...]:
         ray, connected = self._connect()
         try:
             ledger = Ledger(work, workers=2, tell=tell)  # a second try is always somewhere: another process or node
             flight = _Flight(ray, self, ledger)
-            ahead = LookAhead(work, units, size=UNITS_AHEAD * flight.room(), tell=ledger.tell)
+            ahead = LookAhead(work, tasks, size=TASKS_AHEAD * flight.room(), tell=ledger.tell)
             if ahead.fill():
                 flight.run(work, ahead)
             return ledger.failed
@@ -128,7 +128,7 @@ class _Flight:
         return self._backend.workers or room + math.ceil(room / QUEUED)
 
     def run(self, work: Work, ahead: LookAhead) -> None:
-        """Keep the cluster busy until every unit is done or has failed."""
+        """Keep the cluster busy until every task is done or has failed."""
         sent = self._ray.put(work)
         try:
             while self._submit(sent, ahead):
@@ -146,10 +146,10 @@ class _Flight:
         while len(self._tasks) < room:
             attempt = self._ledger.try_again(ELSEWHERE)
             if attempt is None:
-                unit = ahead.take()
-                if unit is None:
+                task = ahead.take()
+                if task is None:
                     break
-                attempt = Attempt(unit=unit)
+                attempt = Attempt(task=task)
             self._begun += 1
             self._ledger.begin(attempt, self._begun)
             slot = Slot(number=0, device=self._backend.device, threads=self._backend.threads)
@@ -159,7 +159,7 @@ class _Flight:
     def _function(self, avoid: int | None) -> Any:
         """The remote function; not on the node to avoid, if another one is large enough.
 
-        Ray's own retries are off: it would try a unit that needs too much memory again as it is.
+        Ray's own retries are off: it would try a task that needs too much memory again as it is.
         """
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
@@ -175,7 +175,7 @@ class _Flight:
             others = [node for node, room in self._alive().items() if room and node != self._nodes[avoid]]
             if others:
                 options["scheduling_strategy"] = NodeAffinitySchedulingStrategy(others[self._begun % len(others)], soft=True)
-        return self._ray.remote(**options)(do_unit)
+        return self._ray.remote(**options)(do_task)
 
     def _alive(self) -> dict[str, int]:
         """Room on every node that is there."""
@@ -185,7 +185,7 @@ class _Flight:
         from ray.exceptions import NodeDiedError, OutOfMemoryError, RayError, WorkerCrashedError
 
         try:
-            outcome: Outcome = self._ray.get(task)
+            outcome: TaskOutcome = self._ray.get(task)
         except NodeDiedError as error:
             self._lose(number, error, memory=False)
         except (WorkerCrashedError, OutOfMemoryError) as error:
@@ -195,7 +195,7 @@ class _Flight:
         else:
             self._settle(outcome, number)
 
-    def _settle(self, outcome: Outcome, number: int) -> None:
+    def _settle(self, outcome: TaskOutcome, number: int) -> None:
         if outcome.refused is not None:
             raise outcome.refused
         if outcome.node not in self._nodes:
@@ -212,6 +212,6 @@ class _Flight:
         names = self._ledger.held_by(number)
         self._nodes_lost.update(names)
         if memory or any(self._nodes_lost[name] > NODES_LOST for name in names):
-            self._ledger.settle(number, Failure(reason=reason, memory=memory))
+            self._ledger.settle(number, TryFailure(reason=reason, memory=memory))
         else:
             self._ledger.take_back(number)

@@ -1,16 +1,16 @@
-"""What runs on a node of a Ray cluster: one unit, with the worker that this process keeps open."""
+"""What runs on a node of a Ray cluster: one task, with the worker that this process keeps open."""
 
 import socket
 from contextlib import ExitStack
 from dataclasses import dataclass
 
-from mer.backends.attempt import Attempt, Failure, failure_of
+from mer.backends.attempt import Attempt, TryFailure, failure_of
 from mer.backends.work import BackendError, Slot, Work, Worker
 from mer.backends.worker_process import as_sent
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Outcome:
+class TaskOutcome:
     """What comes back from a task."""
 
     host: str
@@ -19,10 +19,10 @@ class Outcome:
     """Ray's name of the node."""
     events: tuple[object, ...] = ()
     """What the work told."""
-    failure: Failure | None = None
-    """Why the unit is not done."""
+    failure: TryFailure | None = None
+    """Why the task is not done."""
     refused: Exception | None = None
-    """Why no unit can be done."""
+    """Why no task can be done."""
 
 
 @dataclass(slots=True)
@@ -37,32 +37,32 @@ class _Kept:
 _KEPT = _Kept()
 
 
-def do_unit(run: str, work: Work, attempt: Attempt, slot: Slot) -> Outcome:
-    """Do a unit and commit it.
+def do_task(run: str, work: Work, attempt: Attempt, slot: Slot) -> TaskOutcome:
+    """Do a task and commit it.
 
     Args:
         run: the launcher's run; models are loaded once for each.
         work: what to open, if this process has not.
-        attempt: the unit.
+        attempt: the task.
         slot: of this task.
     """
     import ray
 
     host, node = socket.gethostname(), ray.get_runtime_context().get_node_id()
     events: list[object] = []
-    failure: Failure | None = None
+    failure: TryFailure | None = None
     try:
         worker = _opened(run, work, slot)
         try:
-            worker.do(attempt.unit, share=attempt.share, tell=events.append)
+            worker.do(attempt.task, share=attempt.share, tell=events.append)
             worker.finish()
         except BackendError:
             raise
         except Exception as error:
             failure = failure_of(error)
     except Exception as error:
-        return Outcome(host=host, node=node, refused=as_sent(error))
-    return Outcome(host=host, node=node, events=tuple(events), failure=failure)
+        return TaskOutcome(host=host, node=node, refused=as_sent(error))
+    return TaskOutcome(host=host, node=node, events=tuple(events), failure=failure)
 
 
 def _opened(run: str, work: Work, slot: Slot) -> Worker:

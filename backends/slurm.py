@@ -1,4 +1,4 @@
-"""Units as tasks of a Slurm job array, through submitit; jobs go on when their launcher ends."""
+"""Shares of the tasks as a Slurm job array, through submitit; jobs go on when their launcher ends."""
 
 import re
 import time
@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any, BinaryIO, Literal
 from uuid import uuid4
 
-from mer.backends.array_task import ArrayTask, read_units, write_unit
 from mer.backends.array_watch import ArrayWatch
+from mer.backends.array_worker import ArrayWorker, read_tasks, write_task
 from mer.backends.look_ahead import LookAhead
 from mer.backends.share import dealt
-from mer.backends.work import BackendError, Slot, Unit, UnitFailed, Work
+from mer.backends.work import BackendError, Slot, Task, TaskFailed, Work
 
 REQUEUES = 1000  # after running out of time; every one of them has made progress
 DEFAULT_MINUTES = 24 * 60
@@ -24,33 +24,33 @@ LISTS = {"setup", "teardown", "srun_args"}
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SlurmBackend:
-    """A job array, one worker per task; needs a folder that every node sees."""
+    """A job array of workers; needs a folder that every node sees."""
 
     workers: int
-    """Tasks of the array."""
+    """How many the array has."""
     folder: Path
-    """For logs and for what the tasks read; on the shared file system."""
+    """For logs and for what the workers read; on the shared file system."""
     device: str = "cpu"
-    """`cpu` or `cuda`: with `cuda` a task asks for one GPU unless `parameters` say otherwise."""
+    """`cpu` or `cuda`: with `cuda` a worker asks for one GPU unless `parameters` say otherwise."""
     threads: int = 1
-    """CPU threads of a task, and the cores that it asks for."""
+    """CPU threads of a worker, and the cores that it asks for."""
     parameters: Mapping[str, str] = field(default_factory=dict)
     """For sbatch, by submitit's names: partition, time, mem, account, qos, gpus_per_node, setup, ..."""
     cluster: Literal["slurm", "local"] = "slurm"
     """`local`: submitit's processes on this machine, for trying it out."""
     poll_seconds: float = 5.0
-    """Between two looks at what the tasks have committed."""
+    """Between two looks at what the workers have committed."""
 
-    def run(self, work: Work, units: Iterable[Unit], *, tell: Callable[[object], None]) -> tuple[UnitFailed, ...]:
-        """Do the units; see `Backend.run`. Ctrl-C ends only the watching."""
+    def run(self, work: Work, tasks: Iterable[Task], *, tell: Callable[[object], None]) -> tuple[TaskFailed, ...]:
+        """Do the tasks; see `Backend.run`. Ctrl-C ends only the watching."""
         folder = self.folder.resolve() / time.strftime(f"%Y%m%d-%H%M%S-{uuid4().hex[:6]}")
         executor = self._executor(folder / "%j")
-        shares = self._write_shares(work, units, folder, tell)
-        with (folder / "units-again.pickle").open("wb") if shares else nullcontext() as again:
+        shares = self._write_shares(work, tasks, folder, tell)
+        with (folder / "tasks-again.pickle").open("wb") if shares else nullcontext() as again:
             failed = self._run_array(executor, work, shares, folder, tell, again)
         if again is None or not Path(again.name).stat().st_size:
             return failed
-        shares = self._write_shares(work, read_units(Path(again.name)), folder / "again", tell)
+        shares = self._write_shares(work, read_tasks(Path(again.name)), folder / "again", tell)
         return failed + self._run_array(executor, work, shares, folder, tell, None)
 
     def _run_array(
@@ -61,11 +61,11 @@ class SlurmBackend:
         folder: Path,
         tell: Callable[[object], None],
         again: BinaryIO | None,
-    ) -> tuple[UnitFailed, ...]:
+    ) -> tuple[TaskFailed, ...]:
         if not shares:
             return ()
         watch = ArrayWatch(executor, work, folder=folder, tell=tell, again=again)
-        watch.submit([ArrayTask(work=work, units=path, slot=slot) for slot, path in shares])
+        watch.submit([ArrayWorker(work=work, tasks=path, slot=slot) for slot, path in shares])
         return watch.follow(self.poll_seconds)
 
     def _executor(self, folder: Path) -> Any:
@@ -95,19 +95,19 @@ class SlurmBackend:
         return defaults | gpu | given | {"setup": setup + given.get("setup", [])}
 
     def _write_shares(
-        self, work: Work, units: Iterable[Unit], folder: Path, tell: Callable[[object], None]
+        self, work: Work, tasks: Iterable[Task], folder: Path, tell: Callable[[object], None]
     ) -> list[tuple[Slot, Path]]:
-        """Files of units, about equal in cost; units that are done already are told to be."""
-        ahead = LookAhead(work, units, size=1, tell=tell)
+        """Files of tasks, about equal in cost; tasks that are done already are told to be."""
+        ahead = LookAhead(work, tasks, size=1, tell=tell)
         slots = [Slot(number=number, device=self.device, threads=self.threads) for number in range(self.workers)]
-        paths = [folder / f"units-{slot.number}.pickle" for slot in slots]
+        paths = [folder / f"tasks-{slot.number}.pickle" for slot in slots]
         if not ahead.fill():
             return []
         folder.mkdir(parents=True, exist_ok=True)
         with ExitStack() as stack:
             files = [stack.enter_context(path.open("wb")) for path in paths]
-            for number, unit in dealt(iter(ahead.take, None), self.workers):
-                write_unit(files[number], unit)
+            for number, task in dealt(iter(ahead.take, None), self.workers):
+                write_task(files[number], task)
         return [(slot, path) for slot, path in zip(slots, paths, strict=True) if path.stat().st_size]
 
 

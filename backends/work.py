@@ -1,4 +1,4 @@
-"""What a backend runs: units of work that may be done twice, and what a worker keeps between them."""
+"""What a backend runs: tasks that may be done twice, and what a worker keeps between them."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -11,11 +11,11 @@ class BackendError(ValueError):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Unit:
+class Task:
     """A piece of work that is idempotent; it is done when its artefact is committed, by whomever."""
 
     name: str
-    """Unique among the units of a work: a shard's name, a run's folder and stem."""
+    """Unique among the tasks of a work: a shard's name, a run's folder and stem."""
     cost: float
     """Seconds of audio, or another measure in proportion to time; the largest are begun first."""
     content: Any
@@ -35,22 +35,22 @@ class Slot:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class UnitDone:
-    """Told by a worker as soon as the artefact of a unit is committed; by the backend, if it was found committed."""
+class TaskDone:
+    """Told by a worker as soon as the artefact of a task is committed; by the backend, if it was found committed."""
 
     name: str
-    """Of the unit."""
+    """Name of the task."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class UnitFailed:
-    """A unit that did not succeed at the last try; the others go on.
+class TaskFailed:
+    """A task that did not succeed at the last try; the others go on.
 
     A worker tells it of a single try whose commit failed after `do` had returned; the backend decides about another.
     """
 
     name: str
-    """Of the unit."""
+    """Name of the task."""
     reason: str
     """The last error, or how the worker ended, and on which host."""
     tries: int
@@ -59,10 +59,10 @@ class UnitFailed:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WorkerLost:
-    """A worker has died; the units that it had are tried elsewhere."""
+    """A worker has died; the tasks that it had are tried elsewhere."""
 
     number: int
-    """Of its slot."""
+    """Number of its slot."""
     host: str
     """Where it ran."""
     reason: str
@@ -81,39 +81,39 @@ class Notice:
 class Worker(Protocol):
     """A worker that is ready: models are loaded, features open."""
 
-    def do(self, unit: Unit, *, share: float, tell: Callable[[object], None]) -> None:
-        """Do a unit, whatever an earlier try has left of it; its commit may still be under way on return.
+    def do(self, task: Task, *, share: float, tell: Callable[[object], None]) -> None:
+        """Do a task, whatever an earlier try has left of it; its commit may still be under way on return.
 
         Args:
-            unit: what to do.
+            task: what to do.
             share: of the usual batch size: 1, or 0.5 at the second try after memory ran out or a worker was killed.
-            tell: hears of progress, from any thread, in this order for one unit: any number of the work's own
-                events, then `UnitDone` when the artefact is committed, or `UnitFailed` if the commit failed later.
+            tell: hears of progress, from any thread, in this order for one task: any number of the work's own
+                events, then `TaskDone` when the artefact is committed, or `TaskFailed` if the commit failed later.
 
         Raises:
             MemoryError: memory ran out (torch.OutOfMemoryError is taken for it, too).
-            BackendError: no unit can be done; ends the work.
-            Exception: the unit failed; a second try is made elsewhere if there is another worker.
+            BackendError: no task can be done; ends the work.
+            Exception: the task failed; a second try is made elsewhere if there is another worker.
         """
         ...
 
     def finish(self) -> None:
-        """Return when every unit so far is committed, and told to be; more units may follow."""
+        """Return when every task so far is committed, and told to be; more tasks may follow."""
         ...
 
 
 @runtime_checkable
 class Work(Protocol):
-    """Everything that a worker needs before its first unit; can be pickled, and small."""
+    """Everything that a worker needs before its first task; can be pickled, and small."""
 
     def open(self, slot: Slot) -> AbstractContextManager[Worker]:
-        """Load what all units share, once per worker.
+        """Load what all tasks share, once per worker.
 
         Raises:
             BackendError: code or models here are not those of the launcher.
         """
         ...
 
-    def is_done(self, unit: Unit) -> bool:
-        """Whether the artefact of a unit is committed and whole, from what is on disk alone."""
+    def is_done(self, task: Task) -> bool:
+        """Whether the artefact of a task is committed and whole, from what is on disk alone."""
         ...

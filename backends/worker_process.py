@@ -12,7 +12,7 @@ from multiprocessing.connection import Connection
 from threading import Lock
 from typing import Any
 
-from mer.backends.attempt import Attempt, Failure, failure_of
+from mer.backends.attempt import Attempt, TryFailure, failure_of
 from mer.backends.interrupt import ctrl_c_waits, end_with_parent, never_heard_by_children
 from mer.backends.work import BackendError, Slot, Work, Worker
 
@@ -30,7 +30,7 @@ class Ready:
 
     finished: bool = False
     """Everything is committed that could be."""
-    failure: Failure | None = None
+    failure: TryFailure | None = None
     """Why the rest could not."""
 
 
@@ -46,8 +46,8 @@ class TryFailed:
     """Answer: a try has failed."""
 
     name: str
-    """Of the unit."""
-    failure: Failure
+    """Name of the task."""
+    failure: TryFailure
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class Refused:
     error: Exception
 
 
-Answer = Ready | Told | TryFailed | Refused
+WorkerAnswer = Ready | Told | TryFailed | Refused
 
 
 class WorkerProcess:
@@ -84,10 +84,10 @@ class WorkerProcess:
         with suppress(BrokenPipeError, ConnectionError):
             self.connection.send(order)
 
-    def receive(self) -> Answer | None:
+    def receive(self) -> WorkerAnswer | None:
         """The next answer, None if the worker has ended."""
         try:
-            answer: Answer = self.connection.recv()
+            answer: WorkerAnswer = self.connection.recv()
         except (EOFError, OSError):  # OSError: killed in the middle of an answer
             return None
         if isinstance(answer, Ready):
@@ -133,7 +133,7 @@ class _Answers:
     def __init__(self, connection: Connection) -> None:
         self._connection, self._lock = connection, Lock()
 
-    def send(self, answer: Answer) -> None:
+    def send(self, answer: WorkerAnswer) -> None:
         with self._lock, suppress(BrokenPipeError, ConnectionError):  # the launcher has hung up: the next order is to leave
             self._connection.send(answer)
 
@@ -167,18 +167,18 @@ def _next_order(connection: Connection) -> Any:
 
 
 def _carry_out(order: Attempt | Finish, worker: Worker, answers: _Answers) -> None:
-    failure: Failure | None = None
+    failure: TryFailure | None = None
     try:
         if isinstance(order, Finish):
             worker.finish()
         else:
-            worker.do(order.unit, share=order.share, tell=answers.tell)
+            worker.do(order.task, share=order.share, tell=answers.tell)
     except BackendError:
         raise
     except Exception as error:
         failure = failure_of(error)
     if isinstance(order, Attempt) and failure is not None:
-        answers.send(TryFailed(order.unit.name, failure))
+        answers.send(TryFailed(order.task.name, failure))
     answers.send(Ready(finished=isinstance(order, Finish), failure=failure))
 
 

@@ -25,7 +25,7 @@ import soundfile
 from mer.cache import CacheFolder, verify
 from mer.corpus import Corpus, open_corpus
 from mer.demo.small_encoders import write_small_speech_encoder, write_small_text_encoder
-from mer.extract import ExtractConfig, Extraction, Progress, Resources, extract
+from mer.extract import ExtractConfig, Extraction, ExtractionProgress, Resources, extract
 
 SHARD_BYTES = 2_000_000
 EVENTS = (1, 40)
@@ -149,7 +149,7 @@ def killed(corpus: Corpus, config: ExtractConfig, cache: Path, killer: Killer) -
                 killer.unfinished(file)
             time.sleep(0.001)
 
-    def progress(_: Progress) -> None:
+    def progress(_: ExtractionProgress) -> None:
         killer.event()
 
     watcher = threading.Thread(target=watch)

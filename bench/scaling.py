@@ -1,10 +1,10 @@
-"""On paper: what 1 to 256 GPUs would take for a corpus, from the cost of one unit, and what stops them.
+"""On paper: what 1 to 256 GPUs would take for a corpus, from the cost of one task, and what stops them.
 
 python bench/scaling.py                                             # with the defaults below
 python bench/scaling.py --speed 1500 --startup 12 --disk-gb 5       # with figures of your own machines
-python bench/scaling.py --measure                                   # what a unit costs the launcher of this machine
+python bench/scaling.py --measure                                   # what a task costs the launcher of this machine
 
-Every unit is simulated: workers start, load the models over the shared disk, are handed shards by one launcher, and
+Every task is simulated: workers start, load the models over the shared disk, are handed shards by one launcher, and
 write each shard while they encode the next. Nothing here runs a model; `bench/extract.py` measures --speed.
 """
 
@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from mer.backends import LocalBackend, Slot, Unit, UnitDone
+from mer.backends import LocalBackend, Slot, Task, TaskDone
 
 GPUS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 MEGABYTES_PER_SECOND = {"P+S+W+T": 0.37, "F+P+S+W+T": 1.29}
@@ -38,9 +38,9 @@ class Costs:
     disk_gb: float
     """Gigabytes per second that the shared disk reads or writes for all together."""
     launcher: float
-    """Of the launcher, for one unit."""
+    """Of the launcher, for one task."""
     planning: float
-    """Of the launcher, for one utterance, before the first unit."""
+    """Of the launcher, for one utterance, before the first task."""
     utterance: float
     """Mean length of an utterance."""
 
@@ -58,13 +58,13 @@ def simulate(hours: float, granularity: str, workers: int, costs: Costs) -> Simu
     """List scheduling of equal shards; a worker commits a shard while it makes the next, and waits for no more than that."""
     audio = hours * 3600
     megabytes = audio * MEGABYTES_PER_SECOND[granularity]
-    units = max(1, round(megabytes / SHARD_MEGABYTES))
-    encode, write = audio / units / costs.speed, megabytes / units / 1000 / costs.disk_gb
+    tasks = max(1, round(megabytes / SHARD_MEGABYTES))
+    encode, write = audio / tasks / costs.speed, megabytes / tasks / 1000 / costs.disk_gb
     planned = audio / costs.utterance * costs.planning
     loaded = costs.startup + workers * costs.models_gb / costs.disk_gb
     free = [(planned + loaded, planned + loaded)] * workers  # when a worker can begin, when its last shard is on disk
     launcher = disk = 0.0
-    for _ in range(units):
+    for _ in range(tasks):
         ready, written = heapq.heappop(free)
         launcher = max(launcher, ready) + costs.launcher
         encoded = max(launcher + encode, written)
@@ -73,10 +73,10 @@ def simulate(hours: float, granularity: str, workers: int, costs: Costs) -> Simu
     limits = {
         "encoding": audio / costs.speed / workers,
         "the shared disk": megabytes / 1000 / costs.disk_gb,
-        "the launcher": units * costs.launcher,
+        "the launcher": tasks * costs.launcher,
         "planning": planned,
         "starting workers": loaded,
-        "the last shards": encode if units % workers else 0.0,
+        "the last shards": encode if tasks % workers else 0.0,
     }
     return Simulated(seconds=max(written for _, written in free), limits=limits)
 
@@ -114,9 +114,9 @@ class EmptyWork:
 
     folder: Path
 
-    def is_done(self, unit: Unit) -> bool:
+    def is_done(self, task: Task) -> bool:
         """One look at the disk, as for a shard's sidecar."""
-        return (self.folder / unit.name).exists()
+        return (self.folder / task.name).exists()
 
     @contextmanager
     def open(self, slot: Slot) -> Iterator["EmptyWorker"]:
@@ -130,20 +130,20 @@ class EmptyWorker:
 
     folder: Path
 
-    def do(self, unit: Unit, *, share: float, tell: Callable[[object], None]) -> None:
+    def do(self, task: Task, *, share: float, tell: Callable[[object], None]) -> None:
         """Commit at once."""
-        (self.folder / unit.name).touch()
-        tell(UnitDone(name=unit.name))
+        (self.folder / task.name).touch()
+        tell(TaskDone(name=task.name))
 
     def finish(self) -> None:
         """Nothing is under way."""
 
 
-def measured_launcher(units: int, workers: int) -> float:
-    """Seconds of this machine per unit that is handed to one of several processes, done there and told."""
+def measured_launcher(tasks: int, workers: int) -> float:
+    """Seconds of this machine per task that is handed to one of several processes, done there and told."""
     done: list[float] = []
     with tempfile.TemporaryDirectory() as folder:
-        made = (Unit(name=str(number), cost=1.0, content=None) for number in range(units))
+        made = (Task(name=str(number), cost=1.0, content=None) for number in range(tasks))
         LocalBackend(workers=workers).run(EmptyWork(Path(folder)), made, tell=lambda event: done.append(time.perf_counter()))
     return (done[-1] - done[0]) / (len(done) - 1)
 
@@ -163,7 +163,7 @@ def main() -> None:
     parser.add_argument("--measure", action="store_true", help="only measure --launcher-ms on this machine")
     given = parser.parse_args()
     if given.measure:
-        print(f"launcher: {measured_launcher(4000, 2) * 1000:.2f} ms per unit, 4000 empty units through 2 processes")
+        print(f"launcher: {measured_launcher(4000, 2) * 1000:.2f} ms per task, 4000 empty tasks through 2 processes")
         return
     costs = Costs(
         speed=given.speed,

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from mer.heads import DivergedError, Epoch, FeatureSource, HeadConfig, HeadError, Job, Listener, StackTrainer, TrainedRun
+from mer.heads import DivergedError, Epoch, FeatureSource, HeadConfig, HeadError, Job, StackListener, StackTrainer, TrainedRun
 from mer.heads.reads import Reads
 from mer.heads.step import Step
 from mer.protocol import Fold
@@ -160,5 +160,5 @@ def train_epoch(
         raise HeadError(f"{stack} runs do not fit into memory: ask for --stacks {runs}")
 
     trainer = StackTrainer(sources, targets, CLASSES, config, device)
-    trainer.train(jobs, stack=stack, listener=Listener(epoch=meter.epoch, run=meter.run, stack=halved))
+    trainer.train(jobs, stack=stack, listener=StackListener(epoch=meter.epoch, run=meter.run, stack=halved))
     return meter

@@ -9,7 +9,7 @@ import torch
 
 from mer.bench.train_features import CLASSES, RandomUnits, lengths_like_iemocap, make_jobs
 from mer.grids.grid_file import read_grid
-from mer.heads import DivergedError, FeatureSource, Job, Listener, StackTrainer, TrainedRun
+from mer.heads import DivergedError, FeatureSource, Job, StackListener, StackTrainer, TrainedRun
 from mer.heads.stack_size import stack_size
 
 UTTERANCES, RUNS, POOL = 5531, 25, 4096
@@ -49,7 +49,7 @@ def time_table2(
         stack = stack_size(config, used, CLASSES, len(jobs), device)
         start = time.perf_counter()
         trainer = StackTrainer(used, targets, CLASSES, config, device)
-        trainer.train(jobs, stack=stack, listener=Listener(run=keep, stack=halved.append))
+        trainer.train(jobs, stack=stack, listener=StackListener(run=keep, stack=halved.append))
         if device.type == "cuda":
             torch.cuda.synchronize(device)
         seconds = time.perf_counter() - start

@@ -21,13 +21,10 @@ if TYPE_CHECKING:
     from mer.cache.last_layer import check_numbers as check_numbers
     from mer.cache.last_layer import doubt as doubt
     from mer.cache.packed_units import PackedUnits as PackedUnits
-    from mer.cache.plan import TARGET_BYTES as TARGET_BYTES
     from mer.cache.plan import Plan as Plan
     from mer.cache.plan import PlannedShard as PlannedShard
     from mer.cache.plan import SessionPlan as SessionPlan
     from mer.cache.plan import is_done as is_done
-    from mer.cache.plan import pending as pending
-    from mer.cache.plan import plan_shards as plan_shards
     from mer.cache.records import FailedUtterance as FailedUtterance
     from mer.cache.records import Units as Units
     from mer.cache.records import UtteranceRecord as UtteranceRecord

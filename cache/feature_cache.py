@@ -9,7 +9,7 @@ from jaxtyping import Float
 
 from mer.cache.cache_error import CacheError, UnknownUtteranceError
 from mer.cache.folder import CacheFolder
-from mer.cache.packed_units import PackedUnits, Place, Rows
+from mer.cache.packed_units import PackedUnits, Rows, UnitPlace
 from mer.cache.plan import read_plan
 from mer.cache.records import FailedUtterance, UtteranceRecord
 from mer.cache.shard_file import ShardFile
@@ -165,7 +165,7 @@ class FeatureCache:
             self._mapped.append(number)
         return shard
 
-    def _place(self, index: int, granularity: str) -> Place:
+    def _place(self, index: int, granularity: str) -> UnitPlace:
         number, row = self._rows[index]
         starts = self._starts[number][granularity]
         return number, int(starts[row]), int(starts[row + 1])

@@ -5,13 +5,12 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from jaxtyping import Int
 
-from mer.cache.cache_error import CacheError
 from mer.cache.shard_file import ShardFile
 
 Rows = Sequence[int] | Int[np.ndarray, " rows"]
 """Which utterances, by number."""
 
-Place = tuple[int, int, int]
+UnitPlace = tuple[int, int, int]
 """Number of the shard, first unit and one past the last unit of an utterance in it."""
 
 
@@ -21,7 +20,7 @@ class PackedUnits:
     def __init__(
         self,
         granularity: str,
-        places: Sequence[Place],
+        places: Sequence[UnitPlace],
         shard: Callable[[int], ShardFile],
         shape: tuple[int, int],
         dtype: np.dtype,
@@ -56,28 +55,6 @@ class PackedUnits:
             number, start, stop = places[row]
             found.append(shard(number).array(name)[start:stop])
         return found
-
-    def gather(self, rows: Rows, out: np.ndarray | None = None) -> np.ndarray:
-        """A copy of rows one after the other: (sum of their units, layers, dim).
-
-        Args:
-            rows: in the order of the result.
-            out: filled and returned when given; must have exactly this shape and the stored type.
-
-        Raises:
-            CacheError: if `out` does not fit, or a shard is missing or altered.
-        """
-        views = self.views(rows)
-        shape = (sum(len(view) for view in views), self.layers, self.dim)
-        if out is None:
-            out = np.empty(shape, self.dtype)
-        elif out.shape != shape or out.dtype != self.dtype:
-            raise CacheError(f"out is {out.dtype} {out.shape}, expected {self.dtype} {shape}")
-        position = 0
-        for view in views:
-            out[position : position + len(view)] = view
-            position += len(view)
-        return out
 
     def release(self, rows: Rows) -> None:
         """Give the memory of rows back to the system; they stay valid and are read from disk when used again.

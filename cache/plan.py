@@ -23,9 +23,6 @@ from mer.cache.plan_file import (
 from mer.cache.sidecar import Sidecar
 from mer.cache.verified import VerifiedShards
 
-TARGET_BYTES = 256_000_000
-"""Size at which a shard is full."""
-
 Rows = NDArray[np.int64]
 
 
@@ -190,66 +187,6 @@ class SessionPlan:
         return np.where(self._sorted[places] == ids, self._order[places], -1)
 
 
-def plan_shards(
-    folder: CacheFolder,
-    wanted: Sequence[tuple[str, str, int]],
-    target_bytes: int | float = TARGET_BYTES,
-    *,
-    fingerprints: Mapping[str, str] | None = None,
-) -> dict[str, list[str]]:
-    """Assign every wanted utterance to a shard, and keep the assignment on disk; for corpora that fit in memory.
-
-    Utterances that have a shard stay in it. New ones fill new shards of their session, in the given order,
-    each closed before it would grow beyond the target. A shard that is not done forgets utterances that are
-    no longer wanted; shards of sessions that are not asked for are left as they are. The same folder and
-    arguments give the same plan in every process.
-
-    Args:
-        folder: the cache.
-        wanted: id, session and estimated bytes of every utterance, in extraction order.
-        target_bytes: size at which a shard is full; one larger utterance still gets a shard of its own.
-        fingerprints: current input fingerprints, to tell a committed shard whose inputs changed (and which
-            is made anew) from one that is done.
-
-    Returns:
-        The shards that hold at least one wanted utterance, by name, with all ids of each.
-
-    Raises:
-        CacheError: if an id is wanted twice, or a plan file is malformed.
-    """
-    seen: set[str] = set()
-    sessions: dict[str, list[tuple[str, int]]] = {}
-    for utterance_id, session, size in wanted:
-        if utterance_id in seen:
-            raise CacheError(f"utterance {utterance_id!r} is wanted twice; ids must be unique")
-        seen.add(utterance_id)
-        sessions.setdefault(session, []).append((utterance_id, size))
-    plan = Plan(folder)
-    found: dict[str, list[str]] = {}
-    for session, members in sessions.items():
-        part = plan.of_session(session, packed(utterance_id for utterance_id, _ in members))
-        for shard in part.kept:
-            done = shard.committed and _accounts_for(_sidecar(folder, shard.name), shard.ids, fingerprints or {})
-            found[shard.name] = (shard if done or not shard.committed else part.forget(shard)).ids
-        for shard in part.fill([members[row][1] for row in part.free], target_bytes):
-            found[shard.name] = shard.ids
-    return {name: found[name] for name in sorted(found)}
-
-
-def pending(folder: CacheFolder, plan: Mapping[str, Sequence[str]], fingerprints: Mapping[str, str]) -> list[str]:
-    """The planned shards that are not done, sorted.
-
-    Args:
-        folder: the cache.
-        plan: from `plan_shards`.
-        fingerprints: current input fingerprint by utterance id; ids that are absent are not compared.
-    """
-    verified = VerifiedShards(folder.path)
-    redo = [name for name in sorted(plan) if not is_done(folder, name, plan[name], fingerprints, verified)]
-    verified.save()
-    return redo
-
-
 def is_done(
     folder: CacheFolder, name: str, ids: Sequence[str], fingerprints: Mapping[str, str], verified: VerifiedShards
 ) -> bool:
@@ -290,10 +227,9 @@ def _sidecar(folder: CacheFolder, name: str) -> Sidecar | None:
         return None
 
 
-def _accounts_for(sidecar: Sidecar | None, ids: Sequence[str], fingerprints: Mapping[str, str]) -> bool:
-    if sidecar is None or set(sidecar.ids) != set(ids):
-        return False
-    return all(fingerprints.get(name, stored) == stored for name, stored in sidecar.fingerprints.items())
+def _accounts_for(sidecar: Sidecar, ids: Sequence[str], fingerprints: Mapping[str, str]) -> bool:
+    current = {name: fingerprints.get(name, stored) for name, stored in sidecar.fingerprints.items()}
+    return set(sidecar.ids) == set(ids) and current == sidecar.fingerprints
 
 
 def _file_is_intact(folder: CacheFolder, sidecar: Sidecar, verified: VerifiedShards) -> bool:

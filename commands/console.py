@@ -3,9 +3,9 @@
 import json
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import typer
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from mer.report import Bar
 
+Look = TypeVar("Look")
 GO_ON = "give the same command again to go on from there"
 SECONDS_TO_SPEAK = 3.0
 """How long the other processes wait with an error that all of them have."""
@@ -27,6 +28,33 @@ def print_result(data: Mapping[str, Any], shown: "RenderableType", as_json: bool
     from rich.console import Console
 
     Console(highlight=False).print(shown)
+
+
+def is_terminal() -> bool:
+    """Whether somebody watches standard output."""
+    from rich.console import Console
+
+    return Console().is_terminal
+
+
+def looks(look: Callable[[], Look], seconds: float, over: Callable[[], bool] = lambda: False) -> Iterator[Look]:
+    """One look after the other, so many seconds apart, until it was over before one of them."""
+    while True:
+        last = over()
+        yield look()
+        if last:
+            return
+        time.sleep(seconds)
+
+
+def show_live(pictures: "Iterable[RenderableType]") -> None:
+    """Each picture in place of the one before it."""
+    from rich.console import Console
+    from rich.live import Live
+
+    with Live(console=Console(highlight=False), auto_refresh=False) as live:
+        for picture in pictures:
+            live.update(picture, refresh=True)
 
 
 def say(message: str, quiet: bool) -> None:

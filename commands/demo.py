@@ -8,7 +8,6 @@ from mer.commands.console import clear_errors, progress_bar, say
 from mer.commands.corpus_choice import raw_labels
 from mer.commands.extract import extract_with_bar
 from mer.commands.options import JsonOption, QuietOption
-from mer.commands.report import one_table
 from mer.commands.train_head import print_results, train_with_bar
 from mer.settings.kinds import SEEDS
 from mer.settings.option import WHERE, option
@@ -71,9 +70,9 @@ def demo(
 
 def write_demo_page(runs: list[Path], folder: Path, corpus: Path, quiet: bool) -> Path:
     """Tables, figures and the page of the demo's heads."""
-    from mer.commands.report_page import write_report
-    from mer.report import find_runs, group_runs
+    from mer.report.page_sources import PageSources
+    from mer.report.report_folder import write_reports
+    from mer.report.table_report import table_reports
 
-    (group,) = group_runs(find_runs(tuple(runs)))
-    table = one_table(group, None)["table"]
-    return write_report(group, table, folder, corpus=corpus, cache=folder, audio="link", audio_limit=0.0, quiet=quiet)
+    (page,), _ = write_reports(table_reports(runs)[0], folder, PageSources(corpus=corpus, named=True, cache=folder), quiet=quiet)
+    return page

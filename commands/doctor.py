@@ -34,7 +34,7 @@ def doctor(
     Of each session it counts the sentences that other sessions have, too: what a text branch has read before it is tested.
     """
     with clear_errors():
-        from mer.doctor import cache_checks, corpus_checks, encoder_check, machine_checks, recurring_sentences
+        from mer.status.doctor import cache_checks, corpus_checks, encoder_check, machine_checks, recurring_sentences
 
         checks = machine_checks(cache)
         checks += [encoder_check("--speech-model", speech_model), encoder_check("--text-model", text_model)]

@@ -236,7 +236,7 @@ def extract_with_bar(
         backend: where to make shards; None = in processes of this machine.
         shard: rank and number of ranks, to make one share.
     """
-    from mer.extract import Progress
+    from mer.extract import ExtractionProgress
     from mer.extract import extract as run_encoders
     from mer.extract import resegment as average_again
     from mer.report.tables import size
@@ -246,7 +246,7 @@ def extract_with_bar(
     with progress_bar("extract", quiet) as bar:
         bar.update(0, 0, "reading the frames" if resegment else "loading the encoders")
 
-        def show(progress: Progress) -> None:
+        def show(progress: ExtractionProgress) -> None:
             if not first:
                 first.append((monotonic(), progress.seconds))
                 done = len(corpus) - progress.utterances_total

@@ -112,8 +112,7 @@ class FinetuneView:
 
     def take(self, event: Any) -> None:
         """Learn from an event of fine-tuning; others are nothing to say."""
-        from mer.finetune.events import CheckpointSkipped, RunStarted, StepDone
-        from mer.finetune.progress import FinetuningStarted
+        from mer.finetune.events import CheckpointSkipped, FinetuningStarted, RunStarted, StepDone
         from mer.heads import RunDone
 
         match event:

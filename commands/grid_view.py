@@ -15,7 +15,7 @@ from mer.commands.finetune import FinetuneView, process_number
 from mer.commands.train_head import checked, refuse_missing_tiers
 
 if TYPE_CHECKING:
-    from mer.backends import Backend, Unit
+    from mer.backends import Backend, Task
     from mer.finetune.config import FinetuneConfig
     from mer.grids.grid import Grid
     from mer.grids.grid_events import RowDone, TaskEvent, TasksPlanned
@@ -69,12 +69,12 @@ class GridPlace:
         """The backend, and what is this command's share, as `run_grid` takes them."""
         return {} if engine is None else {"backend": engine, "own": self.own}
 
-    def own(self, units: "Sequence[Unit]") -> "Iterable[Unit]":
-        """Those units of all that are this command's."""
+    def own(self, tasks: "Sequence[Task]") -> "Iterable[Task]":
+        """Those tasks of all that are this command's."""
         from mer.backends import own_share
 
         shard = self.backend.shard
-        return own_share(units, *shard) if shard else units
+        return own_share(tasks, *shard) if shard else tasks
 
 
 def head_grid(
@@ -236,7 +236,7 @@ class GridView:
 
     def take(self, event: Any) -> None:
         """Learn from an event, and say what is to be said."""
-        from mer.backends import Notice, UnitFailed, WorkerLost
+        from mer.backends import Notice, TaskFailed, WorkerLost
         from mer.grids.grid_events import ComparisonStarted, RowDone, TaskEvent, TasksPlanned
 
         match event:
@@ -244,7 +244,7 @@ class GridView:
                 self._plan(event)
             case TaskEvent():
                 self._follow(event)
-            case UnitFailed() if self._shared_by:
+            case TaskFailed() if self._shared_by:
                 self._say(f"{event.name}: failed after {event.tries} tries: {event.reason}")
             case WorkerLost():
                 self._say(f"a worker was lost: {event.reason}")

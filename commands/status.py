@@ -1,13 +1,12 @@
 """`mer status`."""
 
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mer.commands.console import clear_errors, print_result
+from mer.commands.console import clear_errors, is_terminal, looks, print_result, show_live
 from mer.commands.options import HOW, CacheOption, JsonOption, RunsOption
 
 if TYPE_CHECKING:
@@ -61,31 +60,21 @@ def show(found: "Overview", now: float, as_json: bool) -> None:
 
 def follow(reader: "StatusReader", seconds: float, as_json: bool) -> None:
     """One look after the other, in place on a terminal; where nothing is yet, something may come."""
-    from rich.console import Console
-    from rich.live import Live
-
-    console = Console(highlight=False)
-    if as_json or not console.is_terminal:
-        for found, now in looks(reader, seconds):
-            if found is not None:
-                show(found, now, as_json)
-        return
-    with Live(console=console, auto_refresh=False) as live:
-        for found, now in looks(reader, seconds):
-            live.update(picture(reader, found, now), refresh=True)
-
-
-def looks(reader: "StatusReader", seconds: float) -> "Iterator[tuple[Overview | None, float]]":
-    """What is there at each look, without end; None while there is nothing."""
     from mer.status import StatusError
 
-    while True:
+    def look() -> "tuple[Overview | None, float]":
         now = time.time()
         try:
-            yield reader.read(now), now
+            return reader.read(now), now
         except StatusError:
-            yield None, now
-        time.sleep(seconds)
+            return None, now
+
+    if is_terminal() and not as_json:
+        show_live(picture(reader, *each) for each in looks(look, seconds))
+        return
+    for found, now in looks(look, seconds):
+        if found is not None:
+            show(found, now, as_json)
 
 
 def picture(reader: "StatusReader", found: "Overview | None", now: float) -> "RenderableType":

@@ -21,7 +21,7 @@ class UtteranceIndex:
     """One row per utterance, in the corpus' order."""
 
     ids: Ids
-    """Of the utterances."""
+    """Id of each utterance."""
     sessions: tuple[str, ...]
     """In the order of their first utterance."""
     session: NDArray[np.int32]

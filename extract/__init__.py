@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from mer.extract.look_ahead import look_ahead as look_ahead
     from mer.extract.own_units import TierCount as TierCount
     from mer.extract.pretrained import EncoderError as EncoderError
-    from mer.extract.progress import Progress as Progress
+    from mer.extract.progress import ExtractionProgress as ExtractionProgress
     from mer.extract.resegment import resegment as resegment
     from mer.extract.run import extract as extract
     from mer.extract.segments import frame_ranges as frame_ranges

@@ -17,7 +17,7 @@ class FeatureSize:
     unit_bytes: Mapping[str, int]
     """Bytes of one unit of each granularity."""
     sample_rate: int
-    """Of the speech encoder, in Hz."""
+    """What the speech encoder takes, in Hz."""
     frame_length: int
     """Samples of one frame."""
     frame_stride: int

@@ -9,8 +9,7 @@ from typing import Any
 import soundfile
 import torch
 
-import mer
-from mer.backends import agreement
+from mer.backends.agreement import versions
 from mer.cache import FORMAT_VERSION
 from mer.corpus import Corpus
 from mer.corpus.audio import RESAMPLER
@@ -19,12 +18,14 @@ from mer.extract.config import ExtractConfig
 from mer.extract.encode import Encoders
 from mer.extract.segments import POOLING_VERSION
 
+SOFTWARE = ("mer", "torch", "transformers", "numpy")
+"""What makes the numbers: workers on other machines must have the same versions."""
 STATEMENTS = {
     "last_layer": "its last layer is as transformers handed it out, after the encoder's closing norm up to 5.14 and before it "
     "from 5.16 on, and now it always carries that norm",
     "batches": "its numbers depend on which utterances shared a batch, and now each goes through the encoder alone",
 }
-"""Of an encoder's identity, absent from features that earlier versions made: why those are others."""
+"""Parts of an encoder's identity that features of earlier versions lack: why those are others."""
 
 
 def make_spec(corpus: Corpus, config: ExtractConfig, encoders: Encoders) -> dict[str, Any]:
@@ -63,11 +64,6 @@ def segment_rule(config: ExtractConfig) -> dict[str, Any]:
     return rule if config.alignment == "corpus" else rule | {"alignment": config.alignment}
 
 
-def versions() -> dict[str, str]:
-    """Of the code that makes the numbers: workers on other machines must have the same."""
-    return {"mer": mer.__version__, **agreement.versions("torch", "transformers", "numpy")}
-
-
 def earlier_spec(spec: Mapping[str, Any]) -> dict[str, Any] | None:
     """The spec under which an earlier version kept the same encoders' numbers as they came; None where it is this one.
 
@@ -94,7 +90,7 @@ def encoder_notes(encoders: Encoders) -> dict[str, Any]:
 def provenance(device: torch.device) -> dict[str, Any]:
     """Who computed: recorded in each sidecar, never part of the identity."""
     return {
-        **versions(),
+        **versions(*SOFTWARE),
         "python": platform.python_version(),
         "h5py": version("h5py"),
         "tokenizers": version("tokenizers"),

@@ -48,7 +48,7 @@ class Prepared:
     tokens: list[int] | None
     """Wordpiece ids; None when T is not wanted."""
     segments: WantedSegments
-    """Of P, S and W."""
+    """Segments of P, S and W."""
     conversions: tuple[str, ...]
     """What was done to the audio file, in words that can be counted."""
 

@@ -33,7 +33,7 @@ class TierCount:
     whole: int
     """Utterances with one segment over the whole of them."""
     reasons: Mapping[str, int] = field(default_factory=dict)
-    """Of the latter, by why."""
+    """How many of the latter there are, by why."""
     unknown: int = 0
     """Utterances in shards of an earlier mer, which did not write it down."""
 

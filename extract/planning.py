@@ -16,7 +16,7 @@ from mer.extract.inputs import Fingerprints, audio_seconds
 PLANNED_WHOLE = 20_000
 """The lengths of so many utterances are read before the first shard is made: totals are then exact."""
 SAMPLED = 500
-"""Of more, so many are looked at for an estimate."""
+"""How many of more utterances are looked at for an estimate."""
 READERS = 8
 CHUNK = 32
 """Headers that a reader looks at in one go."""
@@ -25,15 +25,15 @@ Rows = NDArray[np.int64]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Expected:
+class ExpectedWork:
     """How much there is to do; of a large corpus whose lengths are not stated, an estimate."""
 
     utterances: int
     """That have no committed shard."""
     seconds: float
-    """Of their audio."""
+    """Seconds of their audio."""
     bytes: int
-    """Of their features."""
+    """Bytes of their features."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -43,7 +43,7 @@ class CorpusShard:
     planned: PlannedShard
     """As the cache has it."""
     rows: Rows
-    """Of its wanted utterances in the corpus, in the order of extraction."""
+    """Rows of its wanted utterances in the corpus, in the order of extraction."""
 
     @property
     def name(self) -> str:
@@ -83,7 +83,7 @@ class Planning:
         ]
         self._part_of: dict[str, tuple[SessionPlan, Rows]] = {}
 
-    def expected(self, shards: Sequence[CorpusShard] | None = None) -> Expected:
+    def expected(self, shards: Sequence[CorpusShard] | None = None) -> ExpectedWork:
         """How much there is to do.
 
         Args:
@@ -100,7 +100,7 @@ class Planning:
             looked_at = waiting[np.linspace(0, len(waiting) - 1, SAMPLED).astype(np.int64)]
         seconds = list(self.seconds(looked_at))
         scale = len(waiting) / max(1, len(looked_at))
-        return Expected(
+        return ExpectedWork(
             utterances=len(waiting),
             seconds=sum(seconds) * scale,
             bytes=int(sum(map(self._expected_bytes, seconds)) * scale),
@@ -118,8 +118,7 @@ class Planning:
         for part, rows in self._sessions:
             for planned in part.kept:
                 yield self._located(planned, part, rows)
-            sizes = map(self._expected_bytes, self.seconds(rows[part.free]))
-            for planned in part.fill(sizes, self._target):
+            for planned in part.fill(self.sizes(rows[part.free]), self._target):
                 yield self._located(planned, part, rows)
 
     def to_do(self, shards: Iterable[CorpusShard]) -> Iterator[CorpusShard]:
@@ -153,6 +152,10 @@ class Planning:
     def asked(self, ids: Iterable[str]) -> NDArray[np.bool_]:
         """Which of some ids are in the corpus; a committed shard may hold others, too."""
         return self._index.rows_of(ids) >= 0
+
+    def sizes(self, rows: Rows) -> Iterator[float]:
+        """Expected bytes of some utterances."""
+        return map(self._expected_bytes, self.seconds(rows))
 
     def seconds(self, rows: Rows) -> Iterator[float]:
         """Lengths of some utterances, as stated or from their headers; 0 for audio that cannot be read."""

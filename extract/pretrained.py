@@ -113,25 +113,6 @@ def model_label(name: str) -> str:
     return Path(name).resolve().name if Path(name).is_dir() else name
 
 
-def resolve_device(device: str) -> torch.device:
-    """Turn `auto`, `cpu`, `cuda`, `cuda:1` into a device.
-
-    Raises:
-        ExtractError: when the device is not there.
-    """
-    if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        found = torch.device(device)
-    except RuntimeError:
-        raise ExtractError(f"device {device!r}: expected auto, cpu, cuda or cuda:N") from None
-    if found.type not in ("cpu", "cuda"):
-        raise ExtractError(f"device {device!r}: expected auto, cpu, cuda or cuda:N")
-    if found.type == "cuda" and (found.index or 0) >= torch.cuda.device_count():
-        raise ExtractError(f"device {device!r}: this machine shows {torch.cuda.device_count()} CUDA devices")
-    return found
-
-
 @contextmanager
 def _quiet_loading() -> Iterator[None]:
     """No table of unused weights and no bar while weights are read; downloads keep theirs."""

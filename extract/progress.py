@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from mer.backends import Notice, UnitDone, UnitFailed, WorkerLost
+from mer.backends import Notice, TaskDone, TaskFailed, WorkerLost
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class Committed:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Progress:
+class ExtractionProgress:
     """How far an extraction is."""
 
     utterances: int
@@ -39,9 +39,9 @@ class Progress:
     utterances_total: int
     """To do in this run."""
     seconds: float
-    """Of audio through the encoders."""
+    """Seconds of audio that went through the encoders."""
     seconds_total: float
-    """Of audio to do in this run."""
+    """Seconds of audio to do in this run."""
     bytes: int
     """Committed to disk in this run."""
 
@@ -51,7 +51,7 @@ class EventCounter:
 
     def __init__(
         self,
-        on_progress: Callable[[Progress], None],
+        on_progress: Callable[[ExtractionProgress], None],
         on_notice: Callable[[str], None] = lambda text: None,
         *,
         size_of: Callable[[str], int] = lambda name: 0,
@@ -60,13 +60,13 @@ class EventCounter:
 
         Args:
             on_progress: called after each event.
-            on_notice: hears in words of units that failed and of workers that were lost.
+            on_notice: hears in words of tasks that failed and of workers that were lost.
             size_of: bytes of a shard that is committed, for one that only its existence tells of.
         """
         self.utterances_total, self.seconds_total = 0, 0.0
         self.utterances, self.seconds, self.bytes = 0, 0.0, 0
         self.repeated_seconds = 0.0
-        """Of audio that went through the encoders in vain."""
+        """Seconds of audio that went through the encoders in vain."""
         self.done: set[str] = set()
         """Shards that were committed in this run, by its workers or by another command's."""
         self._expected: dict[str, tuple[int, float]] = {}
@@ -99,13 +99,13 @@ class EventCounter:
             case Committed(name, size):
                 self._begun.pop(name, None)
                 self._finish(name, size)
-            case UnitDone(name=name) if name not in self.done:  # of a worker that cannot be heard, or another command's
+            case TaskDone(name=name) if name not in self.done:  # of a worker that cannot be heard, or another command's
                 self._take_back(name)
                 utterances, seconds = self._expected.get(name, (0, 0.0))
                 self.utterances += utterances
                 self.seconds += seconds
                 self._finish(name, self._size_of(name))
-            case UnitFailed(name=name, reason=reason, tries=tries):
+            case TaskFailed(name=name, reason=reason, tries=tries):
                 self._take_back(name)
                 self._on_notice(f"shard {name} was given up at try {tries}: {reason}")
             case WorkerLost(number=number, host=host, reason=reason):
@@ -126,7 +126,7 @@ class EventCounter:
 
     def _report(self) -> None:
         self._on_progress(
-            Progress(
+            ExtractionProgress(
                 utterances=self.utterances,
                 utterances_total=self.utterances_total,
                 seconds=self.seconds,

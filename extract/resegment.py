@@ -2,13 +2,12 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from mer.cache import (
     CacheError,
@@ -19,17 +18,16 @@ from mer.cache import (
     UtteranceRecord,
     build_shard,
     check_numbers,
-    pending,
-    plan_shards,
 )
 from mer.corpus import AlignmentError, Corpus, Segment, Utterance
 from mer.extract.config import ExtractConfig, ExtractError, Resources
 from mer.extract.extraction import Extraction, summary
 from mer.extract.identity import earlier_spec, provenance, segment_rule
-from mer.extract.inputs import Fingerprints, audio_digest, audio_seconds, fingerprint, make_record, wanted_segments
+from mer.extract.inputs import audio_digest, audio_seconds, fingerprint, make_record, wanted_segments
 from mer.extract.own_units import add_whole
+from mer.extract.planning import Planning, Rows
 from mer.extract.pretrained import model_label
-from mer.extract.progress import Committed, Encoded, EventCounter, Progress
+from mer.extract.progress import Committed, Encoded, EventCounter, ExtractionProgress
 from mer.extract.run import check_disk
 from mer.extract.segments import frame_ranges, segment_means
 
@@ -43,7 +41,7 @@ def resegment(
     cache: Path,
     *,
     resources: Resources | None = None,
-    on_progress: Callable[[Progress], None] = lambda progress: None,
+    on_progress: Callable[[ExtractionProgress], None] = lambda progress: None,
 ) -> Extraction:
     """Make a cache with other segments out of one that keeps its frames; F and T are copied bit for bit.
 
@@ -68,27 +66,33 @@ def resegment(
     _check_same_inputs(corpus, source, config)
     folder = CacheFolder.create(cache, _new_spec(source.spec, config))
     folder.sweep_temporaries()
-    utterances = {u.id: u for u in corpus}
-    fingerprints = Fingerprints(utterances)
-    sizes = {u.id: _stored_bytes(u, source, config) for u in corpus}
-    wanted = [(u.id, u.session, sizes[u.id]) for u in corpus]
-    target = (resources or Resources()).shard_bytes
-    plan = plan_shards(folder, wanted, target_bytes=target, fingerprints=fingerprints)
-    todo = pending(folder, plan, fingerprints)
-    waiting = [i for name in todo for i in plan[name]]
-    check_disk(folder.path, sum(sizes.get(i, 0) for i in waiting))
+    planning = _Planning(corpus, folder, source, config, resources or Resources())
+    planned = list(planning.shards())
+    todo = sorted(planning.to_do(planned), key=lambda shard: shard.name)
+    check_disk(folder.path, int(sum(sum(planning.sizes(shard.rows)) for shard in todo)))
     seconds = dict(zip(source.utterances.ids, source.utterances.seconds, strict=True))
     counter = EventCounter(on_progress)
-    for name in todo:
-        counter.expect(name, len(plan[name]), float(sum(seconds.get(i, 0.0) for i in plan[name])))
+    for shard in todo:
+        utterances = planning.utterances(shard)
+        counter.expect(shard.name, len(utterances), float(sum(seconds.get(each.id, 0.0) for each in utterances)))
     started = time.monotonic()
-    for name in todo:
-        _make_shard(name, [utterances[i] for i in plan[name]], source, folder, config, counter)
+    for shard in todo:
+        _make_shard(shard.name, planning.utterances(shard), source, folder, config, counter)
+    return summary(folder, [shard.name for shard in planned], counter, time.monotonic() - started, asked=planning.asked)
 
-    def asked(ids: Sequence[str]) -> NDArray[np.bool_]:
-        return np.array([name in utterances for name in ids], dtype=np.bool_)
 
-    return summary(folder, plan, counter, time.monotonic() - started, asked=asked)
+class _Planning(Planning):
+    """Shards of a corpus whose frames are kept: their sizes are known without opening audio."""
+
+    def __init__(
+        self, corpus: Corpus, folder: CacheFolder, source: FeatureCache, config: ExtractConfig, resources: Resources
+    ) -> None:
+        super().__init__(corpus, folder, expected_bytes=int, target_bytes=resources.shard_bytes)
+        self._utterances, self._source, self._config = corpus.utterances, source, config
+
+    def sizes(self, rows: Rows) -> Iterator[float]:
+        """Bytes of what is copied, and of what is averaged at most."""
+        return (_stored_bytes(self._utterances[row], self._source, self._config) for row in rows.tolist())
 
 
 def _find_source(corpus: Corpus, config: ExtractConfig, cache: Path) -> FeatureCache:
@@ -176,7 +180,7 @@ def _check_same_inputs(corpus: Corpus, source: FeatureCache, config: ExtractConf
 
 
 def _stored_bytes(utterance: Utterance, source: FeatureCache, config: ExtractConfig) -> int:
-    """Of what is copied, and as much again for what is averaged."""
+    """Bytes of what is copied, and as much again for what is averaged."""
     if utterance.id not in source.utterances.ids:
         return 0
     kept = sum(source.read(utterance.id, g).nbytes for g in config.granularities if g in "FT")

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import torch
 
-from mer.backends import Backend, LocalBackend, Unit, UnitFailed
+from mer.backends import Backend, LocalBackend, Task, TaskFailed
+from mer.backends.device import resolve_device
 from mer.backends.local import cores
 from mer.cache import CacheError, CacheFolder, cache_key
 from mer.cache.failed_shard import FailedShard
@@ -21,9 +22,8 @@ from mer.extract.feature_size import feature_size
 from mer.extract.identity import STATEMENTS, earlier_spec, make_spec
 from mer.extract.planning import PLANNED_WHOLE, Planning
 from mer.extract.precision import one_thread_on_cpu
-from mer.extract.pretrained import resolve_device
-from mer.extract.progress import EventCounter, Progress
-from mer.extract.shard_units import ShardUnits
+from mer.extract.progress import EventCounter, ExtractionProgress
+from mer.extract.shard_tasks import ShardTasks
 from mer.extract.workers import ExtractWork, load_encoders
 
 DISK_MARGIN = 1.05
@@ -37,7 +37,7 @@ def extract(
     resources: Resources | None = None,
     backend: Backend | None = None,
     shard: tuple[int, int] | None = None,
-    on_progress: Callable[[Progress], None] = lambda progress: None,
+    on_progress: Callable[[ExtractionProgress], None] = lambda progress: None,
     on_notice: Callable[[str], None] = lambda text: None,
 ) -> Extraction:
     """Extract a corpus into a cache; what an earlier run committed is kept, bytes do not depend on interruptions.
@@ -71,7 +71,7 @@ def _extract(
     resources: Resources,
     backend: Backend | None,
     shard: tuple[int, int] | None,
-    listeners: tuple[Callable[[Progress], None], Callable[[str], None]],
+    listeners: tuple[Callable[[ExtractionProgress], None], Callable[[str], None]],
 ) -> Extraction:
     # Other processes load their own encoders: the launcher needs only names and sizes, and no part of a GPU.
     here = backend is None and most_workers(resources) == 1
@@ -82,13 +82,13 @@ def _extract(
     counter = EventCounter(*listeners, size_of=folder.shard_bytes)
     folder.sweep_temporaries()
     planning = Planning(corpus, folder, expected_bytes=feature_size(config, encoders), target_bytes=resources.shard_bytes)
-    stream = ShardUnits(planning, folder, counter, shard)
-    units: Iterable[Unit] = stream
+    stream = ShardTasks(planning, folder, counter, shard)
+    tasks: Iterable[Task] = stream
     shards = None
     if len(corpus) <= PLANNED_WHOLE:
-        units = sorted(stream, key=lambda unit: (-unit.cost, unit.name))
-        shards = len(units)
-    expected = planning.expected(None if shards is None else [stream.own[unit.name] for unit in units])
+        tasks = sorted(stream, key=lambda task: (-task.cost, task.name))
+        shards = len(tasks)
+    expected = planning.expected(None if shards is None else [stream.own[task.name] for task in tasks])
     ranks = shard[1] if shard and shards is None else 1
     check_disk(folder.path, expected.bytes // ranks)
     if shards is None:
@@ -100,7 +100,7 @@ def _extract(
         alone = backend.workers == 1 and encoders.device == resolve_device(resources.device)
     work = ExtractWork(folder=folder, config=config, resources=resources, encoders=encoders if alone else None)
     del encoders
-    failed = run_units(work, units, backend, counter, stream) if shards != 0 else ()
+    failed = run_tasks(work, tasks, backend, counter, stream) if shards != 0 else ()
     wall_seconds = time.monotonic() - started
     folder.sweep_temporaries()  # of workers that were lost
     missing = (stream.planned.keys() - stream.own.keys()).difference(folder.sidecar_files())
@@ -156,15 +156,15 @@ def local_backend(resources: Resources, shards: int | None) -> LocalBackend:
     return LocalBackend(workers=workers, device=str(device), threads=threads, gpus=torch.cuda.device_count())
 
 
-def run_units(
-    work: ExtractWork, units: Iterable[Unit], backend: Backend, counter: EventCounter, stream: ShardUnits
+def run_tasks(
+    work: ExtractWork, tasks: Iterable[Task], backend: Backend, counter: EventCounter, stream: ShardTasks
 ) -> tuple[FailedShard, ...]:
     """Have every shard made; what fails is recorded in the cache's folder at once, and returned."""
     folder = work.folder
     failed: dict[str, FailedShard] = {}
 
     def tell(event: object) -> None:
-        if isinstance(event, UnitFailed):
+        if isinstance(event, TaskFailed):
             failed[event.name] = FailedShard(
                 shard=event.name, reason=event.reason, tries=event.tries, host=platform.node(), time=time.time()
             )
@@ -172,12 +172,12 @@ def run_units(
                 folder.record_failure(failed[event.name])
         counter(event)
 
-    backend.run(work, units, tell=tell)
-    for name in [name for name in failed if work.is_done(stream.unit(stream.own[name]))]:
+    backend.run(work, tasks, tell=tell)
+    for name in [name for name in failed if work.is_done(stream.task(stream.own[name]))]:
         del failed[name]  # another command has made it meanwhile
     for name in folder.wait_for(stream.made.keys() - failed.keys()):
         reason = f"a worker has committed it, but it is not in {folder.path} here: every machine must see the same folder"
-        tell(UnitFailed(name=name, reason=reason, tries=1))
+        tell(TaskFailed(name=name, reason=reason, tries=1))
     for name in stream.made.keys() - failed.keys():
         folder.forget_failure(name)
     return tuple(failed[name] for name in sorted(failed))

@@ -10,11 +10,12 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from mer.backends.device import resolve_device
 from mer.extract.batch_trial import ONE_BY_ONE, batches_are_exact, one_by_one_notice, trial_dtype
 from mer.extract.config import ExtractError
 from mer.extract.exact_padding import ExactPadding
 from mer.extract.hidden_states import CLOSING_NORM, LayerTap
-from mer.extract.pretrained import load_frozen, resolve_device
+from mer.extract.pretrained import load_frozen
 from mer.extract.speech_checkpoint import SpeechCheckpoint, trial_waves, without_adapter
 
 

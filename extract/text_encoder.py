@@ -7,9 +7,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from mer.backends.device import resolve_device
 from mer.extract.batch_trial import ONE_BY_ONE, batches_are_exact, one_by_one_notice, trial_dtype
 from mer.extract.hidden_states import text_layers
-from mer.extract.pretrained import load_frozen, resolve_device
+from mer.extract.pretrained import load_frozen
 from mer.extract.speech_encoder import pick_layers
 from mer.extract.text_checkpoint import TextCheckpoint, trial_texts
 

@@ -7,23 +7,24 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, chdir, contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from mer.backends import BackendError, Slot, Unit, UnitDone, UnitFailed
-from mer.backends.agreement import check_same
+from mer.backends import BackendError, Slot, Task, TaskDone, TaskFailed
+from mer.backends.agreement import check_same, versions
 from mer.backends.attempt import failure_of
+from mer.backends.device import DeviceError, resolve_device
 from mer.cache import CacheFolder, build_shard
 from mer.cache.spec import checked_spec
 from mer.corpus import Corpus, Utterance
 from mer.extract.config import ExtractConfig, ExtractError, Resources
 from mer.extract.encode import EncodedShard, Encoders, encode_shard, scaled
-from mer.extract.identity import encoder_notes, make_spec, provenance, versions
+from mer.extract.identity import SOFTWARE, encoder_notes, make_spec, provenance
 from mer.extract.inputs import audio_digest
 from mer.extract.precision import exact_float32, threads_on_cpu
-from mer.extract.pretrained import resolve_device
 from mer.extract.progress import Begun, Committed, Encoded
 from mer.extract.speech_encoder import SpeechEncoder
 from mer.extract.text_encoder import TextEncoder
@@ -33,7 +34,7 @@ DTYPES = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ShardToMake:
-    """Content of a unit of work: one shard."""
+    """Content of a task: one shard."""
 
     utterances: tuple[Utterance, ...]
     """In the order of the plan."""
@@ -43,7 +44,7 @@ class ShardToMake:
 
 @dataclass(frozen=True, kw_only=True)
 class ExtractWork:
-    """What a worker needs for any shard of one cache; a unit is done when its shard is committed."""
+    """What a worker needs for any shard of one cache; a task is done when its shard is committed."""
 
     folder: CacheFolder
     """The cache; every machine sees it at the same path."""
@@ -51,8 +52,8 @@ class ExtractWork:
     """What to extract."""
     resources: Resources
     """Batch sizes; the device is the slot's."""
-    versions: Mapping[str, str] = field(default_factory=versions)
-    """Of the launcher's code."""
+    versions: Mapping[str, str] = field(default_factory=partial(versions, *SOFTWARE))
+    """Versions of the launcher's code."""
     directory: str = field(default_factory=os.getcwd)
     """Where the launcher was started; paths may be relative to it."""
     encoders: Encoders | None = field(default=None, compare=False, repr=False)
@@ -68,7 +69,7 @@ class ExtractWork:
         Raises:
             BackendError: other versions, other models or none, no such device or cache here.
         """
-        check_same(self.versions, versions())
+        check_same(self.versions, versions(*SOFTWARE))
         spec = Path(self.directory, self.folder.path, "spec.json")
         if not spec.is_file():
             raise BackendError(f"{spec} is not on {platform.node()}: every machine must see the cache at the same path")
@@ -82,12 +83,12 @@ class ExtractWork:
             # Entered last, so it ends first: it waits for its commit, also on Ctrl-C.
             yield ShardMaker(self, encoders, stack.enter_context(ThreadPoolExecutor(1, "commit")))
 
-    def is_done(self, unit: Unit) -> bool:
+    def is_done(self, task: Task) -> bool:
         """Whether a whole sidecar accounts for the utterances, other than one that was found wanting."""
-        mark, sidecar = self.folder.mark(unit.name), self.folder.committed(unit.name)
-        if mark is None or sidecar is None or mark == unit.content.replaces:
+        mark, sidecar = self.folder.mark(task.name), self.folder.committed(task.name)
+        if mark is None or sidecar is None or mark == task.content.replaces:
             return False
-        return set(sidecar.ids) == {utterance.id for utterance in unit.content.utterances}
+        return set(sidecar.ids) == {utterance.id for utterance in task.content.utterances}
 
     def _load(self, device: torch.device) -> Encoders:
         encoders = load_encoders(self.config, replace(self.resources, device=str(device)))
@@ -117,23 +118,23 @@ class ShardMaker:
         self._writing: Future[None] | None = None
         self._refused_bytes = 0
 
-    def do(self, unit: Unit, *, share: float, tell: Callable[[object], None]) -> None:
+    def do(self, task: Task, *, share: float, tell: Callable[[object], None]) -> None:
         """Make a shard; it is being written on return, and what goes wrong then is told."""
-        if self._work.is_done(unit):  # another command was faster, or an earlier try was cut off before it could tell
-            tell(UnitDone(name=unit.name))
+        if self._work.is_done(task):  # another command was faster, or an earlier try was cut off before it could tell
+            tell(TaskDone(name=task.name))
             return
-        tell(Begun(unit.name))
+        tell(Begun(task.name))
         started = time.time()
         self._check_disk()
         encoded = encode_shard(
-            unit.content.utterances,
+            task.content.utterances,
             self._encoders,
             self._work.config,
             scaled(self._work.resources, self._encoders, share),
-            lambda utterances, seconds: tell(Encoded(unit.name, utterances, seconds)),
+            lambda utterances, seconds: tell(Encoded(task.name, utterances, seconds)),
         )
         self.finish()
-        self._writing = self._committer.submit(self._commit, unit, encoded, started, tell)
+        self._writing = self._committer.submit(self._commit, task, encoded, started, tell)
 
     def finish(self) -> None:
         """Wait for the last shard to be on disk."""
@@ -147,16 +148,16 @@ class ShardMaker:
             self._work.folder.check_space(self._refused_bytes)
             self._refused_bytes = 0
 
-    def _commit(self, unit: Unit, encoded: EncodedShard, started: float, tell: Callable[[object], None]) -> None:
+    def _commit(self, task: Task, encoded: EncodedShard, started: float, tell: Callable[[object], None]) -> None:
         try:
-            self._write(unit, encoded, started, tell)
+            self._write(task, encoded, started, tell)
         except Exception as error:
-            tell(UnitFailed(name=unit.name, reason=failure_of(error).reason, tries=1))
+            tell(TaskFailed(name=task.name, reason=failure_of(error).reason, tries=1))
         else:
-            tell(UnitDone(name=unit.name))
+            tell(TaskDone(name=task.name))
 
-    def _write(self, unit: Unit, encoded: EncodedShard, started: float, tell: Callable[[object], None]) -> None:
-        if self._work.is_done(unit):  # first come, first served: on GPUs the bytes of two makers may differ
+    def _write(self, task: Task, encoded: EncodedShard, started: float, tell: Callable[[object], None]) -> None:
+        if self._work.is_done(task):  # first come, first served: on GPUs the bytes of two makers may differ
             return
         folder = self._work.folder
         shard = build_shard(folder.spec, encoded.utterances, encoded.failed)
@@ -164,14 +165,14 @@ class ShardMaker:
             "conversions": dict(encoded.conversions),
             "alignments": dict(encoded.alignments),
             "whole_segments": encoded.whole,
-            "audio": {u.id: audio_digest(u.wav) for u in unit.content.utterances},
+            "audio": {u.id: audio_digest(u.wav) for u in task.content.utterances},
             "started": started,
             "finished": time.time(),
         }
         self._refused_bytes = shard.bytes
-        sidecar = folder.commit(unit.name, shard, provenance(self._encoders.device) | encoder_notes(self._encoders) | notes)
+        sidecar = folder.commit(task.name, shard, provenance(self._encoders.device) | encoder_notes(self._encoders) | notes)
         self._refused_bytes = 0
-        tell(Committed(unit.name, sidecar.bytes))
+        tell(Committed(task.name, sidecar.bytes))
 
 
 def load_encoders(config: ExtractConfig, resources: Resources) -> Encoders:
@@ -202,5 +203,5 @@ def _refusals() -> Iterator[None]:
     """What makes every shard fail ends the work at once."""
     try:
         yield
-    except ExtractError as problem:
+    except (ExtractError, DeviceError) as problem:
         raise BackendError(f"{problem} (on {platform.node()})") from problem

@@ -24,13 +24,13 @@ from torch import Tensor
 from mer.files import file_sha256, remove_folder, whole_folder
 from mer.finetune.errors import FinetuneError
 from mer.finetune.losses import Sums
-from mer.finetune.trained import Epoch
+from mer.finetune.trained import FinetuneEpoch
 
 FORMAT = "mer-checkpoint-1"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Progress:
+class RunPosition:
     """Position of a training, and what it has found so far."""
 
     epoch: int = 1
@@ -39,10 +39,10 @@ class Progress:
     """Steps of it that are done."""
     sums: Sums = dataclasses.field(default_factory=Sums)
     """Losses of these steps."""
-    epochs: tuple[Epoch, ...] = ()
+    epochs: tuple[FinetuneEpoch, ...] = ()
     """Epochs that are over."""
     best_epoch: int = 0
-    """Of the weights that are selected so far; 0 for none."""
+    """Epoch of the weights that are selected so far; 0 for none."""
     lowest: float | None = None
     """Its validation loss."""
     seconds: float = 0.0
@@ -55,7 +55,7 @@ class Progress:
 class Checkpoint:
     """What a training goes on from."""
 
-    progress: Progress
+    progress: RunPosition
     """Position and losses."""
     model: Mapping[str, Tensor]
     """All weights."""
@@ -187,9 +187,9 @@ def _check_file(file: Path, expected: Mapping[str, Any]) -> None:
         raise _DamagedError(f"{file.name} is not what was written")
 
 
-def _progress(values: dict[str, Any]) -> Progress:
-    epochs = tuple(Epoch(**each) for each in values["epochs"])
-    return Progress(**{**values, "sums": Sums(**values["sums"]), "epochs": epochs})
+def _progress(values: dict[str, Any]) -> RunPosition:
+    epochs = tuple(FinetuneEpoch(**each) for each in values["epochs"])
+    return RunPosition(**{**values, "sums": Sums(**values["sums"]), "epochs": epochs})
 
 
 def _difference(found: Any, wanted: Any) -> str:

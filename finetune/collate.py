@@ -16,7 +16,7 @@ from mer.extract import AudioError, read_header, read_wave
 from mer.finetune.batch import Batch
 from mer.finetune.config import FinetuneConfig
 from mer.finetune.errors import FinetuneError
-from mer.finetune.trainable import Encoders
+from mer.finetune.trainable import TrainableEncoders
 
 WORDPIECE_SECONDS = 0.25
 """What a wordpiece counts in a batch without audio, so that `batch_seconds` bounds texts, too."""
@@ -34,7 +34,7 @@ class BatchReader:
         utterances: Sequence[Utterance],
         targets: Int64[np.ndarray, " utterances"],
         rows: Sequence[int],
-        encoders: Encoders,
+        encoders: TrainableEncoders,
         config: FinetuneConfig,
     ) -> None:
         """Look at every utterance of a run.

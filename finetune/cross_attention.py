@@ -1,7 +1,5 @@
 """The fusion module: K layers in which audio queries text and text queries audio."""
 
-import math
-
 import torch
 import torch.nn.functional as F  # noqa: N812
 from jaxtyping import Bool, Float
@@ -9,6 +7,7 @@ from torch import Tensor, nn
 
 from mer.finetune.errors import FinetuneError
 from mer.finetune.sequences import Sequences
+from mer.heads.attention import glorot
 
 
 class MultiHeadAttention(nn.Module):
@@ -42,9 +41,7 @@ class MultiHeadAttention(nn.Module):
                 f"{heads} attention heads do not divide an encoder's {dim} values per unit; choose one of {divisors}"
             )
         self.heads = heads
-        self.wq, self.wk, self.wv, self.wo = (
-            _glorot(dim, inputs, generator) for inputs in (dim, attended_dim, attended_dim, dim)
-        )
+        self.wq, self.wk, self.wv, self.wo = (glorot(dim, inputs, generator) for inputs in (dim, attended_dim, attended_dim, dim))
         self.bq, self.bv, self.bo = (nn.Parameter(torch.zeros(dim)) for _ in range(3))
 
     def forward(
@@ -119,9 +116,3 @@ class FusionModule(nn.Module):
         for layer in self.layers:
             audio, text = layer(audio, text)
         return torch.cat([audio.means(), text.means()], 1)
-
-
-def _glorot(outputs: int, inputs: int, generator: torch.Generator) -> nn.Parameter:
-    """A weight from U(-sqrt(6 / (inputs + outputs)), ...) (Glorot and Bengio 2010, eq. 16)."""
-    bound = math.sqrt(6 / (inputs + outputs))
-    return nn.Parameter(torch.empty(outputs, inputs).uniform_(-bound, bound, generator=generator))

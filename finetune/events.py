@@ -1,10 +1,37 @@
-"""What a fine-tuning run tells while it goes on; printing and keeping it is the caller's."""
+"""What fine-tuning tells while it goes on; printing and keeping it is the caller's."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from mer.finetune.trained import Epoch
+from mer.finetune.trained import FinetuneEpoch
+from mer.results import RunDone
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinetuningStarted:
+    """Sent once, before the first run."""
+
+    runs: int
+    """Runs of the whole result."""
+    finished: int
+    """Runs that an earlier command finished and that are kept."""
+    epochs: int
+    """Epochs of each run."""
+    device: str
+    """Where this process trains."""
+    processes: int
+    """That train together."""
+    utterances: int
+    """That take part."""
+    seconds: float | None
+    """Seconds of their audio, before cutting; None where only text is used."""
+    cut: int
+    """Utterances that are longer than `max_seconds`."""
+    left_out: tuple[tuple[str, str], ...]
+    """Utterances that cannot take part, each with its reason."""
+    notices: tuple[str, ...] = ()
+    """What a user should know of how the encoders run."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,9 +49,9 @@ class RunStarted:
     processes: int
     """That train together."""
     epochs: int
-    """Of the whole run."""
+    """Epochs of the whole run."""
     steps: int
-    """Of each epoch."""
+    """Steps of each epoch."""
     utterances: Mapping[str, int]
     """Number in `train`, `validation` and `test`."""
     cut: Mapping[str, int]
@@ -44,11 +71,11 @@ class StepDone:
     epoch: int
     """From 1."""
     epochs: int
-    """Of the whole run."""
+    """Epochs of the whole run."""
     step: int
     """From 1 in the epoch."""
     steps: int
-    """Of the epoch."""
+    """Steps of the epoch."""
     loss: float
     """What was minimised: mean over the step's utterances, all tasks together."""
     main_loss: float
@@ -84,8 +111,8 @@ class EpochDone:
     seed: int
     """Seed of the run."""
     epochs: int
-    """Of the whole run."""
-    epoch: Epoch
+    """Epochs of the whole run."""
+    epoch: FinetuneEpoch
     """What came out."""
 
 
@@ -111,7 +138,5 @@ class CheckpointSkipped:
 
 Event = RunStarted | StepDone | EpochDone | CheckpointWritten | CheckpointSkipped
 Listener = Callable[[Event], None]
-
-
-def ignore(event: Event) -> None:
-    """A listener for callers who want none."""
+FinetuneEvent = FinetuningStarted | Event | RunDone
+Progress = Callable[[FinetuneEvent], None]

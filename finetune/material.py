@@ -31,7 +31,7 @@ class Material:
     classes: ClassMap
     """Their classes."""
     seconds: tuple[float, ...]
-    """Of each utterance's audio, before cutting; empty where only text is used."""
+    """Seconds of each utterance's audio, before cutting; empty where only text is used."""
     left_out: tuple[tuple[str, str], ...]
     """Utterances of these classes that cannot take part, each with its reason."""
 

@@ -1,7 +1,6 @@
 """How far the fine-tuning of one result is."""
 
-from mer.finetune.events import RunStarted, StepDone
-from mer.finetune.progress import FinetuningStarted
+from mer.finetune.events import FinetuningStarted, RunStarted, StepDone
 from mer.results import RunDone
 
 

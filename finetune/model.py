@@ -15,7 +15,7 @@ from mer.finetune.config import FinetuneConfig
 from mer.finetune.cross_attention import FusionModule
 from mer.finetune.errors import FinetuneError
 from mer.finetune.sequences import Sequences
-from mer.finetune.trainable import Encoders
+from mer.finetune.trainable import TrainableEncoders
 from mer.finetune.utterance_dropout import draw_keys, hashed_dropout, utterance_dropout
 from mer.heads.linear_branch import uniform_linear
 
@@ -24,7 +24,7 @@ SPEECH, TEXT, EMBEDDING = 0, 1, 1 << 24
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Encoded:
+class EncodedBatch:
     """What the encoders made of a batch; the modality that is not used is None."""
 
     audio: Sequences | None
@@ -38,7 +38,7 @@ class Output:
     """Result of one forward pass."""
 
     logits: Float[Tensor, "utterances classes"]
-    """Of the emotion, for the utterances as they are."""
+    """Logits of the emotion, for the utterances as they are."""
     loss: Float[Tensor, ""]
     """L_MER + a1 L_aux1 + a2 L_aux2 (Sun 2023 names the terms, not their weights)."""
     main: Float[Tensor, ""]
@@ -54,7 +54,7 @@ class TaskSums:
     """Losses of the items of one forward pass, summed."""
 
     logits: Float[Tensor, "utterances classes"]
-    """Of the emotion, for the utterances of the pass as they are."""
+    """Logits of the emotion, for the utterances of the pass as they are."""
     main: Float[Tensor, ""]
     """Cross-entropy of the emotion."""
     aux1: Float[Tensor, ""] | None
@@ -87,7 +87,9 @@ class FinetuneModel(nn.Module):
     the encoders made.
     """
 
-    def __init__(self, config: FinetuneConfig, encoders: Encoders, classes: int, *, seed_generator: torch.Generator) -> None:
+    def __init__(
+        self, config: FinetuneConfig, encoders: TrainableEncoders, classes: int, *, seed_generator: torch.Generator
+    ) -> None:
         """Put the model together.
 
         Args:
@@ -142,13 +144,13 @@ class FinetuneModel(nn.Module):
             loss = loss + self.config.aux_weights[1] * aux2
         return Output(logits=tasks.logits, loss=loss, main=main, aux1=aux1, aux2=aux2)
 
-    def encode(self, batch: Batch) -> Encoded:
+    def encode(self, batch: Batch) -> EncodedBatch:
         """Run each encoder once.
 
         Raises:
             FinetuneError: a batch without what an encoder reads.
         """
-        return Encoded(audio=self.encode_audio(batch), text=self.encode_text(batch))
+        return EncodedBatch(audio=self.encode_audio(batch), text=self.encode_text(batch))
 
     def encode_audio(self, batch: Batch) -> Sequences | None:
         """Frames of every utterance; None where only text is used."""

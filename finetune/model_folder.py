@@ -27,7 +27,7 @@ from mer.finetune.backbones import SpeechBackbone, TextBackbone
 from mer.finetune.config import FinetuneConfig
 from mer.finetune.errors import FinetuneError
 from mer.finetune.model import FinetuneModel
-from mer.finetune.trainable import Encoders
+from mer.finetune.trainable import TrainableEncoders
 from mer.results.file_hashes import sha256_of
 
 FORMAT = "mer-finetune-1"
@@ -39,7 +39,7 @@ class SavedModel:
 
     model: FinetuneModel
     """In evaluation mode, on the CPU."""
-    encoders: Encoders
+    encoders: TrainableEncoders
     """Those of `model`; they prepare audio and text for it."""
     classes: tuple[str, ...]
     """Class names in the order of the logits."""
@@ -120,7 +120,7 @@ def _save_encoder_files(place: Path, encoder: SpeechBackbone | TextBackbone) -> 
     files.save_pretrained(place)
 
 
-def _encoders_without_weights(folder: Path, config: FinetuneConfig, identity: dict[str, Any]) -> Encoders:
+def _encoders_without_weights(folder: Path, config: FinetuneConfig, identity: dict[str, Any]) -> TrainableEncoders:
     speech, text = None, None
     if "speech" in config.modalities:
         spoken = SpeechCheckpoint(str(folder / "speech"), None)
@@ -128,7 +128,7 @@ def _encoders_without_weights(folder: Path, config: FinetuneConfig, identity: di
     if "text" in config.modalities:
         written = TextCheckpoint(str(folder / "text"), None)
         text = TextBackbone(written, _untrained(written.config), config)
-    return Encoders(speech, text, identity)
+    return TrainableEncoders(speech, text, identity)
 
 
 def _untrained(config: Any) -> nn.Module:

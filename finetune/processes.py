@@ -11,7 +11,7 @@ from accelerate import Accelerator
 from accelerate.utils import InitProcessGroupKwargs
 from torch import Tensor, nn
 
-from mer.extract.pretrained import resolve_device
+from mer.backends.device import resolve_device
 from mer.finetune.config import FinetuneConfig
 from mer.finetune.errors import FinetuneError
 
@@ -31,7 +31,7 @@ def make_accelerator(config: FinetuneConfig) -> Accelerator:
     Under `accelerate launch` or `torchrun` every process takes the device of its rank.
 
     Raises:
-        ExtractError: a device that is not there.
+        DeviceError: a device that is not there.
     """
     device = resolve_device(config.device)
     if device.type == "cuda" and device.index is not None:

@@ -16,18 +16,18 @@ from mer.corpus import Corpus
 from mer.finetune.agreement import on_main
 from mer.finetune.config import TRAINING, FinetuneConfig
 from mer.finetune.errors import DivergedError, FinetuneError
-from mer.finetune.events import EpochDone, Event
+from mer.finetune.events import EpochDone, Event, FinetuneEvent, FinetuningStarted, Progress
 from mer.finetune.material import Material, take_material
 from mer.finetune.model import FinetuneModel
 from mer.finetune.model_folder import save_model
 from mer.finetune.processes import make_accelerator
-from mer.finetune.progress import FinetuneEvent, FinetuningStarted, Progress, ignore
 from mer.finetune.row_name import row_name as row_name
 from mer.finetune.tracking import Tracker, check_tracking
-from mer.finetune.trainable import Encoders, load_encoders
-from mer.finetune.trained import Epoch, Trained
+from mer.finetune.trainable import TrainableEncoders, load_encoders
+from mer.finetune.trained import FinetuneEpoch, Trained
 from mer.finetune.trainer import train_run
 from mer.heads.planned_head import plan_runs
+from mer.heads.progress import ignore
 from mer.protocol import Fold, confusion, integer_seed, session_names, unweighted_accuracy
 from mer.results import Result, RunDone
 from mer.results.finished_run import FinishedRun
@@ -92,7 +92,7 @@ def finetune(
     queue = _Queue(config, material, storage, path, accelerator, progress or ignore, encoders)
 
     def open_directory(stack: ExitStack) -> dict[str, Any] | None:
-        directory = RunDirectory(path, identity, epoch=Epoch, suffix="")
+        directory = RunDirectory(path, identity, epoch=FinetuneEpoch, suffix="")
         stack.enter_context(directory.locked())
         queue.directory = directory
         existing = directory.result()
@@ -120,7 +120,7 @@ def row_slug(config: FinetuneConfig) -> str:
     return fusion if config.aux == "none" else f"{fusion}-aux{config.aux}"
 
 
-def _identity(config: FinetuneConfig, encoders: Encoders, material: Material) -> dict[str, Any]:
+def _identity(config: FinetuneConfig, encoders: TrainableEncoders, material: Material) -> dict[str, Any]:
     return {
         "format": RESULT_FORMAT,
         "training": TRAINING,
@@ -151,7 +151,7 @@ class _Queue:
         path: Path,
         accelerator: Accelerator,
         progress: Progress,
-        encoders: Encoders,
+        encoders: TrainableEncoders,
     ) -> None:
         self._config, self._material, self._storage, self._path = config, material, storage, path
         self._accelerator, self._progress = accelerator, progress
@@ -159,7 +159,7 @@ class _Queue:
         self._numbers = {(fold.test_session, seed): number for number, (fold, seed) in enumerate(self._plan, start=1)}
         self._identity = encoders.identity
         # Those that were loaded to look at them serve the first run; training changes them.
-        self._encoders: Encoders | None = encoders
+        self._encoders: TrainableEncoders | None = encoders
         self._finished: dict[tuple[str, int], FinishedRun] = {}
         self._failed: list[dict[str, Any]] = []
         self._notes: dict[str, Any] = {}
@@ -268,7 +268,7 @@ class _Queue:
         on_main(self._accelerator, lambda: shutil.rmtree(unfinished, ignore_errors=True))
         self._tell_over(fold, seed, best_epoch=None, ua=None, failure=reason)
 
-    def _commit(self, trained: Trained, fold: Fold, model: FinetuneModel, encoders: Encoders, unfinished: Path) -> None:
+    def _commit(self, trained: Trained, fold: Fold, model: FinetuneModel, encoders: TrainableEncoders, unfinished: Path) -> None:
         assert self.directory is not None
         if self._storage.weights:
             folder = self.directory.weights(trained.fold, trained.seed)

@@ -30,7 +30,7 @@ class StepPlan:
 
     @property
     def rows(self) -> tuple[int, ...]:
-        """Of the utterances, in an order that does not depend on the cut: pairs are drawn in it."""
+        """Rows of the utterances, in an order that does not depend on the cut: pairs are drawn in it."""
         return tuple(sorted(self.placed))
 
     @property

@@ -18,7 +18,7 @@ from mer.finetune.config import FinetuneConfig
 from mer.finetune.errors import FinetuneError
 
 
-class Encoders:
+class TrainableEncoders:
     """Speech and text encoder of one run; the one that is not used is None.
 
     They become parts of the model that is trained: load them again for another run. Preparation is safe in threads.
@@ -100,7 +100,7 @@ class Encoders:
         return self.text.checkpoint
 
 
-def load_encoders(config: FinetuneConfig) -> Encoders:
+def load_encoders(config: FinetuneConfig) -> TrainableEncoders:
     """Load the encoders that the config names, with their pretrained weights, on the CPU in float32.
 
     Raises:
@@ -123,7 +123,7 @@ def load_encoders(config: FinetuneConfig) -> Encoders:
                 identity["text"]["batches"] = ONE_BY_ONE
     except ExtractError as problem:
         raise FinetuneError(str(problem)) from problem
-    return Encoders(speech, text, identity)
+    return TrainableEncoders(speech, text, identity)
 
 
 def _load(checkpoint: SpeechCheckpoint | TextCheckpoint, option: str) -> nn.Module:

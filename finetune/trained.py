@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 
 @dataclass(frozen=True, kw_only=True)
-class Epoch:
+class FinetuneEpoch:
     """One epoch of one run."""
 
     epoch: int
@@ -47,7 +47,7 @@ class Trained:
     """Test session."""
     seed: int
     """Seed of the run."""
-    epochs: tuple[Epoch, ...]
+    epochs: tuple[FinetuneEpoch, ...]
     """All epochs, those before a resume included."""
     best_epoch: int
     """The epoch whose weights were tested."""
@@ -65,7 +65,7 @@ class Trained:
     """Wall time, that before a resume included."""
 
 
-class Selection:
+class BestWeights:
     """The weights that will be tested: of the epoch with the lowest validation loss, or of the last one.
 
     Only a strictly lower loss counts, so that of equal epochs the first is taken.

@@ -19,12 +19,12 @@ from torch import Tensor
 
 from mer.corpus import Utterance
 from mer.extract.precision import exact_float32
-from mer.finetune.checkpoint import Checkpoint, CheckpointFolder, Progress
+from mer.finetune.checkpoint import Checkpoint, CheckpointFolder, RunPosition
 from mer.finetune.collate import BatchReader
 from mer.finetune.config import TRAINING, FinetuneConfig
 from mer.finetune.errors import DivergedError, FinetuneError
 from mer.finetune.evaluation import evaluate
-from mer.finetune.events import CheckpointSkipped, CheckpointWritten, EpochDone, Listener, RunStarted, StepDone, ignore
+from mer.finetune.events import CheckpointSkipped, CheckpointWritten, EpochDone, Listener, RunStarted, StepDone
 from mer.finetune.losses import Losses
 from mer.finetune.model import FinetuneModel
 from mer.finetune.optimizer import Optimizer
@@ -33,14 +33,15 @@ from mer.finetune.processes import Position, explained, sum_over_processes, take
 from mer.finetune.randomness import global_generators_kept
 from mer.finetune.sampler import StepPlan, plan_epoch
 from mer.finetune.step import Stepper
-from mer.finetune.trainable import Encoders
-from mer.finetune.trained import Epoch, Selection, Trained
+from mer.finetune.trainable import TrainableEncoders
+from mer.finetune.trained import BestWeights, FinetuneEpoch, Trained
+from mer.heads.progress import ignore
 from mer.protocol import Fold, confusion, unweighted_accuracy, weighted_accuracy
 
 
 def train_run(
     model: FinetuneModel,
-    encoders: Encoders,
+    encoders: TrainableEncoders,
     utterances: Sequence[Utterance],
     targets: Int64[np.ndarray, " utterances"],
     fold: Fold,
@@ -87,7 +88,7 @@ def train_run(
 
 def run_identity(
     model: FinetuneModel,
-    encoders: Encoders,
+    encoders: TrainableEncoders,
     utterances: Sequence[Utterance],
     targets: Int64[np.ndarray, " utterances"],
     fold: Fold,
@@ -130,8 +131,8 @@ class _Training:
         self._model, self._reader, self._labels, self._rows = model, reader, labels, rows
         self._fold, self._config, self._seed = fold, config, seed
         self._accelerator, self._position, self._tell = accelerator, position, tell
-        self._selection = Selection(config.chosen_by)
-        self._progress = Progress()
+        self._selection = BestWeights(config.chosen_by)
+        self._progress = RunPosition()
         self._audio = {name: sum(reader.seconds[row] for row in part) for name, part in rows.items()}
 
     def run(self, checkpoints: CheckpointFolder) -> Trained:
@@ -236,7 +237,7 @@ class _Training:
         loss, ua, wa = self._validation_scores() if self._rows["validation"] else (None, None, None)
         lap = self._pace.evaluated(self._audio["validation"])
         losses = self._progress.sums.means(self._config)
-        over = Epoch(
+        over = FinetuneEpoch(
             epoch=epoch,
             train_loss=losses.total,
             main_loss=losses.main,
@@ -253,7 +254,7 @@ class _Training:
         self._selection.note(epoch, loss, self._model)
         best, lowest = self._selection.best_epoch, self._selection.lowest
         epochs = (*self._progress.epochs, over)
-        self._progress = Progress(epoch=epoch + 1, epochs=epochs, best_epoch=best, lowest=lowest)
+        self._progress = RunPosition(epoch=epoch + 1, epochs=epochs, best_epoch=best, lowest=lowest)
         self._tell(EpochDone(fold=self._fold, seed=self._seed, epochs=self._config.epochs, epoch=over))
         self._write_if_due()
 

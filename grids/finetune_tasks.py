@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from dataclasses import replace
 
-from mer.backends import Unit
+from mer.backends import Task
 from mer.backends.agreement import versions
 from mer.corpus import Corpus
 from mer.finetune.config import FinetuneConfig
@@ -81,19 +81,19 @@ class FinetuneTasks:
             folder.mkdir(exist_ok=True)
             self._answers = AnswerFiles(folder=folder, runs=self.runs)
         tasks = [self._task(number, row) for number, row in enumerate(table.grid.rows, 1)]
-        return sorted(tasks, key=lambda task: (-task.unit.cost, task.unit.name)) if self._elsewhere else tasks
+        return sorted(tasks, key=lambda each: (-each.task.cost, each.task.name)) if self._elsewhere else tasks
 
     def _task(self, number: int, row: GridRow[FinetuneConfig]) -> GridTask:
         config = row.configs[0]
         folds = config.folds or session_names([utterance.session for utterance in self._corpus])
         runs = len(folds) * len(config.seeds)
-        unit = Unit(name=f"row{number}", cost=COSTS[config.modality] * config.epochs * runs, content=config)
-        return GridTask(unit=unit, rows=(number,), runs=runs)
+        task = Task(name=f"row{number}", cost=COSTS[config.modality] * config.epochs * runs, content=config)
+        return GridTask(task=task, rows=(number,), runs=runs)
 
-    def begin(self, units: Collection[Unit]) -> None:
+    def begin(self, tasks: Collection[Task]) -> None:
         """Forget what became of them in an earlier command."""
-        for unit in units:
-            self._answers.forget(unit.name)
+        for task in tasks:
+            self._answers.forget(task.name)
 
     def work(self) -> FinetuneWork:
         """Fine-tuning of rows."""

@@ -7,13 +7,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-from mer.backends import Slot, Unit, UnitDone
+from mer.backends import Slot, Task, TaskDone
 from mer.backends.agreement import check_same, versions
 from mer.corpus import Corpus
 from mer.files import write_file
 from mer.finetune.config import FinetuneConfig
 from mer.finetune.errors import FinetuneError
-from mer.finetune.progress import FinetuneEvent
+from mer.finetune.events import FinetuneEvent
 from mer.finetune.run import Storage, finetune
 from mer.grids.grid_events import NothingToTrain, TaskEvent
 from mer.heads.errors import HeadError, UnfinishedError
@@ -48,7 +48,7 @@ class Answers(Protocol):
         ...
 
     def forget(self, row: str) -> None:
-        """Of an earlier command; a row that has a result is found again at once."""
+        """Forget the answer of an earlier command; a row that has a result is found again at once."""
         ...
 
 
@@ -133,7 +133,7 @@ class FinetuneWork:
     command: str | None
     """The command line, for the provenance."""
     versions: Mapping[str, str]
-    """Of what the launcher runs with."""
+    """Versions of what the launcher runs with."""
     here: bool = False
     """Whether the only worker is the launcher: rows are trained on their own device."""
     recorded: tuple[type[Exception], ...] = FINETUNE_ERRORS
@@ -149,9 +149,9 @@ class FinetuneWork:
         check_same(self.versions, versions())
         yield FinetuneWorker(self, None if self.here else slot.device)
 
-    def is_done(self, unit: Unit) -> bool:
+    def is_done(self, task: Task) -> bool:
         """Whether the row has a result, or has failed in this launch."""
-        return self.answers.has(unit.name)
+        return self.answers.has(task.name)
 
 
 class FinetuneWorker:
@@ -161,16 +161,16 @@ class FinetuneWorker:
         """Nothing is loaded yet; without a device each row is trained on its own."""
         self._work, self._device = work, device
 
-    def do(self, unit: Unit, *, share: float, tell: Callable[[object], None]) -> None:
+    def do(self, task: Task, *, share: float, tell: Callable[[object], None]) -> None:
         """Train what is not finished of a row; `share` changes nothing, because the size of a pass can be part of the result."""
-        config: FinetuneConfig = unit.content
+        config: FinetuneConfig = task.content
         outcome: Result | Exception
         begun = False
 
         def progress(event: FinetuneEvent) -> None:
             nonlocal begun
             begun = True
-            tell(TaskEvent(task=unit.name, event=event))
+            tell(TaskEvent(task=task.name, event=event))
 
         try:
             outcome = finetune(
@@ -182,10 +182,10 @@ class FinetuneWorker:
             )
         except self._work.recorded as problem:
             outcome = problem
-        self._work.answers.keep(unit.name, outcome)
+        self._work.answers.keep(task.name, outcome)
         if not begun:
-            tell(NothingToTrain(task=unit.name))
-        tell(UnitDone(name=unit.name))
+            tell(NothingToTrain(task=task.name))
+        tell(TaskDone(name=task.name))
 
     def finish(self) -> None:
         """Rows are on disk when they are done."""

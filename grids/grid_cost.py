@@ -11,7 +11,7 @@ READ = 20
 """What it costs to read and average one value of a unit, in multiplications: memory is slower than products."""
 
 PRODUCTS_PER_SECOND = 3e10
-"""Of these costs, what a thread of a processor of 2023 does in a second: to tell minutes from seconds, no more."""
+"""How much of these costs a thread of a processor of 2023 does in a second: to tell minutes from seconds, no more."""
 USUAL_EPOCHS = 15
 """That a run takes with early stopping, until better is known."""
 

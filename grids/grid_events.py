@@ -1,6 +1,6 @@
 """What a grid reports while it goes on, of whatever kind and wherever its tasks are done; printing is the caller's.
 
-In this order: `TasksPlanned`; then `TaskEvent`, `NothingToTrain`, `RowDone` and the backend's own (`UnitDone`, `UnitFailed`,
+In this order: `TasksPlanned`; then `TaskEvent`, `NothingToTrain`, `RowDone` and the backend's own (`TaskDone`, `TaskFailed`,
 `WorkerLost`, `Notice`) as they come; `ComparisonStarted`.
 """
 
@@ -77,7 +77,3 @@ class ComparisonStarted:
 
 
 GridProgress = Callable[[object], None]
-
-
-def ignore(event: object) -> None:
-    """Progress for callers who want none."""

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Protocol, runtime_checkable
 
-from mer.backends import UnitDone, UnitFailed
+from mer.backends import TaskDone, TaskFailed
 from mer.grids.grid_cost import USUAL_EPOCHS
 from mer.grids.grid_events import NothingToTrain, TaskEvent, TaskPlanned, TasksPlanned
 from mer.heads.progress import EpochDone, TrainingStarted
@@ -69,7 +69,7 @@ class GridMeter:
             case NothingToTrain() if event.task in self._open:
                 del self._open[event.task]
                 self.over += 1
-            case UnitDone() | UnitFailed() if event.name in self._open:
+            case TaskDone() | TaskFailed() if event.name in self._open:
                 cost, meter = self._open.pop(event.name)
                 self._ended += cost * meter.to_do
                 self.over += 1

@@ -29,7 +29,7 @@ class GridOrigin:
     key: str | None
     """Key of the feature cache; None for rows that are fine-tuned."""
     ids: tuple[str, ...]
-    """Of its utterances."""
+    """Ids of its utterances."""
     labels: tuple[str, ...]
     """The corpus' own label of each."""
 

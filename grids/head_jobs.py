@@ -5,13 +5,13 @@ from dataclasses import dataclass
 
 import torch
 
-from mer.backends import Unit
+from mer.backends import Task
+from mer.backends.device import resolve_device
 from mer.grids.grid_cost import run_cost, unit_counts
 from mer.heads.config import HeadConfig
 from mer.heads.feature_store import FeatureStore
 from mer.heads.own_kind import head_kind
 from mer.heads.planned_head import PlannedHead, RunKey
-from mer.heads.run_queue import choose_device
 from mer.heads.stack_size import MEMORY_SHARE, run_bytes
 
 JOBS_PER_WORKER = 4
@@ -32,7 +32,7 @@ class HeadJob:
     """Test session and seed of each run."""
 
 
-def whole_heads(heads: Sequence[PlannedHead]) -> list[Unit]:
+def whole_heads(heads: Sequence[PlannedHead]) -> list[Task]:
     """All runs of each head as one bundle, for a process that does them all.
 
     Args:
@@ -42,7 +42,7 @@ def whole_heads(heads: Sequence[PlannedHead]) -> list[Unit]:
     return [_bundle(head, head.keys, units) for head in heads]
 
 
-def head_jobs(heads: Sequence[PlannedHead], *, workers: int) -> list[Unit]:
+def head_jobs(heads: Sequence[PlannedHead], *, workers: int) -> list[Task]:
     """All runs of some heads in bundles, the largest first; the same for every process that asks, whatever is finished.
 
     On a CPU heads with attention train one by one. Otherwise the folds of a seed stay together, because they go through the
@@ -56,7 +56,7 @@ def head_jobs(heads: Sequence[PlannedHead], *, workers: int) -> list[Unit]:
     seeds = max(1, sum(len(head.config.seeds) for head in heads) // (JOBS_PER_WORKER * workers))
     units = _unit_counts(heads)
     bundles = [_bundle(head, keys, units) for head in heads for keys in _groups(head, seeds)]
-    return sorted(bundles, key=lambda unit: (-unit.cost, unit.name))
+    return sorted(bundles, key=lambda task: (-task.cost, task.name))
 
 
 def _unit_counts(heads: Sequence[PlannedHead]) -> dict[str, int]:
@@ -64,9 +64,9 @@ def _unit_counts(heads: Sequence[PlannedHead]) -> dict[str, int]:
     return unit_counts(heads[0].cache, sorted(names)) if heads else {}
 
 
-def _bundle(head: PlannedHead, keys: tuple[RunKey, ...], units: Mapping[str, int]) -> Unit:
+def _bundle(head: PlannedHead, keys: tuple[RunKey, ...], units: Mapping[str, int]) -> Task:
     directory = head.directory.path.name
-    return Unit(
+    return Task(
         name=f"{directory}/fold{keys[0][0]}-seed{keys[0][1]}-{len(keys)}",
         cost=run_cost(head.cache, head.config, units) * len(keys),
         content=HeadJob(config=head.config, directory=directory, keys=keys),
@@ -85,7 +85,7 @@ def _groups(head: PlannedHead, seeds: int) -> list[tuple[RunKey, ...]]:
 
 def _seeds_that_fit(head: PlannedHead) -> int:
     """Seeds whose runs a GPU trains in one stack, at least one."""
-    device = choose_device(head.config.device if torch.cuda.is_available() else "cpu")
+    device = resolve_device(head.config.device if torch.cuda.is_available() else "cpu")
     memory = torch.cuda.get_device_properties(device).total_memory if device.type == "cuda" else GPU_BYTES
     sources, _, _ = FeatureStore(torch.device("cpu")).open(
         head.cache, head.config.branches, head.selection.indices, head.config.layers

@@ -1,13 +1,11 @@
 """Grids of heads on a feature cache: their rows as bundles of runs."""
 
 from collections.abc import Callable, Collection, Sequence
-from functools import partial
 from pathlib import Path
 
-import torch
-
-from mer.backends import Unit
+from mer.backends import Task
 from mer.backends.agreement import versions
+from mer.backends.device import resolve_device
 from mer.grids.grid import Grid, GridRow
 from mer.grids.grid_check import check_grid
 from mer.grids.grid_record import GridOrigin
@@ -16,12 +14,9 @@ from mer.grids.head_jobs import head_jobs, whole_heads
 from mer.grids.head_work import HEAD_ERRORS, HeadWork
 from mer.grids.run_grid import GridTask
 from mer.heads.config import HeadConfig
-from mer.heads.feature_store import FeatureStore
 from mer.heads.features import Features
-from mer.heads.multi_level import check_same_protocol, train_multi_level
+from mer.heads.multi_level import average_heads, check_same_protocol
 from mer.heads.planned_head import PlannedHead, RunKey, plan_head
-from mer.heads.progress import Progress
-from mer.heads.run_queue import choose_device
 from mer.heads.train_head import finish_head
 from mer.results import Result
 
@@ -74,7 +69,7 @@ class HeadTasks:
         check_grid(self._cache, grid)
         if self._here:
             for device in dict.fromkeys(config.device for row in grid.rows for config in row.configs):
-                choose_device(device)
+                resolve_device(device)
 
     def plan(self, table: GridTable[HeadConfig]) -> list[GridTask]:
         """Bundles of runs: whole heads in the order of the rows for this process, the largest first for several workers."""
@@ -92,18 +87,18 @@ class HeadTasks:
                 rows.setdefault(head.directory.path.name, []).append(number)
         heads = list(self._heads.values())
         self._pending = {name: head.pending() for name, head in self._heads.items()}
-        units = whole_heads(heads) if self._here else head_jobs(heads, workers=self._workers)
-        return [self._task(unit, rows[unit.content.directory]) for unit in units]
+        tasks = whole_heads(heads) if self._here else head_jobs(heads, workers=self._workers)
+        return [self._task(task, rows[task.content.directory]) for task in tasks]
 
-    def _task(self, unit: Unit, rows: Sequence[int]) -> GridTask:
-        keys = unit.content.keys
-        runs = len(set(keys).intersection(self._pending[unit.content.directory]))
-        return GridTask(unit=unit, rows=tuple(rows), runs=runs, left=runs / len(keys))
+    def _task(self, task: Task, rows: Sequence[int]) -> GridTask:
+        keys = task.content.keys
+        runs = len(set(keys).intersection(self._pending[task.content.directory]))
+        return GridTask(task=task, rows=tuple(rows), runs=runs, left=runs / len(keys))
 
-    def begin(self, units: Collection[Unit]) -> None:
+    def begin(self, tasks: Collection[Task]) -> None:
         """Keep the command of heads that workers begin."""
         if not self._here:  # else noted as each is begun
-            for name in dict.fromkeys(unit.content.directory for unit in units):
+            for name in dict.fromkeys(task.content.directory for task in tasks):
                 self._heads[name].note_start(self._command, self._heads[name].config.device)
 
     def work(self) -> HeadWork:
@@ -118,22 +113,9 @@ class HeadTasks:
         )
 
     def result(self, number: int, row: GridRow[HeadConfig]) -> Result:
-        """Of the head; of a multi-level row the average of two heads' logits."""
+        """The head's; of a multi-level row the average of two heads' logits."""
+        parts = [finish_head(plan_head(self._cache, config, self.runs)) for config in row.configs]
         if not row.multi_level:
-            return self._finished(self._cache, row.configs[0], self.runs)
+            return parts[0]
         coattention, late = row.configs
-        store = FeatureStore(torch.device("cpu"))
-        finish = partial(train_multi_level, store=store, command=self._command, train=self._finished)
-        return finish(self._cache, coattention, late, self.runs)
-
-    def _finished(
-        self,
-        cache: Features,
-        config: HeadConfig,
-        runs: Path,
-        *,
-        progress: Progress | None = None,
-        command: str | None = None,
-        store: FeatureStore | None = None,
-    ) -> Result:
-        return finish_head(plan_head(cache, config, runs))
+        return average_heads(self._cache, coattention, late, self.runs, parts, command=self._command)

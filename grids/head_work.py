@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from mer.backends import BackendError, Slot, Unit, UnitDone, UnitFailed
+from mer.backends import BackendError, Slot, Task, TaskDone, TaskFailed
 from mer.backends.agreement import check_same, versions
 from mer.grids.grid_events import TaskEvent
 from mer.grids.head_jobs import HeadJob
@@ -34,11 +34,11 @@ class HeadWork:
     open_features: Callable[[], Features]
     """Opens the cache; can be pickled."""
     key: str
-    """Of that cache."""
+    """Key of that cache."""
     runs: Path
     """Folder of run directories."""
     versions: Mapping[str, str]
-    """Of what the launcher runs with."""
+    """Versions of what the launcher runs with."""
     here: bool = False
     """Whether the only worker is the launcher: threads stay as they are, and heads on their own devices."""
     command: str | None = None
@@ -65,9 +65,9 @@ class HeadWork:
         finally:
             torch.set_num_threads(before)
 
-    def is_done(self, unit: Unit) -> bool:
+    def is_done(self, task: Task) -> bool:
         """Whether every run of a bundle has ended, with a number or without."""
-        job: HeadJob = unit.content
+        job: HeadJob = task.content
         return all_ended(self.runs / job.directory, job.keys, Epoch)
 
 
@@ -79,14 +79,14 @@ class HeadWorker:
         self._work, self._cache, self._device = work, cache, device
         self._stores: dict[tuple[str, float | None, float | None], FeatureStore] = {}
 
-    def do(self, unit: Unit, *, share: float, tell: Callable[[object], None]) -> None:
+    def do(self, task: Task, *, share: float, tell: Callable[[object], None]) -> None:
         """Train the runs of a bundle that have not ended; with a share below 1 fewer of them at once."""
         try:
-            self._train(unit.content, share, lambda event: tell(TaskEvent(task=unit.name, event=event)))
+            self._train(task.content, share, lambda event: tell(TaskEvent(task=task.name, event=event)))
         except HEAD_ERRORS as problem:
-            tell(UnitFailed(name=unit.name, reason=str(problem), tries=1))
+            tell(TaskFailed(name=task.name, reason=str(problem), tries=1))
         else:
-            tell(UnitDone(name=unit.name))
+            tell(TaskDone(name=task.name))
 
     def _train(self, job: HeadJob, share: float, progress: Progress) -> None:
         config = job.config if self._device is None else replace(job.config, device=self._device)

@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, Protocol, runtime_checkable
 
-from mer.backends import Backend, LocalBackend, Unit, UnitDone, UnitFailed, Work
+from mer.backends import Backend, LocalBackend, Task, TaskDone, TaskFailed, Work
 from mer.grids.grid import Config, Grid, GridRow
-from mer.grids.grid_events import GridProgress, TaskPlanned, TasksPlanned, ignore
+from mer.grids.grid_events import GridProgress, TaskPlanned, TasksPlanned
 from mer.grids.grid_record import GridOrigin
 from mer.grids.grid_table import GridResult, GridTable
 from mer.heads.errors import UnfinishedError
+from mer.heads.progress import ignore
 from mer.results import Result
 
 HERE = LocalBackend(workers=1, strict=True)
@@ -25,7 +26,7 @@ LISTING_SECONDS = (0.1, 0.5, 2.0, 5.0)
 class GridTask:
     """What one worker trains at once."""
 
-    unit: Unit
+    task: Task
     """For the backend."""
     rows: tuple[int, ...]
     """Numbers of the rows that need it: a head that two rows share is trained once."""
@@ -67,7 +68,7 @@ class RowTasks(Protocol[Config]):
         """All tasks in the order of handing out, the same for every rank; rows that have none by their own fault have failed."""
         ...
 
-    def begin(self, units: Collection[Unit]) -> None:
+    def begin(self, tasks: Collection[Task]) -> None:
         """Note that these, of all tasks, are to be done by this command."""
         ...
 
@@ -89,7 +90,7 @@ def run_grid(
     kind: RowTasks[Config],
     *,
     backend: Backend = HERE,
-    own: Callable[[Sequence[Unit]], Iterable[Unit]] = lambda units: units,
+    own: Callable[[Sequence[Task]], Iterable[Task]] = lambda tasks: tasks,
     progress: GridProgress = ignore,
     pause: Callable[[float], None] = time.sleep,
 ) -> GridResult[Config]:
@@ -117,24 +118,24 @@ def run_grid(
     tell = progress if kind.writes else ignore
     table = GridTable(grid, kind.origin, kind.runs, tell=tell, recorded=kind.recorded, writes=kind.writes)
     tasks = kind.plan(table)
-    waiting = {task.unit.name: task for task in tasks if task.runs}
-    mine = [unit for unit in own([task.unit for task in tasks]) if unit.name in waiting]
+    waiting = {each.task.name: each for each in tasks if each.runs}
+    mine = [task for task in own([each.task for each in tasks]) if task.name in waiting]
     kind.begin(mine)
-    planned = tuple(_planned(waiting[unit.name]) for unit in mine)
+    planned = tuple(_planned(waiting[task.name]) for task in mine)
     tell(TasksPlanned(tasks=planned, others=len(waiting) - len(mine)))
     rows = _OpenRows(table, kind, waiting.values(), pause)
 
     def hear(event: object) -> None:
         tell(event)
-        if isinstance(event, UnitDone):
+        if isinstance(event, TaskDone):
             rows.take(event.name)
 
     rows.close(backend.run(kind.work(), mine, tell=hear))
     return table.compare()
 
 
-def _planned(task: GridTask) -> TaskPlanned:
-    return TaskPlanned(name=task.unit.name, row=task.rows[0], cost=task.unit.cost * task.left, runs=task.runs)
+def _planned(each: GridTask) -> TaskPlanned:
+    return TaskPlanned(name=each.task.name, row=each.rows[0], cost=each.task.cost * each.left, runs=each.runs)
 
 
 class _OpenRows(Generic[Config]):
@@ -150,9 +151,9 @@ class _OpenRows(Generic[Config]):
         """Put rows that wait for nothing into the table."""
         self._table, self._kind, self._pause = table, kind, pause
         self._tasks: dict[int, set[str]] = {number: set() for number in table.open}
-        for task in waiting:
-            for number in task.rows:
-                self._tasks[number].add(task.unit.name)
+        for each in waiting:
+            for number in each.rows:
+                self._tasks[number].add(each.task.name)
         self._finish()
 
     def take(self, name: str) -> None:
@@ -161,7 +162,7 @@ class _OpenRows(Generic[Config]):
             names.discard(name)
         self._finish()
 
-    def close(self, failures: Sequence[UnitFailed]) -> None:
+    def close(self, failures: Sequence[TaskFailed]) -> None:
         """Give rows whose tasks failed up; those that other ranks still train stay open, if they are not there by now."""
         reasons = {failure.name: failure.reason for failure in failures}
         for number, names in self._tasks.items():

@@ -23,14 +23,12 @@ if TYPE_CHECKING:
     from mer.heads.kinds import Needs as Needs
     from mer.heads.late_fusion import LateFusion as LateFusion
     from mer.heads.layer_average import LayerAverage as LayerAverage
-    from mer.heads.linear_branch import LinearBranch as LinearBranch
     from mer.heads.multi_level import train_multi_level as train_multi_level
     from mer.heads.own_head import OwnHead as OwnHead
     from mer.heads.own_head import Units as Units
     from mer.heads.own_kind import head_of as head_of
     from mer.heads.progress import EpochDone as EpochDone
     from mer.heads.progress import Event as Event
-    from mer.heads.progress import Progress as Progress
     from mer.heads.progress import StackHalved as StackHalved
     from mer.heads.progress import StatisticsProgress as StatisticsProgress
     from mer.heads.progress import TrainingStarted as TrainingStarted
@@ -41,7 +39,7 @@ if TYPE_CHECKING:
     from mer.heads.trained_run import Epoch as Epoch
     from mer.heads.trained_run import TrainedRun as TrainedRun
     from mer.heads.trainer import Job as Job
-    from mer.heads.trainer import Listener as Listener
+    from mer.heads.trainer import StackListener as StackListener
     from mer.heads.trainer import StackTrainer as StackTrainer
     from mer.heads.transformer_head import TransformerHead as TransformerHead
     from mer.results import Result as Result

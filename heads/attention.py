@@ -55,7 +55,7 @@ class AttentionLayer(nn.Module):
             raise HeadError(f"{attention_heads} attention heads do not divide units of {dim} values: choose one of {divisors}")
         self.attention_heads = attention_heads
         self.dropout = dropout
-        self.wq, self.wk, self.wv, self.wo = (_glorot(dim, generator) for _ in range(4))
+        self.wq, self.wk, self.wv, self.wo = (glorot(dim, dim, generator) for _ in range(4))
         self.bq, self.bv, self.bo = (nn.Parameter(torch.zeros(dim)) for _ in range(3))
         self.w1, self.b1 = uniform_linear(feed_forward, dim, generator)
         self.w2, self.b2 = uniform_linear(dim, feed_forward, generator)
@@ -210,10 +210,10 @@ def after_attention(
     return grouped_layer_norm(x + hidden, [layer.gain2 for layer in layers], [layer.bias2 for layer in layers], sizes)
 
 
-def _glorot(dim: int, generator: torch.Generator) -> nn.Parameter:
-    """A square weight from U(-sqrt(6 / (inputs + outputs)), ...) (Glorot and Bengio 2010, eq. 16)."""
-    bound = math.sqrt(6 / (dim + dim))
-    return nn.Parameter(torch.empty(dim, dim).uniform_(-bound, bound, generator=generator))
+def glorot(outputs: int, inputs: int, generator: torch.Generator) -> nn.Parameter:
+    """A weight from U(-sqrt(6 / (inputs + outputs)), ...) (Glorot and Bengio 2010, eq. 16)."""
+    bound = math.sqrt(6 / (inputs + outputs))
+    return nn.Parameter(torch.empty(outputs, inputs).uniform_(-bound, bound, generator=generator))
 
 
 def _scale(layer: AttentionLayer) -> float:

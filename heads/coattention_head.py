@@ -58,17 +58,9 @@ class CoattentionHead(Head):
         generator: torch.Generator,
         softmax: bool = False,
     ) -> None:
-        """Make the parameters.
+        """Make the parameters: `shapes` has `T` and one or more of speech, which are concatenated in this order.
 
-        Args:
-            shapes: granularity to (layers, dim): `T` and one or more of speech, which are concatenated in this order.
-            classes: number of logits.
-            dropout: probability of zeroing a value after each feed-forward layer but the last.
-            attention_heads: a divisor of dim.
-            attention_layers: coattention layers of each granularity, one after the other.
-            feed_forward_ratio: width inside a layer's feed-forward part, in dims.
-            generator: draws the initial weights.
-            softmax: see `LayerAverage`.
+        Dropout follows each feed-forward layer but the last, and every speech granularity has `attention_layers` of its own.
 
         Raises:
             HeadError: no text or no speech, dims that differ, attention heads that do not divide dim.

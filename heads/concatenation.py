@@ -31,7 +31,7 @@ class Concatenation(Head):
         generator: torch.Generator,
         softmax: bool = False,
     ) -> None:
-        """Make the one branch; arguments as for `LateFusion`.
+        """Make the one branch.
 
         Raises:
             HeadError: granularities of different dims, which cannot stand in one sequence.

@@ -28,7 +28,12 @@ class StackedUnits:
 
 
 class Head(nn.Module):
-    """One run's parameters. Subclasses compute the logits of several runs of one shape in one go."""
+    """One run's parameters. Subclasses compute the logits of several runs of one shape in one go.
+
+    A head is made with `shapes` (granularity to layers and dim, in the order in which the weights are drawn), `classes` (how many
+    logits), its options (fields of `HeadConfig`), `generator` (draws the initial weights; the global one is never used) and
+    `softmax` (see `LayerAverage`).
+    """
 
     averages: nn.ModuleDict
     """Granularity to its `LayerAverage`."""

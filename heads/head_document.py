@@ -23,18 +23,7 @@ def result_document(
     failed: Sequence[Mapping[str, Any]],
     device: str,
 ) -> dict[str, Any]:
-    """Everything that tables and figures need of a result, as JSON knows it.
-
-    Args:
-        cache: the feature cache.
-        config: the head.
-        branches: granularities of the head, text included.
-        selection: utterances that took part.
-        classes: their classes.
-        finished: runs that ended with a number.
-        failed: fold, seed and reason of the others.
-        device: where the runs were trained.
-    """
+    """Everything that tables and figures need of a head; `cache` is what it was trained on, the rest as for `result_values`."""
     return result_values(
         corpus=cache.spec["corpus"]["name"],
         synthetic=cache.synthetic,

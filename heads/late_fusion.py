@@ -28,16 +28,7 @@ class LateFusion(Head):
         generator: torch.Generator,
         softmax: bool = False,
     ) -> None:
-        """Make one branch per granularity.
-
-        Args:
-            shapes: granularity to (layers, dim), in the order in which the weights are drawn.
-            hidden: width of each branch.
-            classes: number of logits.
-            dropout: see `LinearBranch`.
-            generator: draws the initial weights.
-            softmax: see `LayerAverage`.
-        """
+        """Make one branch per granularity."""
         super().__init__()
         self.averages = nn.ModuleDict(
             {name: LayerAverage(layers=layers, dim=dim, softmax=softmax) for name, (layers, dim) in shapes.items()}

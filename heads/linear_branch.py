@@ -22,15 +22,7 @@ class LinearBranch(nn.Module):
     """
 
     def __init__(self, *, dim: int, hidden: int, classes: int, dropout: float, generator: torch.Generator) -> None:
-        """Make the parameters.
-
-        Args:
-            dim: values per unit.
-            hidden: width of both hidden layers.
-            classes: number of logits.
-            dropout: probability of zeroing a hidden value while training.
-            generator: draws the initial weights; the global generator is never used.
-        """
+        """Make the parameters, for units of `dim` values; the rest as for `Head`."""
         super().__init__()
         self.dropout = dropout
         self.w1, self.b1 = uniform_linear(hidden, dim, generator)

@@ -19,7 +19,7 @@ from mer.heads.head_document import result_document
 from mer.heads.planned_head import directory_name
 from mer.heads.progress import Progress
 from mer.heads.selection import select
-from mer.heads.train_head import HeadTrainer, open_store, train_head
+from mer.heads.train_head import open_store, train_head
 from mer.heads.trained_run import Epoch
 from mer.protocol import MULTI_LEVEL, MULTI_LEVEL_PARTS
 from mer.results import Result
@@ -39,7 +39,6 @@ def train_multi_level(
     progress: Progress | None = None,
     command: str | None = None,
     store: FeatureStore | None = None,
-    train: HeadTrainer = train_head,
 ) -> Result:
     """Train both heads, or take them where they are, and average their logits for each fold and seed.
 
@@ -54,14 +53,20 @@ def train_multi_level(
         progress: called with what happens while the two are trained.
         command: the command line, for `provenance.json`.
         store: features that an earlier call has opened.
-        train: gives the result of each of the two.
 
     Raises:
         HeadError: two heads that were not trained and tested on the same utterances, or no run that both finished.
     """
     check_same_protocol(coattention, late)
     store = store or open_store(late)
-    parts = [train(cache, config, runs, progress=progress, command=command, store=store) for config in (coattention, late)]
+    parts = [train_head(cache, each, runs, progress=progress, command=command, store=store) for each in (coattention, late)]
+    return average_heads(cache, coattention, late, runs, parts, command=command)
+
+
+def average_heads(
+    cache: Features, coattention: HeadConfig, late: HeadConfig, runs: Path, parts: Sequence[Result], *, command: str | None
+) -> Result:
+    """The mean of the logits of two heads that are trained; `parts` are their results, other arguments and errors as above."""
     selection, classes = select(cache, late.classes)
     identity = {
         "format": RESULT_FORMAT,

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-import torch
 from safetensors.torch import save
 from torch import Tensor
 
@@ -17,25 +16,11 @@ from mer.heads.side_by_side import train_side_by_side
 from mer.heads.stack_size import stack_size
 from mer.heads.statistics import Statistics, membership_of, training_statistics
 from mer.heads.trained_run import Epoch, TrainedRun
-from mer.heads.trainer import Job, Listener, StackTrainer
+from mer.heads.trainer import Job, StackListener, StackTrainer
 from mer.protocol import ClassMap, Fold, confusion, unweighted_accuracy
 from mer.results import RunDone
 from mer.results.finished_run import FinishedRun
 from mer.results.run_directory import RunDirectory
-
-
-def choose_device(name: str) -> torch.device:
-    """The device called `name`; `auto` is the first CUDA device where there is one, else the CPU.
-
-    Raises:
-        HeadError: a CUDA device that is not there.
-    """
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    device = torch.device(name)
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise HeadError(f"device {name} is not there ({torch.cuda.device_count()} CUDA devices); use auto or cpu")
-    return device
 
 
 class RunQueue:
@@ -103,7 +88,9 @@ class RunQueue:
         trainer = StackTrainer(
             self._sources, self._selection.targets, len(self._classes.classes), self._config, self._store.device
         )
-        listener = Listener(epoch=self._on_epoch, run=self._on_run, stack=lambda runs: self._progress(StackHalved(runs=runs)))
+        listener = StackListener(
+            epoch=self._on_epoch, run=self._on_run, stack=lambda runs: self._progress(StackHalved(runs=runs))
+        )
         train_side_by_side(trainer, self._jobs(pending), stack=stack, listener=listener)
 
     def _jobs(self, pending: Sequence[tuple[Fold, int]]) -> list[Job]:

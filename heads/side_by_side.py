@@ -13,12 +13,12 @@ from typing import ParamSpec
 
 import torch
 
-from mer.heads.trainer import Job, Listener, StackTrainer, TrainingStopped
+from mer.heads.trainer import Job, StackListener, StackTrainer, TrainingStopped
 
 P = ParamSpec("P")
 
 
-def train_side_by_side(trainer: StackTrainer, jobs: Sequence[Job], *, stack: int, listener: Listener) -> None:
+def train_side_by_side(trainer: StackTrainer, jobs: Sequence[Job], *, stack: int, listener: StackListener) -> None:
     """Train every job; on a CPU the stack is dealt to as many threads as PyTorch may use, on a GPU it stays whole.
 
     Args:
@@ -41,9 +41,9 @@ def train_side_by_side(trainer: StackTrainer, jobs: Sequence[Job], *, stack: int
             _train_in_threads(trainer, jobs, stack // threads, threads, listener)
 
 
-def _train_in_threads(trainer: StackTrainer, jobs: Sequence[Job], stack: int, threads: int, listener: Listener) -> None:
+def _train_in_threads(trainer: StackTrainer, jobs: Sequence[Job], stack: int, threads: int, listener: StackListener) -> None:
     waiting, lock = deque(jobs), threading.Lock()
-    shared = Listener(
+    shared = StackListener(
         epoch=_one_at_a_time(lock, trainer.stop, listener.epoch),
         run=_one_at_a_time(lock, trainer.stop, listener.run),
         stack=_one_at_a_time(lock, trainer.stop, listener.stack),

@@ -62,7 +62,7 @@ class RunningStatistics:
         self._units, self.utterances = total, self.utterances + 1
 
     def result(self) -> Statistics:
-        """Of all that has come, at least one utterance."""
+        """Statistics of all that has come, at least one utterance."""
         std = (self._squares / self._units).sqrt()
         constant = std <= STD_FLOOR * self._mean.abs().clamp(min=1)
         return Statistics(mean=self._mean.float(), std=torch.where(constant, 1.0, std).float())

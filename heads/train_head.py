@@ -1,33 +1,14 @@
 """Train one head over all folds and seeds, resumably, and write its result."""
 
 from pathlib import Path
-from typing import Protocol, runtime_checkable
 
+from mer.backends.device import resolve_device
 from mer.heads.config import HeadConfig
 from mer.heads.feature_store import FeatureStore
 from mer.heads.features import Features
 from mer.heads.planned_head import PlannedHead, plan_head
 from mer.heads.progress import Progress, ignore
-from mer.heads.run_queue import choose_device
 from mer.results import Result
-
-
-@runtime_checkable
-class HeadTrainer(Protocol):
-    """Gives the result of a head: trains it, or writes what others have trained."""
-
-    def __call__(
-        self,
-        cache: Features,
-        config: HeadConfig,
-        runs: Path,
-        *,
-        progress: Progress | None = None,
-        command: str | None = None,
-        store: FeatureStore | None = None,
-    ) -> Result:
-        """The result of the head in its own run directory."""
-        ...
 
 
 def train_head(
@@ -60,15 +41,14 @@ def train_head(
     """
     store = store or open_store(config)
     head = plan_head(cache, config, runs)
-    existing = head.result()
-    if existing is None and head.pending():
+    if head.result() is None and head.pending():
         head.note_start(command, str(store.device))
         head.train(head.keys, store, progress or ignore)
-    return Result(directory=head.directory.path, values=existing or head.finish(), reused=existing is not None)
+    return finish_head(head)
 
 
 def finish_head(head: PlannedHead) -> Result:
-    """Write the result of a head whose runs were trained elsewhere.
+    """Write the result of a head whose runs have ended, here or elsewhere; one that is there already is returned.
 
     Raises:
         UnfinishedError: runs of it have not ended.
@@ -82,7 +62,7 @@ def open_store(config: HeadConfig) -> FeatureStore:
     """A store on the device and within the limits of `config`; pass it to several calls to load features once.
 
     Raises:
-        HeadError: a device that is not there.
+        DeviceError: a device that is not there.
     """
-    device = choose_device(config.device)
+    device = resolve_device(config.device)
     return FeatureStore(device, ram_gib=config.ram_gib, device_memory_gib=config.device_memory_gib)

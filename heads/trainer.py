@@ -47,7 +47,7 @@ class Job:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Listener:
+class StackListener:
     """Called while training goes on."""
 
     epoch: Callable[[Job, Epoch], None] = lambda job, epoch: None
@@ -117,7 +117,7 @@ class StackTrainer:
         jobs: Sequence[Job] | deque[Job],
         *,
         stack: int,
-        listener: Listener | None = None,
+        listener: StackListener | None = None,
     ) -> None:
         """Train every job; up to `stack` at once, the next one starts where one ends.
 
@@ -129,7 +129,7 @@ class StackTrainer:
         Raises:
             HeadError: memory runs out with a single run.
         """
-        listener = listener or Listener()
+        listener = listener or StackListener()
         if self._device.type == "cpu":
             keep_large_buffers()
         waiting, active = jobs if isinstance(jobs, deque) else deque(jobs), list[_Active]()
@@ -178,7 +178,7 @@ class StackTrainer:
             stopping=EarlyStopping(self._config.patience),
         )
 
-    def _epoch(self, active: Sequence[_Active], listener: Listener) -> None:
+    def _epoch(self, active: Sequence[_Active], listener: StackListener) -> None:
         """One epoch of every run of the stack, its validation included."""
         started = time.perf_counter()
         losses = self._train_epoch(active)

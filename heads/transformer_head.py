@@ -36,18 +36,7 @@ class TransformerHead(Head):
         generator: torch.Generator,
         softmax: bool = False,
     ) -> None:
-        """Make the parameters.
-
-        Args:
-            shapes: the one granularity, to (layers, dim).
-            classes: number of logits.
-            hidden: width between the two feed-forward layers after the mean.
-            dropout: probability of zeroing a value after each feed-forward layer but the last.
-            attention_heads: a divisor of dim.
-            attention_layers: encoder layers, one after the other.
-            feed_forward_ratio: width inside an encoder layer's feed-forward part, in dims.
-            generator: draws the initial weights.
-            softmax: see `LayerAverage`.
+        """Make the parameters: dropout follows each feed-forward layer after the mean but the last.
 
         Raises:
             HeadError: more or fewer than one granularity, attention heads that do not divide dim.

@@ -8,7 +8,6 @@ training: `mer.extract`, `mer.heads`, `mer.finetune`.
 from mer.predict.answer import Failure as Failure
 from mer.predict.answer import Prediction as Prediction
 from mer.predict.errors import PredictError as PredictError
-from mer.predict.export import Exported as Exported
 from mer.predict.export import export_run as export_run
 from mer.predict.on_the_fly import Aligner as Aligner
 from mer.predict.on_the_fly import pocketsphinx_aligner as pocketsphinx_aligner

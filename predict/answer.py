@@ -11,7 +11,7 @@ class Prediction:
     """The emotion of one recording, by all runs that were asked."""
 
     id: str
-    """Of the recording."""
+    """Which recording it is."""
     label: str
     """The most probable class, the first of equals."""
     probabilities: dict[str, float]
@@ -21,7 +21,7 @@ class Prediction:
     logits: dict[str, tuple[float, ...]]
     """Run, such as `fold1-seed0`, to its logits in the order of the classes."""
     seconds: float
-    """Of audio that was heard; 0 where only text is used."""
+    """Seconds of audio that were heard; 0 where only text is used."""
     notes: tuple[str, ...]
     """What was done to the recording, or may be wrong with it: conversions, cuts, alignments that failed."""
 
@@ -31,7 +31,7 @@ class Failure:
     """A recording without an answer."""
 
     id: str
-    """Of the recording."""
+    """Which recording it is."""
     reason: str
     """Which file, what is wrong, what to do."""
 
@@ -41,9 +41,9 @@ class Answer:
     """The logits of one recording, as one kind of model gives them."""
 
     logits: Float64[np.ndarray, "runs classes"]
-    """Of each run."""
+    """Logits of each run."""
     seconds: float
-    """Of audio that was heard."""
+    """Seconds of audio that were heard."""
     notes: tuple[str, ...]
     """See `Prediction`."""
 

@@ -42,7 +42,7 @@ class Exported:
     encoders: bool
     """Whether the encoders are in it."""
     bytes: int
-    """Of all files."""
+    """Bytes of all files."""
     remarks: tuple[str, ...] = ()
     """What could not be checked."""
 

@@ -7,9 +7,9 @@ import numpy as np
 import torch
 from jaxtyping import Float64
 
+from mer.backends.device import resolve_device
 from mer.corpus import Utterance
 from mer.extract.batching import batches_by_budget
-from mer.extract.pretrained import resolve_device
 from mer.finetune.collate import BatchReader
 from mer.finetune.errors import FinetuneError
 from mer.finetune.model_folder import SavedModel, load_model
@@ -41,12 +41,12 @@ class FinetunedEngine:
         self.aligns = False
         """Whether the times of phones, syllables or words are used."""
         self.aligned_by = "corpus"
-        """Of no use here: no times are."""
+        """No use is made of it here: no times are."""
         self.by_speaker = False
         """Whether all recordings of a call have to be heard before one is answered for."""
 
     def hear(self, chunks: Sequence[Sequence[Utterance]]) -> None:
-        """Of no use here: a recording is answered for by itself."""
+        """Nothing to do here: a recording is answered for by itself."""
 
     def answer(self, utterances: Sequence[Utterance]) -> dict[str, Answer | str]:
         """An answer for each recording by its id, or the reason why there is none; see `HeadEngine.answer`."""

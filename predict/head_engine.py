@@ -8,13 +8,13 @@ import numpy as np
 from jaxtyping import Float64
 from numpy.typing import NDArray
 
+from mer.backends.device import resolve_device
 from mer.corpus import Utterance
 from mer.extract import EncoderError, ExtractConfig, Resources
 from mer.extract.encode import EncodedShard, Encoders, encode_shard
 from mer.extract.identity import STATEMENTS
 from mer.extract.own_units import TIERS
 from mer.extract.precision import exact_float32, one_thread_on_cpu
-from mer.extract.pretrained import resolve_device
 from mer.extract.speech_encoder import SpeechEncoder
 from mer.extract.text_encoder import TextEncoder
 from mer.extract.workers import load_encoders
@@ -190,7 +190,7 @@ class HeadEngine:
         return loaded
 
     def _notes(self, utterance_id: str, shard: EncodedShard) -> tuple[str, ...]:
-        """Of tiers that are one segment over the whole recording."""
+        """Notes on tiers that are one segment over the whole recording."""
         reasons = {tier: why for tier, by in shard.whole.items() for why, ids in by.items() if utterance_id in ids}
         if not reasons:
             return ()

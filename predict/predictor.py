@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from mer.corpus import TextGridAlignment, Utterance
-from mer.extract import AudioError, read_header
+from mer.extract.inputs import audio_seconds
 from mer.predict.answer import Answer, Failure, Prediction, make_prediction
 from mer.predict.checks import conversions, refusal
 from mer.predict.errors import PredictError
@@ -258,7 +258,7 @@ def recording(wav: Path, text: str | None, *, name: str | None = None, alignment
 def _chunks(utterances: Sequence[Utterance]) -> Iterator[list[Utterance]]:
     chunk, seconds = list[Utterance](), 0.0
     for utterance in utterances:
-        length = _seconds(utterance)
+        length = audio_seconds(utterance)
         if chunk and (seconds + length > CHUNK_SECONDS or len(chunk) >= 256):
             yield chunk
             chunk, seconds = [], 0.0
@@ -266,10 +266,3 @@ def _chunks(utterances: Sequence[Utterance]) -> Iterator[list[Utterance]]:
         seconds += length
     if chunk:
         yield chunk
-
-
-def _seconds(utterance: Utterance) -> float:
-    try:
-        return read_header(utterance.wav).seconds
-    except AudioError:
-        return 0.0

@@ -8,17 +8,12 @@ from typing import TYPE_CHECKING
 from mer.settings.lazy import lazy
 
 if TYPE_CHECKING:
-    from mer.protocol.bootstrap import DifferenceInterval as DifferenceInterval
-    from mer.protocol.bootstrap import Interval as Interval
     from mer.protocol.bootstrap import RunAnswers as RunAnswers
     from mer.protocol.bootstrap import answers_from_table as answers_from_table
     from mer.protocol.bootstrap import bootstrap_difference as bootstrap_difference
     from mer.protocol.bootstrap import bootstrap_ua as bootstrap_ua
     from mer.protocol.classes import ClassMap as ClassMap
     from mer.protocol.classes import class_map as class_map
-    from mer.protocol.comparison import Comparison as Comparison
-    from mer.protocol.comparison import PublishedComparison as PublishedComparison
-    from mer.protocol.comparison import RowComparison as RowComparison
     from mer.protocol.comparison import against_published as against_published
     from mer.protocol.comparison import compare as compare
     from mer.protocol.comparison import compare_rows as compare_rows
@@ -38,18 +33,13 @@ if TYPE_CHECKING:
     from mer.protocol.metrics import weighted_accuracy as weighted_accuracy
     from mer.protocol.paper_setup import MULTI_LEVEL as MULTI_LEVEL
     from mer.protocol.paper_setup import MULTI_LEVEL_PARTS as MULTI_LEVEL_PARTS
-    from mer.protocol.paper_setup import SetupCheck as SetupCheck
     from mer.protocol.paper_setup import asked_settings as asked_settings
     from mer.protocol.paper_setup import check_setup as check_setup
     from mer.protocol.paper_setup import paper_setup as paper_setup
     from mer.protocol.seeds import integer_seed as integer_seed
     from mer.protocol.seeds import numpy_generator as numpy_generator
     from mer.protocol.summary import RunPredictions as RunPredictions
-    from mer.protocol.summary import Score as Score
-    from mer.protocol.summary import Scores as Scores
-    from mer.protocol.summary import Summary as Summary
     from mer.protocol.summary import summarise as summarise
-    from mer.protocol.text_overlap import Recurring as Recurring
     from mer.protocol.text_overlap import TextOverlap as TextOverlap
     from mer.protocol.text_overlap import normalised_text as normalised_text
     from mer.protocol.text_overlap import shared_texts as shared_texts

@@ -27,7 +27,7 @@ class RunAnswers(RunPredictions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Interval:
+class BootstrapInterval:
     """A number with its percentile interval, as shares of 1."""
 
     estimate: float
@@ -43,7 +43,7 @@ class Interval:
 
 
 @dataclass(frozen=True, kw_only=True)
-class DifferenceInterval(Interval):
+class DifferenceInterval(BootstrapInterval):
     """The difference of two rows with its interval."""
 
     p: float
@@ -92,7 +92,7 @@ def answers_from_table(rows: Iterable[Mapping[str, str]], classes: Sequence[str]
     ]
 
 
-def bootstrap_ua(runs: Sequence[RunAnswers], classes: int, *, draws: int = DRAWS, seed: int = 0) -> Interval:
+def bootstrap_ua(runs: Sequence[RunAnswers], classes: int, *, draws: int = DRAWS, seed: int = 0) -> BootstrapInterval:
     """The mean UA over folds and seeds with its 95 % percentile interval (Efron and Tibshirani 1993, chapter 13).
 
     Each draw takes as many utterances of each test session as it has, with replacement, the same ones for every
@@ -110,7 +110,7 @@ def bootstrap_ua(runs: Sequence[RunAnswers], classes: int, *, draws: int = DRAWS
     """
     folds = _hits_of_folds(runs, classes)
     shares = _draw([folds], classes, draws, seed)[0]
-    return Interval(estimate=_observed(folds, classes), **_percentiles(shares), draws=draws, utterances=_size(folds))
+    return BootstrapInterval(estimate=_observed(folds, classes), **_percentiles(shares), draws=draws, utterances=_size(folds))
 
 
 def bootstrap_difference(

@@ -96,9 +96,9 @@ class Metric:
     remark: str
     """What a reader of the formula has to know."""
     score: Callable[[Int64[np.ndarray, "classes classes"]], float]
-    """Of a confusion matrix (rows are the truth) with at least one utterance; a share of 1."""
+    """The measure of a confusion matrix (rows are the truth) with at least one utterance; a share of 1."""
     shown: tuple[str, ...] = ("mean_of_folds",)
-    """Of `STATISTICS` those that tables for people show; JSON and CSV have all."""
+    """Those of `STATISTICS` that tables for people show; JSON and CSV have all."""
 
 
 def definitions_table() -> str:

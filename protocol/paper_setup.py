@@ -64,7 +64,7 @@ class SetupCheck:
 
 
 UNDECLARED = SetupCheck(unknown=("the grid does not declare the paper's ([setup])",))
-"""Of figures in a grid without `[setup]`."""
+"""What is said of figures in a grid without `[setup]`."""
 
 
 def paper_setup(declared: Mapping[str, Any] | None, options: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -1,8 +1,9 @@
-"""Results to tables, figures and one page. Knows run directories and dictionaries only, and trains and tests nothing itself."""
+"""Results to tables, figures and one page. Reads run directories, corpora and caches; trains and tests nothing itself."""
 
 from mer.report.comparison_table import comparison_table as comparison_table
 from mer.report.errors import ReportError as ReportError
 from mer.report.layer_chart import layer_chart as layer_chart
+from mer.report.pair import compared_pair as compared_pair
 from mer.report.pair import make_pair as make_pair
 from mer.report.pair import pair_report as pair_report
 from mer.report.progress import Bar as Bar
@@ -12,7 +13,6 @@ from mer.report.reported_run import read_run as read_run
 from mer.report.results_report import results_report as results_report
 from mer.report.run_group import RunGroup as RunGroup
 from mer.report.run_group import group_runs as group_runs
-from mer.report.score_table import ScoreTable as ScoreTable
 from mer.report.score_table import score_table as score_table
 from mer.report.table_text import csv_table as csv_table
 from mer.report.table_text import latex_table as latex_table

@@ -5,15 +5,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from mer.protocol import METRICS, RunPredictions, summarise
-from mer.results.run_files import Prediction, read_predictions
+from mer.protocol import METRICS, RunAnswers, answers_from_table, summarise
+from mer.results.run_files import PredictionRow, read_predictions
 
 Measures = Mapping[str, Mapping[str, float | None]]
 
 
-def all_measures(scores: Mapping[str, Any], classes: Sequence[str], predictions: Sequence[Prediction]) -> Measures:
+def all_measures(scores: Mapping[str, Any], classes: Sequence[str], predictions: Sequence[PredictionRow]) -> Measures:
     """Every measure of `METRICS` that a result has, or that its predictions give.
 
     Args:
@@ -24,22 +22,14 @@ def all_measures(scores: Mapping[str, Any], classes: Sequence[str], predictions:
     found = {name: scores[name] for name in METRICS if name in scores}
     if len(found) == len(METRICS) or not predictions:
         return found
-    number = {name: place for place, name in enumerate(classes)}
-    by_run: dict[tuple[str, int], list[Prediction]] = {}
-    for each in predictions:
-        by_run.setdefault((each.fold, each.seed), []).append(each)
-    runs = [
-        RunPredictions(
-            fold=fold,
-            seed=seed,
-            truth=np.array([number[each.label] for each in members], dtype=np.int64),
-            prediction=np.array([number[each.prediction] for each in members], dtype=np.int64),
-            styles=("",) * len(members),
-        )
-        for (fold, seed), members in by_run.items()
-    ]
-    made = summarise(runs, classes).all.measures
+    made = summarise(answers_of(predictions, classes), classes).all.measures
     return {name: found[name] if name in found else asdict(made[name]) for name in METRICS}
+
+
+def answers_of(predictions: Sequence[PredictionRow], classes: Sequence[str]) -> list[RunAnswers]:
+    """The lines of a `predictions.csv` in the protocol's own form."""
+    columns = ("fold", "seed", "id", "label", "prediction")
+    return answers_from_table(({name: str(getattr(each, name)) for name in columns} for each in predictions), classes)
 
 
 def measures_in(scores: Mapping[str, Any], directory: Path) -> Measures:

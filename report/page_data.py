@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mer.report.run_group import RunGroup
-from mer.report.utterance_answers import Answer, mean_answers
+from mer.report.utterance_answers import MeanAnswer, mean_answers
 from mer.report.utterance_facts import Facts, UtteranceFacts
 
 BASE64 = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
@@ -28,7 +28,7 @@ def page_data(group: RunGroup, facts: Facts) -> dict[str, Any]:
     runs = [run for run in group.runs if run.predictions]
     answers = {run.name: mean_answers(run.predictions, group.classes) for run in runs}
     number = {name: place for place, name in enumerate(group.classes)}
-    found: dict[str, Answer] = {}
+    found: dict[str, MeanAnswer] = {}
     for of_head in answers.values():
         for name, answer in of_head.items():
             found.setdefault(name, answer)
@@ -94,11 +94,11 @@ def script_json(data: Any) -> str:
     return text
 
 
-def _shares(answer: Answer | None) -> Sequence[int] | None:
+def _shares(answer: MeanAnswer | None) -> Sequence[int] | None:
     return None if answer is None else [round(1000 * share) for share in answer.probabilities]
 
 
-def _right(answer: Answer | None) -> str | None:
+def _right(answer: MeanAnswer | None) -> str | None:
     return None if answer is None else f"{answer.right}/{answer.seeds}"
 
 

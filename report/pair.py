@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
@@ -10,12 +11,14 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from mer.report.compared import compare_two
 from mer.report.comparison_table import comparison_table, points
 from mer.report.errors import ReportError
-from mer.report.reported_run import ReportedRun
+from mer.report.reported_run import ReportedRun, find_runs
+from mer.report.run_group import group_runs
 from mer.report.table_text import SYNTHETIC
 from mer.report.tables import counted, percent
-from mer.report.utterance_answers import Answer, mean_answers
+from mer.report.utterance_answers import MeanAnswer, mean_answers
 
 SHOWN = 20
 """Changed utterances that the terminal lists; `--json` gives all."""
@@ -87,6 +90,46 @@ class Pair:
         return sum(each.kind == kind for each in self.changed)
 
 
+def compared_pair(a: Path, b: Path, places: tuple[Path, ...]) -> Pair:
+    """Two rows with their paired test.
+
+    Args:
+        a: the first: a run directory, a folder of one, or the name that `mer report` gives a row of the runs at `places`.
+        b: the second, which differences are against.
+        places: where rows are looked for by name.
+
+    Raises:
+        ReportError: neither a folder nor the name of a row, not one run each, or runs that cannot be compared.
+    """
+    first, second = _chosen(a, b, places)
+    group_runs([first, second])
+    both_done = first.status == second.status == "done"
+    return make_pair(first, second, compare_two(first, second) if both_done else {})
+
+
+def _chosen(a: Path, b: Path, places: tuple[Path, ...]) -> list[ReportedRun]:
+    named = [each for each in (a, b) if not each.is_dir()]
+    if not named:
+        runs = find_runs((a, b))
+        if len(runs) != 2:
+            raise ReportError(f"--compare takes two run directories; {a} and {b} hold {len(runs)}")
+        return runs
+    if not any(place.is_dir() for place in places):
+        raise ReportError(f"{named[0]}: no such folder; give two run directories, or names of rows and where they are: RUNS...")
+    rows = {run.name: run for run in find_runs(places)}
+    folders = {run.directory.resolve(): run for run in rows.values()}
+    pair = []
+    for each in (a, b):
+        found = folders.get(each.resolve()) if each.is_dir() else rows.get(str(each))
+        if found is None:
+            known = ", ".join(map(repr, rows))
+            raise ReportError(f"{each}: no run directory and no row of {', '.join(map(str, places))}; expected one of {known}")
+        pair.append(found)
+    if pair[0] is pair[1]:
+        raise ReportError(f"--compare takes two rows; {a} and {b} are both {pair[0].name}")
+    return pair
+
+
 def make_pair(a: ReportedRun, b: ReportedRun, comparison: Mapping[str, Any]) -> Pair:
     """Set two heads side by side.
 
@@ -116,7 +159,7 @@ def make_pair(a: ReportedRun, b: ReportedRun, comparison: Mapping[str, Any]) -> 
     )
 
 
-def _changed(a: Answer, b: Answer) -> ChangedUtterance:
+def _changed(a: MeanAnswer, b: MeanAnswer) -> ChangedUtterance:
     kind = "only a right" if a.prediction == a.label else "only b right" if b.prediction == a.label else "both wrong"
     return ChangedUtterance(
         id=a.id,

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from mer.report.utterance_facts import Facts, UtteranceFacts
-from mer.results.run_files import Prediction
+from mer.results.run_files import PredictionRow
 
 DURATIONS = (2.0, 4.0, 8.0)
 """Seconds between the duration parts."""
@@ -25,7 +25,7 @@ class PartScore:
     """How many classes it has; UA of fewer is not comparable."""
 
 
-def part_scores(predictions: Sequence[Prediction], part_of: Mapping[str, str]) -> tuple[PartScore, ...]:
+def part_scores(predictions: Sequence[PredictionRow], part_of: Mapping[str, str]) -> tuple[PartScore, ...]:
     """UA of each part, UA = mean over classes of sum_s hits_cs / sum_s n_cs; all seeds of an utterance count alike.
 
     Args:

@@ -12,7 +12,7 @@ from mer.results.errors import ResultError
 from mer.results.metrics_log import MetricsLog, read_metrics
 from mer.results.names import CONFIG, GRID, PREDICTIONS, RESULT, STARTS, corpus_of_folder
 from mer.results.row_names import NamedRow, head_name, row_names
-from mer.results.run_files import Prediction, read_config, read_grid, read_json, read_predictions, read_result, read_starts
+from mer.results.run_files import PredictionRow, read_config, read_grid, read_json, read_predictions, read_result, read_starts
 
 Status = Literal["done", "unfinished"]
 
@@ -43,7 +43,7 @@ class ReportedRun:
     """Versions and command of each start."""
     metrics: MetricsLog
     """Epochs."""
-    predictions: tuple[Prediction, ...]
+    predictions: tuple[PredictionRow, ...]
     """Test utterances of every finished run."""
     finished: int
     """(fold, seed) that have ended."""
@@ -153,7 +153,7 @@ def _of_grid(path: Path) -> list[_Place]:
 
 
 UNCHECKED = "set-up unknown: the grid was made before set-ups were compared; run `mer grid` again"
-"""Of a figure in a `grid.json` that does not say how the paper made it."""
+"""What is said of a figure in a `grid.json` that does not say how the paper made it."""
 
 
 def _read(place: _Place) -> ReportedRun:
@@ -176,7 +176,7 @@ def read_run(directory: Path, *, name: str | None = None) -> ReportedRun:
     asked = read_config(directory)
     config = result.get("config") or asked.get("config") or {}
     classes: tuple[str, ...] = tuple(result["summary"]["classes"]) if done else ()
-    predictions: tuple[Prediction, ...] = ()
+    predictions: tuple[PredictionRow, ...] = ()
     if (directory / PREDICTIONS).exists():
         columns, predictions = read_predictions(directory / PREDICTIONS)
         classes = classes or columns

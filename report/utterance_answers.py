@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from mer.results.run_files import Prediction
+from mer.results.run_files import PredictionRow
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Answer:
+class MeanAnswer:
     """One head about one test utterance."""
 
     id: str
@@ -31,23 +31,23 @@ class Answer:
         return max(self.probabilities)
 
 
-def mean_answers(predictions: Sequence[Prediction], classes: Sequence[str]) -> dict[str, Answer]:
+def mean_answers(predictions: Sequence[PredictionRow], classes: Sequence[str]) -> dict[str, MeanAnswer]:
     """Average the probabilities of each utterance over the seeds, p_c = sum_s p_sc / S.
 
     Args:
         predictions: of one head.
         classes: class names in the order of the probabilities.
     """
-    found: dict[str, list[Prediction]] = {}
+    found: dict[str, list[PredictionRow]] = {}
     for each in predictions:
         found.setdefault(each.id, []).append(each)
     return {name: _answer(rows, classes) for name, rows in found.items()}
 
 
-def _answer(rows: Sequence[Prediction], classes: Sequence[str]) -> Answer:
+def _answer(rows: Sequence[PredictionRow], classes: Sequence[str]) -> MeanAnswer:
     means = tuple(sum(column) / len(rows) for column in zip(*(row.probabilities for row in rows), strict=True))
     first = rows[0]
-    return Answer(
+    return MeanAnswer(
         id=first.id,
         fold=first.fold,
         label=first.label,

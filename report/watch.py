@@ -9,9 +9,10 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from mer.report.errors import ReportError
 from mer.report.tables import counted, percent
 from mer.results.metrics_log import read_metrics
-from mer.results.names import RESULT
+from mer.results.names import CONFIG, RESULT
 from mer.results.row_names import name_beside
 
 NOTE = "Validation UA in percent, mean of the class recalls. Of the test session nothing is shown."
@@ -25,6 +26,17 @@ LATEST = 12
 def is_finished(directory: Path) -> bool:
     """Whether the result is written, which is the last thing that a run does."""
     return (directory / RESULT).exists()
+
+
+def check_run(directory: Path) -> None:
+    """Make sure that there is a run to look at.
+
+    Raises:
+        ReportError: there is none.
+    """
+    if not (directory / CONFIG).exists() and not is_finished(directory):
+        problem = f"holds no run (no {CONFIG})" if directory.is_dir() else "no such run directory"
+        raise ReportError(f"{directory}: {problem}; give the one that is being written, such as runs/NAME")
 
 
 def watch_view(directory: Path) -> RenderableType:

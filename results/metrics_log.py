@@ -8,14 +8,14 @@ from typing import Any
 
 from mer.results.names import FAILED, FINISHED, METRICS, RESULT, RUNNING, Key
 
-Epoch = Mapping[str, Any]
+EpochLine = Mapping[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
 class MetricsLog:
     """The epochs of all (fold, seed)."""
 
-    epochs: tuple[Epoch, ...]
+    epochs: tuple[EpochLine, ...]
     """One mapping per epoch with its fold and seed; of one (fold, seed) in order, and what moved last is last."""
     kept: Mapping[Key, int]
     """Epoch whose weights were kept, of runs that have ended without their result being written yet."""
@@ -51,7 +51,7 @@ def read_metrics(directory: Path) -> MetricsLog:
         return _of_a_result(directory / METRICS)
     # First what moves: a run that ends while this reads is then in one of the two at least.
     running = [(file, *_read_lines(image)) for file, image in _by_time(directory / RUNNING, "*.jsonl")]
-    found: dict[Key, dict[int, Epoch]] = {}
+    found: dict[Key, dict[int, EpochLine]] = {}
     kept: dict[Key, int] = {}
     notes = []
     for file, image in _by_time(directory / FINISHED, "*.json"):
@@ -93,7 +93,7 @@ def _by_time(folder: Path, pattern: str) -> Iterable[tuple[Path, bytes]]:
     return [(file, image) for _, file, image in sorted(found)]
 
 
-def _read_lines(image: bytes) -> tuple[list[Epoch], list[int], bool]:
+def _read_lines(image: bytes) -> tuple[list[EpochLine], list[int], bool]:
     """The epochs, the numbers of lines that are none (counted from 1), and whether the last line is torn."""
     lines = image.split(b"\n")
     epochs, damaged = [], []
@@ -107,7 +107,7 @@ def _read_lines(image: bytes) -> tuple[list[Epoch], list[int], bool]:
     return epochs, damaged[:-1] if torn else damaged, torn
 
 
-def _epoch(line: bytes) -> Epoch | None:
+def _epoch(line: bytes) -> EpochLine | None:
     values = _json(line)
     if values is None or "fold" not in values or not all(type(values.get(name)) is int for name in ("seed", "epoch")):
         return None

@@ -205,7 +205,7 @@ class RunDirectory:
         return written
 
     def _hashes(self, run: FinishedRun) -> Mapping[str, str]:
-        """Of a run's weights; a run of this process has them in its record only."""
+        """Hashes of a run's weights; a run of this process has them in its record only."""
         if run.files_sha256:
             return run.files_sha256
         file = self.path / FINISHED / f"{run_stem(run.fold, run.seed)}.json"

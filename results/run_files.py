@@ -38,7 +38,7 @@ COLUMNS = ("fold", "seed", "id", "label", "prediction")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Prediction:
+class PredictionRow:
     """What one run said about one test utterance."""
 
     fold: str
@@ -55,7 +55,7 @@ class Prediction:
     """One per class, in the order of the file's columns."""
 
 
-def read_predictions(file: Path) -> tuple[tuple[str, ...], tuple[Prediction, ...]]:
+def read_predictions(file: Path) -> tuple[tuple[str, ...], tuple[PredictionRow, ...]]:
     """Class names, and every line of `predictions.csv`.
 
     Raises:
@@ -68,7 +68,7 @@ def read_predictions(file: Path) -> tuple[tuple[str, ...], tuple[Prediction, ...
         raise ResultError(f"{file}: is damaged, or no table ({problem}); {CURE}") from None
 
 
-def _predictions(file: Path, reader: Any) -> tuple[tuple[str, ...], tuple[Prediction, ...]]:
+def _predictions(file: Path, reader: Any) -> tuple[tuple[str, ...], tuple[PredictionRow, ...]]:
     header: list[str] = next(reader, [])
     if tuple(header[: len(COLUMNS)]) != COLUMNS:
         raise ResultError(f"{file}: expected the columns {', '.join(COLUMNS)} and one per class, found {', '.join(header)}")
@@ -85,7 +85,7 @@ def _predictions(file: Path, reader: Any) -> tuple[tuple[str, ...], tuple[Predic
                 f"{file}, line {reader.line_num}: cannot be read ({','.join(line)[:80]!r}); the file was altered: "
                 "train that row again, or leave it out"
             ) from None
-        rows.append(Prediction(fold=fold, seed=run, id=name, label=label, prediction=prediction, probabilities=shares_read))
+        rows.append(PredictionRow(fold=fold, seed=run, id=name, label=label, prediction=prediction, probabilities=shares_read))
     return tuple(header[len(COLUMNS) :]), tuple(rows)
 
 

@@ -7,9 +7,7 @@ from typing import Any
 
 WORDS: Mapping[type, str] = {bool: "true or false", int: "a whole number", float: "a number", str: "a text in quotes"}
 
-
 _RANGE = re.compile(r"([0-9]{1,4})\s*-\s*([0-9]{1,4})")
-_NUMBER = re.compile(r"[0-9]{1,9}")
 _NAME = re.compile(r"(?![0-9]+-[0-9-]*$)\w(?:[\w.+-]*\w)?")  # not a range with something wrong
 
 
@@ -45,7 +43,7 @@ def _granularity(option: str, value: object) -> tuple[str, ...]:
 
 def _seeds(option: str, value: object) -> tuple[int, ...]:
     if isinstance(value, str):
-        numbers = tuple(int(each) for each in _ranges(option, value.removesuffix(",")))
+        numbers = numbers_of(option, value.removesuffix(","))
         value = numbers[0] if value.strip().isdecimal() else list(numbers)
     if isinstance(value, int) and not isinstance(value, bool):
         return tuple(range(value))
@@ -54,13 +52,13 @@ def _seeds(option: str, value: object) -> tuple[int, ...]:
 
 def _numbers(option: str, value: object) -> tuple[int, ...]:
     if isinstance(value, str):
-        return tuple(int(each) for each in _ranges(option, value))
+        return numbers_of(option, value)
     return _listed(option, value, (int,), 'a list such as [6, 7, 8] or a text such as "6-8"')
 
 
 def _sessions(option: str, value: object) -> tuple[str, ...]:
     if isinstance(value, str):
-        return _ranges(option, value, names=True)
+        return names_of(option, value)
     listed = _listed(option, value, (int, str), 'a list such as ["1", "2"] or a text such as "1-5"')
     return tuple(str(each) for each in listed)
 
@@ -115,16 +113,36 @@ def _listed(option: str, value: object, kinds: tuple[type, ...], expected: str) 
     return tuple(value)
 
 
-def _ranges(option: str, text: str, *, names: bool = False) -> tuple[str, ...]:
-    """`1-3,5` as `1`, `2`, `3`, `5`; a name stays as it is, where there may be names."""
+def names_of(what: str, text: str) -> tuple[str, ...]:
+    """Numbers, ranges with both ends included, and names, in the order given, each once: `1,3-5` is `1`, `3`, `4`, `5`.
+
+    Args:
+        what: the list is of, as messages call it.
+        text: items separated by commas.
+
+    Raises:
+        KindError: an item is empty, a backward or open range, or no name.
+    """
     found: dict[str, None] = {}
-    for part in (each.strip() for each in text.split(",")):
-        ends = _RANGE.fullmatch(part)
-        first, last = (int(ends[1]), int(ends[2])) if ends else (0, 0)
-        if first > last:
-            raise KindError(f"{option} {text!r}: the range {part!r} runs backwards; write {last}-{first}")
-        if not ends and not (_NAME if names else _NUMBER).fullmatch(part):
-            what = "neither a number, a range nor a name" if names else "neither a number nor a range"
-            raise KindError(f"{option} {text!r}: {part!r} is {what}; expected something like 1-5 or 1,3-5")
-        found |= dict.fromkeys([str(each) for each in range(first, last + 1)] if ends else [part])
+    for item in (each.strip() for each in text.split(",")):
+        ends = _RANGE.fullmatch(item)
+        if ends:
+            first, last = int(ends[1]), int(ends[2])
+            if first > last:
+                raise KindError(f"{what} {text!r}: the range {item!r} runs backwards; write {last}-{first}")
+            found |= dict.fromkeys(str(number) for number in range(first, last + 1))
+        elif _NAME.fullmatch(item):
+            found[item] = None
+        else:
+            raise KindError(
+                f"{what} {text!r}: {item!r} is neither a number, a range nor a name; expected something like 1-5 or 1,3-5"
+            )
     return tuple(found)
+
+
+def numbers_of(what: str, text: str) -> tuple[int, ...]:
+    """Numbers and ranges, as `names_of` reads them; raises KindError for anything else, names included."""
+    found = names_of(what, text)
+    if not all(each.isdecimal() for each in found):
+        raise KindError(f"{what} {text!r}: expected numbers and ranges such as 1-5 or 1,3-5")
+    return tuple(int(each) for each in found)

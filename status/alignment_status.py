@@ -17,7 +17,7 @@ class AlignmentStatus:
     """One folder of TextGrids at one moment; how many there will be is not written anywhere."""
 
     folder: Path
-    """Of the TextGrids."""
+    """Where the TextGrids are."""
     state: State
     """Done when every piece is in `alignment.jsonl`."""
     aligned: int
@@ -25,7 +25,7 @@ class AlignmentStatus:
     failed: int
     """Utterances without, each with its reason in the log."""
     seconds: float
-    """Of audio looked at."""
+    """Seconds of audio looked at."""
     pieces: int
     """Files in `outcomes/`: what is done and not in the log yet."""
     last: float | None

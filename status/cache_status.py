@@ -43,9 +43,9 @@ class CacheStatus:
     failed_utterances: int
     """Recorded as failed in the shards that are done."""
     seconds: float
-    """Of audio done."""
+    """Seconds of audio done."""
     seconds_left: float
-    """Of audio in the planned shards that are not done, if they are like those that are."""
+    """Seconds of audio in the planned shards that are not done, if they are like those that are."""
     rate: float
     """Seconds of audio per second, of all that are at work."""
     time_left: float | None
@@ -61,7 +61,7 @@ class CacheReader:
     """Looks at one cache, and at a later look reads only what is new."""
 
     folder: Path
-    """Of the cache."""
+    """Where the cache is."""
     _marks: dict[tuple[str, int], ShardMark | None] = field(default_factory=dict)
 
     def read(self, now: float) -> CacheStatus:

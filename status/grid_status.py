@@ -36,7 +36,7 @@ class GridStatus:
     folder: Path
     """Where `grid.json` lies."""
     name: str
-    """Of the grid."""
+    """Name of the grid."""
     corpus: str
     """Name of the corpus."""
     state: State

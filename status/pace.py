@@ -22,7 +22,7 @@ class HostShare:
     shards: int
     """Made by it."""
     seconds: float
-    """Of audio in them."""
+    """Seconds of audio in them."""
     workers: int
     """Processes of it that are at work, as far as their last shards tell."""
     rate: float

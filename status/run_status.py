@@ -25,7 +25,7 @@ class TrainingRun:
     epoch: int
     """The last one that is over."""
     validation_ua: float | None
-    """Of that epoch."""
+    """Validation UA of that epoch."""
     last: float | None
     """When it was over, in seconds since the epoch."""
 

@@ -25,7 +25,7 @@ class ShardMark:
     utterances: int
     """Stored in it."""
     seconds: float
-    """Of their audio."""
+    """Seconds of their audio."""
     failed: int
     """Utterances that are in the plan of this shard and could not be extracted."""
     host: str

@@ -21,14 +21,13 @@ ALLOWED: dict[str, set[str]] = {
     "settings": set(),
     "files": set(),
     "results": {"protocol"},
-    "report": {"protocol", "results"},
+    "report": {"protocol", "results", "cache", "corpus", "backends"},
     "extract": {"backends", "corpus", "cache"},
     "heads": {"backends", "cache", "protocol", "results"},
     "finetune": {"backends", "corpus", "extract", "heads", "protocol", "results"},
     "grids": {"backends", "cache", "corpus", "finetune", "heads", "protocol", "results"},
-    "predict": {"corpus", "extract", "heads", "finetune", "protocol", "results"},
-    "status": {"cache", "report", "results"},
-    "doctor": {"corpus", "cache", "protocol"},
+    "predict": {"backends", "corpus", "extract", "heads", "finetune", "protocol", "results"},
+    "status": {"backends", "cache", "corpus", "protocol", "report", "results"},
     "demo": {"corpus"},
     "cli": {"commands"},
 }
@@ -39,7 +38,7 @@ for room in set(ALLOWED) - {"settings", "files"}:
 
 EVERYWHERE = {"settings", "files"}
 """Rooms that every other one may import."""
-TOO_LONG_YET = {"report/report"}
+TOO_LONG_YET: set[str] = set()
 """Functions that are to be shortened, as file/function; none may join them."""
 TABLE = re.compile(r"(?<=\| room \| what is inside \| may import \|\n\|---\|---\|---\|\n)(\|.*\n)+")
 
@@ -94,6 +93,11 @@ def test_no_function_is_longer_than_a_screen(room: str) -> None:
             if isinstance(node, ast.FunctionDef) and (node.end_lineno or 0) - node.lineno >= 60:
                 long.add(f"{file.stem}/{node.name}")
     assert long <= TOO_LONG_YET
+
+
+@pytest.mark.parametrize("room", ALLOWED)
+def test_no_docstring_begins_with_a_bare_of(room: str) -> None:
+    assert not [file.name for file in files_of(room) if '"""Of ' in file.read_text()]
 
 
 def table_of_rooms() -> str:

@@ -62,7 +62,7 @@ def look_times(monkeypatch: pytest.MonkeyPatch, between: list[Callable[[], objec
             raise KeyboardInterrupt
         between.pop(0)()
 
-    monkeypatch.setattr("mer.commands.status.time", SimpleNamespace(sleep=sleep, time=time.time))
+    monkeypatch.setattr("mer.commands.console.time", SimpleNamespace(sleep=sleep, time=time.time))
 
 
 def test_watching_goes_on_over_places_where_nothing_is_yet(tmp_path: Path, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from mer.backends import Backend, LocalBackend, Notice, Unit, UnitDone, UnitFailed, WorkerLost, own_share
+from mer.backends import Backend, LocalBackend, Notice, Task, TaskDone, TaskFailed, WorkerLost, own_share
 from mer.backends.local import cores
 from mer.corpus.aligner.align_work import AlignWork, not_aligned, pieces
 from mer.corpus.aligner.alignment_log import Outcome, merge_outcomes, open_log, read_outcomes
@@ -21,7 +21,7 @@ class AlignSummary:
     """What `mer align` left behind."""
 
     folder: Path
-    """Of the TextGrids and `alignment.jsonl`."""
+    """Where the TextGrids and `alignment.jsonl` are."""
     aligner: str
     """Name and versions."""
     utterances: int
@@ -31,7 +31,7 @@ class AlignSummary:
     made: int
     """Aligned in this run; the others were there."""
     seconds: float
-    """Of audio aligned in this run."""
+    """Seconds of audio aligned in this run."""
     failed: tuple[Outcome, ...]
     """Without a TextGrid, with the reasons: extraction takes each as one segment."""
     unknown_words: dict[str, int]
@@ -40,7 +40,7 @@ class AlignSummary:
     """Tags for which no sound was found."""
     waiting: int
     """Without an outcome: in shares that are not done, or in pieces that were given up."""
-    given_up: tuple[UnitFailed, ...]
+    given_up: tuple[TaskFailed, ...]
     """Pieces whose worker was killed or that could not be written; the same command tries them again."""
 
 
@@ -73,11 +73,11 @@ def align_corpus(
     rank, world = shard or (0, 1)
     before = open_log(folder, name)
     tally = _Tally(len(corpus) // world, on_progress, on_notice)
-    units = tally.planned(not_aligned(tally.counted(own_share(pieces(corpus), rank, world)), before, folder))
+    tasks = tally.planned(not_aligned(tally.counted(own_share(pieces(corpus), rank, world)), before, folder))
     backend = backend or LocalBackend(workers=workers or default_processes(len(corpus)), threads=1)
-    given_up = backend.run(AlignWork(folder=folder.absolute(), aligner=name), units, tell=tally.tell)
+    given_up = backend.run(AlignWork(folder=folder.absolute(), aligner=name), tasks, tell=tally.tell)
     outcomes = read_outcomes(folder)
-    lost = {name for unit in given_up for name in tally.utterances[unit.name]}
+    lost = {name for task in given_up for name in tally.utterances[task.name]}
     if all(u.id in outcomes for u in corpus):
         merge_outcomes(folder, name)
     held = {u.id: outcomes[u.id] for u in corpus if u.id in outcomes and u.id not in lost}
@@ -95,9 +95,9 @@ def _summary(
     utterances: int,
     held: Mapping[str, Outcome],
     tally: "_Tally",
-    given_up: tuple[UnitFailed, ...],
+    given_up: tuple[TaskFailed, ...],
 ) -> AlignSummary:
-    now = [held[name] for unit in tally.utterances.values() for name in unit if name in held]
+    now = [held[name] for task in tally.utterances.values() for name in task if name in held]
     words: Counter[str] = Counter(word for outcome in held.values() for word in outcome.unknown)
     return AlignSummary(
         folder=folder,
@@ -125,26 +125,26 @@ class _Tally:
         self._done, self._seconds = 0, 0.0
         self._on_progress, self._on_notice = on_progress, on_notice
 
-    def counted(self, units: Iterator[Unit]) -> Iterator[Unit]:
+    def counted(self, tasks: Iterator[Task]) -> Iterator[Task]:
         """Pieces of the corpus pass by, before those that are done are left out."""
-        for unit in units:
-            self._seen += len(unit.content)
-            yield unit
+        for task in tasks:
+            self._seen += len(task.content)
+            yield task
 
-    def planned(self, units: Iterator[Unit]) -> Iterator[Unit]:
+    def planned(self, tasks: Iterator[Task]) -> Iterator[Task]:
         """Pieces on their way to the workers."""
-        for unit in units:
-            self.utterances[unit.name] = tuple(u.id for u in unit.content)
-            self._todo += len(unit.content)
-            self._costs[unit.name] = unit.cost
-            yield unit
+        for task in tasks:
+            self.utterances[task.name] = tuple(u.id for u in task.content)
+            self._todo += len(task.content)
+            self._costs[task.name] = task.cost
+            yield task
 
     def tell(self, event: object) -> None:
         """Hear of a worker."""
         match event:
-            case UnitDone(name=name):
+            case TaskDone(name=name):
                 self._end(name)
-            case UnitFailed(name=name, reason=reason, tries=tries):
+            case TaskFailed(name=name, reason=reason, tries=tries):
                 self._on_notice(f"{len(self.utterances[name])} utterances were given up at try {tries}: {reason}")
                 self._end(name)
             case WorkerLost(number=number, host=host, reason=reason):

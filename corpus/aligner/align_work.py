@@ -1,4 +1,4 @@
-"""Alignment as units of work: a piece of a corpus is done when all of its utterances have an outcome."""
+"""Alignment as tasks: a piece of a corpus is done when all of its utterances have an outcome."""
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from mer.backends import Slot, Unit, UnitDone
+from mer.backends import Slot, Task, TaskDone
 from mer.backends.agreement import check_same
 from mer.corpus.aligner.align_error import AlignError
 from mer.corpus.aligner.alignment_log import Outcome, input_fingerprint, keep_outcomes, outcomes_of
@@ -27,7 +27,7 @@ class AlignWork:
     """What every aligning worker opens."""
 
     folder: Path
-    """Of the TextGrids and outcomes."""
+    """Where TextGrids and outcomes go."""
     aligner: str
     """Name and versions of the launcher's aligner."""
 
@@ -41,10 +41,10 @@ class AlignWork:
         check_same({"aligner": self.aligner}, {"aligner": aligner_name()})
         yield AlignWorker(self.folder, Aligner())
 
-    def is_done(self, unit: Unit) -> bool:
+    def is_done(self, task: Task) -> bool:
         """Whether every utterance of the piece has an outcome of its present audio and text, and its TextGrid."""
-        utterances: tuple[Utterance, ...] = unit.content
-        found = outcomes_of(self.folder, unit.name, (u.id for u in utterances))
+        utterances: tuple[Utterance, ...] = task.content
+        found = outcomes_of(self.folder, task.name, (u.id for u in utterances))
         return all(is_aligned(u, found.get(u.id), self.folder) for u in utterances)
 
 
@@ -55,11 +55,11 @@ class AlignWorker:
         """Keep the aligner for all pieces."""
         self._folder, self._aligner = folder, aligner
 
-    def do(self, unit: Unit, *, share: float, tell: Callable[[object], None]) -> None:
+    def do(self, task: Task, *, share: float, tell: Callable[[object], None]) -> None:
         """Align a piece; what cannot be aligned is an outcome, too.
 
         Args:
-            unit: utterances.
+            task: utterances.
             share: an aligner has no batches.
             tell: hears when the outcomes are on disk.
 
@@ -68,18 +68,18 @@ class AlignWorker:
         """
         outcomes: list[Outcome] = []
         try:
-            for utterance in unit.content:
+            for utterance in task.content:
                 outcomes.append(_align_one(utterance, self._folder, self._aligner))
         finally:  # Ctrl-C in the middle keeps what is aligned
             if outcomes:
-                keep_outcomes(self._folder, unit.name, outcomes)
-        tell(UnitDone(name=unit.name))
+                keep_outcomes(self._folder, task.name, outcomes)
+        tell(TaskDone(name=task.name))
 
     def finish(self) -> None:
         """Every piece is on disk when it is done."""
 
 
-def pieces(utterances: Iterable[Utterance]) -> Iterator[Unit]:
+def pieces(utterances: Iterable[Utterance]) -> Iterator[Task]:
     """Utterances in pieces of half a minute or more, in their order; the same pieces in every process."""
     held: list[Utterance] = []
     seconds = 0.0
@@ -94,18 +94,18 @@ def pieces(utterances: Iterable[Utterance]) -> Iterator[Unit]:
         yield _piece(held, seconds)
 
 
-def not_aligned(units: Iterable[Unit], outcomes: Mapping[str, Outcome], folder: Path) -> Iterator[Unit]:
+def not_aligned(tasks: Iterable[Task], outcomes: Mapping[str, Outcome], folder: Path) -> Iterator[Task]:
     """What there is to do of each piece, as far as there is anything.
 
     Args:
-        units: from `pieces`.
+        tasks: from `pieces`.
         outcomes: of earlier runs, by utterance.
         folder: of the TextGrids.
     """
-    for unit in units:
-        left = tuple(u for u in unit.content if not is_aligned(u, outcomes.get(u.id), folder))
+    for task in tasks:
+        left = tuple(u for u in task.content if not is_aligned(u, outcomes.get(u.id), folder))
         if left:
-            yield replace(unit, content=left)
+            yield replace(task, content=left)
 
 
 def is_aligned(utterance: Utterance, outcome: Outcome | None, folder: Path) -> bool:
@@ -115,10 +115,10 @@ def is_aligned(utterance: Utterance, outcome: Outcome | None, folder: Path) -> b
     return bool(outcome.reason) or (folder / textgrid_name(utterance.id)).is_file()
 
 
-def _piece(utterances: list[Utterance], seconds: float) -> Unit:
+def _piece(utterances: list[Utterance], seconds: float) -> Task:
     ids = hashlib.sha256("\0".join(u.id for u in utterances).encode()).hexdigest()[:16]
     # Ids are unique in a corpus, so pieces never share a name.
-    return Unit(name=f"piece-{ids}", cost=max(seconds, 1.0), content=tuple(utterances))
+    return Task(name=f"piece-{ids}", cost=max(seconds, 1.0), content=tuple(utterances))
 
 
 def _seconds(utterance: Utterance) -> float:

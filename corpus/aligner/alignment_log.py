@@ -25,11 +25,11 @@ class Outcome:
     """What became of one utterance."""
 
     id: str
-    """Of the utterance."""
+    """Which utterance it is."""
     fingerprint: str
     """Sha256 of its audio, its text and the aligner's version: when it differs, the utterance is aligned again."""
     seconds: float
-    """Of audio; 0 where it could not be read."""
+    """Seconds of its audio; 0 where it could not be read."""
     reason: str = ""
     """Why there is no alignment; empty when there is."""
     unknown: tuple[str, ...] = ()

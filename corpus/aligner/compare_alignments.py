@@ -24,11 +24,11 @@ class Agreement:
     units: int
     """In the other set, fillers left out."""
     matched: int
-    """Of these, with a partner of the same label in the same order."""
+    """How many of these have a partner of the same label in the same order."""
     boundaries: int
     """Starts and ends of the matched ones."""
     median: float
-    """Of the absolute differences."""
+    """Median of the absolute differences."""
     p80: float
     """80 % are at most this."""
     p95: float

@@ -33,7 +33,7 @@ FILLER_PHONE = "spn"
 SHORTEST_PHONE = 3
 """Frames: a phone's model has three states."""
 MOST_SQUEEZED = 1 / 3
-"""Of the phones, as short as can be. Right texts have at most 0.18, wrong ones that align at all nearly always more."""
+"""Largest share of phones as short as can be. Right texts have at most 0.18, wrong ones that align at all nearly always more."""
 FEWEST_TO_JUDGE = 8
 """Phones: a single word may well be said so fast."""
 MOST_UNKNOWN, UNKNOWN_TO_JUDGE = 0.5, 4

@@ -4,9 +4,7 @@ espeak-ng speaks invented sentences with ten voices. Emotion is carried partly b
 prosody, each alone ambiguous for a share of utterances, so that a fusion of both has something to gain.
 """
 
-from mer.corpus.synthetic.write_corpus import DEFAULT_UTTERANCES as DEFAULT_UTTERANCES
 from mer.corpus.synthetic.write_corpus import EXACT_TIMES as EXACT_TIMES
 from mer.corpus.synthetic.write_corpus import MARKER as MARKER
-from mer.corpus.synthetic.write_corpus import SyntheticSummary as SyntheticSummary
 from mer.corpus.synthetic.write_corpus import ensure_synthetic_corpus as ensure_synthetic_corpus
 from mer.corpus.synthetic.write_corpus import write_synthetic_corpus as write_synthetic_corpus

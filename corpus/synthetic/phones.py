@@ -48,7 +48,7 @@ class SpokenPhone:
     """One phone, [start, end) in seconds."""
 
     symbol: str
-    """Of the 50-phone Sphinx set, or a filler such as `+LAUGHTER+`."""
+    """One of the 50-phone Sphinx set, or a filler such as `+LAUGHTER+`."""
     start: float
     """Seconds."""
     end: float

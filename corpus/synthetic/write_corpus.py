@@ -60,7 +60,7 @@ class SyntheticSummary:
     utterances: int
     """Labelled utterances with sound."""
     seconds: float
-    """Of sound."""
+    """Seconds of sound."""
     labels: dict[str, int]
     """Utterances per corpus label."""
     without_alignment: int

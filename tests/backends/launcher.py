@@ -1,18 +1,18 @@
-"""A launcher of its own process, for tests that interrupt or kill one: `python -m ...launcher FOLDER UNITS WORKERS`."""
+"""A launcher of its own process, for tests that interrupt or kill one: `python -m ...launcher FOLDER TASKS WORKERS`."""
 
 import sys
 from pathlib import Path
 
 from mer.backends import LocalBackend
-from mer.tests.backends.toy_work import ToyWork, unit
+from mer.tests.backends.toy_work import ToyWork, task
 
 WAITING = "waiting"
 
 
-def main(folder: Path, units: int, workers: int) -> int:
-    """Units that commit at once, and as many that wait as there are workers; 130 after Ctrl-C."""
-    work = [unit(f"u{number}") for number in range(units)]
-    work += [unit(f"{WAITING}-{number}", "wait", cost=0.5) for number in range(workers)]
+def main(folder: Path, tasks: int, workers: int) -> int:
+    """Tasks that commit at once, and as many that wait as there are workers; 130 after Ctrl-C."""
+    work = [task(f"u{number}") for number in range(tasks)]
+    work += [task(f"{WAITING}-{number}", "wait", cost=0.5) for number in range(workers)]
     try:
         failed = LocalBackend(workers=workers).run(ToyWork(folder), work, tell=lambda event: None)
     except KeyboardInterrupt:

@@ -5,10 +5,10 @@ import socket
 import pytest
 import torch
 
-from mer.backends.attempt import Attempt, Failure, ended_with, failure_of, next_attempt, ran_out_of_memory
-from mer.tests.backends.toy_work import unit
+from mer.backends.attempt import Attempt, TryFailure, ended_with, failure_of, next_attempt, ran_out_of_memory
+from mer.tests.backends.toy_work import task
 
-FIRST = Attempt(unit=unit("a"))
+FIRST = Attempt(task=task("a"))
 
 
 @pytest.mark.parametrize(
@@ -46,20 +46,20 @@ def test_reasons_name_the_host() -> None:
 @pytest.mark.parametrize(
     ("memory", "workers", "following"),
     [
-        (True, 1, Attempt(unit=FIRST.unit, number=2, share=0.5)),
-        (True, 3, Attempt(unit=FIRST.unit, number=2, share=0.5)),
-        (False, 3, Attempt(unit=FIRST.unit, number=2, avoid=1)),
+        (True, 1, Attempt(task=FIRST.task, number=2, share=0.5)),
+        (True, 3, Attempt(task=FIRST.task, number=2, share=0.5)),
+        (False, 3, Attempt(task=FIRST.task, number=2, avoid=1)),
         (False, 1, None),
     ],
 )
 def test_the_second_try_is_smaller_or_elsewhere(memory: bool, workers: int, following: Attempt | None) -> None:
-    assert next_attempt(FIRST, Failure(reason="", memory=memory), worker=1, workers=workers) == following
+    assert next_attempt(FIRST, TryFailure(reason="", memory=memory), worker=1, workers=workers) == following
 
 
 @pytest.mark.parametrize("memory", [True, False])
 def test_there_is_no_third_try(memory: bool) -> None:
-    second = Attempt(unit=FIRST.unit, number=2)
-    assert next_attempt(second, Failure(reason="", memory=memory), worker=0, workers=2) is None
+    second = Attempt(task=FIRST.task, number=2)
+    assert next_attempt(second, TryFailure(reason="", memory=memory), worker=0, workers=2) is None
 
 
 @pytest.mark.parametrize(

@@ -1,15 +1,15 @@
-"""The account of units that were begun, kept by several threads."""
+"""The account of tasks that were begun, kept by several threads."""
 
 import time
 from pathlib import Path
 from threading import Thread
 
-from mer.backends import UnitDone, UnitFailed
-from mer.backends.attempt import Attempt, Failure
+from mer.backends import TaskDone, TaskFailed
+from mer.backends.attempt import Attempt, TryFailure
 from mer.backends.ledger import Ledger
-from mer.tests.backends.toy_work import ToyWork, unit
+from mer.tests.backends.toy_work import ToyWork, task
 
-BUG = Failure(reason="bug", memory=False)
+BUG = TryFailure(reason="bug", memory=False)
 
 
 def test_one_event_is_told_at_a_time() -> None:
@@ -38,38 +38,38 @@ def test_one_event_is_told_at_a_time() -> None:
     assert overlaps == []
 
 
-def test_a_second_end_of_a_unit_is_not_told() -> None:
+def test_a_second_end_of_a_task_is_not_told() -> None:
     told: list[object] = []
     ledger = Ledger(ToyWork(Path("/nowhere")), workers=2, tell=told.append)
-    ledger.begin(Attempt(unit=unit("a")), 0)
+    ledger.begin(Attempt(task=task("a")), 0)
     for _ in range(2):
-        ledger.hear(UnitDone(name="a"))
+        ledger.hear(TaskDone(name="a"))
     ledger.fail("a", BUG)
-    ledger.hear(UnitFailed(name="a", reason="late", tries=1))
-    assert told == [UnitDone(name="a")]
+    ledger.hear(TaskFailed(name="a", reason="late", tries=1))
+    assert told == [TaskDone(name="a")]
     assert not ledger.open
 
 
 def test_a_failed_try_waits_for_another_worker_and_one_that_was_taken_back_for_any() -> None:
     ledger = Ledger(ToyWork(Path("/nowhere")), workers=2, tell=print)
-    ledger.begin(Attempt(unit=unit("a")), 0)
+    ledger.begin(Attempt(task=task("a")), 0)
     ledger.fail("a", BUG)
     assert (ledger.has_for(0), ledger.has_for(1), ledger.open) == (False, True, True)
     assert ledger.try_again(0) is None
-    second = Attempt(unit=unit("a"), number=2, avoid=0)
+    second = Attempt(task=task("a"), number=2, avoid=0)
     assert ledger.try_again(1) == second
     ledger.begin(second, 1)
     ledger.take_back(1)
     assert ledger.try_again(1) == second
 
 
-def test_a_unit_that_others_did_before_its_second_try_is_done(tmp_path: Path) -> None:
+def test_a_task_that_others_did_before_its_second_try_is_done(tmp_path: Path) -> None:
     told: list[object] = []
     ledger = Ledger(ToyWork(tmp_path), workers=2, tell=told.append)
-    ledger.begin(Attempt(unit=unit("a")), 0)
+    ledger.begin(Attempt(task=task("a")), 0)
     ledger.fail("a", BUG)
     (tmp_path / "done").mkdir()
     (tmp_path / "done" / "a").touch()
     assert ledger.try_again(1) is None
-    assert told == [UnitDone(name="a")]
+    assert told == [TaskDone(name="a")]
     assert not ledger.open

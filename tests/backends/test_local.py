@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from mer.backends import BackendError, LocalBackend, Slot, Unit, UnitDone, UnitFailed, WorkerLost
+from mer.backends import BackendError, LocalBackend, Slot, Task, TaskDone, TaskFailed, WorkerLost
 from mer.backends.local import cores
-from mer.tests.backends.toy_work import Begun, ModelError, ToyWork, check_whole, commits, tries, unit
+from mer.tests.backends.toy_work import Begun, ModelError, ToyWork, check_whole, commits, task, tries
 
 BAD_DAY = {
     "fine": ("commit",),
@@ -31,9 +31,9 @@ BAD_DAY = {
 class Run:
     """One run, and everything that it told."""
 
-    def __init__(self, folder: Path, units: list[Unit]) -> None:
+    def __init__(self, folder: Path, tasks: list[Task]) -> None:
         self.folder, self.told = folder, list[object]()
-        self.failed = LocalBackend(workers=2, threads=3).run(ToyWork(folder), iter(units), tell=self.told.append)
+        self.failed = LocalBackend(workers=2, threads=3).run(ToyWork(folder), iter(tasks), tell=self.told.append)
 
     def reason(self, name: str) -> str:
         return next(one.reason for one in self.failed if one.name == name)
@@ -41,7 +41,7 @@ class Run:
 
 @pytest.fixture(scope="module")
 def bad_day(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    return Run(tmp_path_factory.mktemp("bad-day"), [unit(name, *actions) for name, actions in BAD_DAY.items()])
+    return Run(tmp_path_factory.mktemp("bad-day"), [task(name, *actions) for name, actions in BAD_DAY.items()])
 
 
 def test_all_but_what_cannot_be_done_is_done(bad_day: Run) -> None:
@@ -52,10 +52,10 @@ def test_all_but_what_cannot_be_done_is_done(bad_day: Run) -> None:
     ]
 
 
-def test_every_unit_is_told_to_end_once(bad_day: Run) -> None:
-    ends = Counter(event.name for event in bad_day.told if isinstance(event, UnitDone | UnitFailed))
+def test_every_task_is_told_to_end_once(bad_day: Run) -> None:
+    ends = Counter(event.name for event in bad_day.told if isinstance(event, TaskDone | TaskFailed))
     assert ends == Counter(list(BAD_DAY))
-    assert [event for event in bad_day.told if isinstance(event, UnitFailed)] == list(bad_day.failed)
+    assert [event for event in bad_day.told if isinstance(event, TaskFailed)] == list(bad_day.failed)
 
 
 def test_nothing_that_was_committed_is_done_again(bad_day: Run) -> None:
@@ -102,7 +102,7 @@ def test_children_never_hear_ctrl_c_not_even_while_they_start(bad_day: Run) -> N
 
 
 def test_two_work_at_the_same_time_and_close_what_they_opened(tmp_path: Path) -> None:
-    run = Run(tmp_path, [unit("a", "after b", cost=2.0), unit("b")])
+    run = Run(tmp_path, [task("a", "after b", cost=2.0), task("b")])
     assert run.failed == ()
     assert {record["slot"] for name in "ab" for record in tries(tmp_path, name)} == {0, 1}
     for number in (0, 1):
@@ -115,15 +115,15 @@ def test_the_largest_of_the_window_is_begun_first_and_no_more_is_read_than_the_w
     done: list[str] = []
     begun: dict[int, list[str]] = {}
 
-    def stream() -> Iterator[Unit]:
+    def stream() -> Iterator[Task]:
         for number in range(60):
             read.append(f"u{number}")
-            yield unit(f"u{number}", cost=100.0 if number == 5 else 1.0 + number / 100)
+            yield task(f"u{number}", cost=100.0 if number == 5 else 1.0 + number / 100)
 
     def tell(event: object) -> None:
         if isinstance(event, Begun):
             begun.setdefault(event.slot, []).append(event.name)
-        if isinstance(event, UnitDone):
+        if isinstance(event, TaskDone):
             done.append(event.name)
             assert len(read) <= len(done) + 8 + 4  # a window of 4 per worker, and 2 in every worker's hands
 
@@ -133,15 +133,15 @@ def test_the_largest_of_the_window_is_begun_first_and_no_more_is_read_than_the_w
 
 
 def test_the_artefacts_are_those_of_one_process(tmp_path: Path) -> None:
-    units = [unit(name) for name in "abcdefgh"]
+    tasks = [task(name) for name in "abcdefgh"]
     for workers in (1, 2):
         folder = tmp_path / str(workers)
         folder.mkdir()
-        LocalBackend(workers=workers).run(ToyWork(folder), units, tell=lambda event: None)
+        LocalBackend(workers=workers).run(ToyWork(folder), tasks, tell=lambda event: None)
         check_whole(folder, set("abcdefgh"))
 
 
-def test_a_worker_that_is_killed_by_others_costs_its_units_one_more_try(tmp_path: Path) -> None:
+def test_a_worker_that_is_killed_by_others_costs_its_tasks_one_more_try(tmp_path: Path) -> None:
     victims: list[int] = []
 
     def tell(event: object) -> None:
@@ -151,7 +151,7 @@ def test_a_worker_that_is_killed_by_others_costs_its_units_one_more_try(tmp_path
         if isinstance(event, WorkerLost):
             (tmp_path / "go").touch()
 
-    failed = LocalBackend(workers=2).run(ToyWork(tmp_path), [unit("waits", "wait"), unit("b"), unit("c")], tell=tell)
+    failed = LocalBackend(workers=2).run(ToyWork(tmp_path), [task("waits", "wait"), task("b"), task("c")], tell=tell)
     assert failed == ()
     assert len(victims) == 1
     check_whole(tmp_path, {"waits", "b", "c"})
@@ -161,25 +161,25 @@ def test_a_worker_that_is_killed_by_others_costs_its_units_one_more_try(tmp_path
 def test_deaths_with_work_done_between_them_do_not_end_it(tmp_path: Path) -> None:
     names = {f"u{number}" for number in range(9)}
     told: list[object] = []
-    units = [unit(name, "kill", "commit") for name in sorted(names)]
-    assert LocalBackend(workers=2).run(ToyWork(tmp_path), units, tell=told.append) == ()
+    tasks = [task(name, "kill", "commit") for name in sorted(names)]
+    assert LocalBackend(workers=2).run(ToyWork(tmp_path), tasks, tell=told.append) == ()
     check_whole(tmp_path, names)
     assert len([event for event in told if isinstance(event, WorkerLost)]) == 9
 
 
-def test_a_worker_has_two_units_at_most_that_are_not_committed(tmp_path: Path) -> None:
+def test_a_worker_has_two_tasks_at_most_that_are_not_committed(tmp_path: Path) -> None:
     names = set("abcdefg")
     told: list[object] = []
-    units = [unit(name, "at finish") for name in sorted(names)]
-    assert LocalBackend(workers=2).run(ToyWork(tmp_path), units, tell=told.append) == ()
+    tasks = [task(name, "at finish") for name in sorted(names)]
+    assert LocalBackend(workers=2).run(ToyWork(tmp_path), tasks, tell=told.append) == ()
     check_whole(tmp_path, names)
-    assert sorted(event.name for event in told if isinstance(event, UnitDone)) == sorted(names)
+    assert sorted(event.name for event in told if isinstance(event, TaskDone)) == sorted(names)
     assert max(int(path.name.removeprefix("held-")) for path in tmp_path.glob("held-*")) == 2
 
 
-def test_workers_that_die_before_any_unit_is_done_end_the_work(tmp_path: Path) -> None:
+def test_workers_that_die_before_any_task_is_done_end_the_work(tmp_path: Path) -> None:
     with pytest.raises(BackendError, match=r"8 workers in a row ended .* killed by SIGKILL.*--workers"):
-        LocalBackend(workers=2).run(ToyWork(tmp_path, "kill"), [unit("a")] * 3, tell=lambda event: None)
+        LocalBackend(workers=2).run(ToyWork(tmp_path, "kill"), [task("a")] * 3, tell=lambda event: None)
 
 
 @pytest.mark.parametrize(
@@ -195,22 +195,22 @@ def test_an_error_at_opening_ends_the_work_with_that_error(
     tmp_path: Path, opening: str, error: type[Exception], says: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(error, match=says):
-        LocalBackend(workers=2).run(ToyWork(tmp_path, opening), [unit("a"), unit("b")], tell=lambda event: None)
+        LocalBackend(workers=2).run(ToyWork(tmp_path, opening), [task("a"), task("b")], tell=lambda event: None)
     assert "Traceback" not in capfd.readouterr().err
 
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_an_error_at_closing_is_not_lost(tmp_path: Path, workers: int) -> None:
     with pytest.raises(ModelError, match="cannot close"):
-        LocalBackend(workers=workers).run(ToyWork(tmp_path, "close with error"), [unit("a"), unit("b")], tell=lambda event: None)
+        LocalBackend(workers=workers).run(ToyWork(tmp_path, "close with error"), [task("a"), task("b")], tell=lambda event: None)
     check_whole(tmp_path, {"a", "b"})
 
 
 def test_nothing_to_do_starts_no_process(tmp_path: Path) -> None:
-    LocalBackend(workers=1).run(ToyWork(tmp_path), [unit("a"), unit("b")], tell=lambda event: None)
+    LocalBackend(workers=1).run(ToyWork(tmp_path), [task("a"), task("b")], tell=lambda event: None)
     told: list[object] = []
-    failed = LocalBackend(workers=2).run(ToyWork(tmp_path, "kill"), [unit("a"), unit("b")], tell=told.append)
-    assert (failed, told) == ((), [UnitDone(name="a"), UnitDone(name="b")])
+    failed = LocalBackend(workers=2).run(ToyWork(tmp_path, "kill"), [task("a"), task("b")], tell=told.append)
+    assert (failed, told) == ((), [TaskDone(name="a"), TaskDone(name="b")])
 
 
 @pytest.mark.parametrize(
@@ -248,4 +248,4 @@ def test_the_cores_are_divided_unless_threads_are_given() -> None:
 )
 def test_more_workers_than_gpus_are_refused_with_the_counts(backend: LocalBackend, says: str, tmp_path: Path) -> None:
     with pytest.raises(BackendError, match=says):
-        backend.run(ToyWork(tmp_path), [unit("a")], tell=lambda event: None)
+        backend.run(ToyWork(tmp_path), [task("a")], tell=lambda event: None)

@@ -5,9 +5,9 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mer.backends import Slot, Unit, UnitDone
+from mer.backends import Slot, Task, TaskDone
 from mer.backends.look_ahead import LookAhead
-from mer.tests.backends.toy_work import ToyWork, ToyWorker, unit
+from mer.tests.backends.toy_work import ToyWork, ToyWorker, task
 
 
 def names(ahead: LookAhead) -> list[str]:
@@ -16,33 +16,33 @@ def names(ahead: LookAhead) -> list[str]:
 
 @given(costs=st.lists(st.floats(0, 9), max_size=30), size=st.integers(1, 8))
 def test_each_is_the_largest_of_the_window_then_and_the_first_of_equals(costs: list[float], size: int) -> None:
-    units = [unit(str(number), cost=cost) for number, cost in enumerate(costs)]
-    expected, window, rest = [], units[:size], units[size:]
+    tasks = [task(str(number), cost=cost) for number, cost in enumerate(costs)]
+    expected, window, rest = [], tasks[:size], tasks[size:]
     while window:
-        chosen = sorted(window, key=lambda unit: (-unit.cost, int(unit.name)))[0]
+        chosen = sorted(window, key=lambda task: (-task.cost, int(task.name)))[0]
         window.remove(chosen)
         window += rest[:1]
         rest = rest[1:]
         expected.append(chosen.name)
-    assert names(LookAhead(ToyWork(Path("/nowhere")), units, size=size, tell=print)) == expected
+    assert names(LookAhead(ToyWork(Path("/nowhere")), tasks, size=size, tell=print)) == expected
 
 
-def test_done_units_take_no_place_in_the_window_and_are_told(tmp_path: Path) -> None:
+def test_done_tasks_take_no_place_in_the_window_and_are_told(tmp_path: Path) -> None:
     worker = ToyWorker(tmp_path, Slot(number=0, device="cpu", threads=1))
-    units = [unit(str(number)) for number in range(20)]
-    for done in units[:15]:
+    tasks = [task(str(number)) for number in range(20)]
+    for done in tasks[:15]:
         worker.commit(done)
     told: list[object] = []
-    ahead = LookAhead(ToyWork(tmp_path), units, size=3, tell=told.append)
+    ahead = LookAhead(ToyWork(tmp_path), tasks, size=3, tell=told.append)
     assert ahead.fill() == 3
-    assert told == [UnitDone(name=str(number)) for number in range(15)]
+    assert told == [TaskDone(name=str(number)) for number in range(15)]
 
 
-def test_a_unit_that_others_did_while_it_waited_is_not_taken(tmp_path: Path) -> None:
-    units: list[Unit] = [unit("a"), unit("b"), unit("c")]
+def test_a_task_that_others_did_while_it_waited_is_not_taken(tmp_path: Path) -> None:
+    tasks: list[Task] = [task("a"), task("b"), task("c")]
     told: list[object] = []
-    ahead = LookAhead(ToyWork(tmp_path), units, size=3, tell=told.append)
+    ahead = LookAhead(ToyWork(tmp_path), tasks, size=3, tell=told.append)
     assert ahead.fill() == 3
-    ToyWorker(tmp_path, Slot(number=0, device="cpu", threads=1)).commit(units[1])
+    ToyWorker(tmp_path, Slot(number=0, device="cpu", threads=1)).commit(tasks[1])
     assert names(ahead) == ["a", "c"]
-    assert told == [UnitDone(name="b")]
+    assert told == [TaskDone(name="b")]

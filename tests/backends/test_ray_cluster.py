@@ -9,15 +9,15 @@ from typing import Any
 
 import pytest
 
-from mer.backends import BackendError, UnitDone, UnitFailed, WorkerLost
+from mer.backends import BackendError, TaskDone, TaskFailed, WorkerLost
 from mer.backends.ray_cluster import RayBackend
-from mer.tests.backends.toy_work import ModelError, ToyWork, check_whole, commits, tries, unit, wait_until
+from mer.tests.backends.toy_work import ModelError, ToyWork, check_whole, commits, task, tries, wait_until
 
 
 def test_without_ray_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mer.backends.ray_cluster.find_spec", lambda name: None)
     with pytest.raises(BackendError, match=r'pip install "mer-fusion\[ray\]"'):
-        RayBackend().run(ToyWork(tmp_path), [unit("a")], tell=lambda event: None)
+        RayBackend().run(ToyWork(tmp_path), [task("a")], tell=lambda event: None)
 
 
 @pytest.mark.parametrize(
@@ -30,7 +30,7 @@ def test_without_ray_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.Monk
 )
 def test_what_no_task_can_have_is_refused(tmp_path: Path, backend: RayBackend, says: str) -> None:
     with pytest.raises(BackendError, match=says):
-        backend.run(ToyWork(tmp_path), [unit("a")], tell=lambda event: None)
+        backend.run(ToyWork(tmp_path), [task("a")], tell=lambda event: None)
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def cluster() -> Iterator[Any]:
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "ray://127.0.0.1:1"])
 def test_no_cluster_at_the_address_is_an_error_at_once(tmp_path: Path, address: str) -> None:
     with pytest.raises(BackendError, match=rf"no Ray cluster at {address} .*refused.*ray start --head"):
-        RayBackend(address=address).run(ToyWork(tmp_path), [unit("a")], tell=lambda event: None)
+        RayBackend(address=address).run(ToyWork(tmp_path), [task("a")], tell=lambda event: None)
 
 
 @pytest.mark.slow
@@ -77,10 +77,10 @@ def test_errors_are_those_of_one_process(tmp_path: Path, cluster: Any, capfd: py
     }
     told: list[object] = []
     backend = RayBackend(address=cluster[0].address)
-    failed = backend.run(ToyWork(tmp_path), [unit(name, *tried) for name, tried in actions.items()], tell=told.append)
+    failed = backend.run(ToyWork(tmp_path), [task(name, *tried) for name, tried in actions.items()], tell=told.append)
     assert sorted((one.name, one.tries) for one in failed) == [("bug", 2), ("killed-always", 2)]
     check_whole(tmp_path, set(actions) - {"bug", "killed-always"})
-    ends = Counter(event.name for event in told if isinstance(event, UnitDone | UnitFailed))
+    ends = Counter(event.name for event in told if isinstance(event, TaskDone | TaskFailed))
     assert ends == Counter(list(actions))
     for name in ("killed-once", "memory"):
         assert [record["share"] for record in tries(tmp_path, name)] == [1.0, 0.5]
@@ -88,9 +88,9 @@ def test_errors_are_those_of_one_process(tmp_path: Path, cluster: Any, capfd: py
     assert {record["threads"] for record in tries(tmp_path, "fine")} == {"1"}
     assert len([event for event in told if isinstance(event, WorkerLost)]) == 4
     with pytest.raises(ModelError, match="no such model"):
-        backend.run(ToyWork(tmp_path, "error"), [unit("new")], tell=told.append)
+        backend.run(ToyWork(tmp_path, "error"), [task("new")], tell=told.append)
     with pytest.raises(BackendError, match=r"a task needs 1 CPUs and 1 GPUs .*'CPU': 2"):
-        RayBackend(address=cluster[0].address, gpus_per_worker=1.0).run(ToyWork(tmp_path), [unit("new")], tell=told.append)
+        RayBackend(address=cluster[0].address, gpus_per_worker=1.0).run(ToyWork(tmp_path), [task("new")], tell=told.append)
     assert capfd.readouterr().out == ""
 
 
@@ -101,8 +101,8 @@ def test_a_node_that_is_removed_in_mid_run_costs_only_what_it_was_doing(tmp_path
     found, nodes = cluster
     # Each of the two waits until the other has begun, so each is on a node of its own; `wait` waits for the removal.
     names = {f"u{number}" for number in range(10)} | {"left", "right"}
-    units = [unit("left", "wait", "commit", cost=9.0), unit("right", "wait", "commit", cost=9.0)]
-    units += [unit(name) for name in sorted(names) if name.startswith("u")]
+    tasks = [task("left", "wait", "commit", cost=9.0), task("right", "wait", "commit", cost=9.0)]
+    tasks += [task(name) for name in sorted(names) if name.startswith("u")]
     told: list[object] = []
 
     def tell(event: object) -> None:
@@ -116,7 +116,7 @@ def test_a_node_that_is_removed_in_mid_run_costs_only_what_it_was_doing(tmp_path
 
     thread = threading.Thread(target=remove, daemon=True)
     thread.start()
-    assert RayBackend(address=found.address).run(ToyWork(tmp_path), iter(units), tell=tell) == ()
+    assert RayBackend(address=found.address).run(ToyWork(tmp_path), iter(tasks), tell=tell) == ()
     thread.join()
     check_whole(tmp_path, names)
     assert {name: commits(tmp_path, name) for name in names} == dict.fromkeys(names, 1)

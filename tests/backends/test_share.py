@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mer.backends import BackendError, Unit, own_share
+from mer.backends import BackendError, Task, own_share
 
 COSTS = st.lists(st.floats(0, 1e6), max_size=40)
 
 
-def units(costs: list[float]) -> list[Unit]:
-    return [Unit(name=str(number), cost=cost, content=None) for number, cost in enumerate(costs)]
+def tasks(costs: list[float]) -> list[Task]:
+    return [Task(name=str(number), cost=cost, content=None) for number, cost in enumerate(costs)]
 
 
 def reference(costs: list[float], world: int) -> list[list[int]]:
@@ -29,28 +29,28 @@ def reference(costs: list[float], world: int) -> list[list[int]]:
 
 @given(costs=COSTS, world=st.integers(1, 6))
 def test_shares_are_those_of_list_scheduling(costs: list[float], world: int) -> None:
-    shares = [[int(unit.name) for unit in own_share(units(costs), rank, world)] for rank in range(world)]
+    shares = [[int(task.name) for task in own_share(tasks(costs), rank, world)] for rank in range(world)]
     assert shares == reference(costs, world)
 
 
 @given(costs=COSTS, world=st.integers(1, 6))
-def test_no_rank_has_more_than_an_equal_part_and_the_largest_unit(costs: list[float], world: int) -> None:
-    loads = [sum(unit.cost for unit in own_share(units(costs), rank, world)) for rank in range(world)]
+def test_no_rank_has_more_than_an_equal_part_and_the_largest_task(costs: list[float], world: int) -> None:
+    loads = [sum(task.cost for task in own_share(tasks(costs), rank, world)) for rank in range(world)]
     assert max(loads) <= (sum(costs) / world + max(costs, default=0.0)) * (1 + 1e-9)
 
 
-def test_units_without_cost_are_dealt_round() -> None:
-    assert [len(list(own_share(units([0.0] * 12), rank, 4))) for rank in range(4)] == [3] * 4
+def test_tasks_without_cost_are_dealt_round() -> None:
+    assert [len(list(own_share(tasks([0.0] * 12), rank, 4))) for rank in range(4)] == [3] * 4
 
 
 def test_a_stream_without_end_is_read_as_far_as_needed() -> None:
-    def endless() -> Iterator[Unit]:
+    def endless() -> Iterator[Task]:
         number = 0
         while True:
-            yield Unit(name=str(number), cost=1.0, content=None)
+            yield Task(name=str(number), cost=1.0, content=None)
             number += 1
 
-    assert [unit.name for unit in islice(own_share(endless(), 1, 3), 3)] == ["1", "4", "7"]
+    assert [task.name for task in islice(own_share(endless(), 1, 3), 3)] == ["1", "4", "7"]
 
 
 @pytest.mark.parametrize(("rank", "world"), [(2, 2), (-1, 2), (0, 0)])

@@ -1,4 +1,4 @@
-"""A work whose artefacts are small files, and whose workers do at every try what the unit says.
+"""A work whose artefacts are small files, and whose workers do at every try what the task says.
 
 Every try leaves a file that says who made it, before anything else happens: tests follow these files and events.
 """
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from mer.backends import BackendError, Slot, Unit, UnitDone, UnitFailed
+from mer.backends import BackendError, Slot, Task, TaskDone, TaskFailed
 
 Tell = Callable[[object], None]
 PATIENCE = 60.0
@@ -52,9 +52,9 @@ class Begun:
     slot: int
 
 
-def unit(name: str, *tries: str, cost: float = 1.0) -> Unit:
-    """A unit that behaves at every try as said; the last behaviour is repeated, none is `commit`."""
-    return Unit(name=name, cost=cost, content=tries or ("commit",))
+def task(name: str, *tries: str, cost: float = 1.0) -> Task:
+    """A task that behaves at every try as said; the last behaviour is repeated, none is `commit`."""
+    return Task(name=name, cost=cost, content=tries or ("commit",))
 
 
 @dataclass(frozen=True)
@@ -62,8 +62,8 @@ class ToyWork:
     folder: Path
     opening: str = "open"
 
-    def is_done(self, unit: Unit) -> bool:
-        return (self.folder / "done" / unit.name).exists()
+    def is_done(self, task: Task) -> bool:
+        return (self.folder / "done" / task.name).exists()
 
     @contextmanager
     def open(self, slot: Slot) -> Iterator["ToyWorker"]:
@@ -88,11 +88,11 @@ class ToyWork:
 class ToyWorker:
     def __init__(self, folder: Path, slot: Slot) -> None:
         self.folder, self.slot = folder, slot
-        self.held: list[Unit] = []
+        self.held: list[Task] = []
 
-    def do(self, unit: Unit, *, share: float, tell: Tell) -> None:
-        number = self._begin(unit, share, tell)
-        action = unit.content[min(number, len(unit.content) - 1)]
+    def do(self, task: Task, *, share: float, tell: Tell) -> None:
+        number = self._begin(task, share, tell)
+        action = task.content[min(number, len(task.content) - 1)]
         match action:
             case "kill":
                 os.kill(os.getpid(), signal.SIGKILL)
@@ -109,18 +109,18 @@ class ToyWorker:
             case "refuse":
                 raise BackendError("not the same models")
             case "late":
-                tell(UnitFailed(name=unit.name, reason="the commit failed", tries=1))
+                tell(TaskFailed(name=task.name, reason="the commit failed", tries=1))
                 return
             case "forget":
                 return
             case "at finish":
-                self.held.append(unit)
+                self.held.append(task)
                 return
             case "quietly":
-                self.commit(unit)
+                self.commit(task)
                 return
             case "kill after commit":
-                self.commit(unit)
+                self.commit(task)
                 os.kill(os.getpid(), signal.SIGKILL)
             case "wait":
                 self._wait(self.folder / "go")
@@ -128,25 +128,25 @@ class ToyWorker:
                 self._wait(self.folder / "done" / waiting.removeprefix("after "))
             case other:
                 assert other == "commit", other
-        self.commit(unit)
-        tell(UnitDone(name=unit.name))
+        self.commit(task)
+        tell(TaskDone(name=task.name))
 
     def finish(self) -> None:
         (self.folder / f"finished-{self.slot.number}").touch()
         (self.folder / f"held-{len(self.held)}").touch()
-        for unit in self.held:
-            self.commit(unit)
+        for task in self.held:
+            self.commit(task)
         self.held = []
 
-    def commit(self, unit: Unit) -> None:
+    def commit(self, task: Task) -> None:
         (self.folder / "committed").mkdir(exist_ok=True)
-        (self.folder / "committed" / f"{unit.name}.{uuid4().hex}").touch()
+        (self.folder / "committed" / f"{task.name}.{uuid4().hex}").touch()
         temporary = self.folder / uuid4().hex
-        temporary.write_bytes(artefact(unit.name))
+        temporary.write_bytes(artefact(task.name))
         (self.folder / "done").mkdir(exist_ok=True)
-        temporary.replace(self.folder / "done" / unit.name)
+        temporary.replace(self.folder / "done" / task.name)
 
-    def _begin(self, unit: Unit, share: float, tell: Tell) -> int:
+    def _begin(self, task: Task, share: float, tell: Tell) -> int:
         (self.folder / "begun").mkdir(exist_ok=True)
         threads = os.environ.get("OMP_NUM_THREADS", "")
         record = {"pid": os.getpid(), "share": share, "slot": self.slot.number, "device": self.slot.device, "threads": threads}
@@ -157,12 +157,12 @@ class ToyWorker:
         number = 0
         while True:
             try:
-                with (self.folder / "begun" / f"{unit.name}.{number}").open("x") as file:
+                with (self.folder / "begun" / f"{task.name}.{number}").open("x") as file:
                     json.dump(record, file)
                 break
             except FileExistsError:
                 number += 1
-        tell(Begun(unit.name, os.getpid(), share, self.slot.number))
+        tell(Begun(task.name, os.getpid(), share, self.slot.number))
         return number
 
     @staticmethod
@@ -183,7 +183,7 @@ def artefact(name: str) -> bytes:
 
 
 def tries(folder: Path, name: str) -> list[dict[str, Any]]:
-    """What the tries of a unit left, in their order."""
+    """What the tries of a task left, in their order."""
     files = sorted((folder / "begun").glob(f"{name}.*"), key=lambda path: int(path.suffix[1:]))
     return [json.loads(file.read_text()) for file in files]
 

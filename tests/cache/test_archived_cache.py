@@ -11,7 +11,8 @@ import h5py
 import numpy as np
 import pytest
 
-from mer.cache import CacheFolder, open_cache, pending, plan_shards, verify
+from mer.cache import CacheFolder, open_cache, verify
+from mer.tests.cache.whole_plan import pending, plan_shards
 
 DATA = Path(__file__).parent.parent / "data"
 DIGESTS = {

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mer.cache import CacheError, CacheFolder, FeatureCache, PackedUnits, Units, UtteranceRecord, open_cache
+from mer.cache import CacheFolder, FeatureCache, PackedUnits, Units, UtteranceRecord, open_cache
 
 MakeCache = Callable[..., CacheFolder]
 MakeUtterance = Callable[..., tuple[UtteranceRecord, dict[str, Units]]]
@@ -42,24 +42,6 @@ def test_rows_follow_the_indices_asked_for(cache: FeatureCache) -> None:
         np.testing.assert_array_equal(view, cache.read(name, "F"), strict=True)
         assert np.shares_memory(view, cache.read(name, "F"))
     assert packed.views(np.array([1]))[0].shape == (3, 2, 4)
-
-
-def test_gather_is_the_rows_one_after_the_other(cache: FeatureCache) -> None:
-    packed = cache.packed("F")
-    expected = np.concatenate([cache.read(name, "F") for name in ("u5", "u0", "u3")])
-    found = packed.gather([5, 0, 3])
-    np.testing.assert_array_equal(found, expected, strict=True)
-    assert found.flags.writeable
-    out = np.zeros((13, 2, 4), np.float16)
-    assert packed.gather([5, 0, 3], out) is out
-    np.testing.assert_array_equal(out, expected, strict=True)
-    assert packed.gather([]).shape == (0, 2, 4)
-
-
-@pytest.mark.parametrize(("shape", "dtype"), [((12, 2, 4), np.float16), ((13, 2, 4), np.float32)])
-def test_gather_refuses_an_array_that_does_not_fit(cache: FeatureCache, shape: tuple[int, ...], dtype: type[np.generic]) -> None:
-    with pytest.raises(CacheError, match=r"expected float16 \(13, 2, 4\)"):
-        cache.packed("F").gather([5, 0, 3], np.zeros(shape, dtype))
 
 
 def test_released_rows_stay_valid(cache: FeatureCache) -> None:

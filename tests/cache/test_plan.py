@@ -17,9 +17,8 @@ from mer.cache import (
     Units,
     UtteranceRecord,
     build_shard,
-    pending,
-    plan_shards,
 )
+from mer.tests.cache.whole_plan import pending, plan_shards
 
 MakeCache = Callable[..., CacheFolder]
 MakeUtterance = Callable[..., tuple[UtteranceRecord, dict[str, Units]]]
@@ -129,11 +128,6 @@ def test_every_session_name_gives_one_plain_file_name(folder: CacheFolder) -> No
         fail(folder, name, ids)
         assert folder.shard_path(name).parent == folder.path / "shards"
     assert pending(folder, plan, {}) == []
-
-
-def test_an_utterance_wanted_twice_is_refused(folder: CacheFolder) -> None:
-    with pytest.raises(CacheError, match="'a' is wanted twice"):
-        plan_shards(folder, [("a", "1", 1), ("b", "1", 1), ("a", "2", 1)], 100)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from mer.cache import CacheFolder, FailedUtterance, Units, UtteranceRecord, build_shard, plan_shards
+from mer.cache import CacheFolder, FailedUtterance, Units, UtteranceRecord, build_shard
+from mer.tests.cache.whole_plan import plan_shards
 
 HERE = Path(__file__).parent / "cache-v1"
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import mer.extract.workers
-from mer.backends import Backend, BackendError, LocalBackend, Unit, UnitDone, UnitFailed, Work
+from mer.backends import Backend, BackendError, LocalBackend, Task, TaskDone, TaskFailed, Work
 from mer.cache import CacheFolder, open_cache
 from mer.corpus import Utterance, open_corpus
 from mer.extract import ExtractConfig, Extraction, Resources, extract
@@ -118,18 +118,18 @@ def test_one_worker_in_this_process_takes_the_encoders_that_are_loaded(
 
 
 class Elsewhere:
-    """A backend whose workers write to a folder of their own, or do nothing but hand units to another backend."""
+    """A backend whose workers write to a folder of their own, or do nothing but hand tasks to another backend."""
 
     def __init__(self, backend: Backend | None) -> None:
         self.backend = backend
-        self.units: list[Unit] = []
+        self.tasks: list[Task] = []
 
-    def run(self, work: Work, units: Iterable[Unit], *, tell: Callable[[object], None]) -> tuple[UnitFailed, ...]:
-        self.units = list(units)
+    def run(self, work: Work, tasks: Iterable[Task], *, tell: Callable[[object], None]) -> tuple[TaskFailed, ...]:
+        self.tasks = list(tasks)
         if self.backend is not None:
-            return self.backend.run(pickle.loads(pickle.dumps(work)), reversed(self.units), tell=tell)
-        for unit in self.units:
-            tell(UnitDone(name=unit.name))
+            return self.backend.run(pickle.loads(pickle.dumps(work)), reversed(self.tasks), tell=tell)
+        for task in self.tasks:
+            tell(TaskDone(name=task.name))
         return ()
 
 
@@ -138,7 +138,7 @@ def test_any_backend_ends_in_the_same_bytes(make_manifest: MakeManifest, config:
     here = extract(corpus, config, tmp_path / "here", resources=ONE)
     backend = Elsewhere(LocalBackend(threads=1))
     there = extract(corpus, config, tmp_path / "there", backend=backend)
-    costs = [unit.cost for unit in backend.units]
+    costs = [task.cost for task in backend.tasks]
     assert costs == sorted(costs, reverse=True)
     assert sum(costs) == pytest.approx(here.audio_seconds)
     assert shard_bytes(here) == shard_bytes(there)
@@ -167,7 +167,7 @@ def test_a_device_of_the_nodes_is_not_asked_of_the_launcher(
 
 
 @pytest.mark.parametrize(
-    ("device", "asked", "units", "workers"),
+    ("device", "asked", "tasks", "workers"),
     [
         ("cuda", None, 9, 4),
         ("cuda", None, 3, 3),
@@ -178,10 +178,10 @@ def test_a_device_of_the_nodes_is_not_asked_of_the_launcher(
     ],
 )
 def test_a_machine_has_a_worker_for_every_gpu_and_none_without_a_shard(
-    device: str, asked: int | None, units: int, workers: int, monkeypatch: pytest.MonkeyPatch
+    device: str, asked: int | None, tasks: int, workers: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("torch.cuda.device_count", lambda: 4)
-    backend = local_backend(Resources(device=device, workers=asked), units)
+    backend = local_backend(Resources(device=device, workers=asked), tasks)
     assert (backend.workers, backend.device, backend.gpus) == (workers, device, 4)
     assert backend.threads == (1 if device == "cpu" else None)
     assert len(backend.slots()) == workers

@@ -43,12 +43,12 @@ def earlier(corpus: Corpus, tmp_path: Path) -> Earlier:
     """Extract as an earlier version did, under some version of transformers."""
 
     def make(config: ExtractConfig, transformers: str = "5.23.0") -> Extraction:
-        from mer.extract.identity import versions
+        from mer.backends.agreement import versions
 
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("mer.extract.speech_checkpoint.SpeechCheckpoint.closing_norm", False)
             patch.setattr("mer.extract.workers.encoder_notes", lambda encoders: {})
-            patch.setattr("mer.extract.identity.versions", lambda: versions() | {"transformers": transformers})
+            patch.setattr("mer.extract.identity.versions", lambda *names: versions(*names) | {"transformers": transformers})
             if transformers >= "5.16":
                 patch.setattr("mer.extract.speech_encoder.without_adapter", without_norm)
             return extract(corpus, config, tmp_path / "features", resources=HERE)

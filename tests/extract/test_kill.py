@@ -13,7 +13,7 @@ import pytest
 
 from mer.cache import CacheFolder, open_cache, verify
 from mer.corpus import Corpus, open_corpus
-from mer.extract import ExtractConfig, Extraction, Progress, Resources, extract
+from mer.extract import ExtractConfig, Extraction, ExtractionProgress, Resources, extract
 
 MakeManifest = Callable[..., Path]
 CONTEXT = multiprocessing.get_context("forkserver")
@@ -107,7 +107,7 @@ class Killer:
         self._chance = random.Random(3)
         self._events = 1
 
-    def __call__(self, progress: Progress) -> None:
+    def __call__(self, progress: ExtractionProgress) -> None:
         workers = multiprocessing.active_children()
         self._events -= 1
         if self.kills and self._events <= 0 and workers:

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from mer.backends import UnitDone
+from mer.backends import TaskDone
 from mer.backends.ray_cluster import RayBackend
 from mer.cache import open_cache
 from mer.corpus import open_corpus
-from mer.extract import ExtractConfig, Extraction, Progress, Resources, extract
+from mer.extract import ExtractConfig, Extraction, ExtractionProgress, Resources, extract
 from mer.grids.grid import Grid, GridRow
 from mer.grids.head_tasks import HeadTasks
 from mer.grids.run_grid import run_grid
@@ -48,7 +48,7 @@ def cluster() -> Iterator[Any]:
 
 
 class NodeLoss:
-    """Takes a node away once, when told that a first unit is committed."""
+    """Takes a node away once, when told that a first task is committed."""
 
     def __init__(self, cluster: Any) -> None:
         self._cluster = cluster
@@ -82,7 +82,7 @@ def test_a_lost_node_changes_no_byte_of_a_cache_and_no_number_of_a_grid(
     lost = NodeLoss(cluster)
     ray = RayBackend(address=cluster.address)
 
-    def watch(progress: Progress) -> None:
+    def watch(progress: ExtractionProgress) -> None:
         if progress.bytes:
             lost()
 
@@ -98,7 +98,7 @@ def test_a_lost_node_changes_no_byte_of_a_cache_and_no_number_of_a_grid(
     plain = run_grid(GRID, HeadTasks(cache, tmp_path / "plain"))
 
     def listen(event: object) -> None:
-        if isinstance(event, UnitDone):
+        if isinstance(event, TaskDone):
             lost()
 
     tasks = HeadTasks(cache, tmp_path / "launched", workers=2, open_features=partial(open_cache, parts.folder))

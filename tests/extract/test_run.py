@@ -14,7 +14,7 @@ from mer.extract import (
     ExtractConfig,
     ExtractError,
     Extraction,
-    Progress,
+    ExtractionProgress,
     Resources,
     SpeechEncoder,
     TextEncoder,
@@ -243,7 +243,7 @@ def test_a_disk_too_small_is_noticed_before_the_first_forward_pass(
 
 
 def test_progress_ends_at_the_totals(make_manifest: MakeManifest, config: ExtractConfig, tmp_path: Path) -> None:
-    seen: list[Progress] = []
+    seen: list[ExtractionProgress] = []
     extract(open_corpus(make_manifest(6)), config, tmp_path / "features", resources=ONE, on_progress=seen.append)
     last = seen[-1]
     assert last.utterances == last.utterances_total == 6

@@ -15,7 +15,7 @@ import soundfile
 import torch
 
 import mer.extract.workers
-from mer.backends import BackendError, Slot, Unit, UnitDone, UnitFailed
+from mer.backends import BackendError, Slot, Task, TaskDone, TaskFailed
 from mer.cache import CacheError, CacheFolder
 from mer.corpus import Corpus, open_corpus
 from mer.extract import ExtractConfig, Extraction, Resources, SpeechEncoder, extract
@@ -71,10 +71,10 @@ def work_on(done: Extraction, config: ExtractConfig, disk: Disk | None = None) -
     return ExtractWork(folder=CacheFolder(found.path, found.spec, disk=disk), config=config, resources=ONE)
 
 
-def first_unit(corpus: Corpus, work: ExtractWork, *, anew: bool = False) -> Unit:
+def first_task(corpus: Corpus, work: ExtractWork, *, anew: bool = False) -> Task:
     utterances = tuple(u for u in corpus if u.session == "1")
     replaces = work.folder.mark("session1-000") if anew else None
-    return Unit(name="session1-000", cost=1.0, content=ShardToMake(utterances=utterances, replaces=replaces))
+    return Task(name="session1-000", cost=1.0, content=ShardToMake(utterances=utterances, replaces=replaces))
 
 
 def shard_files(work: ExtractWork) -> dict[str, bytes]:
@@ -83,33 +83,33 @@ def shard_files(work: ExtractWork) -> dict[str, bytes]:
 
 def test_a_shard_is_done_when_a_whole_sidecar_accounts_for_it(corpus: Corpus, config: ExtractConfig, done: Extraction) -> None:
     work = work_on(done, config)
-    unit = first_unit(corpus, work)
-    assert work.is_done(unit)
-    assert not work.is_done(dataclasses.replace(unit, name="session1-001"))
-    fewer = ShardToMake(utterances=unit.content.utterances[1:])
-    assert not work.is_done(dataclasses.replace(unit, content=fewer))
-    assert not work.is_done(first_unit(corpus, work, anew=True))
-    path = work.folder.shard_path(unit.name)
+    task = first_task(corpus, work)
+    assert work.is_done(task)
+    assert not work.is_done(dataclasses.replace(task, name="session1-001"))
+    fewer = ShardToMake(utterances=task.content.utterances[1:])
+    assert not work.is_done(dataclasses.replace(task, content=fewer))
+    assert not work.is_done(first_task(corpus, work, anew=True))
+    path = work.folder.shard_path(task.name)
     path.write_bytes(path.read_bytes()[:-1])
-    assert not work.is_done(unit)
+    assert not work.is_done(task)
 
 
 def test_a_worker_tells_what_it_does_and_leaves_what_is_done(corpus: Corpus, config: ExtractConfig, done: Extraction) -> None:
     work = work_on(done, config)
-    unit = first_unit(corpus, work, anew=True)
+    task = first_task(corpus, work, anew=True)
     before, told = shard_files(work), list[Any]()
     with work.open(HERE) as worker:
-        worker.do(unit, share=1.0, tell=told.append)
+        worker.do(task, share=1.0, tell=told.append)
         worker.finish()
         again = len(told)
-        worker.do(unit, share=1.0, tell=told.append)
+        worker.do(task, share=1.0, tell=told.append)
         worker.finish()
     begun, *encoded, committed, last = told[:again]
-    assert begun == Begun(unit.name)
+    assert begun == Begun(task.name)
     assert {type(event) for event in encoded} == {Encoded}
-    assert sum(event.utterances for event in encoded) == len(unit.content.utterances)
-    assert committed == Committed(unit.name, work.folder.shard_bytes(unit.name))
-    assert last == UnitDone(name=unit.name)
+    assert sum(event.utterances for event in encoded) == len(task.content.utterances)
+    assert committed == Committed(task.name, work.folder.shard_bytes(task.name))
+    assert last == TaskDone(name=task.name)
     assert told[again:] == [last]
     after = shard_files(work)
     assert {name for name in before if before[name] != after[name]} == {"session1-000.json"}
@@ -119,21 +119,21 @@ def test_who_comes_second_leaves_the_first_ones_shard(
     corpus: Corpus, config: ExtractConfig, done: Extraction, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     work = work_on(done, config)
-    unit = first_unit(corpus, work, anew=True)
+    task = first_task(corpus, work, anew=True)
     told: list[Any] = []
     files: list[dict[str, bytes]] = []
     with work.open(HERE) as first, work.open(HERE) as second:
 
         def overtake(event: object) -> None:
             told.append(event)
-            if event == Begun(unit.name):
-                first.do(unit, share=1.0, tell=lambda _: None)
+            if event == Begun(task.name):
+                first.do(task, share=1.0, tell=lambda _: None)
                 first.finish()
                 files.append(shard_files(work))
 
-        second.do(unit, share=1.0, tell=overtake)
+        second.do(task, share=1.0, tell=overtake)
         second.finish()
-    assert {type(event) for event in told} == {Begun, Encoded, UnitDone}
+    assert {type(event) for event in told} == {Begun, Encoded, TaskDone}
     assert shard_files(work) == files[0]
 
 
@@ -142,7 +142,7 @@ def test_after_a_commit_that_fails_nothing_is_encoded_until_the_disk_takes_it(
 ) -> None:
     disk = FullDisk()
     work = work_on(done, config, disk)
-    unit = first_unit(corpus, work, anew=True)
+    task = first_task(corpus, work, anew=True)
     calls: list[str] = []
 
     def count(*given: Any) -> EncodedShard:
@@ -152,19 +152,19 @@ def test_after_a_commit_that_fails_nothing_is_encoded_until_the_disk_takes_it(
     monkeypatch.setattr(mer.extract.workers, "encode_shard", count)
     told: list[Any] = []
     with work.open(HERE) as worker:
-        worker.do(unit, share=1.0, tell=told.append)
+        worker.do(task, share=1.0, tell=told.append)
         worker.finish()
-        assert isinstance(told[-1], UnitFailed)
+        assert isinstance(told[-1], TaskFailed)
         assert "No space left on device" in told[-1].reason
         assert calls == ["encode"]
         with pytest.raises(CacheError, match="still takes no 0 MB"):
-            worker.do(unit, share=1.0, tell=told.append)
+            worker.do(task, share=1.0, tell=told.append)
         assert calls == ["encode"]
         disk.full = False
-        worker.do(unit, share=1.0, tell=told.append)
+        worker.do(task, share=1.0, tell=told.append)
         worker.finish()
-    assert told[-2:] == [Committed(unit.name, work.folder.shard_bytes(unit.name)), UnitDone(name=unit.name)]
-    assert work.is_done(unit)
+    assert told[-2:] == [Committed(task.name, work.folder.shard_bytes(task.name)), TaskDone(name=task.name)]
+    assert work.is_done(task)
     assert list(work.folder.path.glob("tmp/*")) == []
 
 
@@ -189,7 +189,7 @@ def test_models_other_than_the_launchers_are_refused(config: ExtractConfig, done
 
 def test_a_device_or_a_cache_that_is_not_there_is_refused(config: ExtractConfig, done: Extraction) -> None:
     work = work_on(done, config)
-    with pytest.raises(BackendError, match=r"device 'cuda:99': this machine shows \d+ CUDA devices \(on "):
+    with pytest.raises(BackendError, match=r"device 'cuda:99': this machine shows \d+ CUDA devices; use auto or cpu \(on "):
         work.open(dataclasses.replace(HERE, device="cuda:99")).__enter__()
     (done.folder / "spec.json").unlink()
     with pytest.raises(BackendError, match=r"spec\.json is not on .*every machine must see the cache at the same path"):
@@ -202,15 +202,15 @@ def test_relative_paths_mean_what_they_meant_to_the_launcher(
     monkeypatch.chdir(tmp_path)
     folder = CacheFolder(done.folder.relative_to(tmp_path), work_on(done, config).folder.spec)
     work = ExtractWork(folder=folder, config=config, resources=ONE)
-    unit = first_unit(corpus, work, anew=True)
+    task = first_task(corpus, work, anew=True)
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     monkeypatch.chdir(elsewhere)
     told: list[Any] = []
     with work.open(HERE) as worker:
-        worker.do(unit, share=1.0, tell=told.append)
+        worker.do(task, share=1.0, tell=told.append)
         worker.finish()
-    assert told[-1] == UnitDone(name=unit.name)
+    assert told[-1] == TaskDone(name=task.name)
     assert Path.cwd() == elsewhere
 
 

@@ -16,7 +16,7 @@ from accelerate.state import AcceleratorState, GradientState
 from mer.corpus import Corpus, Utterance
 from mer.finetune.batch import Batch
 from mer.finetune.config import FinetuneConfig
-from mer.finetune.trainable import Encoders
+from mer.finetune.trainable import TrainableEncoders
 
 DROPOUTS = ("hidden_dropout", "attention_dropout", "activation_dropout", "feat_proj_dropout")
 TEXT_DROPOUTS = ("hidden_dropout_prob", "attention_probs_dropout_prob")
@@ -69,7 +69,7 @@ def make_batch() -> MakeBatch:
     texts = ("i am so happy that you came", "leave me alone", "we lost it all and nothing will bring it back", "noon")
 
     def make(
-        encoders: Encoders,
+        encoders: TrainableEncoders,
         samples: Sequence[int] = (8_000, 3_333, 5_000, 400),
         labels: Sequence[int] = (0, 0, 1, 0),
         only: Sequence[int] | None = None,

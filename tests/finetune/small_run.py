@@ -19,12 +19,13 @@ import torch
 from mer.corpus import Utterance
 from mer.finetune.config import FinetuneConfig
 from mer.finetune.errors import FinetuneError
-from mer.finetune.events import Event, StepDone, ignore
+from mer.finetune.events import Event, StepDone
 from mer.finetune.model import FinetuneModel
 from mer.finetune.processes import make_accelerator
 from mer.finetune.trainable import load_encoders
 from mer.finetune.trained import Trained
 from mer.finetune.trainer import train_run
+from mer.heads.progress import ignore
 from mer.protocol import Fold
 
 TEXTS = ("i am so happy that you came", "leave me alone", "we lost it all", "the bus leaves at noon")

@@ -12,15 +12,15 @@ from torch import Tensor
 
 import mer.finetune.checkpoint as module
 from mer.files.folders import HIDDEN
-from mer.finetune.checkpoint import Checkpoint, CheckpointFolder, Progress
+from mer.finetune.checkpoint import Checkpoint, CheckpointFolder, RunPosition
 from mer.finetune.config import FinetuneConfig
 from mer.finetune.errors import FinetuneError
 from mer.finetune.losses import Sums
-from mer.finetune.trained import Epoch
+from mer.finetune.trained import FinetuneEpoch
 
 RUN: dict[str, Any] = {"config": {"batch": 32, "rates": (1e-3, 0.1)}, "seed": 0, "encoders": {"speech": {"weights": "ab"}}}
 BEST = {"a.b": torch.ones(1)}
-EPOCH = Epoch(
+EPOCH = FinetuneEpoch(
     epoch=1,
     train_loss=0.1 + 0.2,
     main_loss=1 / 3,
@@ -39,7 +39,7 @@ EPOCH = Epoch(
 def checkpoint(step: int = 1, selected: dict[str, Tensor] | None = None) -> Checkpoint:
     generator = torch.Generator().manual_seed(step)
     return Checkpoint(
-        progress=Progress(
+        progress=RunPosition(
             epoch=2, step=step, sums=Sums(utterances=3, main=0.1 * step), epochs=(EPOCH,), best_epoch=1, lowest=0.7
         ),
         model={"a.b": torch.randn(3, 4, generator=generator), "count": torch.tensor(step)},

@@ -14,13 +14,13 @@ from mer.finetune.batch import Batch
 from mer.finetune.collate import BatchReader
 from mer.finetune.config import FinetuneConfig
 from mer.finetune.errors import FinetuneError
-from mer.finetune.trainable import Encoders
+from mer.finetune.trainable import TrainableEncoders
 
 RATE = 8_000
 TARGETS = np.array([2, 0, 1, 0], dtype=np.int64)
 
 
-class Preparation(Encoders):
+class Preparation(TrainableEncoders):
     """An encoder's preparation whose numbers can be told: waves less their mean, a word's length as its id."""
 
     @property

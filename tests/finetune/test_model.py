@@ -13,7 +13,7 @@ from mer.finetune.batch import Batch, Pairing
 from mer.finetune.config import FinetuneConfig
 from mer.finetune.errors import FinetuneError
 from mer.finetune.model import FinetuneModel, Output
-from mer.finetune.trainable import Encoders, load_encoders
+from mer.finetune.trainable import TrainableEncoders, load_encoders
 
 NarrowConfig = Callable[..., FinetuneConfig]
 MakeBatch = Callable[..., Batch]
@@ -30,7 +30,7 @@ ROWS: dict[str, dict[str, Any]] = {
 }
 
 
-def make_model(config: FinetuneConfig, seed: int = 0) -> tuple[FinetuneModel, Encoders]:
+def make_model(config: FinetuneConfig, seed: int = 0) -> tuple[FinetuneModel, TrainableEncoders]:
     encoders = load_encoders(config)
     return FinetuneModel(config, encoders, 3, seed_generator=torch.Generator().manual_seed(seed)), encoders
 
@@ -133,7 +133,7 @@ def test_the_auxiliary_losses_are_those_of_batches_that_are_encoded_again(
     torch.testing.assert_close(output.loss, output.main + 0.3 * output.aux1 + 0.7 * output.aux2, rtol=1e-14, atol=0)
 
 
-def embedding_of_pair(model: FinetuneModel, make_batch: MakeBatch, encoders: Encoders, audio: int, text: int) -> Tensor:
+def embedding_of_pair(model: FinetuneModel, make_batch: MakeBatch, encoders: TrainableEncoders, audio: int, text: int) -> Tensor:
     """Audio of one utterance and text of another, encoded anew and each alone."""
     speech = model.encode(make_batch(encoders, only=[audio])).audio
     words = model.encode(make_batch(encoders, only=[text])).text

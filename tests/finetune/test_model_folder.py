@@ -17,14 +17,14 @@ from mer.finetune.config import FinetuneConfig
 from mer.finetune.errors import FinetuneError
 from mer.finetune.model import FinetuneModel
 from mer.finetune.model_folder import load_model, save_model
-from mer.finetune.trainable import Encoders, load_encoders
+from mer.finetune.trainable import TrainableEncoders, load_encoders
 
 NarrowConfig = Callable[..., FinetuneConfig]
 MakeBatch = Callable[..., Batch]
 CLASSES = ("angry", "happy", "sad")
 
 
-def make_model(config: FinetuneConfig) -> tuple[FinetuneModel, Encoders]:
+def make_model(config: FinetuneConfig) -> tuple[FinetuneModel, TrainableEncoders]:
     """A model whose every weight has moved, as training would."""
     encoders = load_encoders(config)
     model = FinetuneModel(config, encoders, 3, seed_generator=torch.Generator().manual_seed(1))

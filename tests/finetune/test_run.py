@@ -13,10 +13,9 @@ from safetensors.numpy import load_file
 from mer.corpus import Corpus
 from mer.finetune.config import FinetuneConfig
 from mer.finetune.errors import DivergedError, FinetuneError
-from mer.finetune.events import EpochDone, RunStarted, StepDone
+from mer.finetune.events import EpochDone, FinetuningStarted, RunStarted, StepDone
 from mer.finetune.meter import FinetuneMeter
 from mer.finetune.model_folder import load_model
-from mer.finetune.progress import FinetuningStarted
 from mer.finetune.run import Storage, finetune, row_name, row_slug
 from mer.finetune.trainer import train_run
 from mer.results import RunDone

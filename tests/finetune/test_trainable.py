@@ -16,35 +16,35 @@ from mer.finetune.backbones import SpeechBackbone, TextBackbone
 from mer.finetune.batch import Batch
 from mer.finetune.config import FinetuneConfig
 from mer.finetune.errors import FinetuneError
-from mer.finetune.trainable import Encoders, load_encoders
+from mer.finetune.trainable import TrainableEncoders, load_encoders
 
 NarrowConfig = Callable[..., FinetuneConfig]
 MakeBatch = Callable[..., Batch]
 KINDS = ("wav2vec2", "wav2vec2-layer-norm", "wavlm", "hubert")
 
 
-def speech_of(encoders: Encoders) -> SpeechBackbone:
+def speech_of(encoders: TrainableEncoders) -> SpeechBackbone:
     assert encoders.speech is not None
     return encoders.speech
 
 
-def text_of(encoders: Encoders) -> TextBackbone:
+def text_of(encoders: TrainableEncoders) -> TextBackbone:
     assert encoders.text is not None
     return encoders.text
 
 
-def both_means(encoders: Encoders, batch: Batch) -> Tensor:
+def both_means(encoders: TrainableEncoders, batch: Batch) -> Tensor:
     assert batch.waves is not None
     assert batch.tokens is not None
     audio = speech_of(encoders)(batch.waves, batch.samples)
     return torch.cat([audio.means(), text_of(encoders)(batch.tokens, batch.wordpieces).means()], 1)
 
 
-def modules_of(encoders: Encoders) -> nn.ModuleList:
+def modules_of(encoders: TrainableEncoders) -> nn.ModuleList:
     return nn.ModuleList([speech_of(encoders), text_of(encoders)])
 
 
-def gradients(encoders: Encoders) -> dict[str, Tensor]:
+def gradients(encoders: TrainableEncoders) -> dict[str, Tensor]:
     return {name: p.grad.clone() for name, p in modules_of(encoders).named_parameters() if p.grad is not None}
 
 
@@ -149,7 +149,7 @@ def test_no_layer_is_dropped_and_weight_norm_is_trained(narrow_config: NarrowCon
     assert "model.encoder.pos_conv_embed.conv.parametrizations.weight.original0" in names
 
 
-def masked_rows(encoders: Encoders, batch: Batch, *, train: bool = True) -> Tensor:
+def masked_rows(encoders: TrainableEncoders, batch: Batch, *, train: bool = True) -> Tensor:
     """Which frames SpecAugment replaces, seen at the encoder's input."""
     speech, seen = speech_of(encoders).train(train), []
     hook = speech.model.encoder.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0].detach()))

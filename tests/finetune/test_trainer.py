@@ -25,7 +25,7 @@ from mer.finetune.losses import Sums
 from mer.finetune.model import FinetuneModel
 from mer.finetune.sampler import plan_epoch
 from mer.finetune.trainable import load_encoders
-from mer.finetune.trained import Selection, Trained
+from mer.finetune.trained import BestWeights, Trained
 from mer.protocol import numpy_generator
 
 NarrowConfig = Callable[..., FinetuneConfig]
@@ -164,7 +164,7 @@ def test_the_weights_of_the_best_epoch_survive_a_resume(
 
 
 def test_only_a_lower_loss_changes_the_selection() -> None:
-    selection, model = Selection("validation"), torch.nn.Linear(1, 1)
+    selection, model = BestWeights("validation"), torch.nn.Linear(1, 1)
     for epoch, loss in enumerate((0.5, 0.4, 0.4, 0.6), start=1):
         torch.nn.init.constant_(model.weight, epoch)
         selection.note(epoch, loss, model)

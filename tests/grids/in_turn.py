@@ -3,39 +3,39 @@
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from mer.backends import Slot, Unit, UnitFailed, Work
+from mer.backends import Slot, Task, TaskFailed, Work
 
 
 class InTurn:
-    """Does units one after the other here; some of them twice, and some never."""
+    """Does tasks one after the other here; some of them twice, and some never."""
 
     def __init__(
         self,
         *,
         twice: bool = False,
         share: float = 1.0,
-        fails: Callable[[Unit], bool] = lambda unit: False,
+        fails: Callable[[Task], bool] = lambda task: False,
         stop_after: int = 99,
     ) -> None:
         self.twice, self.share, self.fails, self.stop_after = twice, share, fails, stop_after
         self.done: list[str] = []
 
-    def run(self, work: Work, units: Iterable[Unit], *, tell: Callable[[object], None]) -> tuple[UnitFailed, ...]:
-        failures: list[UnitFailed] = []
+    def run(self, work: Work, tasks: Iterable[Task], *, tell: Callable[[object], None]) -> tuple[TaskFailed, ...]:
+        failures: list[TaskFailed] = []
 
         def hear(event: object) -> None:
-            if isinstance(event, UnitFailed):
+            if isinstance(event, TaskFailed):
                 failures.append(event)
             tell(event)
 
         with work.open(Slot(number=0, device="cpu", threads=1)) as worker:
-            for unit in units:
-                if self.fails(unit):
-                    hear(UnitFailed(name=unit.name, reason="killed twice on node7", tries=2))
+            for task in tasks:
+                if self.fails(task):
+                    hear(TaskFailed(name=task.name, reason="killed twice on node7", tries=2))
                     continue
                 for _ in range(1 + self.twice):
-                    worker.do(unit, share=self.share, tell=hear)
-                self.done.append(unit.name)
+                    worker.do(task, share=self.share, tell=hear)
+                self.done.append(task.name)
                 if len(self.done) == self.stop_after:
                     raise KeyboardInterrupt
         return tuple(failures)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from mer.backends import BackendError, LocalBackend, Slot, Unit, UnitFailed, Work, own_share
+from mer.backends import BackendError, LocalBackend, Slot, Task, TaskFailed, Work, own_share
 from mer.corpus import Corpus
 from mer.finetune.config import FinetuneConfig
 from mer.finetune.errors import DivergedError, FinetuneError
@@ -135,7 +135,7 @@ def test_ranks_fine_tune_their_own_rows_and_the_last_one_has_the_table(
     grid = grid_of(GridRow(name="text", configs=(text_row,)), GridRow(name="faster", configs=(faster,)))
     statuses = []
     for rank in (1, 0):
-        own = lambda units, rank=rank: own_share(units, rank, 2)  # noqa: E731
+        own = lambda tasks, rank=rank: own_share(tasks, rank, 2)  # noqa: E731
         result = train(corpus, grid, tmp_path, LocalBackend(workers=1), own=own)
         assert not result.failed
         statuses.append([row["status"] for row in result.values["rows"]])
@@ -145,8 +145,8 @@ def test_ranks_fine_tune_their_own_rows_and_the_last_one_has_the_table(
 
 def test_a_row_whose_worker_is_lost_for_good_is_recorded(corpus: Corpus, text_row: FinetuneConfig, tmp_path: Path) -> None:
     class Lost:
-        def run(self, work: Work, units: Iterable[Unit], *, tell: Callable[[object], None]) -> tuple[UnitFailed, ...]:
-            return tuple(UnitFailed(name=unit.name, reason="killed twice on node7", tries=2) for unit in units)
+        def run(self, work: Work, tasks: Iterable[Task], *, tell: Callable[[object], None]) -> tuple[TaskFailed, ...]:
+            return tuple(TaskFailed(name=task.name, reason="killed twice on node7", tries=2) for task in tasks)
 
     result = train(corpus, grid_of(GridRow(name="text", configs=(text_row,))), tmp_path, Lost())
     assert [row.failure for row in result.rows] == ["the row is not trained: killed twice on node7"]

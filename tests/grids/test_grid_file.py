@@ -285,8 +285,8 @@ layers = true
         ("seeds = [0.5]", "seeds must be a count or a list such as [0, 1, 2], got [0.5]"),
         ("folds = [1.5]", 'folds must be a list such as ["1", "2"] or a text such as "1-5", got [1.5]'),
         ('folds = "5-1"', "folds '5-1': the range '5-1' runs backwards; write 1-5"),
-        ('layers = "a"', "layers 'a': 'a' is neither a number nor a range; expected something like 1-5 or 1,3-5"),
-        ('layers = "1,"', "layers '1,': '' is neither a number nor a range; expected something like 1-5 or 1,3-5"),
+        ('layers = "a"', "layers 'a': expected numbers and ranges such as 1-5 or 1,3-5"),
+        ('layers = "1,"', "layers '1,': '' is neither a number, a range nor a name; expected something like 1-5 or 1,3-5"),
         ("granularities = 1", "unknown option 'granularities' (did you mean 'granularity'?)"),
     ],
 )

@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from mer.backends import UnitDone, UnitFailed
+from mer.backends import TaskDone, TaskFailed
 from mer.grids.grid_events import NothingToTrain, TaskEvent, TaskPlanned, TasksPlanned
 from mer.grids.grid_meter import GridMeter, head_meters
 from mer.heads.progress import EpochDone, TrainingStarted
@@ -37,7 +37,7 @@ def test_tasks_count_by_their_work_and_runs_by_what_is_usual() -> None:
     meter.take(epoch("b", 1, 6))
     meter.take(run_done("b", 1))
     assert meter.done == pytest.approx(10 / 3)
-    meter.take(UnitDone(name="b"))
+    meter.take(TaskDone(name="b"))
     assert (meter.done, meter.over) == (10, 1)
     # Runs take six epochs, as far as is known.
     meter.take(epoch("a", 2, 3))
@@ -47,10 +47,10 @@ def test_tasks_count_by_their_work_and_runs_by_what_is_usual() -> None:
     assert 10 + 9 < meter.done < 10 + 10
     meter.take(started("a"))  # on another worker, from the beginning
     assert 10 + 9 < meter.done < 10 + 10
-    meter.take(UnitFailed(name="a", reason="lost", tries=2))
+    meter.take(TaskFailed(name="a", reason="lost", tries=2))
     assert (meter.done, meter.over, meter.total) == (40, 2, 45)
     meter.take(NothingToTrain(task="c"))
-    meter.take(UnitDone(name="c"))
+    meter.take(TaskDone(name="c"))
     assert (meter.done, meter.over, meter.total, meter.tasks) == (40, 3, 40, 3)
 
 
@@ -71,5 +71,5 @@ def test_what_a_task_finds_finished_is_neither_done_nor_to_be_done() -> None:
     meter = GridMeter(lambda task: Half())
     meter.take(planned(a=8.0, b=8.0))
     assert (meter.done, meter.total) == (4, 8)
-    meter.take(UnitDone(name="a"))
+    meter.take(TaskDone(name="a"))
     assert (meter.done, meter.total) == (6, 8)

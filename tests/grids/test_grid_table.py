@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mer.backends import Slot, Unit, UnitDone
+from mer.backends import Slot, Task, TaskDone
+from mer.backends.device import DeviceError
 from mer.grids.grid import Grid, GridError, GridRow
 from mer.grids.grid_cost import row_costs
 from mer.grids.grid_events import ComparisonStarted, RowDone
@@ -83,9 +84,9 @@ class FakeTasks(HeadTasks):
 
     def plan(self, table: GridTable[HeadConfig]) -> list[GridTask]:
         rows = enumerate(table.grid.rows, 1)
-        return [GridTask(unit=Unit(name=row.name, cost=1.0, content=row), rows=(number,), runs=1) for number, row in rows]
+        return [GridTask(task=Task(name=row.name, cost=1.0, content=row), rows=(number,), runs=1) for number, row in rows]
 
-    def begin(self, units: Any) -> None:
+    def begin(self, tasks: Any) -> None:
         """Nothing is kept of a start."""
 
     def work(self) -> Any:
@@ -105,14 +106,14 @@ class FakeWork:
     def open(self, slot: Slot) -> Iterator["FakeWork"]:
         yield self
 
-    def is_done(self, unit: Unit) -> bool:
+    def is_done(self, task: Task) -> bool:
         return False
 
-    def do(self, unit: Unit, *, share: float, tell: Callable[[object], None]) -> None:
-        trouble = self.train.trouble.get(unit.name)
+    def do(self, task: Task, *, share: float, tell: Callable[[object], None]) -> None:
+        trouble = self.train.trouble.get(task.name)
         if trouble is not None and not isinstance(trouble, HeadTasks.recorded):
             raise trouble
-        tell(UnitDone(name=unit.name))
+        tell(TaskDone(name=task.name))
 
     def finish(self) -> None:
         """Nothing is under way."""
@@ -260,7 +261,7 @@ def test_what_the_cache_lacks_is_said_for_all_rows_before_anything_is_trained(ma
         "d: layers 12 of F are not in the cache, which holds 1, 2, 3: `mer extract --layers ...` makes one that holds them",
         "d: layers 12 of T are not in the cache, which holds 1, 2, 3: `mer extract --layers ...` makes one that holds them",
     ]
-    with pytest.raises(HeadError, match="device cuda:97 is not there"):
+    with pytest.raises(DeviceError, match=r"device 'cuda:97': this machine shows \d+ CUDA devices"):
         fill(make_cache(), grid_of(row("a", device="cuda:97")), tmp_path, train)
     assert train.trained == []
     assert list(tmp_path.iterdir()) == []

@@ -18,22 +18,22 @@ def test_attention_trains_run_by_run_on_a_cpu_and_folds_of_a_seed_stay_together_
     make_cache: CacheMaker, tmp_path: Path
 ) -> None:
     heads = [plan_head(make_cache(), config, tmp_path) for config in (COATTENTION, TINY)]
-    units = head_jobs(heads, workers=2)
-    assert [unit.content.keys for unit in units if unit.content.config == TINY] == [
+    tasks = head_jobs(heads, workers=2)
+    assert [task.content.keys for task in tasks if task.content.config == TINY] == [
         (("1", 0), ("2", 0), ("3", 0)),
         (("1", 1), ("2", 1), ("3", 1)),
     ]
-    assert sorted(unit.content.keys for unit in units if unit.content.config == COATTENTION) == sorted(
+    assert sorted(task.content.keys for task in tasks if task.content.config == COATTENTION) == sorted(
         ((fold, seed),) for fold in "123" for seed in (0, 1)
     )
-    assert len({unit.name for unit in units}) == len(units)
-    by_run = {unit.content.config.fusion: unit.cost / len(unit.content.keys) for unit in units}
+    assert len({task.name for task in tasks}) == len(tasks)
+    by_run = {task.content.config.fusion: task.cost / len(task.content.keys) for task in tasks}
     assert by_run["coattention"] > by_run["late"] > 0
-    costs = [unit.cost for unit in units]
+    costs = [task.cost for task in tasks]
     assert costs == sorted(costs, reverse=True)
     whole = whole_heads(heads)
-    assert [(unit.content.config, len(unit.content.keys)) for unit in whole] == [(COATTENTION, 6), (TINY, 6)]
-    assert sum(unit.cost for unit in whole) == pytest.approx(sum(costs))
+    assert [(task.content.config, len(task.content.keys)) for task in whole] == [(COATTENTION, 6), (TINY, 6)]
+    assert sum(task.cost for task in whole) == pytest.approx(sum(costs))
 
 
 def test_on_a_gpu_seeds_are_bundled_as_far_as_memory_and_workers_go(
@@ -41,7 +41,7 @@ def test_on_a_gpu_seeds_are_bundled_as_far_as_memory_and_workers_go(
 ) -> None:
     config = replace(COATTENTION, device="cuda", seeds=tuple(range(12)))
     head = plan_head(make_cache(), config, tmp_path)
-    assert [len(unit.content.keys) for unit in head_jobs([head], workers=1)] == [9, 9, 9, 9]
-    assert [len(unit.content.keys) for unit in head_jobs([head], workers=3)] == [3] * 12
+    assert [len(task.content.keys) for task in head_jobs([head], workers=1)] == [9, 9, 9, 9]
+    assert [len(task.content.keys) for task in head_jobs([head], workers=3)] == [3] * 12
     monkeypatch.setattr("mer.grids.head_jobs.GPU_BYTES", 0)
-    assert [len(unit.content.keys) for unit in head_jobs([head], workers=1)] == [3] * 12
+    assert [len(task.content.keys) for task in head_jobs([head], workers=1)] == [3] * 12

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from mer.backends import BackendError, Slot, Unit, UnitDone, UnitFailed, Work
+from mer.backends import BackendError, Slot, Task, TaskDone, TaskFailed, Work
 from mer.backends.agreement import versions
 from mer.grids.grid import Grid, GridRow
 from mer.grids.grid_events import ComparisonStarted, RowDone, TaskEvent, TasksPlanned
@@ -128,7 +128,7 @@ def test_each_row_is_in_the_table_as_soon_as_its_last_task_is(several: bool, mak
                 (file,) = tmp_path.glob("*/grid.json")
                 states = {row["name"]: row["status"] for row in json.loads(file.read_text())["rows"]}
                 assert [name for name, state in states.items() if state == "done"] == [n for n in states if n in order]
-            case UnitDone():
+            case TaskDone():
                 order.append("task")
             case ComparisonStarted():
                 order.append(f"compare {event.rows}")
@@ -190,7 +190,7 @@ def test_a_row_of_another_grid_is_not_trained_again(
 def test_a_bundle_that_fails_is_the_failure_of_the_rows_that_need_it_and_the_others_go_on(
     make_cache: CacheMaker, tmp_path: Path
 ) -> None:
-    fails = InTurn(fails=lambda unit: unit.content.config.fusion == "coattention" and unit.content.keys == (("2", 1),))
+    fails = InTurn(fails=lambda task: task.content.config.fusion == "coattention" and task.content.keys == (("2", 1),))
     result = train(make_cache, tmp_path, fails)
     assert result.failed
     reason = "1 of 6 runs are not trained, first fold 2, seed 1: killed twice on node7"
@@ -251,12 +251,12 @@ def test_ranks_train_their_own_bundles_and_the_last_one_finishes_the_table(
     make_cache: CacheMaker, one_process: Whole, tmp_path: Path
 ) -> None:
     planned: list[object] = []
-    first = train(make_cache, tmp_path, InTurn(), own=lambda units: list(units)[::2], progress=planned.append)
+    first = train(make_cache, tmp_path, InTurn(), own=lambda tasks: list(tasks)[::2], progress=planned.append)
     assert [(len(each.tasks), each.others) for each in planned if isinstance(each, TasksPlanned)] == [(5, 5)]
     assert not first.failed
     assert [each.row.name for each in first.rows] == []
     assert {row["status"] for row in first.values["rows"]} == {"pending"}
-    second = train(make_cache, tmp_path, InTurn(), own=lambda units: list(units)[1::2])
+    second = train(make_cache, tmp_path, InTurn(), own=lambda tasks: list(tasks)[1::2])
     assert [each.row.name for each in second.rows] == list(BUNDLES)
     assert second.values == one_process.result.values
 
@@ -268,15 +268,15 @@ def test_a_result_that_shows_late_on_the_file_system_is_waited_for(make_cache: C
     class Slow(InTurn):
         """The last file of each bundle shows after the second pause."""
 
-        def run(self, work: Work, units: Iterable[Unit], *, tell: Callable[[object], None]) -> tuple[UnitFailed, ...]:
+        def run(self, work: Work, tasks: Iterable[Task], *, tell: Callable[[object], None]) -> tuple[TaskFailed, ...]:
             def hide(event: object) -> None:
-                if isinstance(event, UnitDone):
+                if isinstance(event, TaskDone):
                     (file,) = tmp_path.glob("*/finished/fold1-seed0.json")
                     file.rename(file.with_suffix(".hidden"))
                     hidden.append(file)
                 tell(event)
 
-            return super().run(work, units, tell=hide)
+            return super().run(work, tasks, tell=hide)
 
     def pause(seconds: float) -> None:
         pauses.append(seconds)

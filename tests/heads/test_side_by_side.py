@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from mer.heads import DivergedError, Epoch, FeatureSource, HeadConfig, Job, Listener, StackTrainer, TrainedRun
+from mer.heads import DivergedError, Epoch, FeatureSource, HeadConfig, Job, StackListener, StackTrainer, TrainedRun
 from mer.heads.side_by_side import train_side_by_side
 from mer.protocol import make_fold
 
@@ -68,7 +68,7 @@ def test_every_run_in_threads_has_the_very_bits_it_has_alone(
             into[job.fold.test_session, job.seed] = outcome
 
         for part, runs in [([job], 1) for job in jobs] if alone else [(jobs, stack)]:
-            train_side_by_side(trainer, part, stack=runs, listener=Listener(run=keep))
+            train_side_by_side(trainer, part, stack=runs, listener=StackListener(run=keep))
         found.append(outcomes)
     assert len(threads) == 3  # the main thread alone, then two
     assert set(found[0]) == set(found[1]) == set(RUNS)
@@ -94,7 +94,7 @@ def test_a_listener_hears_one_call_at_a_time(make_cache: CacheMaker) -> None:
         pause.wait(0.01)  # lets another thread in, if it can come in
         inside -= 1
 
-    train_side_by_side(trainer, jobs, stack=6, listener=Listener(epoch=heard))
+    train_side_by_side(trainer, jobs, stack=6, listener=StackListener(epoch=heard))
     assert most == 1
 
 
@@ -109,7 +109,7 @@ def test_an_error_in_one_thread_ends_the_others(make_cache: CacheMaker) -> None:
             raise OSError("no space left")
 
     with pytest.raises(OSError, match="no space left"):
-        train_side_by_side(trainer, jobs, stack=6, listener=Listener(epoch=disk_full))
+        train_side_by_side(trainer, jobs, stack=6, listener=StackListener(epoch=disk_full))
     assert heard.count(3) == 1  # nobody is told anything after it
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("train")]
 
@@ -125,5 +125,5 @@ def test_ctrl_c_ends_all_threads_at_their_next_step(make_cache: CacheMaker) -> N
             os.kill(os.getpid(), signal.SIGINT)  # as a terminal does: to the process
 
     with pytest.raises(KeyboardInterrupt):
-        train_side_by_side(trainer, jobs, stack=6, listener=Listener(epoch=press))
+        train_side_by_side(trainer, jobs, stack=6, listener=StackListener(epoch=press))
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("train")]

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from mer.heads import DivergedError, Epoch, FeatureSource, HeadConfig, HeadError, Job, Listener, StackTrainer, TrainedRun
+from mer.heads import DivergedError, Epoch, FeatureSource, HeadConfig, HeadError, Job, StackListener, StackTrainer, TrainedRun
 from mer.heads.build_head import build_head
 from mer.heads.statistics import membership_of, training_statistics
 from mer.heads.trained_run import EarlyStopping
@@ -57,7 +57,7 @@ def train_all(
     def on_run(job: Job, outcome: TrainedRun | DivergedError) -> None:
         found[job.fold.test_session, job.seed] = outcome
 
-    trainer.train(jobs, stack=stack, listener=Listener(epoch=lambda job, epoch: on_epoch(epoch), run=on_run, stack=on_stack))
+    trainer.train(jobs, stack=stack, listener=StackListener(epoch=lambda job, epoch: on_epoch(epoch), run=on_run, stack=on_stack))
     return found
 
 

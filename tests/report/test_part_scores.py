@@ -5,11 +5,11 @@ from hypothesis import strategies as st
 
 from mer.report.part_scores import PARTS, duration_part, part_order, part_scores, parts_of
 from mer.report.utterance_facts import UtteranceFacts
-from mer.results.run_files import Prediction
+from mer.results.run_files import PredictionRow
 
 
-def said(name: str, label: str, prediction: str, seed: int = 0) -> Prediction:
-    return Prediction(fold="1", seed=seed, id=name, label=label, prediction=prediction, probabilities=(0.5, 0.5))
+def said(name: str, label: str, prediction: str, seed: int = 0) -> PredictionRow:
+    return PredictionRow(fold="1", seed=seed, id=name, label=label, prediction=prediction, probabilities=(0.5, 0.5))
 
 
 @given(st.lists(st.tuples(st.sampled_from("xyz"), st.sampled_from("ab"), st.sampled_from("ab")), min_size=1, max_size=40))

@@ -1,5 +1,6 @@
 """`mer report` as a person meets it."""
 
+import errno
 import json
 import os
 import re
@@ -16,6 +17,7 @@ import soundfile
 from typer.testing import CliRunner
 
 from mer.cli import app
+from mer.files import Disk
 
 run = CliRunner().invoke
 Make = Callable[..., Path]
@@ -68,6 +70,19 @@ def test_tables_figures_and_page_are_written(two_runs: Path, manifest: Path, tmp
     assert str(first["p"])[-1] == "/"
     assert "a" not in last
     assert last["t"] == "text 8 <b>"
+
+
+def test_a_full_disk_leaves_the_report_of_before(two_runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "table.md").write_text("of before")
+    monkeypatch.setattr(Disk, "write", full)
+    done = run(app, ["report", str(two_runs), "--to", str(tmp_path / "out")])
+    assert done.exit_code == 2
+    assert "table.md: could not be written (No space left on device)" in done.stderr
+    assert [file.read_text() for file in (tmp_path / "out").iterdir() if file.is_file()] == ["of before"]
 
 
 @pytest.mark.slow

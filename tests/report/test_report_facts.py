@@ -10,10 +10,11 @@ import pytest
 import soundfile
 
 from mer.cache import CacheFolder, Units, UtteranceRecord, build_shard
-from mer.commands.report_facts import cache_facts, corpus_facts, waveform
-from mer.commands.report_page import embed_audio, gather_facts
 from mer.corpus import open_corpus
 from mer.report import RunGroup, find_runs, group_runs
+from mer.report.corpus_facts import cache_facts, corpus_facts, waveform
+from mer.report.page_sources import PageSources
+from mer.report.report_folder import embed_audio, gather_facts
 from mer.report.utterance_facts import UtteranceFacts
 
 Make = Callable[..., Path]
@@ -76,9 +77,9 @@ def test_words_are_in_seconds_and_only_what_was_tested_is_read(manifest: Path) -
 @pytest.mark.slow
 def test_processes_read_what_threads_read(manifest: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     threads = wanted(manifest, "u1", "u2", "u3")
-    monkeypatch.setattr("mer.commands.report_facts.WORTH_PROCESSES", 1)
-    monkeypatch.setattr("mer.commands.report_facts.CHUNK", 1)
-    monkeypatch.setattr("mer.commands.report_facts.cores", lambda: 2)
+    monkeypatch.setattr("mer.report.corpus_facts.WORTH_PROCESSES", 1)
+    monkeypatch.setattr("mer.report.corpus_facts.CHUNK", 1)
+    monkeypatch.setattr("mer.report.corpus_facts.cores", lambda: 2)
     done: list[float] = []
     corpus = open_corpus(manifest)
     found = corpus_facts(corpus, frozenset(threads), manifest.parent, audio=True, progress=lambda part, total: done.append(part))
@@ -153,20 +154,19 @@ def test_the_page_knows_of_the_cache_what_was_tested_only(
     monkeypatch.chdir(tmp_path)
     key = small_cache(tmp_path / "features", "one").key
     runs = tuple(replace(run, result={**run.result, "cache_key": key}) for run in group.runs)
-    facts, notes = gather_facts(
-        replace(group, runs=runs), tmp_path, corpus=None, cache=tmp_path / "features", audio="link", quiet=True
-    )
+    sources = PageSources(corpus=tmp_path / "no corpus", named=False, cache=tmp_path / "features")
+    facts, notes = gather_facts(replace(group, runs=runs), tmp_path, sources, quiet=True)
     assert set(facts) == {"u1"}
     assert notes == ["Transcripts are from the feature cache; with --corpus there are recordings and segments, too."]
 
 
-def test_a_corpus_without_the_utterances_is_said(group: RunGroup, manifest: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_corpus_without_the_utterances_is_said(group: RunGroup, manifest: Path) -> None:
     lines = manifest.read_text().replace('"id": "u', '"id": "other')
     manifest.write_text(lines)
-    facts, notes = gather_facts(group, manifest.parent, corpus=manifest, cache=manifest, audio="link", quiet=False)
+    sources = PageSources(corpus=manifest, named=True, cache=manifest)
+    facts, notes = gather_facts(group, manifest.parent, sources, quiet=True)
     assert facts == {}
-    assert notes == ["8 utterances are not in the corpus given: no transcript, no audio."]
-    assert "own: holds none of the 8 utterances of these runs" in capsys.readouterr().err
+    assert notes == ["own: holds none of the 8 utterances of these runs: no transcript, no audio."]
 
 
 def test_recordings_are_embedded_disagreements_first_then_what_all_have_wrong(tmp_path: Path, make_run: Make) -> None:

@@ -13,8 +13,8 @@ import pytest
 from typer.testing import CliRunner
 
 from mer.cli import app
-from mer.commands.report_papers import beside_papers, with_known_figures
 from mer.report import ReportedRun, find_runs, group_runs
+from mer.report.papers import beside_papers, with_known_figures
 
 run = CliRunner().invoke
 Make = Callable[..., Path]

@@ -7,7 +7,8 @@ import pytest
 from mer.finetune.config import FinetuneConfig
 from mer.finetune.run import row_name
 from mer.heads import HeadConfig
-from mer.results.row_names import DEFAULTS, NamedRow, head_name, name_beside, ranges, row_names
+from mer.results.row_names import DEFAULTS, NUMBER_FREE, NamedRow, head_name, name_beside, ranges, row_names
+from mer.settings.option import number_free
 
 PLAIN: dict[str, Any] = {**HeadConfig().as_dict()}
 FEATURES = {"speech": {"model": "facebook/wav2vec2-base", "revision": "a", "weights_sha256": "aa", "layers": [1, 2]}}
@@ -25,6 +26,10 @@ def test_what_goes_without_saying_is_the_default(name: str) -> None:
     assert configs
     # Heads and fine-tuning share names whose defaults differ, such as attention_heads: heads have many rows of one name.
     assert getattr(configs[0], name) == DEFAULTS[name]
+
+
+def test_what_changes_no_number_is_what_the_configs_say() -> None:
+    assert number_free(HeadConfig) | number_free(FinetuneConfig) == NUMBER_FREE
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Pieces of a corpus as units: what is done twice, by several commands at once, or in part."""
+"""Pieces of a corpus as tasks: what is done twice, by several commands at once, or in part."""
 
 import pickle
 from collections.abc import Callable, Iterable
@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from mer.backends import BackendError, LocalBackend, Slot, Unit, UnitDone, UnitFailed, Work, WorkerLost
+from mer.backends import BackendError, LocalBackend, Slot, Task, TaskDone, TaskFailed, Work, WorkerLost
 from mer.corpus import Corpus, Utterance
 from mer.corpus.aligner import align_corpus, align_work, aligner_name
 from mer.corpus.aligner.align_work import AlignWork, not_aligned, pieces
@@ -46,20 +46,20 @@ def files(folder: Path) -> dict[str, bytes]:
 
 def test_pieces_hold_every_utterance_once_in_order(few: Corpus) -> None:
     made = list(pieces(few))
-    assert [u.id for unit in made for u in unit.content] == [u.id for u in few]
-    assert len({unit.name for unit in made}) == len(made)
-    assert all(unit.cost >= 4.0 for unit in made[:-1])
+    assert [u.id for task in made for u in task.content] == [u.id for u in few]
+    assert len({task.name for task in made}) == len(made)
+    assert all(task.cost >= 4.0 for task in made[:-1])
     assert made == list(pieces(few))
     assert pickle.loads(pickle.dumps(made)) == made
 
 
 def test_a_piece_is_full_by_seconds_or_by_count(few: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(align_work, "PIECE_UTTERANCES", 1)
-    assert [len(unit.content) for unit in pieces(few)] == [1] * 6
+    assert [len(task.content) for task in pieces(few)] == [1] * 6
     gone = [replace(u, wav=Path("gone.wav")) for u in few]
     monkeypatch.setattr(align_work, "PIECE_UTTERANCES", 4)
-    assert [(len(unit.content), unit.cost) for unit in pieces(gone)] == [(4, 1.0), (2, 1.0)]
-    assert all(u.wav.is_absolute() for unit in pieces(gone) for u in unit.content)
+    assert [(len(task.content), task.cost) for task in pieces(gone)] == [(4, 1.0), (2, 1.0)]
+    assert all(u.wav.is_absolute() for task in pieces(gone) for u in task.content)
 
 
 def test_shares_of_several_commands_make_the_whole(few: Corpus, tmp_path: Path) -> None:
@@ -86,27 +86,27 @@ def test_a_share_that_is_no_share_is_refused(few: Corpus, tmp_path: Path) -> Non
 def test_a_piece_that_two_workers_do_is_the_same_twice(few: Corpus, tmp_path: Path) -> None:
     open_log(tmp_path, aligner_name())
     work = AlignWork(folder=tmp_path, aligner=aligner_name())
-    unit = next(pieces(few))
+    task = next(pieces(few))
     told: list[object] = []
-    assert not work.is_done(unit)
+    assert not work.is_done(task)
     with work.open(SLOT) as one, work.open(SLOT) as other:
-        one.do(unit, share=1.0, tell=told.append)
+        one.do(task, share=1.0, tell=told.append)
         before = files(tmp_path)
-        other.do(unit, share=0.5, tell=told.append)
-    assert told == [UnitDone(name=unit.name)] * 2
+        other.do(task, share=0.5, tell=told.append)
+    assert told == [TaskDone(name=task.name)] * 2
     assert files(tmp_path) == before
-    assert work.is_done(unit)
+    assert work.is_done(task)
     (tmp_path / next(name for name in before if name.endswith(".TextGrid"))).unlink()
-    assert not work.is_done(unit)
+    assert not work.is_done(task)
 
 
 def test_a_piece_is_still_done_when_somebody_has_merged_it(few: Corpus, tmp_path: Path) -> None:
     align_corpus(few, tmp_path, workers=1)
     work = AlignWork(folder=tmp_path, aligner=aligner_name())
-    unit = next(pieces(few))
+    task = next(pieces(few))
     assert not (tmp_path / PIECES).exists()
-    assert work.is_done(unit)
-    other = replace(unit, content=(replace(unit.content[0], text="something else"), *unit.content[1:]))
+    assert work.is_done(task)
+    other = replace(task, content=(replace(task.content[0], text="something else"), *task.content[1:]))
     assert not work.is_done(other)
 
 
@@ -144,10 +144,10 @@ def test_a_node_with_another_aligner_is_refused(tmp_path: Path) -> None:
 class Unlucky:
     """A backend whose first piece fails, after a worker was lost."""
 
-    def run(self, work: Work, units: Iterable[Unit], *, tell: Callable[[object], None]) -> tuple[UnitFailed, ...]:
-        first, *rest = units
+    def run(self, work: Work, tasks: Iterable[Task], *, tell: Callable[[object], None]) -> tuple[TaskFailed, ...]:
+        first, *rest = tasks
         tell(WorkerLost(number=3, host="far", reason="a worker process was killed by SIGKILL"))
-        failed = UnitFailed(name=first.name, reason="no space left on device", tries=2)
+        failed = TaskFailed(name=first.name, reason="no space left on device", tries=2)
         tell(failed)
         return (*LocalBackend(workers=1).run(work, rest, tell=tell), failed)
 
@@ -181,11 +181,11 @@ def test_an_outdated_outcome_of_a_piece_that_was_given_up_does_not_count(few: Co
 
 
 def test_utterances_that_are_done_are_left_out_of_their_piece(few: Corpus, tmp_path: Path) -> None:
-    unit = next(pieces(few))
-    first, *rest = unit.content
+    task = next(pieces(few))
+    first, *rest = task.content
     done = {first.id: outcome(first.id, input_fingerprint(first), "no transcript")}
-    left = list(not_aligned([unit, replace(unit, content=(first,))], done, tmp_path))
-    assert [(each.name, each.content) for each in left] == [(unit.name, tuple(rest))]
+    left = list(not_aligned([task, replace(task, content=(first,))], done, tmp_path))
+    assert [(each.name, each.content) for each in left] == [(task.name, tuple(rest))]
 
 
 def test_outcomes_of_a_piece_add_up_and_the_newest_counts(tmp_path: Path) -> None:

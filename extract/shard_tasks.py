@@ -1,15 +1,15 @@
-"""The shards of one command as units of work, while they are planned."""
+"""The shards of one command as tasks, while they are planned."""
 
 from collections.abc import Iterator
 
-from mer.backends import Unit, own_share
+from mer.backends import Task, own_share
 from mer.cache import CacheFolder
 from mer.extract.planning import CorpusShard, Planning
 from mer.extract.progress import EventCounter
 from mer.extract.workers import ShardToMake
 
 
-class ShardUnits:
+class ShardTasks:
     """A stream of shards to make; of those that it has given only names, rows and marks stay in memory."""
 
     def __init__(self, planning: Planning, folder: CacheFolder, counter: EventCounter, shard: tuple[int, int] | None) -> None:
@@ -27,28 +27,28 @@ class ShardUnits:
         self.own: dict[str, CorpusShard] = {}
         """Those of this rank."""
         self.made: dict[str, str | None] = {}
-        """Mark of the sidecar that each unit of the stream replaces, by name; None where there was none."""
+        """Mark of the sidecar that each task of the stream replaces, by name; None where there was none."""
 
-    def __iter__(self) -> Iterator[Unit]:
-        """Units that are not done, of the own share: decided by the whole plan, so that ranks may start when they like."""
+    def __iter__(self) -> Iterator[Task]:
+        """Tasks that are not done, of the own share: decided by the whole plan, so that ranks may start when they like."""
         for shard in self._planning.to_do(self._own_share()):
             self.made[shard.name] = self._folder.mark(shard.name)
-            unit = self.unit(shard)
-            self._counter.expect(unit.name, len(shard.rows), unit.cost)
-            yield unit
+            task = self.task(shard)
+            self._counter.expect(task.name, len(shard.rows), task.cost)
+            yield task
 
-    def unit(self, shard: CorpusShard) -> Unit:
-        """A shard that the stream has given, as a unit."""
+    def task(self, shard: CorpusShard) -> Task:
+        """A shard that the stream has given, as a task."""
         content = ShardToMake(utterances=self._planning.utterances(shard), replaces=self.made[shard.name])
-        return Unit(name=shard.name, cost=sum(self._planning.seconds(shard.rows)), content=content)
+        return Task(name=shard.name, cost=sum(self._planning.seconds(shard.rows)), content=content)
 
     def _own_share(self) -> Iterator[CorpusShard]:
         every = self._planned()
-        for unit in every if self._shard is None else own_share(every, *self._shard):
-            self.own[unit.name] = unit.content
-            yield unit.content
+        for task in every if self._shard is None else own_share(every, *self._shard):
+            self.own[task.name] = task.content
+            yield task.content
 
-    def _planned(self) -> Iterator[Unit]:
+    def _planned(self) -> Iterator[Task]:
         for shard in self._planning.shards():
             self.planned[shard.name] = shard
-            yield Unit(name=shard.name, cost=shard.cost, content=shard)
+            yield Task(name=shard.name, cost=shard.cost, content=shard)

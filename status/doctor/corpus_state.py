@@ -5,8 +5,8 @@ from pathlib import Path
 
 from mer.cache import CacheError, CacheFolder, cache_info
 from mer.corpus import CLASS_MAPS, Census, CorpusError, Problem, Wanted, corpus_at
-from mer.doctor.check import Check, Status
 from mer.protocol import TextOverlap, text_overlap
+from mer.status.doctor.check import Check, CheckStatus
 
 NAMED = 8
 """How many ids a line names before it counts the rest; `--json` has them all."""
@@ -29,9 +29,9 @@ def corpus_checks(root: Path, *, given: bool) -> tuple[list[Check], Census | Non
         return [Check(name="corpus", status="problem", found=str(problem))], None
     found = f"{census.title} in {place.path}: {sum(each.utterances for each in census.sessions):,} utterances"
     advice = "" if census.complete else "the lines below name what differs; copy what is missing again"
-    whole: Status = "ok" if census.complete else "problem"
+    whole: CheckStatus = "ok" if census.complete else "problem"
     # Synthetic speech has each of IEMOCAP's quirks on purpose; that something is not there at all is judged by the whole.
-    status: Status = "note" if census.synthetic or census.complete else "problem"
+    status: CheckStatus = "note" if census.synthetic or census.complete else "problem"
     return [
         Check(name="corpus", status=whole, found=f"{found}, {'complete' if census.complete else 'not complete'}", advice=advice),
         *(

@@ -1,7 +1,6 @@
 """Python, packages, device, memory, disk, encoders: is this machine ready?"""
 
 import importlib.util
-import os
 import platform
 import shutil
 from importlib.metadata import PackageNotFoundError, version
@@ -9,8 +8,9 @@ from pathlib import Path
 
 import psutil
 
-from mer.doctor.check import Check
+from mer.backends.local import cores
 from mer.settings import plugin_files
+from mer.status.doctor.check import Check
 
 PACKAGES = (
     "torch",
@@ -110,9 +110,8 @@ def _device() -> Check:
 
 
 def _cores_and_memory() -> Check:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     memory = psutil.virtual_memory()
-    found = f"{cores} cores, {memory.available / 1e9:.0f} of {memory.total / 1e9:.0f} GB memory available"
+    found = f"{cores()} cores, {memory.available / 1e9:.0f} of {memory.total / 1e9:.0f} GB memory available"
     if memory.available < 2e9:
         return Check(name="memory", status="problem", found=found, advice="each extraction worker needs about 1.5 GB")
     return Check(name="memory", status="ok", found=found)

@@ -1,19 +1,19 @@
 """What a corpus or a feature cache says about the utterances of a report."""
 
 import multiprocessing
+import os
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING
 from urllib.parse import quote
+
+import numpy as np
 
 from mer.backends.interrupt import end_with_parent, never_heard_by_children
 from mer.backends.local import cores
-from mer.commands.options import DEFAULT_CORPUS
-
-if TYPE_CHECKING:
-    from mer.corpus import Corpus, Utterance
-    from mer.report.utterance_facts import UtteranceFacts
+from mer.cache import CacheError, open_cache
+from mer.corpus import AlignmentError, Corpus, Utterance
+from mer.report.utterance_facts import UtteranceFacts
 
 BINS = 100
 """Stretches of a waveform."""
@@ -26,8 +26,8 @@ MOST_PROCESSES = 8
 
 
 def corpus_facts(
-    corpus: "Corpus", wanted: frozenset[str], folder: Path, *, audio: bool, progress: Callable[[float, float], None]
-) -> dict[str, "UtteranceFacts"]:
+    corpus: Corpus, wanted: frozenset[str], folder: Path, *, audio: bool, progress: Callable[[float, float], None]
+) -> dict[str, UtteranceFacts]:
     """Transcript, speaker, segments and waveform of each utterance.
 
     Args:
@@ -56,14 +56,12 @@ def _readers(utterances: int) -> Executor:
     return ProcessPoolExecutor(processes, mp_context=context, initializer=end_with_parent)
 
 
-def _facts_of_each(chosen: Sequence[tuple["Utterance", str]]) -> list["UtteranceFacts"]:
+def _facts_of_each(chosen: Sequence[tuple[Utterance, str]]) -> list[UtteranceFacts]:
     return [_facts(utterance, address) for utterance, address in chosen]
 
 
 def link(wav: Path, folder: Path) -> str:
     """Address of a recording as seen from the page."""
-    import os
-
     try:
         relative = os.path.relpath(wav.resolve(), folder.resolve())
     except ValueError:  # another drive
@@ -71,10 +69,7 @@ def link(wav: Path, folder: Path) -> str:
     return quote(Path(relative).as_posix())
 
 
-def _facts(utterance: "Utterance", audio: str) -> "UtteranceFacts":
-    from mer.corpus import AlignmentError
-    from mer.report.utterance_facts import UtteranceFacts
-
+def _facts(utterance: Utterance, audio: str) -> UtteranceFacts:
     seconds, peaks = waveform(utterance.wav)
     try:
         alignment = utterance.alignment.read() if utterance.alignment is not None else None
@@ -97,7 +92,6 @@ def _facts(utterance: "Utterance", audio: str) -> "UtteranceFacts":
 
 def waveform(wav: Path) -> tuple[float | None, tuple[int, ...]]:
     """Seconds, and the largest amplitude of each stretch as 0 to 99 of full scale of that recording."""
-    import numpy as np
     import soundfile
 
     try:
@@ -111,11 +105,8 @@ def waveform(wav: Path) -> tuple[float | None, tuple[int, ...]]:
     return len(samples) / rate, tuple(round(99 * float(peak) / top) for peak in peaks)
 
 
-def cache_facts(cache: Path, key: str) -> dict[str, "UtteranceFacts"] | None:
+def cache_facts(cache: Path, key: str) -> dict[str, UtteranceFacts] | None:
     """Transcripts, speakers and durations out of the cache that the runs were trained on; None where it is not there."""
-    from mer.cache import CacheError, open_cache
-    from mer.report.utterance_facts import UtteranceFacts
-
     places: Iterable[Path] = [cache, *sorted(cache.glob(f"*/{key[:12]}"))] if cache.is_dir() else []
     for place in places:
         try:
@@ -132,12 +123,3 @@ def cache_facts(cache: Path, key: str) -> dict[str, "UtteranceFacts"] | None:
                 for name, session, speaker, style, text, seconds in columns
             }
     return None
-
-
-def corpus_at_hand(path: Path | None) -> "Corpus | None":
-    """The corpus of `--corpus`, or the one that lies here; None where there is none and none was named."""
-    from mer.corpus import open_corpus
-
-    if path is None and not DEFAULT_CORPUS.exists():
-        return None
-    return open_corpus(path or DEFAULT_CORPUS)

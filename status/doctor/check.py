@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-Status = Literal["ok", "note", "problem"]
+CheckStatus = Literal["ok", "note", "problem"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -12,7 +12,7 @@ class Check:
 
     name: str
     """What was looked at."""
-    status: Status
+    status: CheckStatus
     """`note` is worth knowing; `problem` will stop or spoil a run."""
     found: str
     """What is there."""

@@ -4,13 +4,11 @@ import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from mer.protocol.paper_setup import MULTI_LEVEL, MULTI_LEVEL_PARTS, paper_setup
-from mer.report.reported_run import UNCHECKED
-
-if TYPE_CHECKING:
-    from mer.report import ReportedRun, RunGroup
+from mer.protocol import MULTI_LEVEL, MULTI_LEVEL_PARTS, against_published, asked_settings, check_setup, paper_setup
+from mer.report.reported_run import UNCHECKED, ReportedRun
+from mer.report.run_group import RunGroup
 
 Identity = tuple[object, ...]
 """What tells one row of a paper's table from another."""
@@ -30,7 +28,7 @@ class PaperRow:
     """How it was made."""
 
 
-def with_known_figures(runs: Sequence["ReportedRun"]) -> tuple[list["ReportedRun"], list[str]]:
+def with_known_figures(runs: Sequence[ReportedRun]) -> tuple[list[ReportedRun], list[str]]:
     """Give runs the figures of the preset's row with the same head and granularities where the set-up is the paper's.
 
     Else they get what differs, and no figure. Runs whose grid has compared the set-ups keep what it says. Other corpora get
@@ -45,10 +43,8 @@ def with_known_figures(runs: Sequence["ReportedRun"]) -> tuple[list["ReportedRun
     return found, notes
 
 
-def beside_papers(group: "RunGroup") -> dict[str, dict[str, dict[str, object]]]:
+def beside_papers(group: RunGroup) -> dict[str, dict[str, dict[str, object]]]:
     """Every finished row's difference from the figures that it has: row, then `ua` and `wa`, to `PublishedComparison`."""
-    from mer.protocol import against_published
-
     found = {}
     for run in group.finished:
         summary = run.result["summary"]
@@ -65,9 +61,7 @@ def beside_papers(group: "RunGroup") -> dict[str, dict[str, dict[str, object]]]:
     return found
 
 
-def _with_figures(run: "ReportedRun", rows: Mapping[Identity, PaperRow]) -> "ReportedRun":
-    from mer.protocol import asked_settings, check_setup
-
+def _with_figures(run: ReportedRun, rows: Mapping[Identity, PaperRow]) -> ReportedRun:
     if run.setup not in (None, UNCHECKED) or run.status != "done":
         return run
     settings = asked_settings(run.asked, run.result)
@@ -105,7 +99,7 @@ def _published_rows() -> dict[Identity, PaperRow]:
 
 def _preset_rows() -> Iterator[tuple[Mapping[str, Any], Mapping[str, Any]]]:
     """Every row of the presets with its grid, defaults put in."""
-    # As files: importing mer.heads would load torch.
+    # As files: importing mer.grids would load torch.
     folder = files("mer") / "grids" / "presets"
     for file in sorted(folder.iterdir(), key=lambda each: each.name):
         if file.name.endswith(".toml"):
@@ -124,7 +118,7 @@ def _identity_of_row(row: Mapping[str, Any], fine_tuned: bool) -> Identity:
     return (row.get("fusion"), *(speech if modality == "speech" else (*speech, "T")))
 
 
-def _identity_of_run(run: "ReportedRun", settings: Sequence[Mapping[str, Any]]) -> Identity:
+def _identity_of_run(run: ReportedRun, settings: Sequence[Mapping[str, Any]]) -> Identity:
     if "aux" in run.config:
         return _fine_tuned(run.config)
     if run.config.get("fusion") == MULTI_LEVEL:

@@ -1,8 +1,0 @@
-"""What is missing before a long run: machine, packages, encoders, corpus, cache."""
-
-from mer.doctor.check import Check as Check
-from mer.doctor.corpus_state import cache_checks as cache_checks
-from mer.doctor.corpus_state import corpus_checks as corpus_checks
-from mer.doctor.corpus_state import recurring_sentences as recurring_sentences
-from mer.doctor.machine import encoder_check as encoder_check
-from mer.doctor.machine import machine_checks as machine_checks

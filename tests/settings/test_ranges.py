@@ -1,0 +1,49 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mer.settings.kinds import KindError, names_of, numbers_of
+
+
+@pytest.mark.parametrize(
+    ("text", "sessions"),
+    [
+        ("1-5", ("1", "2", "3", "4", "5")),
+        ("1,3-5", ("1", "3", "4", "5")),
+        ("5, 1", ("5", "1")),
+        ("2-2", ("2",)),
+        ("1,1-2,1", ("1", "2")),
+        ("Ses01,take_2,x-y", ("Ses01", "take_2", "x-y")),
+    ],
+)
+def test_numbers_ranges_and_names_are_read_in_order(text: str, sessions: tuple[str, ...]) -> None:
+    assert names_of("sessions", text) == sessions
+
+
+@pytest.mark.parametrize("text", ["", ",", "1,,2", "1-", "-3", "1--2", "a b", "1\u20135", "1;2", "*", "12345-12346"])
+def test_nonsense_is_refused(text: str) -> None:
+    with pytest.raises(KindError, match="is neither a number, a range nor a name"):
+        names_of("sessions", text)
+
+
+def test_a_backward_range_is_turned_round_in_the_advice() -> None:
+    with pytest.raises(KindError, match=r"sessions '1,5-3': the range '5-3' runs backwards; write 3-5"):
+        names_of("sessions", "1,5-3")
+
+
+@pytest.mark.parametrize("text", ["x", "1,", "3,6-5", "0-2,one"])
+def test_numbers_are_no_names_and_no_backward_ranges(text: str) -> None:
+    assert numbers_of("layers", "3,6,9-12") == (3, 6, 9, 10, 11, 12)
+    with pytest.raises(KindError, match="layers "):
+        numbers_of("layers", text)
+
+
+@given(st.text(max_size=12))
+def test_any_text_gives_names_or_an_error(text: str) -> None:
+    try:
+        sessions = names_of("sessions", text)
+    except KindError:
+        return
+    assert sessions
+    assert len(set(sessions)) == len(sessions)
+    assert all(name and "," not in name for name in sessions)
