@@ -28,7 +28,7 @@ ALLOWED: dict[str, set[str]] = {
     "grids": {"backends", "cache", "corpus", "finetune", "heads", "protocol", "results"},
     "predict": {"corpus", "extract", "heads", "finetune", "protocol", "results"},
     "status": {"cache", "report", "results"},
-    "doctor": {"corpus", "cache", "protocol"},
+    "doctor": {"corpus", "cache", "extract", "protocol"},
     "demo": {"corpus"},
     "cli": {"commands"},
 }
