@@ -91,6 +91,14 @@ def follow(page: Section, folder: Path) -> dict[str, Told]:
     return told
 
 
+def done(folder: Path, title: str) -> dict[str, Told]:
+    """What a section's commands said, none of which failed."""
+    told = follow(section(title), folder)
+    failed = {words: each for words, each in told.items() if each.code != 0}
+    assert not failed
+    return told
+
+
 def give(commands: Sequence[Sequence[str]], folder: Path, environment: Mapping[str, str]) -> dict[str, Told]:
     """Give commands one after the other in a folder, in a process of their own: nothing that it imports stays here."""
     here = {name: value for name, value in os.environ.items() if not name.startswith("MER_")}
