@@ -28,9 +28,11 @@ class Padding(Protocol):
             samples: own samples of each row.
             frames: frames that come from them.
         """
+        raise NotImplementedError
 
     def recomputation(self) -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
         """For `context_fn` of `torch.utils.checkpoint`: a layer that is recomputed sees what it saw before."""
+        raise NotImplementedError
 
 
 class SpeechCheckpoint(Checkpoint):
