@@ -18,11 +18,13 @@ from mer.cache.feature_cache import FeatureCache
 from mer.cache.granularity import stream
 
 CLOSED_BY_NORM = ("wav2vec2", "hubert", "wavlm")
-"""Types of speech encoders that end in a norm in some checkpoints (`do_stable_layer_norm`) and not in others."""
+"""Types of speech encoders whose caches did not say it once, and that end in a norm in some checkpoints. History, and no
+list of families: caches of later families have always said it, and data2vec-audio, of which there are such caches, never
+ends in a norm."""
 FIRST_WITHOUT_NORM = (5, 15)
 """Versions of transformers before this one give the last layer with the closing norm."""
 BATCH_DEPENDENT = ("convbert", "fnet", "mobilebert", "nystromformer", "yoso")
-"""Types of text encoders that mix the texts of a padded batch."""
+"""Types of text encoders whose texts were once mixed in padded batches. History as well: any encoder is tried now."""
 
 _ROUNDING = {"float16": 2.0**-11, "bfloat16": 2.0**-8, "float32": 2.0**-23, "float64": 2.0**-24}
 """Largest relative error of a value that went through a type; 2**-23 leaves float32 a step for the norm itself."""

@@ -14,6 +14,12 @@ if TYPE_CHECKING:
     from mer.extract.config import ExtractError as ExtractError
     from mer.extract.config import Resources as Resources
     from mer.extract.extraction import Extraction as Extraction
+    from mer.extract.families.open_checkpoint import open_speech as open_speech
+    from mer.extract.families.open_checkpoint import open_text as open_text
+    from mer.extract.families.registry import SPEECH_FAMILIES as SPEECH_FAMILIES
+    from mer.extract.families.registry import TEXT_FAMILIES as TEXT_FAMILIES
+    from mer.extract.families.speech_checkpoint import SpeechCheckpoint as SpeechCheckpoint
+    from mer.extract.families.text_checkpoint import TextCheckpoint as TextCheckpoint
     from mer.extract.look_ahead import look_ahead as look_ahead
     from mer.extract.own_units import TierCount as TierCount
     from mer.extract.pretrained import EncoderError as EncoderError

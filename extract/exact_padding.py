@@ -2,15 +2,12 @@
 
 Three things leak padding into real frames of a wav2vec 2.0 family encoder: the GroupNorm over time after the
 first convolution, the positional convolution, and attention. transformers masks the last two when it is given
-an attention mask (data2vec's stacked positional convolutions only before the first of them); the first it does not,
-and its advice for such checkpoints is to pad with zeros and no mask, or to use batches of one
-(https://github.com/huggingface/transformers/issues/21534).
+an attention mask; the first it does not, and its advice for such checkpoints is to pad with zeros and no mask, or
+to use batches of one (https://github.com/huggingface/transformers/issues/21534).
 """
 
-import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Any
 
 import torch
 import torch.nn.functional as F  # noqa: N812
@@ -29,7 +26,7 @@ class PerUtteranceGroupNorm(nn.Module):
         self.norm = norm
         self.kernel = kernel
         self.stride = stride
-        self.samples: list[int] | None = None
+        self.samples: Sequence[int] | None = None
 
     def forward(self, states: Float[Tensor, "batch channels time"]) -> Float[Tensor, "batch channels time"]:
         """Normalise each row over the positions that its own samples reach; padding becomes 0."""
@@ -52,14 +49,15 @@ class ExactPadding:
     """Patches one encoder in place and runs it on batches whose rows have samples of their own.
 
     Args:
-        model: A `transformers` speech encoder with `feature_extractor` and `encoder.pos_conv_embed`.
+        model: a `transformers` speech encoder with `feature_extractor` and an attention mask.
     """
 
     def __init__(self, model: nn.Module) -> None:
         self._model = model
         self._group_norms: list[PerUtteranceGroupNorm] = []
-        self._samples: list[int] | None = None
-        self._frames: Tensor | None = None
+        self._samples: Sequence[int] | None = None
+        self.frames: Tensor | None = None
+        """Own frames of each row of the batch that runs; None where there is no padding."""
         for layer in model.get_submodule("feature_extractor.conv_layers").children():
             norm = getattr(layer, "layer_norm", None)
             if isinstance(norm, nn.GroupNorm):
@@ -67,50 +65,35 @@ class ExactPadding:
                 assert isinstance(conv, nn.Conv1d)
                 layer.layer_norm = PerUtteranceGroupNorm(norm, conv.kernel_size[0], conv.stride[0])
                 self._group_norms.append(layer.layer_norm)
-        positional = model.get_submodule("encoder.pos_conv_embed")
-        # data2vec-audio stacks positional convolutions: each writes into the padding that the next one reads.
-        stacked = getattr(positional, "layers", None)
-        if isinstance(stacked, nn.ModuleList):
-            for block in stacked:
-                block.register_forward_hook(self._zero_padding)
 
-    def run(self, waves: Float[Tensor, "batch samples"], samples: Sequence[int], frames: Sequence[int]) -> Any:
-        """The encoder's output for a padded batch.
-
-        Args:
-            waves: Each row's own samples, then zeros.
-            samples: Own samples of each row.
-            frames: Frames that come from them.
-        """
-        mask = (torch.arange(waves.shape[1]) < torch.tensor(samples)[:, None]).long().to(waves.device)
-        with self._counts(list(samples), torch.tensor(frames, device=waves.device)):
-            return self._model(waves, attention_mask=mask)
+    def run(
+        self, waves: Float[Tensor, "batch samples"], samples: Sequence[int], frames: Sequence[int]
+    ) -> Float[Tensor, "batch frames dim"]:
+        """The last hidden states of a batch; see `Padding`."""
+        if min(samples) == waves.shape[1]:
+            output = self._model(waves)
+        else:
+            mask = (torch.arange(waves.shape[1]) < torch.tensor(samples)[:, None]).long().to(waves.device)
+            with self.counts(samples, torch.tensor(frames, device=waves.device)):
+                output = self._model(waves, attention_mask=mask)
+        states: Tensor = output.last_hidden_state
+        return states
 
     def recomputation(self) -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
         """For `context_fn` of `torch.utils.checkpoint`: a layer that is recomputed sees the counts that it saw before."""
-        return nullcontext(), self._counts(self._samples, self._frames)
+        return nullcontext(), self.counts(self._samples, self.frames)
 
     @contextmanager
-    def _counts(self, samples: list[int] | None, frames: Tensor | None) -> Iterator[None]:
+    def counts(self, samples: Sequence[int] | None, frames: Tensor | None) -> Iterator[None]:
         """Say how many samples (before the first convolution) and frames each row of the next batch holds."""
-        before = self._samples, self._frames
+        before = self._samples, self.frames
         self._tell(samples, frames)
         try:
-            with warnings.catch_warnings():
-                # WavLM hands PyTorch a boolean padding mask beside its float position bias, which PyTorch deprecates.
-                warnings.filterwarnings("ignore", message="Support for mismatched key_padding_mask")
-                yield
+            yield
         finally:
             self._tell(*before)
 
-    def _tell(self, samples: list[int] | None, frames: Tensor | None) -> None:
-        self._samples, self._frames = samples, frames
+    def _tell(self, samples: Sequence[int] | None, frames: Tensor | None) -> None:
+        self._samples, self.frames = samples, frames
         for norm in self._group_norms:
             norm.samples = samples
-
-    def _zero_padding(self, module: nn.Module, inputs: object, output: Tensor) -> Tensor:
-        """Zero what a convolution wrote beyond each row's frames. `output`: (batch, channels, frames)."""
-        if self._frames is None:
-            return output
-        real = torch.arange(output.shape[2], device=output.device) < self._frames[:, None]
-        return output * real[:, None, :]

@@ -20,32 +20,31 @@ CLOSING_NORM = "with the closing norm"
 
 
 class LayerTap:
-    """Reads the layers of a wav2vec 2.0 family encoder at its modules, while it runs.
+    """Reads the layers of a speech encoder at its modules, while it runs.
 
     Nothing of `output_hidden_states` is used, an adapter behind the encoder (`add_adapter`) is never seen, and only the
     wanted layers are kept in memory.
     """
 
-    def __init__(self, model: nn.Module, layers: Sequence[int], count: int, name: str) -> None:
+    def __init__(self, encoder: nn.Module, blocks: Sequence[nn.Module], layers: Sequence[int], count: int, title: str) -> None:
         """Listen at the modules of a model.
 
         Args:
-            model: with `encoder.layers`.
+            encoder: whose output is layer N.
+            blocks: layer 1 to N in it; the input of the first is layer 0.
             layers: numbers of the wanted layers.
             count: N, as the config has it.
-            name: of the checkpoint, for errors.
+            title: option and checkpoint, for errors.
 
         Raises:
             EncoderError: another number of layers than the config says.
         """
-        encoder = model.get_submodule("encoder")
-        blocks = list(encoder.get_submodule("layers").children())
         if len(blocks) != count:
             raise EncoderError(
-                f"--speech-model {name}: its config says {count} layers, the installed transformers builds {len(blocks)}; "
+                f"{title}: its config says {count} layers, the installed transformers builds {len(blocks)}; "
                 "layers could not be told apart. Install a version of transformers that mer is tested with (constraints.txt)"
             )
-        self._layers, self._count, self._name = tuple(layers), count, name
+        self._layers, self._count, self._title = tuple(layers), count, title
         self._seen: dict[int, list[Tensor | None]] | None = None
         blocks[0].register_forward_pre_hook(self._first_input, with_kwargs=True)
         for number, block in enumerate(blocks[:-1], start=1):
@@ -66,7 +65,7 @@ class LayerTap:
         odd = [number for number in range(self._count + 1) if len(seen.get(number, [])) != 1]
         if odd:
             raise EncoderError(
-                f"--speech-model {self._name}: expected the layers 0-{self._count} once each in a forward pass, found layer "
+                f"{self._title}: expected the layers 0-{self._count} once each in a forward pass, found layer "
                 f"{odd[0]} {len(seen.get(odd[0], []))} times; install a version of transformers that mer is tested with "
                 "(constraints.txt)"
             )
@@ -93,14 +92,14 @@ class LayerTap:
             self._seen.setdefault(number, []).append(states if number in self._layers else None)
 
 
-def text_layers(output: Any, layers: Sequence[int], count: int, name: str) -> list[Tensor]:
+def text_layers(output: Any, layers: Sequence[int], count: int, title: str) -> list[Tensor]:
     """The wanted layers of a text encoder's output, each (batch, wordpieces, dim), in the order asked for.
 
     Args:
         output: with `hidden_states` and `last_hidden_state`.
         layers: numbers of the wanted layers.
         count: N, as the config has it.
-        name: of the checkpoint, for errors.
+        title: option and checkpoint, for errors.
 
     Raises:
         EncoderError: another number of hidden states than N + 1, or some of another shape than the last.
@@ -109,13 +108,13 @@ def text_layers(output: Any, layers: Sequence[int], count: int, name: str) -> li
     if states is None or last is None or len(states) != count + 1:
         found = "none" if states is None else len(states)
         raise EncoderError(
-            f"--text-model {name}: expected {count + 1} hidden states (the embeddings and {count} layers) and the last one, "
+            f"{title}: expected {count + 1} hidden states (the embeddings and {count} layers) and the last one, "
             f"found {found}; layers of this architecture cannot be told apart, use another encoder"
         )
     odd = [number for number in range(count) if states[number].shape != last.shape]
     if odd:
         raise EncoderError(
-            f"--text-model {name}: layer {odd[0]} has the shape {tuple(states[odd[0]].shape)}, the last one {tuple(last.shape)}; "
+            f"{title}: layer {odd[0]} has the shape {tuple(states[odd[0]].shape)}, the last one {tuple(last.shape)}; "
             "mer stores layers of one width with a vector per wordpiece, use another encoder"
         )
     return [last if number == count else states[number] for number in layers]

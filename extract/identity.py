@@ -82,7 +82,7 @@ def encoder_notes(encoders: Encoders) -> dict[str, Any]:
     used = {"speech": encoders.speech, "text": encoders.text}
     running = {name: encoder for name, encoder in used.items() if encoder is not None}
     return {
-        "encoder_layers": {name: encoder.config.num_hidden_layers for name, encoder in running.items()},
+        "encoder_layers": {name: encoder.checkpoint.layer_count for name, encoder in running.items()},
         "encoded": {name: ONE_BY_ONE if encoder.one_by_one else PADDED for name, encoder in running.items()},
     }
 

@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -10,10 +10,11 @@ from typing import Any
 import torch
 from huggingface_hub.utils import enable_progress_bars  # type: ignore[attr-defined]
 from torch import nn
-from transformers import MODEL_MAPPING, AutoConfig, AutoModel
+from transformers import CONFIG_MAPPING, MODEL_MAPPING, AutoConfig, AutoModel, PretrainedConfig
 from transformers.utils import logging as hf_logging
 
 from mer.extract.config import ExtractError
+from mer.settings import PLUGINS_VARIABLE, UnknownEntryError
 
 # Weights that a checkpoint may lack because hidden states do not come from them:
 # BERT's pooler, and the vector that SpecAugment puts in place of masked frames in training.
@@ -27,22 +28,32 @@ class EncoderError(ExtractError):
     """An encoder that cannot be had, is of the wrong kind, or whose checkpoint is incomplete."""
 
 
-def load_config(name: str, revision: str | None, option: str) -> Any:
+def load_config(name: str, revision: str | None, option: str, families: Mapping[str, Any]) -> Any:
     """Read `config.json` of a hub id or folder.
 
     Args:
         name: Hub id or folder.
         revision: Branch, tag or commit; ignored for a folder.
         option: The command-line option to name in errors, `--speech-model` or `--text-model`.
+        families: registered types; those that `transformers` does not know are read as they are written.
 
     Raises:
-        EncoderError: when it is not there, or no network reaches the hub.
+        EncoderError: when it is not there, no network reaches the hub, or its type is unknown here and to `transformers`.
     """
     if Path(name).is_dir() and not (Path(name) / "config.json").is_file():
         # Older transformers would take the kind from the folder's name: "empty" holds "mpt".
         raise EncoderError(_unavailable(name, revision, option, FileNotFoundError("no config.json")))
     try:
+        kind = PretrainedConfig.get_config_dict(name, revision=revision)[0].get("model_type")
+        if kind is not None and kind not in CONFIG_MAPPING:
+            families[kind]  # or it is an error that lists them
+            own: Any = type("OwnConfig", (PretrainedConfig,), {"model_type": kind})
+            return own.from_pretrained(name, revision=revision)
         return AutoConfig.from_pretrained(name, revision=revision, trust_remote_code=False)
+    except UnknownEntryError as problem:
+        raise EncoderError(
+            f"{option} {name}: {problem}. A family of your own is known where {PLUGINS_VARIABLE} names its module"
+        ) from None
     except (OSError, ValueError, KeyError) as problem:
         raise EncoderError(_unavailable(name, revision, option, problem)) from problem
 
@@ -88,11 +99,6 @@ def attention_of(config: Any) -> str:
     architecture: Any = MODEL_MAPPING.get(type(config), None)
     architecture = architecture[0] if isinstance(architecture, tuple) else architecture
     return "sdpa" if getattr(architecture, "_supports_sdpa", False) else "eager"
-
-
-def load_frozen(name: str, revision: str | None, option: str, config: Any) -> nn.Module:
-    """Load weights in float32, in evaluation mode, without gradients; raises as `load_weights`."""
-    return load_weights(name, revision, option, config).requires_grad_(False)
 
 
 def weights_fingerprint(model: nn.Module) -> str:

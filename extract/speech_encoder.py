@@ -1,25 +1,24 @@
-"""A frozen wav2vec 2.0 family encoder: padded batches of waveforms in, exact hidden states out."""
+"""A frozen speech encoder: padded batches of waveforms in, exact hidden states out."""
 
 from collections.abc import Sequence
-from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from mer.backends.device import resolve_device
 from mer.extract.batch_trial import ONE_BY_ONE, batches_are_exact, one_by_one_notice, trial_dtype
 from mer.extract.config import ExtractError
-from mer.extract.exact_padding import ExactPadding
-from mer.extract.hidden_states import CLOSING_NORM, LayerTap
-from mer.extract.pretrained import load_frozen
-from mer.extract.speech_checkpoint import SpeechCheckpoint, trial_waves, without_adapter
+from mer.extract.families.checkpoint import Checkpoint
+from mer.extract.families.open_checkpoint import open_speech
+from mer.extract.families.speech_checkpoint import trial_waves
+from mer.extract.hidden_states import CLOSING_NORM
 
 
-class SpeechEncoder(SpeechCheckpoint):
+class SpeechEncoder:
     """All hidden states of a frozen speech encoder, each utterance as if it were alone.
 
     Args:
@@ -31,8 +30,8 @@ class SpeechEncoder(SpeechCheckpoint):
         device: `cpu`, `cuda`, ...
 
     Raises:
-        EncoderError: no such encoder, not of the wav2vec 2.0 family, weights or preprocessor config missing, or layers
-            that cannot be told apart.
+        EncoderError: no such encoder, of no registered family, weights or preprocessor config missing, or layers that cannot
+            be told apart.
         ExtractError: a layer that the encoder does not have.
     """
 
@@ -45,22 +44,23 @@ class SpeechEncoder(SpeechCheckpoint):
         dtype: torch.dtype = torch.float32,
         device: str = "cpu",
     ) -> None:
-        super().__init__(name, revision)
-        model = load_frozen(name, revision, "--speech-model", self.config)
-        count = self.config.num_hidden_layers
-        self.layers = pick_layers(layers, count, "--speech-model", name)
-        self.identity: dict[str, Any] = self.describe(model) | {"layers": list(self.layers)}
-        if self.closing_norm and count in self.layers:
+        family = self.checkpoint = open_speech(name, revision)
+        self.dim, self.sample_rate, self.prepare = family.dim, family.sample_rate, family.prepare
+        self.frame_length, self.frame_stride, self.frame_count = family.frame_length, family.frame_stride, family.frame_count
+        model = family.load()
+        self.layers = pick_layers(layers, family)
+        self.identity: dict[str, Any] = family.describe(model) | {"layers": list(self.layers)}
+        if family.closing_norm and family.layer_count in self.layers:
             # Absent where it says nothing new: caches of other encoders, or of lower layers, keep their key.
             self.identity["last_layer"] = CLOSING_NORM
-        _bake_weight_norm(model)
+        family.freeze(model)
         self.device = resolve_device(device)
-        self.model = without_adapter(model).to(self.device, trial_dtype(dtype))
-        self._padding = ExactPadding(self.model)
-        self._tap = LayerTap(self.model, self.layers, count, name)
-        self.one_by_one = not self.batches or not self._try_batch()
+        self.model = family.bare(model).to(self.device, trial_dtype(dtype))
+        self._padding = family.padding(self.model)
+        self._tap = family.tap(self.model, self.layers)
+        self.one_by_one = family.leak is not None or not self._try_batch()
         """Whether utterances go through it alone, since its padded batches are not exact."""
-        if self.one_by_one and self.batches:
+        if self.one_by_one and family.leak is None:
             self.identity["batches"] = ONE_BY_ONE
         self.model = self.model.to(dtype)
         self.dtype = dtype
@@ -68,7 +68,7 @@ class SpeechEncoder(SpeechCheckpoint):
     @property
     def notice(self) -> str | None:
         """What a user should know of how it runs."""
-        return one_by_one_notice(f"--speech-model {self.name}") if self.one_by_one else None
+        return one_by_one_notice(self.checkpoint.title) if self.one_by_one else None
 
     @torch.inference_mode()
     def __call__(self, waves: Sequence[NDArray[np.float32]]) -> list[Float[Tensor, "frames layers dim"]]:
@@ -96,32 +96,25 @@ class SpeechEncoder(SpeechCheckpoint):
         for row, wave in enumerate(waves):
             inputs[row, : len(wave)] = torch.from_numpy(wave)
         inputs = inputs.to(parameter.device, parameter.dtype)
-        forward = partial(self.model, inputs) if len(waves) == 1 else partial(self._padding.run, inputs, samples, frames)
-        hidden = self._tap.run(forward)
+        hidden = self._tap.run(lambda: self._padding.run(inputs, samples, frames))
         return [torch.stack([layer[row, :count] for layer in hidden], dim=1) for row, count in enumerate(frames)]
 
     def _try_batch(self) -> bool:
-        waves = trial_waves(self)
+        waves = trial_waves(self.checkpoint)
         return batches_are_exact(
-            f"--speech-model {self.name}", lambda number: self._encode([waves[number]])[0], lambda: self._encode(waves)
+            self.checkpoint.title, lambda number: self._encode([waves[number]])[0], lambda: self._encode(waves)
         )
 
 
-def pick_layers(wanted: Sequence[int] | None, count: int, option: str, name: str) -> tuple[int, ...]:
+def pick_layers(wanted: Sequence[int] | None, checkpoint: Checkpoint) -> tuple[int, ...]:
     """The hidden states to keep: all transformer layers by default.
 
     Raises:
         ExtractError: for a layer beyond the encoder's last.
     """
+    count = checkpoint.layer_count
     if wanted is None:
         return tuple(range(1, count + 1))
     if max(wanted) > count:
-        raise ExtractError(f"--layers asks for layer {max(wanted)}, but {option} {name} has layers 1-{count}")
+        raise ExtractError(f"--layers asks for layer {max(wanted)}, but {checkpoint.title} has layers 1-{count}")
     return tuple(wanted)
-
-
-def _bake_weight_norm(model: nn.Module) -> None:
-    """Replace the positional convolution's weight norm by the weight it gives: same bits, 3 to 5 % less time."""
-    for module in model.get_submodule("encoder.pos_conv_embed").modules():
-        if torch.nn.utils.parametrize.is_parametrized(module, "weight"):
-            torch.nn.utils.parametrize.remove_parametrizations(module, "weight")

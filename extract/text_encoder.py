@@ -1,4 +1,4 @@
-"""A frozen BERT-like encoder: transcripts in, hidden states of every wordpiece out."""
+"""A frozen text encoder: transcripts in, hidden states of every wordpiece out."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,13 +9,12 @@ from torch import Tensor
 
 from mer.backends.device import resolve_device
 from mer.extract.batch_trial import ONE_BY_ONE, batches_are_exact, one_by_one_notice, trial_dtype
-from mer.extract.hidden_states import text_layers
-from mer.extract.pretrained import load_frozen
+from mer.extract.families.open_checkpoint import open_text
+from mer.extract.families.text_checkpoint import trial_texts
 from mer.extract.speech_encoder import pick_layers
-from mer.extract.text_checkpoint import TextCheckpoint, trial_texts
 
 
-class TextEncoder(TextCheckpoint):
+class TextEncoder:
     """All hidden states of a frozen text encoder, special tokens such as `[CLS]` and `[SEP]` included.
 
     Args:
@@ -27,7 +26,7 @@ class TextEncoder(TextCheckpoint):
         device: `cpu`, `cuda`, ...
 
     Raises:
-        EncoderError: no such encoder, not a bidirectional text encoder, weights or tokenizer missing, or layers that cannot
+        EncoderError: no such encoder, of no registered family, weights or tokenizer missing, or layers that cannot
             be told apart.
         ExtractError: a layer that the encoder does not have.
     """
@@ -41,11 +40,12 @@ class TextEncoder(TextCheckpoint):
         dtype: torch.dtype = torch.float32,
         device: str = "cpu",
     ) -> None:
-        super().__init__(name, revision)
-        model = load_frozen(name, revision, "--text-model", self.config)
-        self.limit_to(model)
-        self.layers = pick_layers(layers, self.config.num_hidden_layers, "--text-model", name)
-        self.identity: dict[str, Any] = self.describe(model) | {"layers": list(self.layers)}
+        family = self.checkpoint = open_text(name, revision)
+        model = family.load().requires_grad_(False)
+        family.limit_to(model)
+        self.dim, self.max_tokens, self.tokenize = family.dim, family.max_tokens, family.tokenize
+        self.layers = pick_layers(layers, family)
+        self.identity: dict[str, Any] = family.describe(model) | {"layers": list(self.layers)}
         self.device = resolve_device(device)
         self.model = model.to(self.device, trial_dtype(dtype))
         self.one_by_one = not self._try_batch()
@@ -58,7 +58,7 @@ class TextEncoder(TextCheckpoint):
     @property
     def notice(self) -> str | None:
         """What a user should know of how it runs."""
-        return one_by_one_notice(f"--text-model {self.name}") if self.one_by_one else None
+        return one_by_one_notice(self.checkpoint.title) if self.one_by_one else None
 
     @torch.inference_mode()
     def __call__(self, tokens: Sequence[Sequence[int]]) -> list[Float[Tensor, "wordpieces layers dim"]]:
@@ -77,16 +77,15 @@ class TextEncoder(TextCheckpoint):
     def _encode(self, tokens: Sequence[Sequence[int]]) -> list[Float[Tensor, "wordpieces layers dim"]]:
         """One forward pass."""
         lengths = [len(ids) for ids in tokens]
-        ids = torch.full((len(tokens), max(lengths)), self.pad_token)
+        ids = torch.full((len(tokens), max(lengths)), self.checkpoint.pad_token)
         for row, text in enumerate(tokens):
             ids[row, : len(text)] = torch.tensor(text)
         mask = (torch.arange(max(lengths)) < torch.tensor(lengths)[:, None]).long()
-        output = self.model(input_ids=ids.to(self.device), attention_mask=mask.to(self.device), output_hidden_states=True)
-        hidden = text_layers(output, self.layers, self.config.num_hidden_layers, self.name)
+        hidden = self.checkpoint.states(self.model, ids.to(self.device), mask.to(self.device), self.layers)
         return [torch.stack([layer[row, :count] for layer in hidden], dim=1) for row, count in enumerate(lengths)]
 
     def _try_batch(self) -> bool:
-        texts = trial_texts(self)
+        texts = trial_texts(self.checkpoint)
         return batches_are_exact(
-            f"--text-model {self.name}", lambda number: self._encode([texts[number]])[0], lambda: self._encode(texts)
+            self.checkpoint.title, lambda number: self._encode([texts[number]])[0], lambda: self._encode(texts)
         )

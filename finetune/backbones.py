@@ -10,9 +10,9 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from mer.extract.batch_trial import batches_are_exact
-from mer.extract.exact_padding import ExactPadding
-from mer.extract.speech_checkpoint import SpeechCheckpoint, trial_waves, without_adapter
-from mer.extract.text_checkpoint import TextCheckpoint, trial_texts
+from mer.extract.families.checkpoint import Checkpoint
+from mer.extract.families.speech_checkpoint import SpeechCheckpoint, trial_waves
+from mer.extract.families.text_checkpoint import TextCheckpoint, trial_texts
 from mer.finetune.config import FinetuneConfig
 from mer.finetune.errors import FinetuneError
 from mer.finetune.sequences import Sequences, real_units
@@ -40,24 +40,22 @@ class SpeechBackbone(nn.Module):
         super().__init__()
         masks_frames = config.spec_augment and _masks_frames(checkpoint)
         self.checkpoint = checkpoint
-        self.model: Any = without_adapter(model)
-        # A dropped layer has no gradient: several processes would wait for it for ever.
-        self.model.config.layerdrop = 0.0
-        self.model.config.apply_spec_augment = False
+        self.model: Any = checkpoint.bare(model)
+        checkpoint.train(self.model, front_end=config.train_cnn)
         self._spec_augment = config.spec_augment
         if config.spec_augment:
             mask_utterances_apart(model)
-        self._padding = ExactPadding(model)
+        self._padding = checkpoint.padding(self.model)
         self._refuse_inexact()
-        if not config.train_cnn:
-            self.model.feature_extractor._freeze_parameters()
         if config.checkpointing:
-            _recompute(self.model, f"--speech-model {checkpoint.name}", context_fn=self._recomputation)
+            _recompute(self.model, checkpoint.title, context_fn=self._recomputation)
         probe = torch.linspace(-1, 1, 4 * checkpoint.frame_length)[None]
         with torch.random.fork_rng(devices=[]):  # transformers 5.0 draws a number for every layer, in evaluation too
-            _freeze_unreached(model, model(probe).last_hidden_state)
-        if masks_frames:
-            self.model.masked_spec_embed.requires_grad_(True)
+            samples = probe.shape[1]
+            _freeze_unreached(model, self._padding.run(probe, [samples], [checkpoint.frame_count(samples)]))
+        vector = checkpoint.mask_vector(self.model) if masks_frames else None
+        if vector is not None:
+            vector.requires_grad_(True)
 
     def forward(self, waves: Float[Tensor, "utterances samples"], samples: Sequence[int]) -> Sequences:
         """Last hidden states of every frame.
@@ -76,12 +74,10 @@ class SpeechBackbone(nn.Module):
         inputs = waves.to(next(self.model.parameters()).dtype)
         frames = tuple(self.checkpoint.frame_count(count) for count in samples)
         longest = self.checkpoint.frame_count(waves.shape[1])
-        self.model.config.apply_spec_augment = self._spec_augment and self.training
-        if min(samples) == waves.shape[1]:
-            output = self.model(inputs)
-        else:
-            output = self._padding.run(inputs, samples, frames)
-        return Sequences(states=output.last_hidden_state, real=real_units(frames, longest, waves.device))
+        if self._spec_augment:
+            self.model.config.apply_spec_augment = self.training
+        states = self._padding.run(inputs, samples, frames)
+        return Sequences(states=states, real=real_units(frames, longest, waves.device))
 
     def _refuse_inexact(self) -> None:
         """Try two utterances alone and together.
@@ -96,7 +92,7 @@ class SpeechBackbone(nn.Module):
             states = self(torch.nn.utils.rnn.pad_sequence(waves, batch_first=True), samples).states
             return [states[row, : self.checkpoint.frame_count(count), None] for row, count in enumerate(samples)]
 
-        name = f"--speech-model {self.checkpoint.name}"
+        name = self.checkpoint.title
         self.eval()  # in training, SpecAugment would draw from the global generator
         if not batches_are_exact(name, lambda number: self(waves[number][None], [samples[number]]).states[0, :, None], together):
             raise FinetuneError(f"{name}: not trainable here, what it makes of an utterance depends on the others in its batch")
@@ -139,9 +135,9 @@ class TextBackbone(nn.Module):
         self.one_by_one = not self._try_batch()
         """Whether texts go through it alone."""
         if config.checkpointing:
-            _recompute(self.model, f"--text-model {checkpoint.name}", context_fn=recomputation)
+            _recompute(self.model, checkpoint.title, context_fn=recomputation)
         probe = torch.tensor(checkpoint.tokenize(["a"]))
-        _freeze_unreached(model, model(input_ids=probe, attention_mask=torch.ones_like(probe)).last_hidden_state)
+        _freeze_unreached(model, self._states(probe))
 
     def forward(self, tokens: Int64[Tensor, "utterances wordpieces"], wordpieces: Sequence[int]) -> Sequences:
         """Last hidden states of every wordpiece, special tokens included.
@@ -164,8 +160,7 @@ class TextBackbone(nn.Module):
     def _states(self, tokens: Tensor, real: Tensor | None = None) -> Tensor:
         """One forward pass; every wordpiece is a text's own unless `real` says which are."""
         mask = torch.ones_like(tokens) if real is None else real.long()
-        states: Tensor = self.model(input_ids=tokens, attention_mask=mask).last_hidden_state
-        return states
+        return self.checkpoint.last_state(self.model, tokens, mask)
 
     def _try_batch(self) -> bool:
         texts = [torch.tensor(ids) for ids in trial_texts(self.checkpoint)]
@@ -176,26 +171,26 @@ class TextBackbone(nn.Module):
             states = self(tokens, counts).states
             return [states[row, :count, None] for row, count in enumerate(counts)]
 
-        name = f"--text-model {self.checkpoint.name}"
-        return batches_are_exact(name, lambda number: self._states(texts[number][None])[0, :, None], together)
+        return batches_are_exact(self.checkpoint.title, lambda number: self._states(texts[number][None])[0, :, None], together)
 
 
-def refuse_untrainable(checkpoint: SpeechCheckpoint | TextCheckpoint) -> None:
+def refuse_untrainable(checkpoint: Checkpoint) -> None:
     """Look at an encoder's config before its weights are read.
 
     Raises:
         FinetuneError: weights that have no gradients, or utterances that change with the batch they are in.
     """
-    option = "--speech-model" if isinstance(checkpoint, SpeechCheckpoint) else "--text-model"
     if getattr(checkpoint.config, "quantization_config", None) is not None:
         raise FinetuneError(
-            f"{option} {checkpoint.name}: not trainable here, its weights are quantised; use the same checkpoint in float"
+            f"{checkpoint.title}: not trainable here, its weights are quantised; use the same checkpoint in float"
         )
-    if isinstance(checkpoint, SpeechCheckpoint) and not checkpoint.batches:
+    if checkpoint.lacks_for_training:
         raise FinetuneError(
-            f"{option} {checkpoint.name}: not trainable here, its batch norm before the positional convolution mixes the "
-            "utterances of a batch and their padding; use an encoder without conv_pos_batch_norm"
+            f"{checkpoint.title}: not trainable here, its family {type(checkpoint).__name__} has a `load` of its own and no "
+            f"{' and '.join(f'`{each}`' for each in checkpoint.lacks_for_training)} (docs/extending.md)"
         )
+    if isinstance(checkpoint, SpeechCheckpoint) and checkpoint.leak is not None:
+        raise FinetuneError(f"{checkpoint.title}: not trainable here, {checkpoint.leak}")
 
 
 def _masks_frames(checkpoint: SpeechCheckpoint) -> bool:
@@ -204,7 +199,7 @@ def _masks_frames(checkpoint: SpeechCheckpoint) -> bool:
     Raises:
         FinetuneError: it does neither.
     """
-    times, features = (getattr(checkpoint.config, f"mask_{name}_prob", 0.0) for name in ("time", "feature"))
+    times, features = checkpoint.mask_shares
     if times <= 0 and features <= 0:
         raise FinetuneError(
             f"spec_augment: the config of --speech-model {checkpoint.name} masks nothing (mask_time_prob and mask_feature_prob "

@@ -16,12 +16,11 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
-from transformers import AutoModel
 
 from mer.extract import ExtractError
+from mer.extract.families.checkpoint import Checkpoint
+from mer.extract.families.open_checkpoint import open_speech, open_text
 from mer.extract.pretrained import model_label
-from mer.extract.speech_checkpoint import SpeechCheckpoint
-from mer.extract.text_checkpoint import TextCheckpoint
 from mer.files import file_sha256, whole_folder
 from mer.finetune.backbones import SpeechBackbone, TextBackbone
 from mer.finetune.config import FinetuneConfig
@@ -62,7 +61,8 @@ def save_model(
     with whole_folder(folder, replace=True, alone=True) as scratch:
         for name, encoder in (("speech", model.speech), ("text", model.text)):
             if encoder is not None:
-                _save_encoder_files(scratch / name, encoder)
+                (scratch / name).mkdir(parents=True)
+                encoder.checkpoint.save(scratch / name, encoder.model, weights=False)
         weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
         save_file(weights, scratch / "model.safetensors", {"format": FORMAT})
         written = dataclasses.asdict(config)
@@ -113,30 +113,21 @@ def check_model(folder: Path) -> dict[str, Any]:
     return document
 
 
-def _save_encoder_files(place: Path, encoder: SpeechBackbone | TextBackbone) -> None:
-    place.mkdir(parents=True)
-    encoder.model.config.save_pretrained(place)
-    files = encoder.checkpoint.preprocessor if isinstance(encoder, SpeechBackbone) else encoder.checkpoint.tokenizer
-    files.save_pretrained(place)
-
-
 def _encoders_without_weights(folder: Path, config: FinetuneConfig, identity: dict[str, Any]) -> TrainableEncoders:
     speech, text = None, None
     if "speech" in config.modalities:
-        spoken = SpeechCheckpoint(str(folder / "speech"), None)
-        speech = SpeechBackbone(spoken, _untrained(spoken.config), config)
+        spoken = open_speech(str(folder / "speech"))
+        speech = SpeechBackbone(spoken, _untrained(spoken), config)
     if "text" in config.modalities:
-        written = TextCheckpoint(str(folder / "text"), None)
-        text = TextBackbone(written, _untrained(written.config), config)
+        written = open_text(str(folder / "text"))
+        text = TextBackbone(written, _untrained(written), config)
     return TrainableEncoders(speech, text, identity)
 
 
-def _untrained(config: Any) -> nn.Module:
+def _untrained(checkpoint: Checkpoint) -> nn.Module:
     """An encoder of this shape, ready to take weights; the global generator is left as it was."""
     with torch.random.fork_rng(devices=[]):
-        model = AutoModel.from_config(config, dtype=torch.float32)
-    assert isinstance(model, nn.Module)
-    return model.eval()
+        return checkpoint.build().eval()
 
 
 def _read_document(folder: Path) -> dict[str, Any]:

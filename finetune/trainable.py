@@ -10,9 +10,10 @@ from torch import nn
 
 from mer.extract import ExtractError
 from mer.extract.batch_trial import ONE_BY_ONE, one_by_one_notice
-from mer.extract.pretrained import load_weights
-from mer.extract.speech_checkpoint import SpeechCheckpoint
-from mer.extract.text_checkpoint import TextCheckpoint
+from mer.extract.families.checkpoint import Checkpoint
+from mer.extract.families.open_checkpoint import open_speech, open_text
+from mer.extract.families.speech_checkpoint import SpeechCheckpoint
+from mer.extract.families.text_checkpoint import TextCheckpoint
 from mer.finetune.backbones import SpeechBackbone, TextBackbone, refuse_untrainable
 from mer.finetune.config import FinetuneConfig
 from mer.finetune.errors import FinetuneError
@@ -41,7 +42,7 @@ class TrainableEncoders:
         """What a user should know of how they run."""
         if self.text is None or not self.text.one_by_one:
             return ()
-        return (one_by_one_notice(f"--text-model {self.text.checkpoint.name}"),)
+        return (one_by_one_notice(self.text.checkpoint.title),)
 
     @property
     def sample_rate(self) -> int:
@@ -110,13 +111,13 @@ def load_encoders(config: FinetuneConfig) -> TrainableEncoders:
     identity: dict[str, Any] = {}
     try:
         if "speech" in config.modalities:
-            spoken = SpeechCheckpoint(config.speech_model, config.speech_revision)
-            model = _load(spoken, "--speech-model")
+            spoken = open_speech(config.speech_model, config.speech_revision)
+            model = _load(spoken)
             identity["speech"] = spoken.describe(model)
             speech = SpeechBackbone(spoken, model, config)
         if "text" in config.modalities:
-            written = TextCheckpoint(config.text_model, config.text_revision)
-            model = _load(written, "--text-model")
+            written = open_text(config.text_model, config.text_revision)
+            model = _load(written)
             identity["text"] = written.describe(model)
             text = TextBackbone(written, model, config)
             if text.one_by_one:
@@ -126,8 +127,8 @@ def load_encoders(config: FinetuneConfig) -> TrainableEncoders:
     return TrainableEncoders(speech, text, identity)
 
 
-def _load(checkpoint: SpeechCheckpoint | TextCheckpoint, option: str) -> nn.Module:
+def _load(checkpoint: Checkpoint) -> nn.Module:
     refuse_untrainable(checkpoint)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)  # draws what a checkpoint may lack: a pooler, the vector in place of masked frames
-        return load_weights(checkpoint.name, checkpoint.revision, option, checkpoint.config)
+        return checkpoint.load()

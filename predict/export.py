@@ -12,9 +12,8 @@ from torch import Tensor
 from transformers.utils import logging
 
 from mer.extract import EncoderError
-from mer.extract.pretrained import load_config, load_weights, weights_fingerprint
-from mer.extract.speech_checkpoint import SpeechCheckpoint
-from mer.extract.text_checkpoint import TextCheckpoint
+from mer.extract.families.open_checkpoint import open_speech, open_text
+from mer.extract.pretrained import weights_fingerprint
 from mer.files import whole_folder
 from mer.finetune.errors import FinetuneError
 from mer.finetune.model_folder import check_model
@@ -154,18 +153,16 @@ def _write_encoders(saved: SavedHead, choice: EncoderChoice, wanted: bool | None
 
 
 def _write_encoder(name: str, model: str, revision: str | None, identity: Mapping[str, Any], folder: Path) -> None:
-    option = f"--{name}-model"
-    weights: Any = load_weights(model, revision, option, load_config(model, revision, option))
-    if weights_fingerprint(weights) != identity["weights_sha256"]:
+    checkpoint = open_speech(model, revision) if name == "speech" else open_text(model, revision)
+    encoder = checkpoint.load()
+    if weights_fingerprint(encoder) != identity["weights_sha256"]:
         raise PredictError(
-            f"{option} {model}: not the encoder that the run was trained behind, {identity['model']}; give that one"
+            f"{checkpoint.title}: not the encoder that the run was trained behind, {identity['model']}; give that one"
         )
-    files = SpeechCheckpoint(model, revision).preprocessor if name == "speech" else TextCheckpoint(model, revision).tokenizer
     shown = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()
     try:
-        weights.save_pretrained(folder)
-        files.save_pretrained(folder)
+        checkpoint.save(folder, encoder, weights=True)
     finally:
         if shown:
             logging.enable_progress_bar()

@@ -31,7 +31,7 @@ RUNS_AT_ONCE = 5
 """Runs in one forward pass of the heads: bounds their activations."""
 KEPT_BYTES = 2 * 2**30
 """Heads stay in memory up to this size, and are read again for every batch of recordings beyond it."""
-SAME = ("weights_sha256", "sample_rate", "normalize", "frame_stride", "frame_length")
+SAME = ("weights_sha256", "sample_rate", "normalize", "frame_stride", "frame_length", "family")
 """What an encoder must share with the one that the head was trained behind."""
 
 
@@ -236,7 +236,7 @@ def _load(config: ExtractConfig, resources: Resources, saved: SavedHead) -> Enco
         differing = [key for key in SAME if encoder is not None and encoder.identity.get(key) != expected.get(key)]
         if encoder is not None and differing:
             raise PredictError(
-                f"--{name}-model {encoder.name}: not the encoder that {saved.folder} was trained behind, {expected.get('model')} "
+                f"{encoder.checkpoint.title}: not the encoder that {saved.folder} was trained behind, {expected.get('model')} "
                 f"(different: {', '.join(differing)}); give the folder or hub id of that one"
             )
         if encoder is not None:
@@ -246,13 +246,13 @@ def _load(config: ExtractConfig, resources: Resources, saved: SavedHead) -> Enco
 
 def _refuse_earlier(saved: SavedHead, name: str, encoder: SpeechEncoder | TextEncoder) -> None:
     """Refuse a head that learnt from features which this version makes otherwise."""
-    last = encoder.config.num_hidden_layers
+    last = encoder.checkpoint.layer_count
     used = {layer for part in saved.parts for g, each in part.layers.items() if ENCODER_OF[g] == name for layer in each}
     stated: Mapping[str, Any] = saved.features.get(name, {})
     for statement, why in STATEMENTS.items():
         if statement in encoder.identity and statement not in stated and (statement != "last_layer" or last in used):
             raise PredictError(
-                f"{saved.folder} was trained on features of an earlier version of mer: of {encoder.name}, {why}. Run "
+                f"{saved.folder} was trained on features of an earlier version of mer: of {encoder.checkpoint.name}, {why}. Run "
                 "`mer extract` and `mer train-head` again"
             )
 

@@ -27,7 +27,7 @@ ALLOWED: dict[str, set[str]] = {
     "finetune": {"backends", "corpus", "extract", "heads", "protocol", "results"},
     "grids": {"backends", "cache", "corpus", "finetune", "heads", "protocol", "results"},
     "predict": {"backends", "corpus", "extract", "heads", "finetune", "protocol", "results"},
-    "status": {"backends", "cache", "corpus", "protocol", "report", "results"},
+    "status": {"backends", "cache", "corpus", "extract", "protocol", "report", "results"},
     "demo": {"corpus"},
     "cli": {"commands"},
 }

@@ -43,18 +43,17 @@ def _plugins() -> list[Check]:
 
 
 def encoder_check(option: str, name: str) -> Check:
-    """Whether an encoder can be loaded without network."""
+    """Whether an encoder can be loaded without network; a folder's kind and input files are looked at, too."""
     from huggingface_hub import try_to_load_from_cache
 
+    from mer.extract import EncoderError, SpeechCheckpoint, open_speech, open_text
+
     if Path(name).is_dir():
-        if (Path(name) / "config.json").is_file():
-            return Check(name=option, status="ok", found=f"folder {name}")
-        return Check(
-            name=option,
-            status="problem",
-            found=f"{name} has no config.json",
-            advice="give a Hugging Face model folder",
-        )
+        try:
+            opened = open_speech(name) if option == SpeechCheckpoint.option else open_text(name)
+        except EncoderError as problem:
+            return Check(name=option, status="problem", found=str(problem))
+        return Check(name=option, status="ok", found=f"folder {name}, a {opened.config.model_type} encoder")
     if isinstance(try_to_load_from_cache(name, "config.json"), str):
         return Check(name=option, status="ok", found=f"{name}, in the local Hugging Face cache")
     return Check(

@@ -1,14 +1,10 @@
-"""A small corpus, small encoders and small settings, in which a reader of docs/extending.md does what it says."""
+"""A folder in which the exercises of docs/extending.md are done."""
 
 import importlib.util
-import json
 import shutil
 from pathlib import Path
-from typing import Any
 
 import pytest
-
-from mer.tests.extending.doc_blocks import Told, follow, section
 
 DATA = Path(__file__).parents[1] / "data"
 SETTINGS = """
@@ -21,6 +17,12 @@ device = "cpu"
 seeds = 2
 max-epochs = 2
 hidden = 4
+classes = "as-is"
+
+[finetune]
+seeds = 1
+folds = "1"
+epochs = 1
 classes = "as-is"
 
 [grid]
@@ -45,17 +47,3 @@ def ready(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copy(folder / "corpus" / "u1.wav", folder / "hello.wav")
     (folder / "mer.toml").write_text(SETTINGS)
     return folder
-
-
-def done(folder: Path, title: str) -> dict[str, Told]:
-    """What a section's commands said, none of which failed."""
-    told = follow(section(title), folder)
-    failed = {words: each for words, each in told.items() if each.code != 0}
-    assert not failed, failed
-    return told
-
-
-def result_of(folder: Path, pattern: str) -> dict[str, Any]:
-    (found,) = (folder / "runs").glob(f"{pattern}/result.json")
-    values: dict[str, Any] = json.loads(found.read_text())
-    return values

@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 PAGE = Path(__file__).parents[2] / "docs" / "extending.md"
 BLOCK = re.compile(r"^```(?P<kind>\w+)(?: title=\"(?P<title>[^\"]+)\")?\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -89,6 +90,21 @@ def follow(page: Section, folder: Path) -> dict[str, Told]:
     for environment, some in groupby(page.commands, key=lambda command: dict(command.environment)):
         told |= give([command.words for command in some], folder, environment)
     return told
+
+
+def done(folder: Path, title: str) -> dict[str, Told]:
+    """What a section's commands said, none of which failed."""
+    told = follow(section(title), folder)
+    failed = {words: each for words, each in told.items() if each.code != 0}
+    assert not failed, failed
+    return told
+
+
+def result_of(folder: Path, pattern: str) -> dict[str, Any]:
+    """The result of the one run directory in `runs` whose name fits."""
+    (found,) = (folder / "runs").glob(f"{pattern}/result.json")
+    values: dict[str, Any] = json.loads(found.read_text())
+    return values
 
 
 def give(commands: Sequence[Sequence[str]], folder: Path, environment: Mapping[str, str]) -> dict[str, Told]:

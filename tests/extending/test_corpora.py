@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mer.tests.extending.conftest import done
-from mer.tests.extending.doc_blocks import PAGE, Told, give
+from mer.tests.extending.doc_blocks import PAGE, Told, done, give
 
 pytestmark = pytest.mark.slow  # commands, as a user gives them
 PLUGINS = 'plugins = ["radio_plays"]'

@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from mer.protocol import STATISTICS
-from mer.tests.extending.conftest import done, result_of
-from mer.tests.extending.doc_blocks import Told, give
+from mer.tests.extending.doc_blocks import Told, done, give, result_of
 
 pytestmark = pytest.mark.slow  # commands, as a user gives them
 

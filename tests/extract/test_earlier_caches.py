@@ -14,18 +14,16 @@ from mer.cache.last_layer import ends_in_norm, flattest_direction
 from mer.corpus import Corpus
 from mer.corpus.manifest import read_manifest
 from mer.extract import ExtractConfig, Extraction, Resources, extract, resegment
-from mer.extract.speech_checkpoint import without_adapter
 from mer.heads import HeadConfig, train_head
 
 HERE = Resources(device="cpu", workers=1)
 Earlier = Callable[..., Extraction]
 
 
-def without_norm(model: Any) -> nn.Module:
+def without_norm(family: Any, model: Any) -> Any:
     if model.config.do_stable_layer_norm:
         model.encoder.layer_norm = nn.Identity()
-    kept: nn.Module = without_adapter(model)
-    return kept
+    return model
 
 
 @pytest.fixture
@@ -46,11 +44,11 @@ def earlier(corpus: Corpus, tmp_path: Path) -> Earlier:
         from mer.backends.agreement import versions
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("mer.extract.speech_checkpoint.SpeechCheckpoint.closing_norm", False)
+            patch.setattr("mer.extract.families.wav2vec2.Wav2Vec2.closing_norm", False)
             patch.setattr("mer.extract.workers.encoder_notes", lambda encoders: {})
             patch.setattr("mer.extract.identity.versions", lambda *names: versions(*names) | {"transformers": transformers})
             if transformers >= "5.16":
-                patch.setattr("mer.extract.speech_encoder.without_adapter", without_norm)
+                patch.setattr("mer.extract.families.wav2vec2.Wav2Vec2.bare", without_norm)
             return extract(corpus, config, tmp_path / "features", resources=HERE)
 
     return make

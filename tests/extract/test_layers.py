@@ -154,7 +154,7 @@ def test_layers_that_cannot_be_told_apart_are_refused(
 ) -> None:
     folder = str(speech_encoder_folder("wav2vec2"))
     if change == "one layer more":
-        monkeypatch.setattr("mer.extract.speech_encoder.without_adapter", one_layer_more)
+        monkeypatch.setattr("mer.extract.families.wav2vec2.Wav2Vec2.bare", one_layer_more)
         with pytest.raises(EncoderError, match="its config says 12 layers, the installed transformers builds 13"):
             SpeechEncoder(folder)
         return
@@ -170,7 +170,7 @@ def test_layers_that_cannot_be_told_apart_are_refused(
         encoder([wave(encoder)])
 
 
-def one_layer_more(model: Any) -> Any:
+def one_layer_more(family: Any, model: Any) -> Any:
     model.encoder.layers.append(nn.Identity())
     return model
 
@@ -238,7 +238,7 @@ def golden_encoders(folder: Path) -> ExtractConfig:
 
 def test_the_key_of_base_encoders_is_what_it_always_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # A tokenizer's definition as text is the tokenizers library's; it may grow a field.
-    monkeypatch.setattr("mer.extract.text_checkpoint.tokenizer_fingerprint", lambda tokenizer: "0" * 64)
+    monkeypatch.setattr("mer.extract.families.masked_lm.tokenizer_fingerprint", lambda tokenizer: "0" * 64)
     config = golden_encoders(tmp_path)
     spec = make_spec(
         Corpus(name="golden", kind="manifest", synthetic=True, utterances=()),

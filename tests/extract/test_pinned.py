@@ -69,10 +69,10 @@ def test_an_unstated_rate_or_normalisation_is_ours_and_not_the_installed_class(
 
     monkeypatch.setattr(Wav2Vec2FeatureExtractor, "__init__", other_defaults)
     encoder = SpeechEncoder(str(silent), layers=[1])
-    assert (encoder.sample_rate, encoder.normalize) == (16_000, True)
+    assert (encoder.sample_rate, encoder.checkpoint.normalize) == (16_000, True)
     assert encoder.identity == SpeechEncoder(str(source), layers=[1]).identity | {"model": "silent"}
     stated = edited(source, tmp_path / "stated", "preprocessor_config.json", do_normalize=False)
-    assert not SpeechEncoder(str(stated), layers=[1]).normalize
+    assert not SpeechEncoder(str(stated), layers=[1]).checkpoint.normalize
 
 
 def test_a_tokenizer_neither_cuts_nor_pads_nor_leaves_special_tokens_out(text_encoder_folder: Path, tmp_path: Path) -> None:

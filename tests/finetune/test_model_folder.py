@@ -9,6 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from mer.extract.families.checkpoint import Checkpoint
 from mer.files import folders
 from mer.files.folders import HIDDEN
 from mer.finetune import model_folder
@@ -93,7 +94,7 @@ def test_a_new_model_replaces_the_old_and_what_a_killed_process_left(narrow_conf
         assert load_model(tmp_path / "model").identity == {"number": number}
 
 
-@pytest.mark.parametrize("step", ["_save_encoder_files", "save_file", "file_sha256", "_put_on_device"])
+@pytest.mark.parametrize("step", ["save", "save_file", "file_sha256", "_put_on_device"])
 def test_what_fails_on_the_way_leaves_the_old_model_and_no_rest(
     step: str, narrow_config: NarrowConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -101,11 +102,11 @@ def test_what_fails_on_the_way_leaves_the_old_model_and_no_rest(
     model, _ = make_model(config)
     save_model(tmp_path / "model", model, config, CLASSES, {"number": 1})
 
-    def fail(*arguments: object) -> None:
+    def fail(*arguments: object, **options: object) -> None:
         raise OSError("no space left on device")
 
     with monkeypatch.context() as broken:
-        broken.setattr(model_folder if hasattr(model_folder, step) else folders, step, fail)
+        broken.setattr(next(each for each in (model_folder, folders, Checkpoint) if hasattr(each, step)), step, fail)
         with pytest.raises(OSError, match="no space left"):
             save_model(tmp_path / "model", model, config, CLASSES, {"number": 2})
     assert [path.name for path in tmp_path.iterdir()] == ["model"]

@@ -9,7 +9,7 @@ import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
-from transformers import AutoModel
+from transformers import AutoModel, AutoTokenizer
 
 from mer.extract import SpeechEncoder, TextEncoder
 from mer.finetune.backbones import SpeechBackbone, TextBackbone
@@ -256,7 +256,7 @@ def test_preparation_is_extractions_own(narrow_config: NarrowConfig) -> None:
     np.testing.assert_array_equal(encoders.prepare(wave), speech.prepare(wave))
     assert encoders.tokenize(["leave me", ""]) == text.tokenize(["leave me", ""])
     assert (encoders.sample_rate, encoders.frame_length, encoders.frame_stride) == (16_000, 400, 320)
-    assert encoders.pad_token == text.tokenizer.pad_token_id
+    assert encoders.pad_token == text.checkpoint.pad_token == AutoTokenizer.from_pretrained(config.text_model).pad_token_id
     for name, frozen in (("speech", speech), ("text", text)):
         assert encoders.identity[name] == {key: value for key, value in frozen.identity.items() if key != "layers"}
 

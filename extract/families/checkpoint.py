@@ -1,0 +1,99 @@
+"""What every encoder's checkpoint has, whatever it encodes: width, depth, weights and identity."""
+
+import hashlib
+import inspect
+from abc import ABC
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from torch import nn
+from transformers import CONFIG_MAPPING, AutoModel, PreTrainedModel
+
+from mer.extract.pretrained import EncoderError, load_weights, model_label, weights_fingerprint
+
+
+class Checkpoint(ABC):
+    """One checkpoint of a family, without its weights. What is not overridden is as `transformers` has it."""
+
+    option: ClassVar[str]
+    """Command-line option that names it, for errors."""
+
+    def __init__(self, name: str, revision: str | None, config: Any) -> None:
+        """Take the width and the depth from a config.
+
+        Args:
+            name: hub id or folder.
+            revision: branch, tag or commit of a hub id.
+            config: values of its `config.json` as attributes.
+        """
+        self.name = name
+        self.revision = revision
+        self.config = config
+        self.dim: int = config.hidden_size
+        self.layer_count: int = config.num_hidden_layers
+        """N: the last layer's number."""
+
+    @property
+    def title(self) -> str:
+        """Option and checkpoint, as messages begin."""
+        return f"{self.option} {self.name}"
+
+    def load(self) -> nn.Module:
+        """The model with its weights in float32, in evaluation mode, with gradients.
+
+        Raises:
+            EncoderError: weights that are missing or cannot be read.
+        """
+        return load_weights(self.name, self.revision, self.option, self.config)
+
+    def build(self) -> nn.Module:
+        """The model with any weights: others are put in."""
+        model = AutoModel.from_config(self.config, dtype=torch.float32)
+        assert isinstance(model, nn.Module)
+        return model
+
+    def save(self, folder: Path, model: Any, *, weights: bool) -> None:
+        """Write what `open_speech` or `open_text` reads.
+
+        Args:
+            folder: there already, or made.
+            model: of this checkpoint.
+            weights: whether to write them, too; without them only `build` is of use afterwards.
+
+        Raises:
+            EncoderError: a model that is none of `transformers`, in a family without a method for it.
+        """
+        if not isinstance(model, PreTrainedModel):
+            raise EncoderError(f"{self.title}: cannot be copied, its family {type(self).__name__} has no `save`")
+        (model if weights else model.config).save_pretrained(folder)
+        self.save_inputs(folder)
+
+    def save_inputs(self, folder: Path) -> None:
+        """Write the files that say how inputs are prepared; there are none unless a family says so."""
+        return
+
+    @property
+    def lacks_for_training(self) -> list[str]:
+        """Methods that a family with a `load` of its own must have as well, so that a trained model can be read again."""
+        own = {name for name in ("load", "build", "save") if getattr(type(self), name) is not getattr(Checkpoint, name)}
+        needed = ["build"] if self.config.model_type in CONFIG_MAPPING else ["build", "save"]
+        return [name for name in needed if name not in own] if "load" in own else []
+
+    def describe(self, model: nn.Module) -> dict[str, Any]:
+        """What identifies the checkpoint with the weights that were loaded from it."""
+        return {
+            "model": model_label(self.name),
+            "type": self.config.model_type,
+            "revision": getattr(self.config, "_commit_hash", None),
+            "weights_sha256": weights_fingerprint(model),
+            "dim": self.dim,
+        } | self._source()
+
+    def _source(self) -> dict[str, Any]:
+        """Where a family of the user's own comes from: after a change of the file its numbers may be others."""
+        kind = type(self)
+        if kind.__module__.startswith("mer."):
+            return {}
+        digest = hashlib.sha256(Path(inspect.getfile(kind)).read_bytes()).hexdigest()
+        return {"family": {"module": kind.__module__, "class": kind.__name__, "sha256": digest}}

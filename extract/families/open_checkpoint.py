@@ -1,0 +1,46 @@
+"""From a hub id or folder to a checkpoint of the family that reads it."""
+
+from importlib import import_module
+from typing import Any
+
+from mer.extract.families.registry import BERT_LIKE, SPEECH_FAMILIES, TEXT_FAMILIES
+from mer.extract.families.speech_checkpoint import SpeechCheckpoint
+from mer.extract.families.text_checkpoint import TextCheckpoint
+from mer.extract.pretrained import EncoderError, load_config
+from mer.settings import UnknownEntryError
+
+
+def open_speech(name: str, revision: str | None = None) -> SpeechCheckpoint:
+    """The checkpoint of a speech encoder.
+
+    Args:
+        name: hub id or folder.
+        revision: branch, tag or commit of a hub id.
+
+    Raises:
+        EncoderError: no such encoder, of no registered family, or incomplete.
+    """
+    config = load_config(name, revision, "--speech-model", SPEECH_FAMILIES)
+    try:
+        family = _class_of(SPEECH_FAMILIES[config.model_type])
+    except UnknownEntryError as problem:
+        raise EncoderError(
+            f"--speech-model {name}: a {config.model_type!r} model is no speech encoder that mer can read; {problem}"
+        ) from None
+    found: SpeechCheckpoint = family(name, revision, config)
+    return found
+
+
+def open_text(name: str, revision: str | None = None) -> TextCheckpoint:
+    """The checkpoint of a text encoder; see `open_speech`."""
+    config = load_config(name, revision, "--text-model", TEXT_FAMILIES)
+    kind = config.model_type if config.model_type in TEXT_FAMILIES else BERT_LIKE
+    found: TextCheckpoint = _class_of(TEXT_FAMILIES[kind])(name, revision, config)
+    return found
+
+
+def _class_of(entry: type | str) -> Any:
+    if isinstance(entry, type):
+        return entry
+    module, _, name = entry.partition(":")
+    return getattr(import_module(module), name)
