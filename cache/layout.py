@@ -8,7 +8,7 @@ import numpy as np
 
 from mer.cache.cache_error import CacheError
 from mer.cache.granularity import SEGMENT_GRANULARITIES
-from mer.cache.records import FAILED_FIELDS, STRING_FIELDS
+from mer.cache.records import FAILED_FIELDS, OPTIONAL_FIELDS, STRING_FIELDS
 from mer.cache.spec import Spec, spec_dim, spec_layers
 
 
@@ -58,7 +58,7 @@ def expected_datasets(spec: Spec, units: Mapping[str, Sequence[int]], utterances
         failed: number of utterances without.
     """
     numbers = np.dtype(spec["storage"]["dtype"]).newbyteorder("<").str
-    found = {f"utterance/{name}": Expected((utterances,), "S") for name in STRING_FIELDS}
+    found = {f"utterance/{name}": Expected((utterances,), "S", required=name not in OPTIONAL_FIELDS) for name in STRING_FIELDS}
     found["utterance/seconds"] = Expected((utterances,), "<f8")
     found |= {f"failed/{name}": Expected((failed,), "S") for name in FAILED_FIELDS}
     for granularity in spec["granularities"]:

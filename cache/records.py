@@ -34,6 +34,8 @@ class UtteranceRecord:
     """Where the segment times are from: `corpus`, `textgrid`, ..., or `none`."""
     fingerprint: str
     """Hex sha256 of the inputs, so that a changed input is noticed."""
+    more: str = ""
+    """What else the corpus says of it, as one JSON object (`split`, `votes`, `attributes`, `columns`); empty for nothing."""
 
     def __post_init__(self) -> None:
         _check_strings(self, "utterance")
@@ -70,6 +72,9 @@ class Units:
 
 STRING_FIELDS: tuple[str, ...] = tuple(f.name for f in fields(UtteranceRecord) if f.type is str)
 """Fields of an utterance that a shard stores as text, under `utterance/`."""
+
+OPTIONAL_FIELDS = frozenset({"more"})
+"""Those of them that a shard without any such text has no dataset for, and a sidecar no key."""
 
 FAILED_FIELDS: tuple[str, ...] = tuple(f.name for f in fields(FailedUtterance))
 """Fields of a failed utterance, under `failed/`."""

@@ -14,6 +14,7 @@ from mer.cache.granularity import SEGMENT_GRANULARITIES
 from mer.cache.layout import Dataset, check_datasets, expected_datasets
 from mer.cache.records import (
     FAILED_FIELDS,
+    OPTIONAL_FIELDS,
     STRING_FIELDS,
     FailedUtterance,
     Units,
@@ -129,7 +130,10 @@ def build_shard(
         given = [(record.id, _units(record.id, content, granularity)) for record, content in utterances]
         units[granularity] = tuple(one.data.shape[0] for _, one in given)
         contents |= _granularity_datasets(spec, granularity, given)
-    contents |= {f"utterance/{name}": [_texts([getattr(r, name) for r in records])] for name in STRING_FIELDS}
+    for name in STRING_FIELDS:
+        texts = [getattr(record, name) for record in records]
+        if name not in OPTIONAL_FIELDS or any(texts):
+            contents[f"utterance/{name}"] = [_texts(texts)]
     contents["utterance/seconds"] = [np.array([r.seconds for r in records], "<f8")]
     contents |= {f"failed/{name}": [_texts([getattr(f, name) for f in failed])] for name in FAILED_FIELDS}
     key = cache_key(spec)

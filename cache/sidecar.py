@@ -12,7 +12,7 @@ import numpy as np
 from mer.cache.cache_error import CacheError
 from mer.cache.granularity import GRANULARITIES
 from mer.cache.layout import Dataset
-from mer.cache.records import FailedUtterance, UtteranceRecord
+from mer.cache.records import OPTIONAL_FIELDS, FailedUtterance, UtteranceRecord
 from mer.cache.spec import FORMAT_VERSION, canonical_json
 
 SHARD_NAME = re.compile(r"session[0-9a-z_]{1,80}-[0-9]{3,9}")
@@ -61,7 +61,7 @@ class Sidecar:
 
     def _document(self) -> dict[str, Any]:
         utterances = [
-            {**asdict(record), "units": {g: counts[row] for g, counts in self.units.items()}}
+            {**_said(record), "units": {g: counts[row] for g, counts in self.units.items()}}
             for row, record in enumerate(self.utterances)
         ]
         datasets = {name: {"shape": list(d.shape), "dtype": d.dtype, "offset": d.offset} for name, d in self.datasets.items()}
@@ -77,6 +77,11 @@ class Sidecar:
             "datasets": datasets,
             "provenance": json.loads(canonical_json(self.provenance)),
         }
+
+
+def _said(record: UtteranceRecord) -> dict[str, Any]:
+    """An utterance's fields; what it need not have is left out where it is empty."""
+    return {name: value for name, value in asdict(record).items() if value or name not in OPTIONAL_FIELDS}
 
 
 def parse_sidecar(text: str, *, where: str) -> Sidecar:

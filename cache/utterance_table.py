@@ -1,14 +1,19 @@
 """All utterances of a cache, as columns."""
 
 import difflib
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
 from mer.cache.cache_error import UnknownUtteranceError
 from mer.cache.records import UtteranceRecord
+
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -33,6 +38,8 @@ class UtteranceTable:
     """Durations, float64."""
     alignments: tuple[str, ...]
     """Where the segment times are from; `none` where there are none."""
+    more: tuple[Mapping[str, Any], ...]
+    """What else the corpus says: `split`, `votes`, `attributes`, `columns`; an empty mapping for nothing."""
     _rows: dict[str, int] = field(repr=False)
 
     @classmethod
@@ -51,6 +58,7 @@ class UtteranceTable:
             styles=tuple(r.style for r in found),
             seconds=seconds,
             alignments=tuple(r.alignment for r in found),
+            more=tuple(json.loads(r.more) if r.more else _NOTHING for r in found),
             _rows={r.id: row for row, r in enumerate(found)},
         )
 

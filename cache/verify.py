@@ -10,7 +10,7 @@ from mer.cache.feature_cache import FeatureCache
 from mer.cache.folder import CacheFolder
 from mer.cache.last_layer import OutdatedCacheError, check_numbers
 from mer.cache.plan import read_plan
-from mer.cache.records import FAILED_FIELDS, STRING_FIELDS
+from mer.cache.records import FAILED_FIELDS, OPTIONAL_FIELDS, STRING_FIELDS
 from mer.cache.shard_file import ShardFile
 from mer.cache.shard_image import count_unusable
 from mer.cache.sidecar import Sidecar
@@ -173,8 +173,10 @@ def _check_tables(shard: ShardFile) -> str:
     tables = [("utterance", STRING_FIELDS, sidecar.utterances), ("failed", FAILED_FIELDS, sidecar.failed)]
     for group, fields, records in tables:
         for field in fields:
-            stored = shard.array(f"{group}/{field}").tolist()
-            if stored != [getattr(record, field).encode("utf-8") for record in records]:
+            said = [getattr(record, field).encode("utf-8") for record in records]
+            absent = field in OPTIONAL_FIELDS and f"{group}/{field}" not in sidecar.datasets
+            stored = [b""] * len(said) if absent else shard.array(f"{group}/{field}").tolist()
+            if stored != said:
                 return f"{shard.path}: /{group}/{field} disagrees with the sidecar"
     if shard.array("utterance/seconds").tolist() != [record.seconds for record in sidecar.utterances]:
         return f"{shard.path}: /utterance/seconds disagrees with the sidecar"

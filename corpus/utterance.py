@@ -1,6 +1,6 @@
 """The nouns of a corpus: an utterance, and a named collection of them with what was wrong on disk."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -37,6 +37,16 @@ class Utterance:
     """Where the phone, syllable and word times are; None when there are none."""
     seconds: float | None = None
     """Length of the audio as the corpus states it, so that work can be planned without opening files; None = not stated."""
+    start: float = 0.0
+    """Seconds into the audio file at which the utterance begins."""
+    end: float | None = None
+    """Seconds into the audio file at which it ends; None = the end of the file."""
+    split: str = ""
+    """Part of the corpus' own partition that it belongs to (`train`, `dev`, `test`, `test2`); empty where there is none."""
+    votes: Mapping[str, int] | None = None
+    """Label to the number of annotators who gave it; None where a corpus does not say."""
+    columns: Mapping[str, str] | None = None
+    """What else the corpus says of it, by the name of its column; None for nothing."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

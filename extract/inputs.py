@@ -1,8 +1,9 @@
 """One utterance made ready for the encoders, or the reason why it cannot be."""
 
 import hashlib
+import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -84,6 +85,10 @@ def fingerprint(utterance: Utterance) -> str:
         utterance.style,
     )
     digest.update(repr(fields).encode())
+    if (utterance.start, utterance.end) != (0.0, None):
+        digest.update(repr((utterance.start, utterance.end)).encode())
+    if said := _more(replace(utterance, attributes=None)):  # earlier caches had no such thing, and keep their fingerprints
+        digest.update(said.encode())
     paths = [utterance.wav, *(utterance.alignment.paths if utterance.alignment else ())]
     for path in paths:
         try:
@@ -183,7 +188,20 @@ def make_record(utterance: Utterance, seconds: float, alignment: str, mark: str)
         seconds=seconds,
         alignment=alignment,
         fingerprint=mark,
+        more=_more(utterance),
     )
+
+
+def _more(utterance: Utterance) -> str:
+    """What else the corpus says of an utterance, as a cache keeps it."""
+    said = {
+        "split": utterance.split,
+        "votes": dict(utterance.votes or {}),
+        "attributes": utterance.attributes,
+        "columns": dict(utterance.columns or {}),
+    }
+    kept = {name: value for name, value in said.items() if value}
+    return json.dumps(kept, sort_keys=True, ensure_ascii=False) if kept else ""
 
 
 def wanted_segments(utterance: Utterance, config: ExtractConfig, duration_ms: int) -> WantedSegments:

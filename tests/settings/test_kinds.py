@@ -50,5 +50,5 @@ def test_any_text_gives_names_or_one_error(text: str) -> None:
 
 def test_numbers_are_no_names() -> None:
     assert NUMBERS.read("layers", "9-12, 3") == (9, 10, 11, 12, 3)
-    with pytest.raises(KindError, match="layers '1,last': 'last' is neither a number nor a range; expected something like 1-5"):
+    with pytest.raises(KindError, match="layers '1,last': expected numbers and ranges such as 1-5"):
         NUMBERS.read("layers", "1,last")
