@@ -4,7 +4,7 @@ Per head, from random float16 features in memory and with IEMOCAP's lengths:
 
 * `one by one`: runs after each other; `5 stacked`, `25 stacked`: as many runs at once, five folds of each seed;
 * `padded loop`: one run in the usual loop of torch.nn modules, from the same weights on the same batches, in a process
-  of its own, and once more in this one, where `mer` has set the allocator for training (`mer.heads.heap`);
+  of its own, and once more in this one, where `mer` has set the allocator for training (`mer.heads.training.heap`);
 * floor: each feature that a step needs read twice at the memory bandwidth, plus all matrix products at the product
   rate, both measured in the same rounds. Counted from shapes, in the cheapest order of products that is known.
 

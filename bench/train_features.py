@@ -11,8 +11,8 @@ import torch
 from numpy.typing import NDArray
 
 from mer.heads import DivergedError, Epoch, FeatureSource, HeadConfig, HeadError, Job, StackListener, StackTrainer, TrainedRun
-from mer.heads.reads import Reads
-from mer.heads.step import Step
+from mer.heads.features.reads import Reads
+from mer.heads.features.step import Step
 from mer.protocol import Fold
 
 LAYERS, DIM, CLASSES = 12, 768, 4

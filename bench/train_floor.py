@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from mer.bench.train_features import CLASSES, DIM, LAYERS
 from mer.heads import HeadConfig
-from mer.heads.attention import default_attention_heads
-from mer.heads.step import Step
+from mer.heads.features.step import Step
+from mer.heads.fusion.attention import default_attention_heads
 
 Lengths = NDArray[np.int64]
 

@@ -14,10 +14,10 @@ from torch.utils.data import DataLoader, Dataset
 
 from mer.bench.train_features import CLASSES, DIM, LAYERS, RandomUnits, clock_of
 from mer.heads import CoattentionHead, Concatenation, Head, HeadConfig, Job, LateFusion, LayerAverage, TransformerHead
-from mer.heads.attention import AttentionLayer
-from mer.heads.build_head import build_head
-from mer.heads.feature_source import as_tensors
-from mer.heads.linear_branch import LinearBranch
+from mer.heads.features.feature_source import as_tensors
+from mer.heads.fusion.attention import AttentionLayer
+from mer.heads.fusion.build_head import build_head
+from mer.heads.fusion.linear_branch import LinearBranch
 
 Padded = tuple[Tensor, Tensor]
 """(utterances, units, dim), and which units are real."""

@@ -10,7 +10,7 @@ import torch
 from mer.bench.train_features import CLASSES, RandomUnits, lengths_like_iemocap, make_jobs
 from mer.grids.grid_file import read_grid
 from mer.heads import DivergedError, FeatureSource, Job, StackListener, StackTrainer, TrainedRun
-from mer.heads.stack_size import stack_size
+from mer.heads.training.stack_size import stack_size
 
 UTTERANCES, RUNS, POOL = 5531, 25, 4096
 

@@ -41,7 +41,7 @@ class CpuBackend:
 
     @property
     def gpu_share(self) -> float | None:
-        """Of a Ray task, where it is asked for."""
+        """GPUs that each Ray task takes, where that is said."""
         return None
 
     @property
@@ -112,7 +112,7 @@ class AnyBackend(CpuBackend):
 
     @property
     def gpu_share(self) -> float | None:
-        """Of a Ray task, where it is asked for."""
+        """GPUs that each Ray task takes, where that is said."""
         return self.gpus_per_worker
 
 

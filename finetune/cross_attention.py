@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from mer.finetune.errors import FinetuneError
 from mer.finetune.sequences import Sequences
-from mer.heads.attention import glorot
+from mer.heads.fusion.attention import glorot
 
 
 class MultiHeadAttention(nn.Module):

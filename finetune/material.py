@@ -12,7 +12,7 @@ from mer.corpus import Corpus, Utterance
 from mer.extract import AudioError, read_header
 from mer.finetune.config import FinetuneConfig
 from mer.finetune.errors import FinetuneError
-from mer.heads.selection import Selection
+from mer.heads.training.selection import Selection
 from mer.protocol import ClassMap, class_map
 
 

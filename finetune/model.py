@@ -17,7 +17,7 @@ from mer.finetune.errors import FinetuneError
 from mer.finetune.sequences import Sequences
 from mer.finetune.trainable import TrainableEncoders
 from mer.finetune.utterance_dropout import draw_keys, hashed_dropout, utterance_dropout
-from mer.heads.linear_branch import uniform_linear
+from mer.heads.fusion.linear_branch import uniform_linear
 
 SPEECH, TEXT, EMBEDDING = 0, 1, 1 << 24
 """Where dropout is drawn; the encoders count on from theirs times 2^16."""

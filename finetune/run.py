@@ -26,8 +26,8 @@ from mer.finetune.tracking import Tracker, check_tracking
 from mer.finetune.trainable import TrainableEncoders, load_encoders
 from mer.finetune.trained import FinetuneEpoch, Trained
 from mer.finetune.trainer import train_run
-from mer.heads.planned_head import plan_runs
 from mer.heads.progress import ignore
+from mer.heads.training.planned_head import plan_runs
 from mer.protocol import Fold, confusion, integer_seed, session_names, unweighted_accuracy
 from mer.results import Result, RunDone
 from mer.results.finished_run import FinishedRun

@@ -3,8 +3,8 @@
 from mer.grids.grid import Grid, GridError, GridRow
 from mer.heads.config import HeadConfig
 from mer.heads.errors import HeadError
-from mer.heads.feature_store import layer_positions
-from mer.heads.features import Features
+from mer.heads.features.feature_store import layer_positions
+from mer.heads.features.features import Features
 from mer.protocol import session_names
 
 

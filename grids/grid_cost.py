@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 
 from mer.grids.grid import Grid
 from mer.heads.config import HeadConfig
-from mer.heads.features import Features
+from mer.heads.features.features import Features
 from mer.heads.own_kind import head_kind
 
 READ = 20

@@ -9,10 +9,10 @@ from mer.backends import Task
 from mer.backends.device import resolve_device
 from mer.grids.grid_cost import run_cost, unit_counts
 from mer.heads.config import HeadConfig
-from mer.heads.feature_store import FeatureStore
+from mer.heads.features.feature_store import FeatureStore
 from mer.heads.own_kind import head_kind
-from mer.heads.planned_head import PlannedHead, RunKey
-from mer.heads.stack_size import MEMORY_SHARE, run_bytes
+from mer.heads.training.planned_head import PlannedHead, RunKey
+from mer.heads.training.stack_size import MEMORY_SHARE, run_bytes
 
 JOBS_PER_WORKER = 4
 """As many at least, so that workers end at about the same time."""

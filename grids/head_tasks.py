@@ -14,10 +14,10 @@ from mer.grids.head_jobs import head_jobs, whole_heads
 from mer.grids.head_work import HEAD_ERRORS, HeadWork
 from mer.grids.run_grid import GridTask
 from mer.heads.config import HeadConfig
-from mer.heads.features import Features
-from mer.heads.multi_level import average_heads, check_same_protocol
-from mer.heads.planned_head import PlannedHead, RunKey, plan_head
-from mer.heads.train_head import finish_head
+from mer.heads.features.features import Features
+from mer.heads.training.multi_level import average_heads, check_same_protocol
+from mer.heads.training.planned_head import PlannedHead, RunKey, plan_head
+from mer.heads.training.train_head import finish_head
 from mer.results import Result
 
 

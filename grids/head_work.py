@@ -13,12 +13,12 @@ from mer.grids.grid_events import TaskEvent
 from mer.grids.head_jobs import HeadJob
 from mer.heads.config import HeadConfig
 from mer.heads.errors import HeadError
-from mer.heads.feature_store import FeatureStore
-from mer.heads.features import Features
-from mer.heads.planned_head import plan_head
+from mer.heads.features.feature_store import FeatureStore
+from mer.heads.features.features import Features
 from mer.heads.progress import Progress
-from mer.heads.train_head import open_store
-from mer.heads.trained_run import Epoch
+from mer.heads.training.planned_head import plan_head
+from mer.heads.training.train_head import open_store
+from mer.heads.training.trained_run import Epoch
 from mer.protocol import ProtocolError
 from mer.results.errors import ResultError
 from mer.results.run_directory import all_ended

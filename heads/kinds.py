@@ -98,7 +98,7 @@ HEADS = Registry[HeadKind]("fusion head")
 _LATE = HEADS.add(
     "late",
     HeadKind(
-        implementation="mer.heads.late_fusion:LateFusion",
+        implementation="mer.heads.fusion.late_fusion:LateFusion",
         learning_rate=LINEAR_RATE,
         needs=Needs.ANY,
         options=frozenset({"hidden", "dropout"}),
@@ -108,7 +108,7 @@ HEADS.add("linear", replace(_LATE, needs=Needs.ONE))
 HEADS.add(
     "transformer",
     HeadKind(
-        implementation="mer.heads.transformer_head:TransformerHead",
+        implementation="mer.heads.fusion.transformer_head:TransformerHead",
         learning_rate=ATTENTION_RATE,
         needs=Needs.ONE,
         options=WITH_ATTENTION | {"hidden"},
@@ -119,7 +119,7 @@ HEADS.add(
 HEADS.add(
     "coattention",
     HeadKind(
-        implementation="mer.heads.coattention_head:CoattentionHead",
+        implementation="mer.heads.fusion.coattention_head:CoattentionHead",
         learning_rate=ATTENTION_RATE,
         needs=Needs.TEXT_AND_SPEECH,
         options=WITH_ATTENTION,
@@ -131,7 +131,7 @@ HEADS.add(
 HEADS.add(
     "concatenation",
     HeadKind(
-        implementation="mer.heads.concatenation:Concatenation",
+        implementation="mer.heads.fusion.concatenation:Concatenation",
         learning_rate=LINEAR_RATE,
         needs=Needs.SEVERAL,
         options=frozenset({"hidden", "dropout"}),

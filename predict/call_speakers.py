@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 
 from mer.corpus import Utterance
 from mer.heads import Statistics
-from mer.heads.feature_source import as_tensors
-from mer.heads.speaker_units import standardise
-from mer.heads.statistics import RunningStatistics
+from mer.heads.features.feature_source import as_tensors
+from mer.heads.features.speaker_units import standardise
+from mer.heads.features.statistics import RunningStatistics
 
 FEWEST = 2
 """Recordings of a speaker: normalised by itself alone, a recording of one unit is all zeros, and of few little else."""

@@ -9,8 +9,8 @@ from jaxtyping import Float64
 from numpy.typing import NDArray
 
 from mer.heads import FeatureSource, Head, Statistics
-from mer.heads.stacked_forward import stacked_logits
-from mer.heads.step import plan_step
+from mer.heads.features.step import plan_step
+from mer.heads.training.stacked_forward import stacked_logits
 
 ROWS = 32
 """Recordings in a forward pass of the heads."""

@@ -10,8 +10,8 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from mer.heads import Head, HeadConfig, HeadError, Statistics
-from mer.heads.build_head import build_head
 from mer.heads.config import HEAD_SOURCE, SPEECH
+from mer.heads.fusion.build_head import build_head
 from mer.predict.errors import PredictError
 from mer.results.errors import ResultError
 from mer.results.names import run_stem

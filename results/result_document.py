@@ -12,7 +12,7 @@ from mer.results.names import RESULT_FORMAT
 
 @runtime_checkable
 class Selected(Protocol):
-    """The utterances that take part in a training; `mer.heads.selection.Selection` has it."""
+    """The utterances that take part in a training; `mer.heads.training.selection.Selection` has it."""
 
     @property
     def ids(self) -> tuple[str, ...]:

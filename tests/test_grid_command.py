@@ -208,7 +208,7 @@ def test_a_run_that_fails_and_memory_that_runs_out_are_said_when_they_happen(
     features: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from mer.heads import RunDone, StackHalved
-    from mer.heads.planned_head import PlannedHead
+    from mer.heads.training.planned_head import PlannedHead
 
     def train(head: Any, keys: Any, store: Any, progress: Any) -> None:
         progress(StackHalved(runs=7))

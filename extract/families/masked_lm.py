@@ -48,7 +48,7 @@ class MaskedLM(TextCheckpoint):
         return ids
 
     def tokenizer_sha256(self) -> str:
-        """Of the tokenizer's whole definition: vocabulary, normaliser, special tokens."""
+        """Sha256 of the tokenizer's whole definition: vocabulary, normaliser, special tokens."""
         return tokenizer_fingerprint(self.tokenizer)
 
     def states(self, model: Any, tokens: Tensor, mask: Tensor, layers: Sequence[int]) -> list[Tensor]:

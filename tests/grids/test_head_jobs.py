@@ -7,7 +7,7 @@ import pytest
 
 from mer.grids.head_jobs import head_jobs, whole_heads
 from mer.heads import HeadConfig
-from mer.heads.planned_head import plan_head
+from mer.heads.training.planned_head import plan_head
 
 CacheMaker = Callable[..., Any]
 TINY = HeadConfig(granularities=("F",), hidden=4, max_epochs=1, learning_rate=0.02, batch=8, seeds=(0, 1), device="cpu")

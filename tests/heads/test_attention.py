@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from mer.heads import HeadError
-from mer.heads.attention import (
+from mer.heads.fusion.attention import (
     FUSED_FROM,
     AttentionLayer,
     after_attention,
@@ -18,7 +18,7 @@ from mer.heads.attention import (
     default_attention_heads,
     self_attention,
 )
-from mer.heads.sequence_pairs import pair_sequences
+from mer.heads.stacked.sequence_pairs import pair_sequences
 
 Array = NDArray[np.float64]
 CPU = torch.device("cpu")
@@ -28,7 +28,7 @@ FORMS = ("few", "many")
 @pytest.fixture(autouse=True)
 def _utterances_share_buckets(monkeypatch: pytest.MonkeyPatch) -> None:
     """So few units would otherwise never be padded."""
-    monkeypatch.setattr("mer.heads.sequence_pairs.PADDING_SHARE", 1.0)
+    monkeypatch.setattr("mer.heads.stacked.sequence_pairs.PADDING_SHARE", 1.0)
 
 
 def attention_reference(layer: AttentionLayer, queries: Array, keys: Array, key_bias: Array) -> Array:
@@ -129,7 +129,7 @@ def test_self_attention_equals_the_paper(lengths: list[int], seed: int, fused_fr
     units = random_units(random, lengths)
     side, _ = pair_sequences(torch.tensor(lengths), torch.tensor(lengths), CPU)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("mer.heads.attention.FUSED_FROM", fused_from)
+        patch.setattr("mer.heads.fusion.attention.FUSED_FROM", fused_from)
         found = self_attention([layer], packed(units), side, [sum(lengths)])
     bias = random.standard_normal(6)
     expected = np.concatenate([attention_reference(layer, each, each, bias) for each in units])
@@ -159,7 +159,7 @@ def test_two_keys_share_by_the_logistic_of_their_difference() -> None:
 
 @pytest.mark.parametrize("form", [*FORMS, "self", "self fused"])
 def test_gradients_of_units_and_parameters_pass_gradcheck(form: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mer.heads.attention.FUSED_FROM", 1 if form == "self fused" else 99)
+    monkeypatch.setattr("mer.heads.fusion.attention.FUSED_FROM", 1 if form == "self fused" else 99)
     random = np.random.default_rng(1)
     layer = make_layer(1, dim=4, attention_heads=2, dropout=0.0)
     queries, keys = (packed(random_units(random, lengths, 4)).requires_grad_() for lengths in ([2, 1, 3], [1, 3, 2]))
@@ -196,7 +196,7 @@ def test_neighbours_change_nothing_even_when_they_are_not_numbers(form: str) -> 
 def test_neighbours_in_self_attention_change_nothing_even_when_they_are_not_numbers(
     fused_from: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mer.heads.attention.FUSED_FROM", fused_from)
+    monkeypatch.setattr("mer.heads.fusion.attention.FUSED_FROM", fused_from)
     lengths = [4, 4, 4, 3]
     layer, units = make_layer(2), tensors(random_units(np.random.default_rng(2), lengths))
     side, _ = pair_sequences(torch.tensor(lengths), torch.tensor(lengths), CPU)

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from mer.heads import HeadError
-from mer.heads.coattention_head import CoattentionHead
-from mer.heads.head import StackedUnits
+from mer.heads.fusion.coattention_head import CoattentionHead
+from mer.heads.fusion.head import StackedUnits
 
 Array = NDArray[np.float64]
 Utterance = dict[str, Array]
@@ -19,7 +19,7 @@ DIM = 6
 @pytest.fixture(autouse=True)
 def _utterances_share_buckets(monkeypatch: pytest.MonkeyPatch) -> None:
     """So few units would otherwise never be padded."""
-    monkeypatch.setattr("mer.heads.sequence_pairs.PADDING_SHARE", 1.0)
+    monkeypatch.setattr("mer.heads.stacked.sequence_pairs.PADDING_SHARE", 1.0)
 
 
 def norm(x: Array, gain: Array | float = 1.0, bias: Array | float = 0.0) -> Array:
@@ -223,7 +223,7 @@ def test_dropout_follows_the_relu_of_equation_four_before_the_residual_link() ->
 @pytest.mark.parametrize("silent", ["speech", "text"])
 def test_both_branches_of_the_layers_drop_too(silent: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The dropout of eq. 4 is switched off, and one branch has no feed-forward part: what is left is the other's."""
-    monkeypatch.setattr("mer.heads.coattention_head.grouped_relu_dropout", lambda values, *_: values.relu_())
+    monkeypatch.setattr("mer.heads.fusion.coattention_head.grouped_relu_dropout", lambda values, *_: values.relu_())
     head = make_head(5, "FT", layers=1)
     with torch.no_grad():
         for name, parameter in head.named_parameters():

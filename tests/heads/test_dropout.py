@@ -3,7 +3,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from mer.heads.dropout import grouped_dropout, grouped_relu_dropout
+from mer.heads.stacked.dropout import grouped_dropout, grouped_relu_dropout
 
 SIZES = [3, 7, 0, 1]
 
@@ -43,7 +43,7 @@ def both_ways(function: object, values: Tensor, monkeypatch: pytest.MonkeyPatch)
     found = []
     for compiled in (True, False):
         if not compiled:
-            monkeypatch.setattr("mer.heads.dropout._compiles", lambda values: False)
+            monkeypatch.setattr("mer.heads.stacked.dropout._compiles", lambda values: False)
         leaf = values.clone().requires_grad_()
         generators = [torch.Generator().manual_seed(seed) for seed in range(len(SIZES))]
         out = function(leaf * 1, 0.3, generators, SIZES)  # type: ignore[operator]

@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from mer.heads import FeatureSource, FeatureStore, HeadError, Statistics
-from mer.heads.feature_store import check_held, layer_positions
-from mer.heads.reads import Reads, SharedReads
-from mer.heads.step import Step, plan_step
+from mer.heads.features.feature_store import check_held, layer_positions
+from mer.heads.features.reads import Reads, SharedReads
+from mer.heads.features.step import Step, plan_step
 
 CPU = torch.device("cpu")
 

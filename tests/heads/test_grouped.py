@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from mer.heads.grouped import bounds, grouped_affine, grouped_layer_norm, grouped_linear
+from mer.heads.stacked.grouped import bounds, grouped_affine, grouped_layer_norm, grouped_linear
 
 SIZES = [[5], [2, 3], [0, 4, 1], [3, 0, 2, 2]]
 

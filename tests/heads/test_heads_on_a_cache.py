@@ -9,7 +9,7 @@ import numpy as np
 
 from mer.cache import CacheFolder, FailedUtterance, Units, UtteranceRecord, build_shard, open_cache
 from mer.heads import HeadConfig, train_head
-from mer.heads.features import Features
+from mer.heads.features.features import Features
 
 SPEC = {
     "format_version": 1,

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from mer.heads import Concatenation, Head, HeadError, LateFusion, StackedUnits, Statistics
-from mer.heads.layer_average import normalized_averages
-from mer.heads.reads import Piece, SharedReads
+from mer.heads.features.reads import Piece, SharedReads
+from mer.heads.stacked.layer_average import normalized_averages
 
 Array = NDArray[np.float64]
 

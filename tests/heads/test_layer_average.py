@@ -9,15 +9,15 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from mer.heads import LayerAverage, Statistics
-from mer.heads.layer_average import layer_sums, normalized_averages, normalized_layer_sums
-from mer.heads.reads import GatheredReads, Piece, Reads, SharedReads
+from mer.heads.features.reads import GatheredReads, Piece, Reads, SharedReads
+from mer.heads.stacked.layer_average import layer_sums, normalized_averages, normalized_layer_sums
 
 Array = NDArray[np.float64]
 
 
 @pytest.fixture(autouse=True)
 def _blocks_smaller_than_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mer.heads.reads.BLOCK_CPU", 90)
+    monkeypatch.setattr("mer.heads.features.reads.BLOCK_CPU", 90)
 
 
 def equation_one(

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file
 
 from mer.heads import FeatureSource, HeadConfig, HeadError, train_head
-from mer.heads.build_head import build_head
-from mer.heads.planned_head import plan_head
-from mer.heads.speaker_units import SpeakerUnits
-from mer.heads.stacked_forward import stacked_logits
-from mer.heads.step import plan_step
+from mer.heads.features.speaker_units import SpeakerUnits
+from mer.heads.features.step import plan_step
+from mer.heads.fusion.build_head import build_head
+from mer.heads.training.planned_head import plan_head
+from mer.heads.training.stacked_forward import stacked_logits
 
 CacheMaker = Callable[..., Any]
 SETTINGS = ("speech", "global", "speaker", "none")

@@ -12,12 +12,12 @@ from safetensors.numpy import load_file
 from torch import Tensor, nn
 
 from mer.heads import HEADS, HeadConfig, HeadError, Needs, OwnHead, RunDone, StackedUnits, Units, head_of, train_head
-from mer.heads.build_head import build_head
-from mer.heads.grouped import grouped_linear
-from mer.heads.head import Head
+from mer.heads.fusion.build_head import build_head
+from mer.heads.fusion.head import Head
+from mer.heads.fusion.own_head import one_by_one
 from mer.heads.kinds import SHAPE_OPTIONS
-from mer.heads.own_head import one_by_one
-from mer.heads.packed_mean import packed_mean
+from mer.heads.stacked.grouped import grouped_linear
+from mer.heads.stacked.packed_mean import packed_mean
 
 CacheMaker = Callable[..., Any]
 

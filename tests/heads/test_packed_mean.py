@@ -4,7 +4,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mer.heads.packed_mean import packed_mean
+from mer.heads.stacked.packed_mean import packed_mean
 
 
 @settings(max_examples=40, deadline=None)

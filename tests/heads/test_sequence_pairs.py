@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mer.heads.sequence_pairs import FREE_PAIRS, PADDING_SHARE, pair_sequences
+from mer.heads.stacked.sequence_pairs import FREE_PAIRS, PADDING_SHARE, pair_sequences
 
 CPU = torch.device("cpu")
 LENGTHS = st.lists(st.tuples(st.integers(1, 30), st.integers(1, 8)), min_size=1, max_size=40)
@@ -21,7 +21,7 @@ def tensors(pairs: list[tuple[int, int]]) -> tuple[torch.Tensor, torch.Tensor]:
 def test_every_unit_has_one_slot_beside_its_own_utterance(pairs: list[tuple[int, int]]) -> None:
     """Units are numbered by utterance, so that a padded bucket shows who was put where."""
     lengths = tensors(pairs)
-    with patch("mer.heads.sequence_pairs.FREE_PAIRS", 0):  # so short they would all be one bucket
+    with patch("mer.heads.stacked.sequence_pairs.FREE_PAIRS", 0):  # so short they would all be one bucket
         sides = pair_sequences(*lengths, CPU)
     seen: list[int] = []
     owners = [torch.arange(len(pairs)).repeat_interleave(each).double()[:, None] for each in lengths]
@@ -51,7 +51,7 @@ def test_every_unit_has_one_slot_beside_its_own_utterance(pairs: list[tuple[int,
 @given(pairs=LENGTHS, free=st.sampled_from([0, 100, FREE_PAIRS]))
 def test_no_bucket_wastes_more_than_its_share(pairs: list[tuple[int, int]], free: int) -> None:
     first, second = tensors(pairs)
-    with patch("mer.heads.sequence_pairs.FREE_PAIRS", free):
+    with patch("mer.heads.stacked.sequence_pairs.FREE_PAIRS", free):
         sides = pair_sequences(first, second, CPU)
     assert free < FREE_PAIRS or len(sides[0].shapes) == 1
     total = int((first * second).sum())

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from mer.heads import DivergedError, Epoch, FeatureSource, HeadConfig, Job, StackListener, StackTrainer, TrainedRun
-from mer.heads.side_by_side import train_side_by_side
+from mer.heads.training.side_by_side import train_side_by_side
 from mer.protocol import make_fold
 
 CacheMaker = Callable[..., Any]

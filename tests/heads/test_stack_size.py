@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from mer.heads import FeatureSource, HeadConfig
-from mer.heads.stack_size import run_bytes, stack_size
+from mer.heads.training.stack_size import run_bytes, stack_size
 
 CPU = torch.device("cpu")
 LATE = HeadConfig(granularities=("F",), hidden=8)

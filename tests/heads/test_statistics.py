@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mer.heads import HeadError, training_statistics
-from mer.heads.features import PackedFeatures
-from mer.heads.statistics import membership_of
+from mer.heads.features.features import PackedFeatures
+from mer.heads.features.statistics import membership_of
 
 
 def packed_of(make_cache: Callable[..., Any], *, loc: float = 0.0, dtype: Any = np.float16) -> Any:

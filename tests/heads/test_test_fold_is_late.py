@@ -300,6 +300,7 @@ def test_no_option_of_a_command_is_more_than_a_field_or_a_matter_of_files_and_pr
         "resume",
         "weights",
         "revision",
+        "gradient_checkpointing",
         "backend",
         "workers",
         "shard_rank",

@@ -11,7 +11,7 @@ from safetensors.numpy import load_file
 
 from mer.backends.device import DeviceError
 from mer.heads import EpochDone, Event, HeadConfig, HeadError, RunDone, StatisticsProgress, TrainingStarted, train_head
-from mer.heads.trained_run import Epoch
+from mer.heads.training.trained_run import Epoch
 from mer.results.errors import ResultError
 from mer.results.run_directory import RunDirectory
 

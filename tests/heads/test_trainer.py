@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from mer.heads import DivergedError, Epoch, FeatureSource, HeadConfig, HeadError, Job, StackListener, StackTrainer, TrainedRun
-from mer.heads.build_head import build_head
-from mer.heads.statistics import membership_of, training_statistics
-from mer.heads.trained_run import EarlyStopping
+from mer.heads.features.statistics import membership_of, training_statistics
+from mer.heads.fusion.build_head import build_head
+from mer.heads.training.trained_run import EarlyStopping
 from mer.protocol import Fold, make_fold
 
 CPU = torch.device("cpu")

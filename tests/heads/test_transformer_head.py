@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from mer.heads import HeadError
-from mer.heads.head import StackedUnits
-from mer.heads.transformer_head import TransformerHead
+from mer.heads.fusion.head import StackedUnits
+from mer.heads.fusion.transformer_head import TransformerHead
 
 Array = NDArray[np.float64]
 DIM = 6
@@ -18,7 +18,7 @@ DIM = 6
 @pytest.fixture(autouse=True)
 def _utterances_share_buckets(monkeypatch: pytest.MonkeyPatch) -> None:
     """So few units would otherwise never be padded."""
-    monkeypatch.setattr("mer.heads.sequence_pairs.PADDING_SHARE", 1.0)
+    monkeypatch.setattr("mer.heads.stacked.sequence_pairs.PADDING_SHARE", 1.0)
 
 
 def norm(x: Array, gain: Array, bias: Array) -> Array:
@@ -182,7 +182,7 @@ def test_dropout_comes_before_the_last_layer_and_not_after_it() -> None:
 
 def test_the_encoder_layers_drop_too(monkeypatch: pytest.MonkeyPatch) -> None:
     """The head's own dropout is switched off; what is left is that of the layers."""
-    monkeypatch.setattr("mer.heads.transformer_head.grouped_relu_dropout", lambda values, *_: values.relu_())
+    monkeypatch.setattr("mer.heads.fusion.transformer_head.grouped_relu_dropout", lambda values, *_: values.relu_())
     head = make_head(6, layers=1)
     units = stacked(random_runs(6, [[3, 4, 5]]))
     dropped = TransformerHead.logits([head], units, [torch.Generator().manual_seed(0)])

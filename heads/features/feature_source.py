@@ -1,0 +1,133 @@
+"""One granularity's features where training reads them: mapped or streamed from the cache, or in GPU memory."""
+
+import warnings
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from mer.heads.features.features import PackedFeatures
+from mer.heads.features.reads import GatheredReads, Piece, Reads, SharedReads
+from mer.heads.features.step import Step
+
+
+def as_tensors(views: Sequence[NDArray[Any]]) -> tuple[Tensor, ...]:
+    """Tensors over the same memory as read-only arrays; they must not be written to."""
+    with warnings.catch_warnings():
+        # torch has no read-only tensors and warns; these are only ever read.
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writable", category=UserWarning)
+        return tuple(torch.from_numpy(view) for view in views)
+
+
+class FeatureSource:
+    """Units of one granularity on one device.
+
+    On a CPU they are views of the cache and nothing is copied. On a GPU all units are copied there once where
+    they fit, else those of each step are.
+    """
+
+    def __init__(
+        self,
+        packed: PackedFeatures,
+        *,
+        device: torch.device,
+        resident: bool = False,
+        stream: bool = False,
+        layers: Sequence[int] | None = None,
+    ) -> None:
+        """Prepare the features.
+
+        Args:
+            packed: the cache's units; row numbers are its rows.
+            device: where units are used.
+            resident: copy everything to `device` now.
+            stream: drop pages after use and ask for the next ones ahead, so that memory stays bounded by a step.
+            layers: positions of the stored layers to use; None for all.
+        """
+        self.dim = packed.dim
+        self.lengths = np.asarray(packed.lengths, dtype=np.int64)
+        self._packed, self._device, self._stream = packed, device, stream
+        self._layers = _slice_or_list(layers, packed.layers)
+        self.layers = packed.layers if layers is None else len(layers)
+        self._starts = np.concatenate([[0], np.cumsum(self.lengths)[:-1]])
+        self._resident = self._copy_all() if resident else None
+
+    @property
+    def streams(self) -> bool:
+        """Whether pages are let go after use, because the features are larger than the memory they may take."""
+        return self._stream
+
+    def reads(self, step: Step) -> Reads:
+        """The units that the runs of a step want."""
+        per_run = [self.lengths[rows] for rows in step.rows]
+        lengths = torch.from_numpy(np.concatenate(per_run))
+        if self._device.type == "cpu" and self._resident is None:
+            return self._shared(step, per_run, lengths)
+        return self._gathered(step, lengths)
+
+    def prefetch(self, step: Step) -> None:
+        """Say that a step comes next; a stream begins to read."""
+        if self._stream and self._resident is None:
+            self._packed.prefetch(step.distinct)
+
+    def done(self, step: Step) -> None:
+        """Say that a step is over; a stream lets its pages go."""
+        if self._stream and self._resident is None:
+            self._packed.release(step.distinct)
+
+    def _shared(self, step: Step, per_run: Sequence[NDArray[np.int64]], lengths: Tensor) -> SharedReads:
+        sizes = tuple(int(each.sum()) for each in per_run)
+        # Row of the output at which each run's each utterance begins.
+        first = np.concatenate([[0], np.cumsum(sizes)])
+        places = [
+            (np.concatenate([[0], np.cumsum(each)[:-1]]) + start).tolist()
+            for each, start in zip(per_run, first, strict=False)  # `first` also holds the end
+        ]
+        views = self._views([row for row, _ in step.order])
+        pieces = [
+            Piece(view, tuple((run, places[run][position]) for run, position in wanted))
+            for view, (_, wanted) in zip(views, step.order, strict=True)
+        ]
+        return SharedReads(pieces, sizes, lengths)
+
+    def _gathered(self, step: Step, lengths: Tensor) -> GatheredReads:
+        if self._resident is not None:
+            units, starts = self._resident, dict(enumerate(self._starts.tolist()))
+        else:
+            distinct = step.distinct
+            units = torch.cat(self._views(distinct)).to(self._device)
+            ends = np.cumsum(self.lengths[distinct])
+            starts = dict(zip(distinct, (ends - self.lengths[distinct]).tolist(), strict=True))
+        counts = self.lengths.tolist()
+        positions = [
+            torch.from_numpy(np.concatenate([np.arange(counts[row]) + starts[row] for row in rows.tolist()]))
+            for rows in step.rows
+        ]
+        return GatheredReads(units, [each.to(self._device) for each in positions], lengths)
+
+    def _views(self, rows: Sequence[int]) -> tuple[Tensor, ...]:
+        views = as_tensors(self._packed.views(rows))
+        return views if self._layers is None else tuple(view[:, self._layers] for view in views)
+
+    def _copy_all(self) -> Tensor:
+        first = self._views([0])[0]
+        units = first.new_empty(int(self.lengths.sum()), self.layers, self.dim, device=self._device)
+        for row, start in enumerate(self._starts.tolist()):
+            units[start : start + int(self.lengths[row])] = self._views([row])[0]
+            if self._stream:
+                self._packed.release([row])
+        return units
+
+
+def _slice_or_list(layers: Sequence[int] | None, stored: int) -> slice | list[int] | None:
+    """A slice, which is a view, where the layers are evenly spaced; a list, which copies, else."""
+    if layers is None or list(layers) == list(range(stored)):
+        return None
+    steps = {after - before for before, after in pairwise(layers)}
+    if len(steps) <= 1 and all(step > 0 for step in steps):
+        return slice(layers[0], layers[-1] + 1, *steps)
+    return list(layers)

@@ -1,0 +1,169 @@
+"""Multi-level fusion: the logits of a coattention head and of a late head, averaged run by run."""
+
+import csv
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+from safetensors.numpy import load_file
+
+from mer.backends.agreement import versions
+from mer.heads.config import SPEECH, HeadConfig
+from mer.heads.errors import HeadError
+from mer.heads.features.feature_store import FeatureStore
+from mer.heads.features.features import Features
+from mer.heads.progress import Progress
+from mer.heads.training.head_document import result_document
+from mer.heads.training.planned_head import directory_name
+from mer.heads.training.selection import select
+from mer.heads.training.train_head import open_store, train_head
+from mer.heads.training.trained_run import Epoch
+from mer.protocol import MULTI_LEVEL, MULTI_LEVEL_PARTS
+from mer.results import Result
+from mer.results.file_hashes import FILES, check_files
+from mer.results.finished_run import FinishedRun
+from mer.results.names import LOGITS, PREDICTIONS, RESULT_FORMAT, run_stem
+from mer.results.run_directory import RunDirectory
+from mer.results.run_files import CURE
+
+
+def train_multi_level(
+    cache: Features,
+    coattention: HeadConfig,
+    late: HeadConfig,
+    runs: Path,
+    *,
+    progress: Progress | None = None,
+    command: str | None = None,
+    store: FeatureStore | None = None,
+) -> Result:
+    """Train both heads, or take them where they are, and average their logits for each fold and seed.
+
+    "score combination of best early-fused and late-fused models is considered. Their output logits are averaged
+    as the combined prediction" (Zhao 2022, section 2.4).
+
+    Args:
+        cache: the feature cache.
+        coattention: an early-fused head.
+        late: a late-fused head with the same classes, folds, seeds and validation.
+        runs: folder of run directories.
+        progress: called with what happens while the two are trained.
+        command: the command line, for `provenance.json`.
+        store: features that an earlier call has opened.
+
+    Raises:
+        HeadError: two heads that were not trained and tested on the same utterances, or no run that both finished.
+    """
+    check_same_protocol(coattention, late)
+    store = store or open_store(late)
+    parts = [train_head(cache, each, runs, progress=progress, command=command, store=store) for each in (coattention, late)]
+    return average_heads(cache, coattention, late, runs, parts, command=command)
+
+
+def average_heads(
+    cache: Features, coattention: HeadConfig, late: HeadConfig, runs: Path, parts: Sequence[Result], *, command: str | None
+) -> Result:
+    """The mean of the logits of two heads that are trained; `parts` are their results, other arguments and errors as above."""
+    selection, classes = select(cache, late.classes)
+    identity = {
+        "format": RESULT_FORMAT,
+        "config": {"fusion": MULTI_LEVEL, "coattention": coattention.identity(), "late": late.identity()},
+        "cache_key": cache.key,
+        "data": selection.fingerprint(texts=late.text_disjoint),
+    }
+    branches = tuple(dict.fromkeys([*coattention.granularities, *late.granularities]))
+    ordered = (*(name for name in SPEECH if name in branches), "T")
+    directory = RunDirectory(runs / directory_name(cache, MULTI_LEVEL, ordered, identity), identity, epoch=Epoch)
+    existing = directory.result()
+    if existing is not None:
+        return Result(directory=directory.path, values=existing, reused=all(part.reused for part in parts))
+    directory.append_provenance({"versions": versions(), "command": command, "started": time.time()})
+    finished, failed = _averaged(parts, classes.classes)
+    device = ", ".join(sorted({part.values["device"] for part in parts}))
+    document = result_document(cache, late, ordered, selection, classes, finished, failed, device)
+    document |= {
+        "config": {**late.as_dict(), "fusion": MULTI_LEVEL, "granularities": list(ordered[:-1])},
+        "heads": {"coattention": coattention.identity(), "late": late.identity()},
+        "parts": [part.directory.name for part in parts],
+        "removed_for_text": parts[1].values["removed_for_text"],
+    }
+    values = directory.finish(finished, classes.classes, document)
+    return Result(directory=directory.path, values=values, reused=False)
+
+
+def _averaged(parts: Sequence[Result], classes: tuple[str, ...]) -> tuple[list[FinishedRun], list[Any]]:
+    """The runs that both heads finished, and what is known of those that failed."""
+    early, late = (read_test_logits(part) for part in parts)
+    finished = [_combined(key, early[key], late[key], classes) for key in early if key in late]
+    if not finished:
+        raise HeadError("no fold and seed was finished by both heads, so there is nothing to average")
+    return finished, [failure for part in parts for failure in part.values["failed_runs"]]
+
+
+def check_same_protocol(coattention: HeadConfig, late: HeadConfig) -> None:
+    """Refuse two heads that were not trained and tested on the same utterances, or are no early- and late-fused pair.
+
+    Raises:
+        HeadError: naming every difference.
+    """
+    problems = []
+    if (coattention.fusion, late.fusion) != MULTI_LEVEL_PARTS:
+        problems.append(f"expected a coattention and a late head, got {coattention.fusion} and {late.fusion}")
+    for name in ("classes", "folds", "seeds", "validation", "validation_share", "text_disjoint", "normalize"):
+        mine, theirs = getattr(coattention, name), getattr(late, name)
+        if mine != theirs:
+            problems.append(f"{name} differs: {mine} and {theirs}")
+    if problems:
+        raise HeadError("multi-level fusion: " + "; ".join(problems))
+
+
+class RunLogits:
+    """The test utterances of one run and what a head said about them."""
+
+    def __init__(self, ids: tuple[str, ...], labels: tuple[str, ...], logits: Float[np.ndarray, "utterances classes"]) -> None:
+        self.ids, self.labels, self.logits = ids, labels, logits
+
+
+def read_test_logits(result: Result) -> dict[tuple[str, int], RunLogits]:
+    """Logits of every finished run of a result, by fold and seed.
+
+    Raises:
+        HeadError: files that do not belong together.
+        ResultError: files that are not what was written.
+    """
+    check_files(result.directory, result.values.get(FILES, {}), (LOGITS, PREDICTIONS), CURE)
+    logits = load_file(result.directory / LOGITS)
+    rows: dict[tuple[str, int], list[Mapping[str, str]]] = {}
+    with (result.directory / PREDICTIONS).open(encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file):
+            rows.setdefault((row["fold"], int(row["seed"])), []).append(row)
+    found = {}
+    for key, each in rows.items():
+        values: Any = logits.get(run_stem(*key))
+        if values is None or len(values) != len(each):
+            raise HeadError(
+                f"{result.directory}: logits.safetensors and predictions.csv differ for fold {key[0]}, seed {key[1]}; "
+                "move the folder away and train again"
+            )
+        found[key] = RunLogits(tuple(row["id"] for row in each), tuple(row["label"] for row in each), values)
+    return found
+
+
+def _combined(key: tuple[str, int], early: RunLogits, late: RunLogits, classes: tuple[str, ...]) -> FinishedRun:
+    if early.ids != late.ids:
+        raise HeadError(f"fold {key[0]}, seed {key[1]}: the two heads were tested on different utterances")
+    mean = (early.logits + late.logits) / 2
+    return FinishedRun(
+        fold=key[0],
+        seed=key[1],
+        best_epoch=0,
+        epochs=(),
+        ids=early.ids,
+        truth=tuple(classes.index(label) for label in early.labels),
+        logits=tuple(tuple(row) for row in mean.tolist()),
+        layer_shares={},
+        seconds=0.0,
+    )

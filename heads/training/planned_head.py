@@ -1,0 +1,212 @@
+"""A head on a cache: its runs, where they go, and what is still to be trained of them."""
+
+import time
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, cast, runtime_checkable
+
+from mer.backends.agreement import versions
+from mer.heads.config import HeadConfig
+from mer.heads.errors import HeadError, UnfinishedError
+from mer.heads.features.feature_store import FeatureStore, check_held
+from mer.heads.features.features import Features
+from mer.heads.progress import Progress
+from mer.heads.training.head_document import result_document
+from mer.heads.training.run_queue import RunQueue
+from mer.heads.training.selection import Selection, select
+from mer.heads.training.trained_run import Epoch
+from mer.protocol import ClassMap, Fold, HeldOut, make_fold, session_names
+from mer.results.finished_run import FinishedRun
+from mer.results.names import RESULT_FORMAT, run_folder
+from mer.results.run_directory import RunDirectory
+
+RunKey = tuple[str, int]
+"""Test session and seed."""
+
+
+@runtime_checkable
+class ProtocolSettings(Protocol):
+    """What decides the folds of a result; `HeadConfig` has it."""
+
+    @property
+    def folds(self) -> tuple[str, ...] | None:
+        """Test sessions; None takes every one."""
+        ...
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """One run per fold and seed."""
+        ...
+
+    @property
+    def validation(self) -> str:
+        """What chooses the epoch."""
+        ...
+
+    @property
+    def validation_share(self) -> float:
+        """Share of the training utterances that does."""
+        ...
+
+    @property
+    def text_disjoint(self) -> bool:
+        """Whether training loses sentences of the test session."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class PlannedHead:
+    """All runs of one head; any number of processes may train some of them each, and any of them finishes."""
+
+    cache: Features
+    """The feature cache."""
+    config: HeadConfig
+    """The head and its protocol."""
+    selection: Selection
+    """Utterances that take part."""
+    classes: ClassMap
+    """Their classes."""
+    plan: tuple[tuple[Fold, int], ...]
+    """Every fold and seed, in the order of reporting."""
+    directory: RunDirectory
+    """Where runs go."""
+
+    @property
+    def keys(self) -> tuple[RunKey, ...]:
+        """Every fold and seed, in the order of reporting."""
+        return tuple((fold.test_session, seed) for fold, seed in self.plan)
+
+    def result(self) -> dict[str, Any] | None:
+        """The result, if it is there."""
+        values = self.directory.result()
+        if values is not None:
+            self.directory.tidy()
+        return values
+
+    def pending(self) -> list[RunKey]:
+        """Runs that have neither ended with a number nor without; none once the result is there."""
+        finished, failed = self._ended()
+        waiting = [key for key in self.keys if key not in finished and key not in failed]
+        # In this order: what another process tidied away while we looked is in its result.
+        return [] if waiting and self.directory.result() is not None else waiting
+
+    def note_start(self, command: str | None, device: str) -> None:
+        """Keep versions and command of a start for the provenance."""
+        self.directory.append_provenance({"versions": versions(), "command": command, "device": device, "started": time.time()})
+
+    def train(self, wanted: Collection[RunKey], store: FeatureStore, progress: Progress) -> None:
+        """Train those of the wanted runs that have not ended; each is on disk as soon as it ends."""
+        waiting = {key for key in self.pending() if key in wanted}
+        if not waiting:
+            return
+        finished, failed = self._ended()
+        RunQueue(
+            self.cache,
+            self.config,
+            self.selection,
+            self.classes,
+            self.plan,
+            self.directory,
+            store,
+            progress,
+        ).train([pair for pair in self.plan if (pair[0].test_session, pair[1]) in waiting], over=len(finished) + len(failed))
+
+    def finish(self) -> dict[str, Any]:
+        """Write the result of runs that have all ended, as it will be read back.
+
+        Raises:
+            UnfinishedError: runs that have not ended.
+            HeadError: none ended with a number.
+        """
+        finished, failed = self._ended()
+        # After that look: another process tidies when its result is there.
+        if (values := self.result()) is not None:
+            return values
+        missing = [key for key in self.keys if key not in finished and key not in failed]
+        if missing:
+            raise UnfinishedError(
+                f"{len(missing)} of {len(self.plan)} runs are not trained, first fold {missing[0][0]}, seed {missing[0][1]}"
+            )
+        runs = [finished[key] for key in self.keys if key in finished]
+        failures = [failed[key] for key in self.keys if key in failed]
+        if not runs:
+            self.directory.forget_failures()
+            raise HeadError(f"no run ended with a number; first: {failures[0]['reason']}")
+        device = ", ".join(sorted({run.device for run in runs}))
+        document = result_document(
+            self.cache, self.config, self.config.branches, self.selection, self.classes, runs, failures, device
+        )
+        document["removed_for_text"] = {fold.test_session: fold.removed for fold, _ in self.plan}
+        return self.directory.finish(runs, self.classes.classes, document)
+
+    def _ended(self) -> tuple[dict[RunKey, FinishedRun], dict[RunKey, dict[str, Any]]]:
+        finished = {(run.fold, run.seed): run for run in self.directory.finished()}
+        failed = {(each["fold"], each["seed"]): each for each in self.directory.failed()}
+        return finished, {key: each for key, each in failed.items() if key not in finished}
+
+
+def plan_head(cache: Features, config: HeadConfig, runs: Path) -> PlannedHead:
+    """The runs of `config`, and `runs/<corpus>-<fusion>-<granularities>-<fingerprint>/`, made where it is not there.
+
+    Args:
+        cache: the feature cache.
+        config: the head, its features and its protocol.
+        runs: folder of run directories.
+
+    Raises:
+        HeadError: features or folds that the cache does not hold.
+        ResultError: a run directory of another config, or a damaged result.
+        ProtocolError: data that cannot be split as asked.
+    """
+    selection, classes = select(cache, config.classes)
+    check_held(cache, config.branches)
+    available = session_names(selection.sessions)
+    unknown = [name for name in config.folds or () if name not in available]
+    if unknown:
+        raise HeadError(
+            f"the cache has no session {', '.join(unknown)} to test on, only {', '.join(available)}: "
+            "extract it first (`mer extract --session ...`) or leave it out of --folds"
+        )
+    identity = {
+        "format": RESULT_FORMAT,
+        "config": config.identity(),
+        "cache_key": cache.key,
+        "data": selection.fingerprint(texts=config.text_disjoint),
+        **classes.identity(),
+    }
+    plan = tuple(plan_runs(selection, classes, config))
+    directory = RunDirectory(runs / directory_name(cache, config.fusion, config.branches, identity), identity, epoch=Epoch)
+    return PlannedHead(cache=cache, config=config, selection=selection, classes=classes, plan=plan, directory=directory)
+
+
+def plan_runs(selection: Selection, classes: ClassMap, config: ProtocolSettings) -> list[tuple[Fold, int]]:
+    """Every (fold, seed) of a config whose sessions are all there, in the order in which they are reported.
+
+    Raises:
+        ProtocolError: data that cannot be split as asked.
+    """
+    return [
+        (
+            make_fold(
+                sessions=selection.sessions,
+                speakers=selection.speakers,
+                targets=selection.targets,
+                classes=classes.classes,
+                test_session=name,
+                seed=seed,
+                validation=cast(HeldOut, config.validation),
+                share=config.validation_share,
+                texts=selection.texts,
+                text_disjoint=config.text_disjoint,
+            ),
+            seed,
+        )
+        for name in (config.folds or session_names(selection.sessions))
+        for seed in config.seeds
+    ]
+
+
+def directory_name(cache: Features, fusion: str, branches: Sequence[str], identity: Mapping[str, Any]) -> str:
+    """Name of a run directory: corpus, head, granularities and the start of the identity's hash."""
+    return run_folder(cache.spec["corpus"]["name"], [fusion.replace(":", "."), "+".join(branches)], identity)

@@ -1,0 +1,71 @@
+"""What is kept of a run."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+from torch import Tensor
+
+from mer.heads.fusion.head import Head
+
+
+@dataclass(frozen=True, kw_only=True)
+class Epoch:
+    """One line of `metrics.jsonl`, less the fold and the seed."""
+
+    epoch: int
+    """From 1."""
+    train_loss: float
+    """Mean cross-entropy over the training utterances as they were visited, with dropout."""
+    validation_loss: float
+    """Mean cross-entropy over the validation utterances; what early stopping looks at."""
+    validation_ua: float
+    """Unweighted accuracy of the validation utterances."""
+    validation_wa: float
+    """Weighted accuracy of the validation utterances."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TrainedRun:
+    """What is kept of a run."""
+
+    fold: str
+    """Test session."""
+    seed: int
+    """Seed of the run."""
+    epochs: tuple[Epoch, ...]
+    """All epochs that were trained."""
+    best_epoch: int
+    """The epoch with the lowest validation loss; the first of equals."""
+    weights: dict[str, Tensor]
+    """Parameters after `best_epoch`, on the CPU."""
+    logits: Float[np.ndarray, "utterances classes"]
+    """Logits of the test utterances in float64, in the order of `Fold.test`."""
+    layer_shares: dict[str, list[float]]
+    """Granularity to the learned proportions of the layers."""
+    seconds: float
+    """Wall time, shared equally among the runs that were trained at the same time."""
+
+
+class EarlyStopping:
+    """Keeps the weights of the epoch with the lowest validation loss, and says when to stop.
+
+    Only a strictly lower loss counts; training stops after `patience` epochs in a row without one.
+    """
+
+    def __init__(self, patience: int) -> None:
+        self._patience = patience
+        self._lowest = math.inf
+        self._waited = 0
+        self.best_epoch = 0
+        self.weights: dict[str, Tensor] = {}
+
+    def should_stop(self, epoch: int, loss: float, head: Head) -> bool:
+        """Take note of an epoch; True when training should end."""
+        if loss < self._lowest:
+            self._lowest, self._waited, self.best_epoch = loss, 0, epoch
+            self.weights = {name: value.detach().clone() for name, value in head.state_dict().items()}
+        else:
+            self._waited += 1
+        return self._waited >= self._patience

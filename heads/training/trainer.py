@@ -1,0 +1,339 @@
+"""Trains many runs of one head at once: each by itself in every number, together in what is read and launched."""
+
+import itertools
+import math
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+import torch.nn.functional as F  # noqa: N812
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+from mer.heads.config import HeadConfig
+from mer.heads.errors import DivergedError, HeadError
+from mer.heads.features.feature_source import FeatureSource
+from mer.heads.features.statistics import Statistics
+from mer.heads.features.step import Step, plan_step
+from mer.heads.fusion.build_head import build_head
+from mer.heads.fusion.head import Head
+from mer.heads.training.heap import keep_large_buffers
+from mer.heads.training.stacked_forward import stacked_logits
+from mer.heads.training.trained_run import EarlyStopping, Epoch, TrainedRun
+from mer.protocol import Fold, confusion, integer_seed, numpy_generator, unweighted_accuracy, weighted_accuracy
+
+Rows = Int64[np.ndarray, " _"]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Job:
+    """A run to be trained."""
+
+    fold: Fold
+    """Rows of each part."""
+    seed: int
+    """Decides weights, order and dropout."""
+    statistics: Mapping[str, Statistics]
+    """Granularity to this run's training statistics; empty without normalisation."""
+
+    @property
+    def name(self) -> str:
+        """For messages."""
+        return f"fold {self.fold.test_session}, seed {self.seed}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class StackListener:
+    """Called while training goes on."""
+
+    epoch: Callable[[Job, Epoch], None] = lambda job, epoch: None
+    """After each epoch of each run."""
+    run: Callable[[Job, "TrainedRun | DivergedError"], None] = lambda job, outcome: None
+    """After each run, with what is kept of it or why it failed."""
+    stack: Callable[[int], None] = lambda runs: None
+    """When the stack was halved because memory ran out."""
+
+
+@dataclass(kw_only=True, eq=False)
+class _Active:
+    """A run in the stack."""
+
+    job: Job
+    head: Head
+    statistics: dict[str, Statistics]
+    dropout: torch.Generator
+    optimizer: torch.optim.Optimizer
+    stopping: EarlyStopping
+    epochs: list[Epoch] = field(default_factory=list)
+    seconds: float = 0.0
+    over: bool = False
+    failure: DivergedError | None = None
+    logits: Tensor | None = None
+
+
+class StackTrainer:
+    """Runs that share a head's shape, its features and its hyper-parameters.
+
+    Adam and cross-entropy (Zhao 2022, section 3.2). The order of utterances is one permutation of all rows per
+    seed and epoch, of which a fold takes its own training members, so that the folds of a seed read together.
+    The test utterances of a run are looked at once, after its last epoch.
+
+    Several threads may train with one trainer; `stop` ends all of them before their next step.
+    """
+
+    def __init__(
+        self,
+        sources: Mapping[str, FeatureSource],
+        targets: Rows,
+        classes: int,
+        config: HeadConfig,
+        device: torch.device,
+    ) -> None:
+        """Nothing is trained yet.
+
+        Args:
+            sources: granularity to features, on `device`.
+            targets: class number of every row.
+            classes: number of classes.
+            config: the head and how to train it.
+            device: where to train.
+        """
+        self._sources, self._targets, self._classes = dict(sources), targets, classes
+        self._config, self._device = config, device
+        self._labels = torch.from_numpy(targets).to(device)
+        self.stop = threading.Event()
+
+    @property
+    def device(self) -> torch.device:
+        """Where runs are trained."""
+        return self._device
+
+    def train(
+        self,
+        jobs: Sequence[Job] | deque[Job],
+        *,
+        stack: int,
+        listener: StackListener | None = None,
+    ) -> None:
+        """Train every job; up to `stack` at once, the next one starts where one ends.
+
+        Args:
+            jobs: in the order in which they are started; a deque is emptied, and may be shared with other threads.
+            stack: runs at once; halved when memory runs out.
+            listener: hears of epochs and runs.
+
+        Raises:
+            HeadError: memory runs out with a single run.
+        """
+        listener = listener or StackListener()
+        if self._device.type == "cpu":
+            keep_large_buffers()
+        waiting, active = jobs if isinstance(jobs, deque) else deque(jobs), list[_Active]()
+        while True:
+            try:
+                while len(active) < stack and (job := _next(waiting)) is not None:
+                    active.append(self._start(job))
+                if not active:
+                    return
+                self._epoch(active, listener)
+                self._test([run for run in active if run.over and run.failure is None])
+                for run in active:
+                    if run.over:
+                        listener.run(run.job, self._outcome(run))
+                active = [run for run in active if not run.over]
+            except TrainingStopped:
+                return
+            except (torch.OutOfMemoryError, RuntimeError) as problem:
+                if not _is_out_of_memory(problem):
+                    raise
+                # What was begun begins anew: a run's numbers do not depend on the runs beside it.
+                again = [run.job for run in active]
+                del active[:]
+                if len(again) <= 1:
+                    raise HeadError(
+                        f"{again[0].name if again else 'a run'}: out of memory with a single run ({problem}); "
+                        "use --device cpu, a smaller --batch or --hidden, or fewer granularities"
+                    ) from problem
+                stack = len(again) // 2
+                waiting.extendleft(reversed(again))
+                if self._device.type == "cuda":
+                    torch.cuda.empty_cache()
+                listener.stack(stack)
+
+    def _start(self, job: Job) -> _Active:
+        shapes = {name: (source.layers, source.dim) for name, source in self._sources.items()}
+        head = build_head(self._config, shapes, self._classes, job.seed, job.fold.test_session).to(self._device)
+        if self._config.learning_rate is None:
+            raise HeadError(f"{self._config.fusion} has no learning rate")
+        return _Active(
+            job=job,
+            head=head,
+            statistics={name: each.to(self._device) for name, each in job.statistics.items()},
+            dropout=torch.Generator(self._device).manual_seed(integer_seed(job.seed, "dropout", job.fold.test_session)),
+            optimizer=torch.optim.Adam(head.parameters(), lr=self._config.learning_rate, fused=True),
+            stopping=EarlyStopping(self._config.patience),
+        )
+
+    def _epoch(self, active: Sequence[_Active], listener: StackListener) -> None:
+        """One epoch of every run of the stack, its validation included."""
+        started = time.perf_counter()
+        losses = self._train_epoch(active)
+        logits = self._evaluate(active, [run.job.fold.validation for run in active])
+        seconds = (time.perf_counter() - started) / len(active)
+        for run, loss, each in zip(active, losses, logits, strict=True):
+            run.seconds += seconds
+            number = len(run.epochs) + 1
+            try:
+                train_loss = _mean_loss(loss, f"{run.job.name}, epoch {number}", len(run.job.fold.train))
+                truth = self._targets[run.job.fold.validation]
+                epoch = _validated(number, train_loss, each, truth, self._classes, run.job.name)
+            except DivergedError as problem:
+                run.failure, run.over = problem, True
+                continue
+            run.epochs.append(epoch)
+            listener.epoch(run.job, epoch)
+            stop = run.stopping.should_stop(number, epoch.validation_loss, run.head)
+            run.over = stop or number == self._config.max_epochs
+
+    def _train_epoch(self, active: Sequence[_Active]) -> list[list[Tensor]]:
+        """The summed loss of each step of each run."""
+        groups, ranks, batches = self._orders(active)
+        losses: list[list[Tensor]] = [[] for _ in active]
+        for members, step in self._steps(batches, groups, ranks):
+            runs = [active[member] for member in members]
+            for run in runs:
+                run.optimizer.zero_grad()
+            counts = [len(rows) for rows in step.rows]
+            logits = self._forward(runs, step, [run.dropout for run in runs])
+            labels = self._labels[torch.from_numpy(np.concatenate(step.rows)).to(self._device)]
+            each = torch.split(F.cross_entropy(logits, labels, reduction="none"), counts)
+            sums = torch.stack([part.sum() for part in each])
+            # Runs share no parameter: the gradient of the sum of their losses is each run's own.
+            torch.autograd.backward((sums / sums.new_tensor(counts)).sum())
+            for member, run, loss in zip(members, runs, sums.detach().unbind(), strict=True):
+                run.optimizer.step()
+                losses[member].append(loss)
+        return losses
+
+    def _orders(self, active: Sequence[_Active]) -> tuple[list[int], list[Rows], list[list[Rows]]]:
+        """Which runs go through the corpus in one order, the place of every row in each order, and the batches."""
+        keys = [(run.job.seed, len(run.epochs) + 1) for run in active]
+        numbers = {key: number for number, key in enumerate(dict.fromkeys(keys))}
+        orders = [numpy_generator(seed, "order", epoch).permutation(len(self._targets)) for seed, epoch in numbers]
+        groups = [numbers[key] for key in keys]
+        batches = []
+        for run, group in zip(active, groups, strict=True):
+            member = np.zeros(len(self._targets), dtype=np.bool_)
+            member[run.job.fold.train] = True
+            batches.append(_batches(orders[group][member[orders[group]]], self._config.batch))
+        return groups, [np.argsort(order) for order in orders], batches
+
+    def _evaluate(self, active: Sequence[_Active], rows: Sequence[Rows]) -> list[Float[Tensor, "_ classes"]]:
+        """Logits of each run's own rows, without dropout."""
+        found: list[list[Tensor]] = [[] for _ in active]
+        with torch.inference_mode():
+            batches = [_batches(each, self._config.batch) for each in rows]
+            for members, step in self._steps(batches, [0] * len(active), None):
+                logits = self._forward([active[member] for member in members], step, None)
+                for member, part in zip(members, torch.split(logits, [len(each) for each in step.rows]), strict=True):
+                    found[member].append(part)
+        return [torch.cat(parts) for parts in found]
+
+    def _steps(
+        self, batches: Sequence[Sequence[Rows]], groups: Sequence[int], ranks: Sequence[Rows] | None
+    ) -> Iterator[tuple[list[int], Step]]:
+        """The runs that still have a batch, and these batches; the next step is prefetched, the last one let go."""
+
+        def plan(number: int) -> tuple[list[int], Step]:
+            members = [run for run, each in enumerate(batches) if number < len(each)]
+            return members, plan_step([batches[run][number] for run in members], [groups[run] for run in members], ranks)
+
+        plans = (plan(number) for number in range(max(len(each) for each in batches)))
+        for (members, step), after in itertools.pairwise(itertools.chain(plans, [None])):  # type: ignore[misc]
+            if self.stop.is_set():
+                raise TrainingStopped
+            for source in self._sources.values():
+                if after is not None:
+                    source.prefetch(after[1])
+            yield members, step
+            for source in self._sources.values():
+                source.done(step)
+
+    def _forward(self, runs: Sequence[_Active], step: Step, dropout: Sequence[torch.Generator] | None) -> Tensor:
+        heads, statistics = [run.head for run in runs], [run.statistics for run in runs]
+        return stacked_logits(heads, statistics, self._sources, step, dropout)
+
+    def _test(self, finished: Sequence[_Active]) -> None:
+        """Logits of the test utterances with the best weights."""
+        if not finished:
+            return
+        for run in finished:
+            run.head.load_state_dict(run.stopping.weights)
+        for run, logits in zip(finished, self._evaluate(finished, [run.job.fold.test for run in finished]), strict=True):
+            run.logits = logits.double().cpu()
+            lost = int((~run.logits.isfinite()).any(1).sum())
+            if lost:
+                run.failure = DivergedError(f"{run.job.name}: the logits of {lost} test utterances are no numbers")
+
+    def _outcome(self, run: _Active) -> TrainedRun | DivergedError:
+        if run.failure is not None or run.logits is None:
+            return run.failure or DivergedError(f"{run.job.name}: was not tested")
+        return TrainedRun(
+            fold=run.job.fold.test_session,
+            seed=run.job.seed,
+            epochs=tuple(run.epochs),
+            best_epoch=run.stopping.best_epoch,
+            weights={name: value.cpu() for name, value in run.stopping.weights.items()},
+            logits=run.logits.numpy(),
+            layer_shares=run.head.layer_shares(),
+            seconds=run.seconds,
+        )
+
+
+class TrainingStopped(Exception):  # noqa: N818 - nothing is wrong
+    """Training was asked to end."""
+
+
+def _next(waiting: deque[Job]) -> Job | None:
+    """The next job; another thread may have taken the last one since somebody looked."""
+    try:
+        return waiting.popleft()
+    except IndexError:
+        return None
+
+
+def _batches(rows: Rows, size: int) -> list[Rows]:
+    return [rows[start : start + size] for start in range(0, len(rows), size)]
+
+
+def _mean_loss(losses: Sequence[Tensor], name: str, utterances: int) -> float:
+    """Mean over the utterances of an epoch; looked at once per epoch, as on a GPU every look waits for the device."""
+    values = torch.stack(list(losses)).double().cpu()
+    finite = values.isfinite()
+    if not finite.all():
+        step = int(finite.int().argmin()) + 1
+        raise DivergedError(f"{name}, step {step}: the loss is {float(values[step - 1])}")
+    return float(values.sum()) / utterances
+
+
+def _validated(number: int, train_loss: float, logits: Tensor, truth: Rows, classes: int, name: str) -> Epoch:
+    loss = float(F.cross_entropy(logits.double().cpu(), torch.from_numpy(truth)))
+    if not math.isfinite(loss):
+        raise DivergedError(f"{name}, epoch {number}: the validation loss is {loss}")
+    matrix = confusion(truth, logits.argmax(1).cpu().numpy(), classes)
+    return Epoch(
+        epoch=number,
+        train_loss=train_loss,
+        validation_loss=loss,
+        validation_ua=unweighted_accuracy(matrix),
+        validation_wa=weighted_accuracy(matrix),
+    )
+
+
+def _is_out_of_memory(problem: BaseException) -> bool:
+    """A GPU's own error, or the CPU allocator's, which has no class of its own."""
+    return isinstance(problem, torch.OutOfMemoryError) or "can't allocate memory" in str(problem)
