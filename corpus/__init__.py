@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from mer.corpus.corpora import corpus_at as corpus_at
     from mer.corpus.corpus_kind import AS_IS as AS_IS
     from mer.corpus.corpus_kind import CorpusKind as CorpusKind
-    from mer.corpus.corpus_kind import Wanted as Wanted
     from mer.corpus.open_corpus import open_corpus as open_corpus
     from mer.corpus.praat_alignment import TextGridAlignment as TextGridAlignment
     from mer.corpus.sphinx_alignment import SphinxAlignment as SphinxAlignment
@@ -35,5 +34,6 @@ if TYPE_CHECKING:
     from mer.corpus.utterance import CorpusError as CorpusError
     from mer.corpus.utterance import Problem as Problem
     from mer.corpus.utterance import Utterance as Utterance
+    from mer.corpus.wanted import Wanted as Wanted
 else:
     __getattr__ = lazy(__name__)

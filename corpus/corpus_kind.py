@@ -1,9 +1,10 @@
 """What `mer` has to know of one kind of corpus: a subclass of `CorpusKind`, of which an instance is added to `CORPORA`."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
+
+from mer.corpus.wanted import Wanted
 
 if TYPE_CHECKING:
     from mer.corpus.census import Census
@@ -11,18 +12,6 @@ if TYPE_CHECKING:
 
 AS_IS = "as-is"
 """The class map that keeps every label of a corpus as a class of its own."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Wanted:
-    """Which part of a corpus is read, and how."""
-
-    sessions: Sequence[str] | None = None
-    """The sessions to keep; None = all."""
-    labels: frozenset[str] | None = None
-    """The labels to keep, as the corpus spells them; None = all."""
-    alignment_offset_ms: int = 0
-    """Milliseconds that are added to the times of the corpus' own alignments, >= 0."""
 
 
 class CorpusKind:

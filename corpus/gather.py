@@ -4,10 +4,10 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from mer.corpus.corpus_kind import Wanted
 from mer.corpus.iemocap_session import is_synthetic
 from mer.corpus.manifest_row import MAX_NAME_BYTES, name_faults
 from mer.corpus.utterance import Corpus, CorpusError, Problem, Utterance
+from mer.corpus.wanted import Wanted
 
 MAX_SHOWN = 20
 _NAMES = ("id", "label", "speaker", "session", "dialogue", "style")

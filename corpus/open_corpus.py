@@ -5,8 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from mer.corpus.corpora import corpus_at
-from mer.corpus.corpus_kind import Wanted
 from mer.corpus.utterance import Corpus
+from mer.corpus.wanted import Wanted
 
 
 def open_corpus(

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from mer.corpus.corpus_kind import CorpusKind, Wanted
+from mer.corpus.corpus_kind import CorpusKind
+from mer.corpus.wanted import Wanted
 
 if TYPE_CHECKING:
     from mer.corpus.census import Census

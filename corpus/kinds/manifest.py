@@ -3,7 +3,8 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mer.corpus.corpus_kind import CorpusKind, Wanted
+from mer.corpus.corpus_kind import CorpusKind
+from mer.corpus.wanted import Wanted
 
 if TYPE_CHECKING:
     from mer.corpus.utterance import Corpus
