@@ -1,39 +1,51 @@
 """`mer report`."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mer.commands.command_line import options_from
 from mer.commands.console import clear_errors, is_terminal, looks, print_result, say, show_live
-from mer.commands.options import DEFAULT_CORPUS, HOW, WHAT, WHERE, CacheOption, CorpusOption, JsonOption, QuietOption
+from mer.commands.options import DEFAULT_CORPUS, JsonOption, QuietOption
+from mer.settings.option import WHAT, WHERE, option
+from mer.settings.shared_options import cache_option, corpus_option
 
 if TYPE_CHECKING:
-    from mer.report.page_sources import PageSources
     from mer.report.table_report import TableReport
 
-FORMATS = ("terminal", "markdown", "latex", "csv")
-AUDIO = ("link", "embed", "none")
 SECONDS_BETWEEN_LOOKS = 2.0
 DEFAULT_RUNS = Path("runs")
 """Where rows are looked for by name when no place is given."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class WhatIsReported:
+    """Where the rows and their utterances are, and what is made of them."""
+
+    to: Path | None = option(None, "Folder for tables, figures and index.html; else the table is printed only.", panel=WHERE)
+    cache: Path = cache_option()
+    corpus: Path | None = corpus_option()
+    table_format: str = option(
+        "terminal",
+        "What is printed.",
+        name="format",
+        choices=("terminal", "markdown", "latex", "csv"),
+        panel=WHAT,
+    )
+    reference: str | None = option(None, "The row that the others are compared with. Default: the best.", panel=WHAT)
+    force: bool = option(False, "Runs of different corpora or classes: a table each.")
+    audio: str = option("link", "On the page: link to the corpus' files, embed them, or none.", choices=("link", "embed", "none"))
+    audio_limit: float = option(20.0, "Megabytes of audio to embed; disagreements and errors first.", least=0)
+    watch: Path | None = option(None, "Follow the run in this directory in the terminal until it is finished.", panel=WHAT)
+
+
+@options_from()
 def report(
+    what: WhatIsReported,
     runs: Annotated[
         list[Path] | None, typer.Argument(metavar="RUNS...", help="Run directories, folders of them, or a grid's folder.")
-    ] = None,
-    to: Annotated[
-        Path | None,
-        typer.Option(rich_help_panel=WHERE, help="Folder for tables, figures and index.html; else the table is printed only."),
-    ] = None,
-    cache: CacheOption = Path("features"),
-    corpus: CorpusOption = None,
-    table_format: Annotated[
-        str, typer.Option("--format", rich_help_panel=WHAT, help="What is printed: terminal, markdown, latex or csv.")
-    ] = "terminal",
-    reference: Annotated[
-        str | None, typer.Option(rich_help_panel=WHAT, help="The row that the others are compared with. Default: the best.")
     ] = None,
     compare: Annotated[
         tuple[Path, Path] | None,
@@ -42,19 +54,6 @@ def report(
             rich_help_panel=WHAT,
             help="Two runs, folders or names of rows: test, recalls, utterances that changed.",
         ),
-    ] = None,
-    force: Annotated[
-        bool, typer.Option("--force", rich_help_panel=HOW, help="Runs of different corpora or classes: a table each.")
-    ] = False,
-    audio: Annotated[
-        str, typer.Option(rich_help_panel=HOW, help="On the page: link to the corpus' files, embed them, or none.")
-    ] = "link",
-    audio_limit: Annotated[
-        float, typer.Option(min=0, rich_help_panel=HOW, help="Megabytes of audio to embed; disagreements and errors first.")
-    ] = 20.0,
-    watch: Annotated[
-        Path | None,
-        typer.Option(metavar="RUN", rich_help_panel=WHAT, help="Follow a run in the terminal until it is finished."),
     ] = None,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
@@ -67,50 +66,37 @@ def report(
     --corpus, or the cache in --cache, the page has transcripts, speakers and audio.
     """
     with clear_errors("nothing that was there is changed"):
-        if watch is not None:
-            follow(watch)
+        if what.watch is not None:
+            follow(what.watch)
         elif compare is not None:
             print_pair(*compare, tuple(runs or ()), as_json=as_json)
         else:
-            check_choices(table_format, audio)
-            from mer.report.page_sources import PageSources
-
-            place = corpus or DEFAULT_CORPUS
-            sources = PageSources(corpus=place, named=corpus is not None, cache=cache, audio=audio, audio_limit=audio_limit)
-            print_report(tuple(runs or ()), reference, force, to, sources, table_format, as_json, quiet)
+            print_report(tuple(runs or ()), what, as_json, quiet)
 
 
-def check_choices(table_format: str, audio: str) -> None:
-    """Refuse what is none of the words that an option takes."""
-    for option, value, known in (("--format", table_format, FORMATS), ("--audio", audio, AUDIO)):
-        if value not in known:
-            raise typer.BadParameter(f"{value!r}: expected one of {', '.join(known)}", param_hint=option)
-
-
-def print_report(
-    runs: tuple[Path, ...],
-    reference: str | None,
-    force: bool,
-    to: Path | None,
-    sources: "PageSources",
-    table_format: str,
-    as_json: bool,
-    quiet: bool,
-) -> None:
+def print_report(runs: tuple[Path, ...], what: WhatIsReported, as_json: bool, quiet: bool) -> None:
     """Tables to standard output, and to a folder where one is given."""
     from mer.report.table_report import table_reports
 
-    tables, remarks = table_reports(runs, reference=reference, force=force)
+    tables, remarks = table_reports(runs, reference=what.reference, force=what.force)
     for remark in remarks:
         say(remark, quiet)
     pages: list[Path] = []
-    if to is not None:
+    if what.to is not None:
+        from mer.report.page_sources import PageSources
         from mer.report.report_folder import write_reports
 
-        pages, notes = write_reports(tables, to, sources, quiet=quiet)
+        sources = PageSources(
+            corpus=what.corpus or DEFAULT_CORPUS,
+            named=what.corpus is not None,
+            cache=what.cache,
+            audio=what.audio,
+            audio_limit=what.audio_limit,
+        )
+        pages, notes = write_reports(tables, what.to, sources, quiet=quiet)
         for note in notes:
             say(note, quiet)
-    print_tables(tables, list(map(str, pages)), table_format, as_json)
+    print_tables(tables, list(map(str, pages)), what.table_format, as_json)
     for page in pages:
         say(f"page      {page}", quiet)
 

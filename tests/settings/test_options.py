@@ -25,6 +25,7 @@ from mer.commands.finetune import WhereModelsGo
 from mer.commands.grid import OF_ALL, OF_KIND, GridExtras, GridFiles
 from mer.commands.option_docs import with_tables
 from mer.commands.predict import WhatIsAnswered, WhichRuns
+from mer.commands.report import WhatIsReported
 from mer.commands.synth import Spoken
 from mer.extract.config import ExtractConfig, ExtractError, Resources
 from mer.finetune.config import FinetuneConfig
@@ -53,6 +54,7 @@ HOMES: list[tuple[str, type, GridKind[Any] | None]] = [
     ("predict", WhatIsAnswered, None),
     ("export", WhichRuns, None),
     ("demo", Demo, None),
+    ("report", WhatIsReported, None),
     ("synth", Spoken, None),
 ]
 TYPED_BY_HAND = {
@@ -62,6 +64,7 @@ TYPED_BY_HAND = {
     "grid": {"name", "list_presets", "revision"},
     "predict": {"run", "recordings"},
     "export": {"run", "folder", "encoders"},
+    "report": {"runs", "compare"},
     "synth": {"folder"},
 }
 """Arguments, and options that no field says; beside these `--json` and `--quiet`."""
