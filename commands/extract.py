@@ -42,7 +42,7 @@ class WhatIsExtracted:
     classes: str | None = option(
         None,
         "Utterances of which classes: 4 (hap and exc merged), 4-noexc, 6, or as-is for every label. Default: 4 for IEMOCAP, "
-        "as-is for a manifest. Labels are stored unmerged.",
+        "as-is for a manifest, else those of the corpus. Labels are stored unmerged.",
         choices=CLASS_MAPS,
         panel=WHAT,
     )

@@ -5,8 +5,16 @@ from pathlib import Path
 from typing import NamedTuple
 
 from mer.corpus.corpus_kind import AS_IS, CorpusKind
+from mer.corpus.kinds.crema_d import CremaD
+from mer.corpus.kinds.emodb import EmoDb
+from mer.corpus.kinds.esd import Esd
 from mer.corpus.kinds.iemocap import Iemocap
 from mer.corpus.kinds.manifest import Manifest
+from mer.corpus.kinds.meld import Meld
+from mer.corpus.kinds.msp_podcast import MspPodcast
+from mer.corpus.kinds.ravdess import Ravdess
+from mer.corpus.kinds.savee import Savee
+from mer.corpus.kinds.tess import Tess
 from mer.corpus.utterance import CorpusError
 from mer.settings import Registry
 
@@ -38,6 +46,14 @@ CORPORA = Corpora("corpus")
 CORPORA.add("iemocap", Iemocap())
 CORPORA.add("manifest", Manifest())
 CLASS_MAPS.add(AS_IS, {})
+CORPORA.add("meld", Meld())
+CORPORA.add("msp-podcast", MspPodcast())
+CORPORA.add("ravdess", Ravdess())
+CORPORA.add("crema-d", CremaD())
+CORPORA.add("emodb", EmoDb())
+CORPORA.add("esd", Esd())
+CORPORA.add("savee", Savee())
+CORPORA.add("tess", Tess())
 
 
 class CorpusPlace(NamedTuple):

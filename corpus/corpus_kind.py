@@ -8,7 +8,7 @@ from mer.corpus.wanted import Wanted
 
 if TYPE_CHECKING:
     from mer.corpus.census import Census
-    from mer.corpus.utterance import Corpus, Utterance
+    from mer.corpus.utterance import Corpus, Problem, Utterance
 
 AS_IS = "as-is"
 """The class map that keeps every label of a corpus as a class of its own."""
@@ -28,6 +28,8 @@ class CorpusKind:
     """Class map that is used where the user names none."""
     class_maps: ClassVar[Mapping[str, Mapping[str, str]]] = {}
     """Class maps that it brings: name to {label: class}."""
+    released: ClassVar[Mapping[str, int] | None] = None
+    """Utterances per label of a whole copy, which the census compares with; None where that is not known."""
     limits: ClassVar[str] = ""
     """What readers of a model card must know of a model that was trained on it, as one Markdown sentence or more."""
 
@@ -35,8 +37,8 @@ class CorpusKind:
         """Whether there is a corpus of this kind at a path; a quick look, for every kind is asked."""
         raise NotImplementedError
 
-    def utterances(self, path: Path) -> Iterable["Utterance"]:
-        """Every utterance with a label; no audio is opened.
+    def utterances(self, path: Path) -> Iterable["Utterance | Problem"]:
+        """Every utterance with a label, and a `Problem` for whatever else does not fit; no audio is opened.
 
         Raises:
             CorpusError: a corpus that cannot be read.
@@ -51,7 +53,7 @@ class CorpusKind:
         """
         from mer.corpus.gather import gather
 
-        return gather(path, list(self.utterances(path)), wanted)
+        return gather(path, self.utterances(path), wanted)
 
     def census(self, path: Path) -> "Census":
         """Everything counted: what `mer doctor` shows.
@@ -61,4 +63,4 @@ class CorpusKind:
         """
         from mer.corpus.census import census_of
 
-        return census_of(path, self.title, self.read(path, Wanted()))
+        return census_of(path, self.title, self.read(path, Wanted()), self.released)

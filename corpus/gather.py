@@ -1,7 +1,7 @@
 """A corpus out of the utterances that a reader of one's own gives: checked, chosen, in order."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 from mer.corpus.iemocap_session import is_synthetic
@@ -14,12 +14,12 @@ _NAMES = ("id", "label", "speaker", "session", "dialogue", "style")
 _NEEDED = _NAMES[:4]
 
 
-def gather(path: Path, utterances: Sequence[Utterance], wanted: Wanted) -> Corpus:
+def gather(path: Path, found: Iterable[Utterance | Problem], wanted: Wanted) -> Corpus:
     """The wanted utterances as a corpus, sorted by session and id, with what is missing on disk as problems.
 
     Args:
         path: where they were found; named in errors.
-        utterances: all there are.
+        found: all utterances there are, and what does not fit.
         wanted: sessions and labels to keep.
 
     Raises:
@@ -27,6 +27,9 @@ def gather(path: Path, utterances: Sequence[Utterance], wanted: Wanted) -> Corpu
     """
     if wanted.alignment_offset_ms:
         raise CorpusError(f"{path}: an alignment offset ({wanted.alignment_offset_ms} ms) is for IEMOCAP's own alignment files")
+    found = tuple(found)
+    utterances = [each for each in found if isinstance(each, Utterance)]
+    problems = [each for each in found if isinstance(each, Problem)]
     faults = [f"{each.id!r:.80}: {fault}" for each in utterances for fault in _faults(each)]
     counts = Counter(each.id for each in utterances)
     faults += [f"{name!r:.80}: the id of {count} utterances" for name, count in counts.items() if count > 1]
@@ -49,7 +52,7 @@ def gather(path: Path, utterances: Sequence[Utterance], wanted: Wanted) -> Corpu
         kind="",
         synthetic=is_synthetic(path),
         utterances=tuple(kept),
-        problems=tuple(problem for each in kept for problem in lacks(each, str(each.wav))),
+        problems=(*problems, *(problem for each in kept for problem in lacks(each, str(each.wav)))),
     )
 
 

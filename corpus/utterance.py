@@ -32,7 +32,7 @@ class Utterance:
     style: str = ""
     """`improvised`, `scripted`, or empty where a corpus does not say."""
     attributes: tuple[float, float, float] | None = None
-    """Valence, activation and dominance, 1 to 5; None where a corpus has not all three."""
+    """Valence, activation and dominance, 1 to 5 (MSP-Podcast: to 7); None where a corpus has not all three."""
     alignment: AlignmentSource | None = None
     """Where the phone, syllable and word times are; None when there are none."""
     seconds: float | None = None
@@ -68,7 +68,7 @@ class Corpus:
     name: str
     """Names the folder in the feature cache: lower case, digits, `-`."""
     kind: str
-    """`iemocap` or `manifest`."""
+    """A name of `CORPORA`."""
     synthetic: bool
     """True for speech that `mer synth` made; printed beside every result."""
     utterances: Sequence[Utterance]

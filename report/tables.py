@@ -126,8 +126,9 @@ def doctor_report(data: Mapping[str, Any]) -> RenderableType:
 
 def census_table(census: Mapping[str, Any]) -> Table:
     """Counts per label and session; where the full release has another count, `found/released`."""
-    labels = [label for label, count in sorted(census["labels"].items(), key=lambda item: -item[1]) if count]
     released = census["expected_labels"] or {}
+    counts = dict.fromkeys(released, 0) | census["labels"]
+    labels = [label for label, count in sorted(counts.items(), key=lambda item: -item[1]) if count or released.get(label)]
     every = census["sessions"]
     sessions = every if len(every) <= MOST_SESSIONS else []
     title = f"utterances by label{' and session' if sessions else ''}{' (found/in the full release)' if released else ''}"
@@ -139,7 +140,7 @@ def census_table(census: Mapping[str, Any]) -> Table:
     table.add_column("all", justify="right", no_wrap=True)
     for label in labels:
         cells = [_beside(row["labels"].get(label, 0), (row["expected_labels"] or {}).get(label)) for row in sessions]
-        table.add_row(escape(label), *cells, _beside(census["labels"][label], released.get(label)))
+        table.add_row(escape(label), *cells, _beside(counts[label], released.get(label)))
     for name in ("utterances", "dialogues"):
         cells = [_beside(row[name], row[f"expected_{name}"]) for row in sessions]
         expected = [row[f"expected_{name}"] for row in every]

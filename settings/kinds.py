@@ -116,6 +116,8 @@ def _listed(option: str, value: object, kinds: tuple[type, ...], expected: str) 
 def names_of(what: str, text: str) -> tuple[str, ...]:
     """Numbers, ranges with both ends included, and names, in the order given, each once: `1,3-5` is `1`, `3`, `4`, `5`.
 
+    Zeros at the beginning of a range are kept: `08-10` is `08`, `09`, `10`.
+
     Args:
         what: the list is of, as messages call it.
         text: items separated by commas.
@@ -130,7 +132,8 @@ def names_of(what: str, text: str) -> tuple[str, ...]:
             first, last = int(ends[1]), int(ends[2])
             if first > last:
                 raise KindError(f"{what} {text!r}: the range {item!r} runs backwards; write {last}-{first}")
-            found |= dict.fromkeys(str(number) for number in range(first, last + 1))
+            digits = len(ends[1]) if ends[1].startswith("0") else 1
+            found |= dict.fromkeys(f"{number:0{digits}}" for number in range(first, last + 1))
         elif _NAME.fullmatch(item):
             found[item] = None
         else:

@@ -198,7 +198,7 @@ def test_the_counts_of_a_damaged_release_fit_a_narrow_terminal() -> None:
     session = {"labels": labels, "utterances": 1800, "dialogues": 27}
     expected = {"expected_labels": {"neu": 384}, "expected_utterances": 1819, "expected_dialogues": 28}
     sessions = [session | expected | {"session": str(number)} for number in range(1, 6)]
-    census = {"labels": {"neu": 1500, "frustrated": 2000}, "expected_labels": {"neu": 1708}, "sessions": sessions}
+    census = {"labels": {"neu": 1500, "frustrated": 2000}, "expected_labels": {"neu": 1708, "sur": 107}, "sessions": sessions}
     console = Console(width=80)
     with console.capture() as shown:
         console.print(census_table(census))
@@ -206,6 +206,7 @@ def test_the_counts_of_a_damaged_release_fit_a_narrow_terminal() -> None:
     assert ["neu", *["300/384"] * 5, "1,500"] in lines
     assert ["/1,708"] in lines
     assert ["frustrated", *["400"] * 5, "2,000"] in lines
+    assert ["sur", *["0"] * 5, "0/107"] in lines  # a class that is not there at all
     assert ["utterances", *["1,800"] * 5, "9,000"] in lines
     assert [*["/1,819"] * 5, "/9,095"] in lines
 
