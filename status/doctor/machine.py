@@ -25,7 +25,10 @@ PACKAGES = (
     "scipy",
     "safetensors",
 )
-EXTRAS = {"demo": ("espeakng_loader", "the synthetic corpus of `mer demo` and `mer synth`")}
+EXTRAS = {
+    "demo": ("espeakng_loader", "the synthetic corpus of `mer demo` and `mer synth`"),
+    "media": ("av", "recordings in m4a, aac, mp4 and webm"),
+}
 LEAST_DISK = 35e9
 """Bytes of a full IEMOCAP cache with frames (4 classes, base encoders)."""
 
