@@ -31,16 +31,18 @@ def doctor(
     """Say what is missing before a long run: machine, packages, encoders, corpus, cache, settings.
 
     A copy of IEMOCAP is counted against the full release, per session and class, with the ids that are missing or extra.
+    Up to 200 recordings are listened to: unreadable, silent, clipped ones and those whose channels cancel are named.
     Of each session it counts the sentences that other sessions have, too: what a text branch has read before it is tested.
     """
     with clear_errors():
-        from mer.status.doctor import cache_checks, corpus_checks, encoder_check, machine_checks, recurring_sentences
+        from mer.status import doctor as looks
 
-        checks = machine_checks(cache)
-        checks += [encoder_check("--speech-model", speech_model), encoder_check("--text-model", text_model)]
-        found, census = corpus_checks(corpus or DEFAULT_CORPUS, given=corpus is not None)
-        checks += [*found, *cache_checks(cache)]
-        recurring = recurring_sentences(corpus or DEFAULT_CORPUS)
+        checks = looks.machine_checks(cache)
+        checks += [looks.encoder_check("--speech-model", speech_model), looks.encoder_check("--text-model", text_model)]
+        found, census = looks.corpus_checks(corpus or DEFAULT_CORPUS, given=corpus is not None)
+        rows = looks.labelled(corpus or DEFAULT_CORPUS)
+        checks += [*found, *looks.sound_checks(rows), *looks.cache_checks(cache)]
+        recurring = looks.recurring_sentences(rows)
     from mer.report import doctor_report
 
     data = {

@@ -1,8 +1,9 @@
 """Audio files as the encoders want them: mono float32 at one rate, everything odd refused or counted."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import soundfile
@@ -10,6 +11,9 @@ import soxr
 from numpy.typing import NDArray
 
 from mer.corpus.containers import Extent, read_extent
+from mer.corpus.media_file import SUFFIXES as MEDIA_SUFFIXES
+from mer.corpus.media_file import MediaError, media_length, read_media
+from mer.corpus.sound_quality import odd_sounds
 
 # Plain samples and the lossless or common lossy codecs. ADPCM and friends are left out: their decoders have a
 # history of hangs and overflows on crafted files, and no speech corpus needs them.
@@ -29,6 +33,7 @@ CODECS = frozenset(
         "MPEG_LAYER_III",
     }
 )
+Read = TypeVar("Read")
 RESAMPLER = "soxr HQ"
 STREAMS = ("MP3", "OGG")
 """Formats whose decoders leave out a little at the ends."""
@@ -69,6 +74,8 @@ class Wave:
     """The file's own rate in Hz where it differed."""
     downmixed_from: int | None
     """The file's channel count where it was not 1."""
+    odd: tuple[str, ...] = ()
+    """Kinds of `ODD_SOUNDS` that it is of."""
 
     def conversions(self) -> tuple[str, ...]:
         """What was done to the file, in words that can be counted."""
@@ -93,6 +100,9 @@ def read_header(path: Path) -> AudioHeader:
         raise AudioError(f"{path}: cannot be looked at ({problem.strerror})") from None
     if not there:
         raise AudioError(f"{path}: no audio file there")
+    if path.suffix.lower() in MEDIA_SUFFIXES:
+        frames, rate, channels = _of_media(media_length, path)
+        return AudioHeader(frames, rate, channels, frames - round(STREAM_SLACK * rate))
     extent = _whole_extent(path)
     try:
         info = soundfile.info(str(path))
@@ -114,10 +124,7 @@ def read_wave(path: Path, sample_rate: int) -> Wave:
         AudioError: as `read_header`, or samples that are not finite.
     """
     header = read_header(path)
-    try:
-        samples, rate = soundfile.read(str(path), dtype="float32", always_2d=True)
-    except soundfile.SoundFileError as problem:
-        raise AudioError(f"{path}: does not decode ({str(problem).rstrip('.')})") from None
+    samples, rate = _decode(path), header.sample_rate
     _refuse_lost(path, header, len(samples))
     if not np.isfinite(samples).all():
         raise AudioError(f"{path}: {np.count_nonzero(~np.isfinite(samples))} samples are NaN or infinite")
@@ -128,7 +135,26 @@ def read_wave(path: Path, sample_rate: int) -> Wave:
         samples=np.ascontiguousarray(mono, dtype=np.float32),
         resampled_from=rate if rate != sample_rate else None,
         downmixed_from=header.channels if header.channels != 1 else None,
+        odd=odd_sounds(samples, rate),
     )
+
+
+def _decode(path: Path) -> NDArray[np.float32]:
+    """All samples, frames x channels, at the file's own rate."""
+    if path.suffix.lower() in MEDIA_SUFFIXES:
+        return _of_media(read_media, path)
+    try:
+        samples: NDArray[np.float32] = soundfile.read(str(path), dtype="float32", always_2d=True)[0]
+    except soundfile.SoundFileError as problem:
+        raise AudioError(f"{path}: does not decode ({str(problem).rstrip('.')})") from None
+    return samples
+
+
+def _of_media(read: Callable[[Path], Read], path: Path) -> Read:
+    try:
+        return read(path)
+    except MediaError as problem:
+        raise AudioError(f"{path}: {problem}") from None
 
 
 def _whole_extent(path: Path) -> Extent | None:

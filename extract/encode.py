@@ -54,6 +54,8 @@ class EncodedShard:
     """Utterances that could not be extracted."""
     conversions: Counter[str] = field(default_factory=Counter)
     """How many files were resampled or downmixed."""
+    odd_sounds: dict[str, list[str]] = field(default_factory=dict)
+    """Ids of utterances whose recording is of a kind of `ODD_SOUNDS`, by kind."""
     alignments: Counter[str] = field(default_factory=Counter)
     """How many utterances took their segments from where; `none` = one segment over the whole utterance."""
     whole: dict[str, dict[str, list[str]]] = field(default_factory=dict)
@@ -88,6 +90,8 @@ def encode_shard(
             found[position] = (item.record, units, item.tokens)
             whole[position] = item.segments.whole
             shard.conversions.update(item.conversions)
+            for kind in item.odd:
+                shard.odd_sounds.setdefault(kind, []).append(item.record.id)
             shard.alignments[item.record.alignment] += 1
         report(len(positions), sum(item.record.seconds for _, item in ready))
     if encoders.text is not None:

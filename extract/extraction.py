@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from mer.cache import CacheFolder, FailedUtterance
 from mer.cache.failed_shard import FailedShard
+from mer.corpus.sound_quality import ODD_SOUNDS
 from mer.extract.own_units import TIERS, TierCount, Whole, count_tiers, missing_tiers
 from mer.extract.progress import EventCounter
 
@@ -46,6 +47,8 @@ class Extraction:
     """Time from the first forward pass to the last commit."""
     conversions: Mapping[str, int]
     """Files that were resampled or downmixed, counted by what was done."""
+    odd_sounds: Mapping[str, Sequence[str]]
+    """Ids of utterances whose recording is silent, clipped or odd in another way, by what it is."""
     alignments: Mapping[str, int]
     """Utterances by where their segments come from; `none` = one segment over the whole utterance."""
     tiers: Mapping[str, TierCount]
@@ -80,6 +83,7 @@ def summary(
     """
     held, there, failed = 0, 0, list[FailedUtterance]()
     conversions, alignments = Counter[str](), Counter[str]()
+    odd: dict[str, list[str]] = {}
     recorded: list[tuple[list[str], list[str], Whole | None]] = []
     for name in sorted(shards):
         sidecar = folder.committed(name)
@@ -87,6 +91,8 @@ def summary(
             continue
         there += 1
         conversions.update(sidecar.provenance["conversions"])
+        for kind, ids in sidecar.provenance.get("odd_sounds", {}).items():
+            odd.setdefault(ODD_SOUNDS.get(kind, kind), []).extend(each for each, yes in zip(ids, asked(ids), strict=True) if yes)
         wanted = asked([record.id for record in sidecar.utterances])
         held += int(wanted.sum())
         records = [record for record, yes in zip(sidecar.utterances, wanted, strict=True) if yes]
@@ -110,6 +116,7 @@ def summary(
         bytes_written=counter.bytes,
         wall_seconds=wall_seconds,
         conversions=dict(conversions),
+        odd_sounds={kind: sorted(ids) for kind, ids in sorted(odd.items()) if ids},
         alignments=dict(alignments),
         tiers=count_tiers([g for g in folder.spec["granularities"] if g in TIERS], recorded),
     )

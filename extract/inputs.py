@@ -13,6 +13,7 @@ from mer.cache import CacheError, FailedUtterance, UtteranceRecord
 from mer.corpus import AlignmentError, Segment, Utterance, remove_tags
 from mer.corpus.audio import AudioError, read_header, read_wave
 from mer.corpus.earlier_reading import was_read_otherwise
+from mer.corpus.sound_quality import LONGEST
 from mer.extract.config import ExtractConfig
 from mer.extract.own_units import NO_ALIGNMENT, TIERS, why_whole
 from mer.extract.speech_encoder import SpeechEncoder
@@ -52,6 +53,8 @@ class Prepared:
     """Segments of P, S and W."""
     conversions: tuple[str, ...]
     """What was done to the audio file, in words that can be counted."""
+    odd: tuple[str, ...] = ()
+    """Kinds of `ODD_SOUNDS` that the recording is of."""
 
 
 class Fingerprints(Mapping[str, str]):
@@ -135,9 +138,11 @@ def _prepare(
     text: TextEncoder | None,
 ) -> Prepared:
     wave, seconds = None, 0.0
-    conversions: tuple[str, ...] = ()
+    conversions, odd = tuple[str, ...](), tuple[str, ...]()
     segments = WantedSegments()
     if speech is not None:
+        if (length := audio_seconds(utterance)) > LONGEST:
+            raise UtteranceError(f"{utterance.wav}: {length / 3600:.1f} hours for one utterance; cut it into utterances")
         decoded = read_wave(utterance.wav, speech.sample_rate)
         seconds = len(decoded.samples) / speech.sample_rate
         if len(decoded.samples) < speech.frame_length:
@@ -145,14 +150,14 @@ def _prepare(
                 f"{utterance.wav}: {len(decoded.samples)} samples at {speech.sample_rate} Hz; the encoder needs at least "
                 f"{speech.frame_length} for one frame"
             )
-        wave, conversions = speech.prepare(decoded.samples), decoded.conversions()
+        wave, conversions, odd = speech.prepare(decoded.samples), decoded.conversions(), decoded.odd
         if config.needs_alignment:
             segments = wanted_segments(utterance, config, round(seconds * 1000))
     else:
         seconds = read_header(utterance.wav).seconds if utterance.wav.is_file() else 0.0
     record = make_record(utterance, seconds, segments.alignment, mark)
     tokens = None if text is None else _tokens(utterance, config, text)
-    return Prepared(record=record, wave=wave, tokens=tokens, segments=segments, conversions=conversions)
+    return Prepared(record=record, wave=wave, tokens=tokens, segments=segments, conversions=conversions, odd=odd)
 
 
 def _tokens(utterance: Utterance, config: ExtractConfig, text: TextEncoder) -> list[int]:

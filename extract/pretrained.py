@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import pickle
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +14,7 @@ from torch import nn
 from transformers import CONFIG_MAPPING, MODEL_MAPPING, AutoConfig, AutoModel, PretrainedConfig
 from transformers.utils import logging as hf_logging
 
+from mer.extract.checkpoint_files import COPY_AGAIN, damage, refused_pickle, wrong_value
 from mer.extract.config import ExtractError
 from mer.settings import PLUGINS_VARIABLE, UnknownEntryError
 
@@ -43,19 +45,26 @@ def load_config(name: str, revision: str | None, option: str, families: Mapping[
     if Path(name).is_dir() and not (Path(name) / "config.json").is_file():
         # Older transformers would take the kind from the folder's name: "empty" holds "mpt".
         raise EncoderError(_unavailable(name, revision, option, FileNotFoundError("no config.json")))
+    damaged = damage(Path(name)) if Path(name).is_dir() else None
+    if damaged:
+        raise EncoderError(f"{option} {name}: {damaged}")
     try:
         kind = PretrainedConfig.get_config_dict(name, revision=revision)[0].get("model_type")
         if kind is not None and kind not in CONFIG_MAPPING:
             families[kind]  # or it is an error that lists them
             own: Any = type("OwnConfig", (PretrainedConfig,), {"model_type": kind})
-            return own.from_pretrained(name, revision=revision)
-        return AutoConfig.from_pretrained(name, revision=revision, trust_remote_code=False)
+            config = own.from_pretrained(name, revision=revision)
+        else:
+            config = AutoConfig.from_pretrained(name, revision=revision, trust_remote_code=False)
     except UnknownEntryError as problem:
         raise EncoderError(
             f"{option} {name}: {problem}. A family of your own is known where {PLUGINS_VARIABLE} names its module"
         ) from None
-    except (OSError, ValueError, KeyError) as problem:
+    except Exception as problem:  # wrong types in a config.json end in whatever error transformers happens to meet
         raise EncoderError(_unavailable(name, revision, option, problem)) from problem
+    if wrong := wrong_value(config):
+        raise EncoderError(f"{option} {name}: {wrong}")
+    return config
 
 
 def load_weights(name: str, revision: str | None, option: str, config: Any) -> nn.Module:
@@ -75,7 +84,11 @@ def load_weights(name: str, revision: str | None, option: str, config: Any) -> n
                 trust_remote_code=False,
                 output_loading_info=True,
             )
-    except (OSError, ValueError, KeyError, RuntimeError) as problem:
+    except pickle.UnpicklingError as problem:
+        raise EncoderError(f"{option} {name}: {refused_pickle(problem)}") from problem
+    except MemoryError:
+        raise
+    except Exception as problem:  # damaged files end in whatever error the reading library happens to meet
         raise EncoderError(_unavailable(name, revision, option, problem)) from problem
     missing = sorted(key for key in report["missing_keys"] if not key.startswith(UNUSED_WEIGHTS))
     if missing:
@@ -84,6 +97,9 @@ def load_weights(name: str, revision: str | None, option: str, config: Any) -> n
             f"{missing[0]!r}; they would be random. Give the folder or id of a complete pretrained encoder."
         )
     assert isinstance(model, nn.Module)
+    odd = [key for key, weight in model.named_parameters() if not bool(torch.isfinite(weight).all())]
+    if odd:
+        raise EncoderError(f"{option} {name}: {len(odd)} weights hold NaN or infinite numbers, first {odd[0]!r}; {COPY_AGAIN}")
     # A config may ask for tuples instead of named outputs, or for what is never looked at.
     asked: Any = model.config
     asked.return_dict = True
@@ -149,4 +165,5 @@ def _unavailable(name: str, revision: str | None, option: str, problem: Exceptio
 
 
 def _first_line(problem: Exception) -> str:
-    return str(problem).strip().split("\n")[0]
+    said = str(problem).strip()
+    return said.split("\n")[0] if said else type(problem).__name__

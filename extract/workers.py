@@ -163,6 +163,7 @@ class ShardMaker:
         shard = build_shard(folder.spec, encoded.utterances, encoded.failed)
         notes = {
             "conversions": dict(encoded.conversions),
+            "odd_sounds": {kind: sorted(ids) for kind, ids in encoded.odd_sounds.items()},
             "alignments": dict(encoded.alignments),
             "whole_segments": encoded.whole,
             "audio": {u.id: audio_digest(u.wav) for u in task.content.utterances},

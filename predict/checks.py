@@ -1,48 +1,43 @@
 """What is refused before a model hears it."""
 
-import numpy as np
-
 from mer.corpus import Utterance
+from mer.corpus.sound_quality import CONSTANT, ODD_SOUNDS, OPPOSITE, SILENCE
 from mer.extract import AudioError, read_header, read_wave
 
-SILENT = 1e-4
-"""Peak of audio that is taken for silence: -80 dB of full scale, three steps of 16 bits."""
+UNHEARD = (SILENCE, CONSTANT, OPPOSITE)
+"""Kinds of odd sound that leave nothing to answer for; the others are noted."""
 
 
-def refusal(utterance: Utterance, *, hears: bool, reads: bool, max_seconds: float) -> str | None:
-    """Why a recording cannot be answered for, or None.
+class RefusedError(ValueError):
+    """Why a recording cannot be answered for."""
+
+
+def listen(utterance: Utterance, *, hears: bool, reads: bool, max_seconds: float) -> tuple[str, ...]:
+    """What is done to a recording before it is heard, and what may be wrong with it, in words.
 
     Args:
         utterance: the recording.
         hears: whether its audio is used.
         reads: whether its text is used.
         max_seconds: longer audio is refused; encoders need memory with the square of its length.
+
+    Raises:
+        RefusedError: no text, no readable audio, too much of it, or nothing to hear in it.
     """
     if reads and not (utterance.text or "").strip():
-        return f"{utterance.id}: no text, and this run reads it; give the words that are spoken"
+        raise RefusedError(f"{utterance.id}: no text, and this run reads it; give the words that are spoken")
     if not hears:
-        return None
+        return ()
     try:
         seconds = read_header(utterance.wav).seconds
         if seconds > max_seconds:
-            return (
+            raise RefusedError(
                 f"{utterance.wav}: {seconds:.1f} s, more than the {max_seconds:g} s that are taken at once; cut it into "
                 "utterances, or raise --max-seconds"
             )
-        samples = read_wave(utterance.wav, 16_000).samples
+        wave = read_wave(utterance.wav, 16_000)
     except AudioError as problem:
-        return str(problem)
-    if float(np.abs(samples).max(initial=0.0)) < SILENT:
-        return f"{utterance.wav}: silence (nothing above {20 * np.log10(SILENT):.0f} dB of full scale); record it again"
-    return None
-
-
-def conversions(utterance: Utterance, rate: int = 16_000) -> tuple[str, ...]:
-    """What is done to a readable audio file before it is heard, in words."""
-    header = read_header(utterance.wav)
-    notes = []
-    if header.channels != 1:
-        notes.append(f"downmixed from {header.channels} channels")
-    if header.sample_rate != rate:
-        notes.append(f"resampled from {header.sample_rate} Hz")
-    return tuple(notes)
+        raise RefusedError(str(problem)) from None
+    if unheard := next((ODD_SOUNDS[kind] for kind in UNHEARD if kind in wave.odd), None):
+        raise RefusedError(f"{utterance.wav}: {unheard}; record it again")
+    return (*wave.conversions(), *(ODD_SOUNDS[kind] for kind in wave.odd))

@@ -11,7 +11,7 @@ from typing import Protocol, runtime_checkable
 from mer.corpus import TextGridAlignment, Utterance
 from mer.extract.inputs import audio_seconds
 from mer.predict.answer import Answer, Failure, Prediction, make_prediction
-from mer.predict.checks import conversions, refusal
+from mer.predict.checks import RefusedError, listen
 from mer.predict.errors import PredictError
 from mer.predict.finetuned_engine import FinetunedEngine
 from mer.predict.head_engine import EncoderChoice, HeadEngine
@@ -162,11 +162,11 @@ class Predictor:
         found: dict[str, Prediction | Failure] = {}
         ready, notes = list[Utterance](), dict[str, tuple[str, ...]]()
         for utterance in utterances:
-            reason = refusal(utterance, hears=self.hears, reads=self.reads, max_seconds=self._max_seconds)
-            if reason is not None:
-                found[utterance.id] = Failure(id=utterance.id, reason=reason)
+            try:
+                notes[utterance.id] = listen(utterance, hears=self.hears, reads=self.reads, max_seconds=self._max_seconds)
+            except RefusedError as problem:
+                found[utterance.id] = Failure(id=utterance.id, reason=str(problem))
                 continue
-            notes[utterance.id] = conversions(utterance) if self.hears else ()
             ready.append(self._align(utterance, notes))
         return _Ready(utterances=ready, notes=notes, refused=found)
 

@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,14 +12,21 @@ from mer.corpus import TextGridAlignment, Utterance, corpora_at, open_corpus
 from mer.corpus.kinds.manifest import SUFFIXES
 from mer.corpus.manifest_row import ALIASES, ManifestFolder, RowError, make_utterance
 from mer.corpus.manifest_times import TimeColumns
+from mer.corpus.media_file import SUFFIXES as MEDIA
 from mer.predict.answer import Failure
 from mer.predict.errors import PredictError
 from mer.predict.predictor import recording
 
-AUDIO = (".wav", ".flac", ".ogg", ".opus", ".mp3", ".aif", ".aiff", ".au")
-"""Endings of audio files that are looked for in a folder."""
+AUDIO = (
+    *(".wav", ".wave", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".mp2", ".aif", ".aiff", ".aifc", ".au", ".snd", ".caf", ".w64"),
+    *(".rf64", ".sph", ".voc", *MEDIA),
+)
+"""Endings of audio files that are looked for in a folder, in any case."""
 TEXTS = (".txt", ".lab")
 """Endings of the text file beside an audio file, the first that is there."""
+GRID = ".textgrid"
+JUNK = (".DS_Store", "Thumbs.db", "desktop.ini")
+"""What file managers leave in folders."""
 UNKNOWN = {"label": "unknown", "speaker": "unknown", "session": "unknown"}
 """What a corpus must say of an utterance, and nobody knows of a new recording."""
 
@@ -27,9 +35,10 @@ def read_recordings(path: Path) -> tuple[list[Utterance], list[Failure]]:
     """What is to be predicted, and what of it cannot be, each with its reason; no audio is opened.
 
     A folder gives every audio file in it and below it, with the text of the same name beside it (`.txt` or `.lab`) and its
-    `.TextGrid`, if there is one. A `.jsonl` or `.csv` file has the columns `wav` and `text`, and optionally `id`, `textgrid`
-    and `speaker`; others are not looked at. Paths in it are relative to its folder and stay there. A folder that one of
-    `CORPORA` recognises gives its labelled utterances.
+    `.TextGrid`, if there is one; endings in any case. Every other file is named with the reason why it is not read. A
+    `.jsonl` or `.csv` file has the columns `wav` and `text`, and optionally `id`, `textgrid` and `speaker`; others are not
+    looked at. Paths in it are relative to its folder and stay there. A folder that one of `CORPORA` recognises gives its
+    labelled utterances.
 
     Args:
         path: the folder or file.
@@ -51,27 +60,67 @@ def read_recordings(path: Path) -> tuple[list[Utterance], list[Failure]]:
 
 def _in_folder(folder: Path) -> tuple[list[Utterance], list[Failure]]:
     found, failed = list[Utterance](), list[Failure]()
-    names = dict[str, Path]()
-    for wav in sorted(each for each in folder.rglob("*") if each.suffix.lower() in AUDIO and each.is_file()):
-        name = wav.relative_to(folder).with_suffix("").as_posix()
-        if name in names:
-            failed.append(
-                Failure(id=wav.relative_to(folder).as_posix(), reason=f"{wav}: {names[name]} has the same name; rename one")
-            )
-            continue
-        names[name] = wav
-        text = next((wav.with_suffix(ending) for ending in TEXTS if wav.with_suffix(ending).is_file()), None)
-        grid = wav.with_suffix(".TextGrid")
-        alignment = TextGridAlignment(path=grid) if grid.is_file() else None
-        try:
-            words = None if text is None else " ".join(text.read_text(encoding="utf-8-sig").split())
-        except (OSError, UnicodeDecodeError) as problem:
-            failed.append(Failure(id=name, reason=f"{text}: not readable as UTF-8 text ({problem}); save it as UTF-8"))
-            continue
-        found.append(recording(wav, words, name=name, alignment=alignment))
+    for stem, files in sorted(_by_stem(folder, failed).items()):
+        wavs = [file for ending, file in files if ending in AUDIO]
+        beside = dict(reversed([(ending, file) for ending, file in files if ending not in AUDIO]))
+        if wavs:
+            words = _words(next((beside[ending] for ending in TEXTS if ending in beside), None))
+            alignment = TextGridAlignment(path=beside[GRID]) if GRID in beside else None
+            if isinstance(words, Failure):
+                failed.append(dataclasses.replace(words, id=stem))
+            else:
+                found.append(recording(wavs[0], words, name=stem, alignment=alignment))
+        names = {wav: f"{wavs[0]} has the same name; rename one" for wav in wavs[1:]}
+        names |= {each: _why_not_read(each, with_audio=bool(wavs)) for each in beside.values()}
+        failed += [Failure(id=_shown(file, folder), reason=f"{file}: {why}") for file, why in names.items() if why]
     if not found and not failed:
         raise PredictError(f"{folder}: no audio in it or below it (looked for {' '.join(AUDIO)})")
     return found, failed
+
+
+def _by_stem(folder: Path, failed: list[Failure]) -> dict[str, list[tuple[str, Path]]]:
+    """Files with their endings in small letters, by their path without it; what cannot be one of a recording goes to `failed`."""
+    stems: dict[str, list[tuple[str, Path]]] = {}
+
+    def refuse(path: Path, reason: str) -> None:
+        failed.append(Failure(id=_shown(path, folder), reason=f"{_shown(path, Path())}: {reason}"))
+
+    def closed(problem: OSError) -> None:
+        refuse(Path(problem.filename), f"cannot be looked into ({problem.strerror})")
+
+    for place, folders, names in os.walk(folder, onerror=closed):
+        for name in sorted(each for each in folders if (Path(place) / each).is_symlink()):
+            refuse(Path(place) / name, "a link to a folder, which is not followed; give that folder itself")
+        for path in (Path(place) / name for name in sorted(names) if name not in JUNK):
+            if _shown(path, folder) != path.relative_to(folder).as_posix():
+                refuse(path, "its name is no UTF-8; rename it")
+            elif path.name.startswith("._"):
+                refuse(path, "left behind by macOS, which keeps no sound in such files; remove it")
+            elif not path.is_file():
+                refuse(path, "a link to nothing, or no ordinary file")
+            else:
+                stems.setdefault(path.relative_to(folder).with_suffix("").as_posix(), []).append((path.suffix.lower(), path))
+    return stems
+
+
+def _shown(path: Path, folder: Path) -> str:
+    """The path below a folder, fit for print: a backslash and a number for each byte that is no UTF-8."""
+    inside = path.relative_to(folder) if path.is_relative_to(folder) else path
+    return os.fsencode(inside.as_posix()).decode("utf-8", "backslashreplace")
+
+
+def _words(text: Path | None) -> str | Failure | None:
+    try:
+        return None if text is None else " ".join(text.read_text(encoding="utf-8-sig").split())
+    except (OSError, UnicodeDecodeError) as problem:
+        return Failure(id="", reason=f"{text}: not readable as UTF-8 text ({problem}); save it as UTF-8")
+
+
+def _why_not_read(path: Path, *, with_audio: bool) -> str | None:
+    """Why a file that is no audio belongs to no answer; None for what is read beside some."""
+    if path.suffix.lower() not in (*TEXTS, GRID):
+        return f"no ending of audio that is read ({' '.join(AUDIO)})"
+    return None if with_audio else "no audio of the same name beside it"
 
 
 def _in_list(path: Path) -> tuple[list[Utterance], list[Failure]]:

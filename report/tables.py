@@ -13,6 +13,8 @@ from mer.report.recurring_table import recurring_table
 
 ALIGNMENT_KINDS = {"corpus": "the corpus' own files", "textgrid": "TextGrids"}
 MOST_SESSIONS = 8
+NAMED = 8
+"""How many ids a line names before it counts the rest."""
 """A census of more sessions than this has no column for each."""
 MARKS = {"ok": "[green]ok[/green]", "note": "[yellow]note[/yellow]", "problem": "[red]problem[/red]"}
 
@@ -45,6 +47,11 @@ def extraction_lines(data: Mapping[str, Any]) -> RenderableType:
         table.add_row("own units", _own_units(data["tiers"]))
     for done, count in sorted(data["conversions"].items()):
         table.add_row("audio", f"{counted(count, 'file')} {done}")
+    for kind, ids in data["odd_sounds"].items():
+        rest = f" and {len(ids) - NAMED:,} more (--json names them)" if len(ids) > NAMED else ""
+        table.add_row(
+            "sound", escape(f"{counted(len(ids), 'utterance')}: {kind}: {', '.join(ids[:NAMED])}{rest}"), style="yellow"
+        )
     parts: list[RenderableType] = [table]
     parts += [Text(words, style="red") for words in data["missing_tiers"].values()]
     if data["failed"]:

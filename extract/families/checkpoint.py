@@ -47,6 +47,11 @@ class Checkpoint(ABC):
         """
         return load_weights(self.name, self.revision, self.option, self.config)
 
+    @property
+    def loads_itself(self) -> bool:
+        """Whether its family reads the weights, from wherever it likes."""
+        return type(self).load is not Checkpoint.load
+
     def build(self) -> nn.Module:
         """The model with any weights: others are put in."""
         model = AutoModel.from_config(self.config, dtype=torch.float32)
@@ -78,7 +83,7 @@ class Checkpoint(ABC):
         """Methods that a family with a `load` of its own must have as well, so that a trained model can be read again."""
         own = {name for name in ("load", "build", "save") if getattr(type(self), name) is not getattr(Checkpoint, name)}
         needed = ["build"] if self.config.model_type in CONFIG_MAPPING else ["build", "save"]
-        return [name for name in needed if name not in own] if "load" in own else []
+        return [name for name in needed if name not in own] if self.loads_itself else []
 
     def describe(self, model: nn.Module) -> dict[str, Any]:
         """What identifies the checkpoint with the weights that were loaded from it."""

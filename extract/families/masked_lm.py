@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from transformers import AutoTokenizer
 from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES
 
+from mer.extract.checkpoint_files import lacking_package
 from mer.extract.families.registry import BERT_LIKE, TEXT_FAMILIES
 from mer.extract.families.text_checkpoint import TextCheckpoint
 from mer.extract.hidden_states import text_layers
@@ -48,7 +49,7 @@ class MaskedLM(TextCheckpoint):
         return ids
 
     def tokenizer_sha256(self) -> str:
-        """Sha256 of the tokenizer's whole definition: vocabulary, normaliser, special tokens."""
+        """Sha256 over the tokenizer's whole definition: vocabulary, normaliser, special tokens."""
         return tokenizer_fingerprint(self.tokenizer)
 
     def states(self, model: Any, tokens: Tensor, mask: Tensor, layers: Sequence[int]) -> list[Tensor]:
@@ -88,9 +89,13 @@ def _why_not(config: Any) -> str | None:
 
 def _load_tokenizer(title: str, name: str, revision: str | None, vocabulary: int) -> Any:
     advice = "no readable tokenizer (tokenizer.json or vocab.txt); copy it from where the checkpoint comes from"
+    if package := lacking_package(Path(name)):
+        raise EncoderError(f"{title}: {package}")
     try:
         tokenizer = AutoTokenizer.from_pretrained(name, revision=revision, trust_remote_code=False)
-    except (OSError, ValueError, KeyError) as problem:
+    except ImportError as problem:
+        raise EncoderError(f"{title}: its tokenizer needs another package: {' '.join(str(problem).split())}") from problem
+    except Exception as problem:  # damaged files end in whatever error the reading library happens to meet
         raise EncoderError(f"{title}: {advice}") from problem
     # Without its files transformers makes up a tokenizer that knows the special tokens only.
     if len(tokenizer) <= len(tokenizer.all_special_tokens):

@@ -3,6 +3,7 @@
 from importlib import import_module
 from typing import Any
 
+from mer.extract.checkpoint_files import COPY_AGAIN
 from mer.extract.families.registry import BERT_LIKE, SPEECH_FAMILIES, TEXT_FAMILIES
 from mer.extract.families.speech_checkpoint import SpeechCheckpoint
 from mer.extract.families.text_checkpoint import TextCheckpoint
@@ -27,7 +28,7 @@ def open_speech(name: str, revision: str | None = None) -> SpeechCheckpoint:
         raise EncoderError(
             f"--speech-model {name}: a {config.model_type!r} model is no speech encoder that mer can read; {problem}"
         ) from None
-    found: SpeechCheckpoint = family(name, revision, config)
+    found: SpeechCheckpoint = _made(family, name, revision, config)
     return found
 
 
@@ -35,8 +36,20 @@ def open_text(name: str, revision: str | None = None) -> TextCheckpoint:
     """The checkpoint of a text encoder; see `open_speech`."""
     config = load_config(name, revision, "--text-model", TEXT_FAMILIES)
     kind = config.model_type if config.model_type in TEXT_FAMILIES else BERT_LIKE
-    found: TextCheckpoint = _class_of(TEXT_FAMILIES[kind])(name, revision, config)
+    found: TextCheckpoint = _made(_class_of(TEXT_FAMILIES[kind]), name, revision, config)
     return found
+
+
+def _made(family: Any, name: str, revision: str | None, config: Any) -> Any:
+    """The checkpoint; a config of wrong types may break anywhere in a family of ours, one of the user's own shows where."""
+    try:
+        return family(name, revision, config)
+    except (TypeError, ValueError, AttributeError, OverflowError, ZeroDivisionError) as problem:
+        if isinstance(problem, EncoderError) or not family.__module__.startswith("mer.extract."):
+            raise
+        raise EncoderError(
+            f"{family.option} {name}: its configuration is damaged ({problem}); {COPY_AGAIN}, config.json first"
+        ) from problem
 
 
 def _class_of(entry: type | str) -> Any:

@@ -50,7 +50,7 @@ class SpeechCheckpoint(Checkpoint):
     leak: str | None = None
     """Why padding is known to reach an utterance's own frames; None where the trial is to tell."""
     mask_shares: tuple[float, float] = (0.0, 0.0)
-    """Settings of SpecAugment: probabilities of masking frames and channels; zeros where the encoder has none."""
+    """What SpecAugment does: probabilities of masking frames and channels; zeros where the encoder has none."""
 
     @property
     def closing_norm(self) -> bool:

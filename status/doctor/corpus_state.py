@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mer.cache import CacheError, CacheFolder, cache_info
-from mer.corpus import CLASS_MAPS, Census, CorpusError, Problem, Wanted, corpus_at
+from mer.corpus import CLASS_MAPS, Census, CorpusError, Problem, Utterance, Wanted, corpus_at
 from mer.protocol import TextOverlap, text_overlap
 from mer.status.doctor.check import Check, CheckStatus
 
@@ -35,7 +35,7 @@ def corpus_checks(root: Path, *, given: bool) -> tuple[list[Check], Census | Non
     return [
         Check(name="corpus", status=whole, found=f"{found}, {'complete' if census.complete else 'not complete'}", advice=advice),
         *(
-            Check(name=name, status=status if name != "without alignment" else "note", found=_named(ids))
+            Check(name=name, status=status if name != "without alignment" else "note", found=named(ids))
             for name, ids in census.findings.items()
             if ids
         ),
@@ -43,24 +43,27 @@ def corpus_checks(root: Path, *, given: bool) -> tuple[list[Check], Census | Non
     ], census
 
 
-def recurring_sentences(root: Path) -> TextOverlap | None:
-    """How many utterances of each session say what is said in another one, too: a text branch has read them in training.
-
-    Counted over what is tested by default: the labels of the class map that the kind of corpus usually has.
+def labelled(root: Path) -> list[Utterance]:
+    """What is tested by default: the labels of the class map that the kind of corpus usually has.
 
     Args:
         root: Corpus folder or file, or `NAME:PATH`.
 
     Returns:
-        None where there is no corpus that can be read; `corpus_checks` says why.
+        Nothing where there is no corpus that can be read; `corpus_checks` says why.
     """
     try:
         place = corpus_at(root)
         labels = frozenset(CLASS_MAPS[place.kind.classes]) or None
-        corpus = place.kind.read(place.path, Wanted(labels=labels))
+        return list(place.kind.read(place.path, Wanted(labels=labels)))
     except (CorpusError, OSError):
+        return []
+
+
+def recurring_sentences(rows: Sequence[Utterance]) -> TextOverlap | None:
+    """How many utterances of each session say what is said in another one, too: a text branch has read them in training."""
+    if not rows:
         return None
-    rows = list(corpus)
     return text_overlap([each.session for each in rows], [each.text or "" for each in rows], [each.style for each in rows])
 
 
@@ -94,6 +97,7 @@ def _cache_check(path: Path) -> Check:
     return Check(name="cache", status="ok", found=found)
 
 
-def _named(ids: Sequence[str]) -> str:
+def named(ids: Sequence[str]) -> str:
+    """How many, and the first few."""
     rest = f" and {len(ids) - NAMED:,} more" if len(ids) > NAMED else ""
     return f"{len(ids):,}: {', '.join(ids[:NAMED])}{rest}"

@@ -1,5 +1,6 @@
 """Python, packages, device, memory, disk, encoders: is this machine ready?"""
 
+import dataclasses
 import importlib.util
 import platform
 import shutil
@@ -24,7 +25,10 @@ PACKAGES = (
     "scipy",
     "safetensors",
 )
-EXTRAS = {"demo": ("espeakng_loader", "the synthetic corpus of `mer demo` and `mer synth`")}
+EXTRAS = {
+    "demo": ("espeakng_loader", "the synthetic corpus of `mer demo` and `mer synth`"),
+    "media": ("av", "recordings in m4a, aac, mp4 and webm"),
+}
 LEAST_DISK = 35e9
 """Bytes of a full IEMOCAP cache with frames (4 classes, base encoders)."""
 
@@ -43,25 +47,38 @@ def _plugins() -> list[Check]:
 
 
 def encoder_check(option: str, name: str) -> Check:
-    """Whether an encoder can be loaded without network; a folder's kind and input files are looked at, too."""
+    """Whether an encoder can be loaded without network: its kind, its input files and that its weights are whole."""
     from huggingface_hub import try_to_load_from_cache
 
-    from mer.extract import EncoderError, SpeechCheckpoint, open_speech, open_text
-
     if Path(name).is_dir():
-        try:
-            opened = open_speech(name) if option == SpeechCheckpoint.option else open_text(name)
-        except EncoderError as problem:
-            return Check(name=option, status="problem", found=str(problem))
-        return Check(name=option, status="ok", found=f"folder {name}, a {opened.config.model_type} encoder")
-    if isinstance(try_to_load_from_cache(name, "config.json"), str):
-        return Check(name=option, status="ok", found=f"{name}, in the local Hugging Face cache")
+        return _folder_check(option, Path(name), f"folder {name}")
+    config = try_to_load_from_cache(name, "config.json")
+    if isinstance(config, str):
+        found = _folder_check(option, Path(config).parent, f"{name}, in the local Hugging Face cache")
+        advice = f"what is missing is downloaded when first needed; without network, or if it fails, `hf download {name}`"
+        return found if found.status == "ok" else dataclasses.replace(found, advice=advice)
     return Check(
         name=option,
         status="note",
         found=f"{name}, not on this machine",
         advice=f"downloaded when first needed; without network give {option} DIR",
     )
+
+
+def _folder_check(option: str, folder: Path, title: str) -> Check:
+    from mer.extract import EncoderError, SpeechCheckpoint, open_speech, open_text
+    from mer.extract.checkpoint_files import WEIGHTS, unreadable_pickle, weight_files
+
+    try:
+        opened = open_speech(str(folder)) if option == SpeechCheckpoint.option else open_text(str(folder))
+    except EncoderError as problem:
+        return Check(name=option, status="problem", found=str(problem).removeprefix(f"{option} "))
+    wrong = unreadable_pickle(folder)
+    if not opened.loads_itself and not list(weight_files(folder)):
+        wrong = f"no weights in it (looked for {', '.join(WEIGHTS)})"
+    if wrong:
+        return Check(name=option, status="problem", found=f"{title}: {wrong}")
+    return Check(name=option, status="ok", found=f"{title}, a {opened.config.model_type} encoder")
 
 
 def _python() -> Check:

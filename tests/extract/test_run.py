@@ -21,6 +21,7 @@ from mer.extract import (
     extract,
     read_wave,
 )
+from mer.status.doctor import sound_checks
 
 MakeManifest = Callable[..., Path]
 ONE = Resources(device="cpu", workers=1)
@@ -172,16 +173,33 @@ def test_one_bad_wav_is_recorded_and_the_rest_goes_on(
     assert (repaired.shards_made, repaired.utterances, repaired.failed) == (1, 6, ())
 
 
-def test_a_wrong_rate_and_two_channels_are_converted_and_counted(
+def test_a_wrong_rate_two_channels_and_silence_are_counted(
     make_manifest: MakeManifest, config: ExtractConfig, tmp_path: Path
 ) -> None:
     manifest = make_manifest(6)
     noise = np.random.default_rng(1).normal(size=(80_000, 2)) / 9
     soundfile.write(manifest.parent / "utt001.wav", noise[:, 0], 44_100)
     soundfile.write(manifest.parent / "utt004.wav", noise, 44_100)
+    for silent in ("utt000", "utt003"):
+        soundfile.write(manifest.parent / f"{silent}.wav", np.zeros(25_600), 16_000)
     result = extract(open_corpus(manifest), config, tmp_path / "features", resources=ONE)
     assert result.utterances == 6
     assert result.conversions == {"resampled from 44100 Hz": 2, "downmixed from 2 channels": 1}
+    assert result.odd_sounds == {"silence (nothing above -80 dB of full scale)": ["utt000", "utt003"]}
+    again = extract(open_corpus(manifest), config, tmp_path / "features", resources=ONE)
+    assert (again.shards_made, again.odd_sounds) == (0, result.odd_sounds)
+    checks = sound_checks(list(open_corpus(manifest)))
+    assert [each.status for each in checks] == ["note", "note"]
+    assert checks[0].found.startswith("listened to 6 of 6 recordings (all;")
+    assert checks[1].found == "silence (nothing above -80 dB of full scale): 2: utt000, utt003"
+
+
+def test_hours_of_audio_for_one_utterance_are_named(make_manifest: MakeManifest, config: ExtractConfig, tmp_path: Path) -> None:
+    manifest = make_manifest(3)
+    soundfile.write(manifest.parent / "utt001.flac", np.zeros(8_000 * 4_000, dtype=np.int16), 8_000)
+    manifest.write_text(manifest.read_text().replace("utt001.wav", "utt001.flac"))
+    result = extract(open_corpus(manifest), config, tmp_path / "features", resources=ONE)
+    assert "utt001.flac: 1.1 hours for one utterance; cut it into utterances" in result.failed[0].reason
 
 
 def test_an_alignment_that_ends_after_the_audio_fails_its_utterance(

@@ -1,6 +1,8 @@
 """Recordings as they lie on people's disks."""
 
+import dataclasses
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +42,33 @@ def test_two_files_of_one_name_and_a_text_that_is_no_utf8_are_listed_and_the_oth
     assert [each.id for each in found] == ["a", "c"]
     assert "a.flac has the same name" in failed[0].reason
     assert "b.txt: not readable as UTF-8" in failed[1].reason
+
+
+def test_every_file_that_is_not_answered_is_named(tmp_path: Path) -> None:
+    folder = tmp_path / "new"
+    for name in ("a.WAV", "sub/d.wav"):
+        sound(folder / name)
+    for name in ("a.TXT", "a.textgrid", "b.m4a", "b.txt", "c.txt", "e.json", "._a.wav", ".DS_Store", "sub/f.TextGrid"):
+        (folder / name).write_text("noon")
+    os.close(os.open(os.fsencode(folder) + b"/caf\xe9.wav", os.O_CREAT))
+    (folder / "gone.wav").symlink_to("nowhere.wav")
+    (folder / "linked").symlink_to(folder / "sub")
+    found, failed = read_recordings(folder)
+    assert [(each.id, each.text, each.alignment is not None) for each in found] == [
+        ("a", "noon", True),
+        ("b", "noon", False),
+        ("sub/d", None, False),
+    ]
+    assert {each.id: each.reason.partition(": ")[2].split(";")[0].split(" (")[0] for each in failed} == {
+        "linked": "a link to a folder, which is not followed",
+        "._a.wav": "left behind by macOS, which keeps no sound in such files",
+        r"caf\xe9.wav": "its name is no UTF-8",
+        "gone.wav": "a link to nothing, or no ordinary file",
+        "c.txt": "no audio of the same name beside it",
+        "e.json": "no ending of audio that is read",
+        "sub/f.TextGrid": "no audio of the same name beside it",
+    }
+    json.dumps([dataclasses.asdict(each) for each in failed], ensure_ascii=False).encode()
 
 
 @pytest.mark.parametrize("suffix", [".jsonl", ".csv"])
