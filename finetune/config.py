@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from mer.finetune.errors import FinetuneError
-from mer.protocol.classes import CLASS_MAPS
+from mer.protocol.classes import classes_option, portable_name
 from mer.protocol.held_out import HeldOut
 from mer.settings.kinds import PAIR, SEEDS, SESSIONS
 from mer.settings.option import WHAT, number_free, option, problems_of
@@ -120,7 +120,7 @@ class FinetuneConfig:
         0.1, "Share of the training utterances that random holds out; 0 is validation none.", least=0, below=1
     )
     text_disjoint: bool = option(False, "Train without sentences that the test session has too.")
-    classes: str = option("4", "4 (hap and exc merged), 4-noexc, 6, or as-is.", choices=CLASS_MAPS, panel=WHAT)
+    classes: str = classes_option()
     precision: str = option(
         "auto",
         "bfloat16 trains under autocast; auto does where the GPU has it; float32 never.",
@@ -230,7 +230,8 @@ class FinetuneConfig:
             left_out |= {"train_cnn", "spec_augment", "max_seconds"}
         if self.validation != "random" or not self.validates:
             left_out.add("validation_share")
-        return {name: value for name, value in self.as_dict().items() if name not in left_out}
+        fields = {name: value for name, value in self.as_dict().items() if name not in left_out}
+        return fields | {"classes": portable_name(self.classes)}
 
     def fingerprint(self) -> str:
         """Sha256 over what decides the numbers; seeds and folds are parts of a run's name and not of this."""

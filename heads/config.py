@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args
 from mer.heads.errors import HeadError
 from mer.heads.kinds import HEADS, SHAPE_OPTIONS
 from mer.heads.own_kind import head_kind, own_values
-from mer.protocol.classes import CLASS_MAPS
+from mer.protocol.classes import classes_option, portable_name
 from mer.protocol.held_out import Validation
 from mer.settings.kinds import ASSIGNMENTS, GRANULARITY, NUMBERS, SEEDS, SESSIONS
 from mer.settings.option import WHAT, number_free, option, problems_of
@@ -84,7 +84,7 @@ class HeadConfig:
         choices=get_args(Normalize),
     )
     text_disjoint: bool = option(False, "Train without sentences that the test session has too.")
-    classes: str = option("4", "4 (hap and exc merged), 4-noexc, 6, or as-is.", choices=CLASS_MAPS, panel=WHAT)
+    classes: str = classes_option()
     seeds: tuple[int, ...] = option((0, 1, 2, 3, 4), "Runs per fold: a count, or a list such as 0,2,5.", kind=SEEDS)
     folds: tuple[str, ...] | None = option(None, "Test sessions, such as 1-5. Default: all.", kind=SESSIONS)
     device: str = device_option()
@@ -163,7 +163,7 @@ class HeadConfig:
         """All that can change a number; text-only heads have no speech granularities."""
         left_out = {*number_free(HeadConfig), "granularities", "modality"} | (SHAPE_OPTIONS - head_kind(self.fusion).options)
         fields = {name: value for name, value in self.as_dict().items() if name not in left_out}
-        return {"branches": list(self.branches), **fields}
+        return {"branches": list(self.branches), **fields, "classes": portable_name(self.classes)}
 
     def fingerprint(self) -> str:
         """SHA-256 of `identity`."""

@@ -44,6 +44,8 @@ class Option:
     """Words beside these that the command line alone knows."""
     own_class: bool = False
     """Whether `package.module:Name`, a class of the user's own, is a value, too."""
+    own_file: str = ""
+    """Ending of files of the user's own whose path is a value, too."""
     kind: Kind | None = None
     """How it is written, unless it is a plain value."""
     was: tuple[str, ...] = ()
@@ -74,7 +76,8 @@ class Option:
 
     def word(self, value: str) -> str:
         """The value, if it is valid; raises KindError."""
-        return value if self.own_class and ":" in value else one_of(self.name, value, self.words)
+        own = (self.own_class and ":" in value) or (self.own_file and value.endswith(self.own_file))
+        return value if own else one_of(self.name, value, self.words)
 
     def problem(self, value: Any) -> str | None:
         """What is wrong with a value of the field, from what the declaration says; None for nothing."""
