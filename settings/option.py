@@ -52,6 +52,8 @@ class Option:
     """Names of earlier versions, which still work."""
     identity: bool = True
     """Whether it can change a number, and so tells one run from another."""
+    later: bool = False
+    """Whether it came when there were results already: while it holds its default, documents and identities leave it out."""
     many: bool = False
     """Whether it may be repeated: a tuple of plain values."""
     metavar: str | None = None
@@ -139,6 +141,12 @@ def problems_of(config: Any) -> Iterator[str]:
 def number_free(config: type) -> frozenset[str]:
     """Fields that change no number, or rounding only, and are no part of an identity."""
     return frozenset(field for field, each in options_of(config).items() if not each.identity)
+
+
+def unsaid(config: Any) -> frozenset[str]:
+    """Fields that came later and hold their default: results and identities without them are those of before."""
+    kind: type = type(config)
+    return frozenset(field for field, each in options_of(kind).items() if each.later and getattr(config, field) == each.default)
 
 
 def one_of(name: str, value: str, valid: Sequence[str]) -> str:
