@@ -16,7 +16,7 @@ from mer.commands.console import GO_ON, clear_errors, print_result, progress_bar
 from mer.commands.corpus_choice import find_corpus, revisions_by_encoder
 from mer.commands.options import DEFAULT_CORPUS, JsonOption, QuietOption, RevisionOption
 from mer.extract.config import ExtractConfig, Resources
-from mer.protocol.classes import CLASS_MAPS
+from mer.protocol.classes import classes_option
 from mer.settings.option import WHAT, WHERE, option
 from mer.settings.shared_options import cache_option, corpus_option, session_option
 
@@ -39,12 +39,10 @@ class WhatIsExtracted:
     cache: Path = cache_option(help="Folder of the feature caches; settings name a cache in it.")
     textgrids: Path | None = option(None, "Folder of TextGrids by `mer align` or MFA, for --alignment textgrid.", panel=WHERE)
     session: tuple[str, ...] | None = session_option()
-    classes: str | None = option(
-        None,
-        "Utterances of which classes: 4 (hap and exc merged), 4-noexc, 6, or as-is for every label. Default: 4 for IEMOCAP, "
-        "as-is for a manifest, else those of the corpus. Labels are stored unmerged.",
-        choices=CLASS_MAPS,
-        panel=WHAT,
+    classes: str | None = classes_option(
+        default=None,
+        help="Utterances of which classes: 4 (hap and exc merged), 4-noexc, 6, as-is for every label, or a TOML file. "
+        "Default: 4 for IEMOCAP, as-is for a manifest, else those of the corpus. Labels are stored unmerged.",
     )
     alignment_offset: int = option(0, "Milliseconds added to IEMOCAP's alignments; some readers add 20.", panel=WHAT)
     allow_missing_segments: bool = option(

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from mer.corpus.class_map_file import ENDING, read_class_map
 from mer.corpus.corpus_kind import AS_IS, CorpusKind
 from mer.corpus.kinds.crema_d import CremaD
 from mer.corpus.kinds.emodb import EmoDb
@@ -18,7 +19,19 @@ from mer.corpus.kinds.tess import Tess
 from mer.corpus.utterance import CorpusError
 from mer.settings import Registry
 
-CLASS_MAPS = Registry[Mapping[str, str]]("class map")
+
+class ClassMaps(Registry[Mapping[str, str]]):
+    """Class maps by name; the path of a TOML file names the one that it holds."""
+
+    def __getitem__(self, name: str) -> Mapping[str, str]:
+        """The map; raises CorpusError for a file that cannot be read."""
+        return read_class_map(Path(name)) if name.endswith(ENDING) else super().__getitem__(name)
+
+    def __contains__(self, name: object) -> bool:
+        return str(name).endswith(ENDING) or super().__contains__(name)
+
+
+CLASS_MAPS = ClassMaps("class map")
 """Name of a class map to {label of the corpus: class}; an empty one keeps every label.
 
 Classes are numbered in the order they first appear here.

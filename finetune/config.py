@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from mer.finetune.errors import FinetuneError
-from mer.protocol.classes import CLASS_MAPS
+from mer.heads.config import ClassWeights, LossName
+from mer.protocol.classes import classes_option, portable_name
 from mer.protocol.held_out import HeldOut
 from mer.settings.kinds import PAIR, SEEDS, SESSIONS
-from mer.settings.option import WHAT, number_free, option, problems_of
+from mer.settings.option import WHAT, number_free, option, problems_of, unsaid
 from mer.settings.shared_options import (
     device_option,
     speech_model_option,
@@ -73,6 +74,22 @@ class FinetuneConfig:
         least=0,
         below=1,
     )
+    class_weights: str = option(
+        "none",
+        "Weight of a class in the loss, from its training utterances: none (the paper), balanced N / (C n_c), or effective, of "
+        "Cui et al. (2019).",
+        choices=get_args(ClassWeights),
+        later=True,
+        panel=TRAINED,
+    )
+    loss: str = option(
+        "cross-entropy",
+        "cross-entropy (the paper), or focal, in which utterances that are right already count less.",
+        choices=get_args(LossName),
+        later=True,
+        panel=TRAINED,
+    )
+    focal_gamma: float = option(2.0, "How much less, as (1 - p)^gamma. Used by focal only.", above=0, later=True, panel=TRAINED)
     epochs: int = option(20, "Passes over the training part.", panel=TRAINED, least=1)
     batch: int = option(
         32,
@@ -120,7 +137,7 @@ class FinetuneConfig:
         0.1, "Share of the training utterances that random holds out; 0 is validation none.", least=0, below=1
     )
     text_disjoint: bool = option(False, "Train without sentences that the test session has too.")
-    classes: str = option("4", "4 (hap and exc merged), 4-noexc, 6, or as-is.", choices=CLASS_MAPS, panel=WHAT)
+    classes: str = classes_option()
     precision: str = option(
         "auto",
         "bfloat16 trains under autocast; auto does where the GPU has it; float32 never.",
@@ -206,14 +223,18 @@ class FinetuneConfig:
 
     def as_dict(self) -> dict[str, object]:
         """The fields as JSON knows them; what follows from others is said."""
-        fields = dataclasses.asdict(self) | {"epoch_selection": self.chosen_by}
+        left_out = unsaid(self)
+        fields = {name: value for name, value in dataclasses.asdict(self).items() if name not in left_out}
+        fields |= {"epoch_selection": self.chosen_by}
         if not self.validates:
             fields |= {"validation": "none", "validation_share": 0.0}
         return {name: list(value) if isinstance(value, tuple) else value for name, value in fields.items()}
 
     def used(self) -> frozenset[str]:
         """Fields that this row looks at; an option of another one would change nothing."""
-        return frozenset(self.identity()) | ({"validation_share"} if self.validation == "random" else set())
+        unused = set() if self.loss == "focal" else {"focal_gamma"}
+        share = {"validation_share"} if self.validation == "random" else set()
+        return frozenset(self.identity()) | (unsaid(self) - unused) | share
 
     def identity(self) -> dict[str, object]:
         """All fields that can change a number of this row; those that it does not use are left out."""
@@ -226,11 +247,14 @@ class FinetuneConfig:
             left_out |= {"fusion_layers", "attention_heads"}
         if self.aux == "none":
             left_out.add("aux_weights")
+        if self.loss != "focal":
+            left_out.add("focal_gamma")
         if self.modality == "text":
             left_out |= {"train_cnn", "spec_augment", "max_seconds"}
         if self.validation != "random" or not self.validates:
             left_out.add("validation_share")
-        return {name: value for name, value in self.as_dict().items() if name not in left_out}
+        fields = {name: value for name, value in self.as_dict().items() if name not in left_out}
+        return fields | {"classes": portable_name(self.classes)}
 
     def fingerprint(self) -> str:
         """Sha256 over what decides the numbers; seeds and folds are parts of a run's name and not of this."""

@@ -1,6 +1,6 @@
 """The whole model of Sun 2023: encoders, fusion, classifier and auxiliary tasks in one forward pass."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -180,6 +180,7 @@ class FinetuneModel(nn.Module):
         pairing: Pairing | None,
         first: int = 0,
         seeds: Sequence[int] = (),
+        emotion: Callable[[Tensor], Tensor] | None = None,
     ) -> TaskSums:
         """Losses of the items whose audio is in one forward pass, summed; a pair's text may be of any pass of the step.
 
@@ -193,6 +194,7 @@ class FinetuneModel(nn.Module):
             pairing: of the step; None leaves the auxiliary tasks out.
             first: place in the step of the pass' first utterance.
             seeds: of the step's utterances, for dropout of the embeddings; empty for PyTorch's generator.
+            emotion: gives the main loss of each utterance of the pass from its logits; None is cross-entropy with `labels`.
 
         Raises:
             FinetuneError: task 1 in a step of one utterance.
@@ -203,7 +205,7 @@ class FinetuneModel(nn.Module):
         own = slice(first, first + count)
         of_pass = text if text is None or count == whole else text.part(own)
         logits = self.emotion(self._embed(audio, of_pass, self._keys(seeds[own], EMBEDDING, held)))
-        main = F.cross_entropy(logits, labels[own], reduction="sum")
+        main = F.cross_entropy(logits, labels[own], reduction="sum") if emotion is None else emotion(logits).sum()
         if pairing is None or audio is None or text is None:
             return TaskSums(logits=logits, main=main, aux1=None, aux2=None, pairs=0)
         aux1 = aux2 = None

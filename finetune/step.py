@@ -1,8 +1,9 @@
 """One optimiser step: forward and backward passes of this process, weighted so that the cut does not matter."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from accelerate import Accelerator
@@ -21,6 +22,7 @@ from mer.finetune.processes import GradientSum, Position, sum_over_processes
 from mer.finetune.randomness import seed_forward_pass
 from mer.finetune.sampler import StepPlan
 from mer.finetune.sequences import Sequences, real_units, stacked
+from mer.heads.emotion_loss import EmotionLoss
 from mer.protocol import integer_seed, numpy_generator
 
 
@@ -67,6 +69,7 @@ class Stepper:
         seed: int,
         accelerator: Accelerator,
         position: Position,
+        loss: EmotionLoss | None = None,
     ) -> None:
         """Nothing is trained yet.
 
@@ -80,9 +83,10 @@ class Stepper:
             seed: of the run.
             accelerator: of this process.
             position: told of each forward pass.
+            loss: of the emotion; None is cross-entropy with `labels`.
         """
         self._model, self._optimizer, self._reader, self._labels = model, optimizer, reader, labels
-        self._fold, self._config, self._seed = fold, config, seed
+        self._loss, self._fold, self._config, self._seed = loss, fold, config, seed
         self._accelerator, self._position = accelerator, position
 
     def take(self, epoch: int, plan: StepPlan, batches: Iterator[Batch]) -> tuple[Sums, float]:
@@ -147,7 +151,9 @@ class Stepper:
             with self._accelerator.autocast():
                 encoded = self._model.encode(batch)
                 # Of a step that is one pass, the pairing is the pass' own.
-                tasks = self._model.task_sums(encoded.audio, encoded.text, batch.labels, step.pairing, seeds=batch.seeds)
+                tasks = self._model.task_sums(
+                    encoded.audio, encoded.text, batch.labels, step.pairing, seeds=batch.seeds, emotion=self._emotion(batch)
+                )
                 loss = self._weighted(tasks, step)
             self._accelerator.backward(loss)
             sums += _items(tasks)
@@ -169,7 +175,8 @@ class Stepper:
             self._about_to_run(step, number, batch, "audio")
             with self._accelerator.autocast():
                 audio = self._model.encode_audio(batch)
-                tasks = self._model.task_sums(audio, texts, step.labels, step.pairing, step.first[number], step.seeds)
+                first, emotion = step.first[number], self._emotion(batch)
+                tasks = self._model.task_sums(audio, texts, step.labels, step.pairing, first, step.seeds, emotion)
                 loss = self._weighted(tasks, step)
             self._accelerator.backward(loss)
             sums += _items(tasks)
@@ -184,6 +191,10 @@ class Stepper:
             torch.autograd.backward(text.states, at_texts[own, : text.states.shape[1]])
         gradients.start(self._model.text.parameters())
         return sums
+
+    def _emotion(self, batch: Batch) -> Callable[[Tensor], Tensor] | None:
+        """The loss of the emotion of a pass, where it is not that of the paper."""
+        return None if self._loss is None or self._loss.plain else partial(self._loss.each, batch.rows)
 
     def _encode_text(self, step: _Step, number: int, batch: Batch) -> Sequences:
         self._about_to_run(step, number, batch, "text")

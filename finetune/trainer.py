@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F  # noqa: N812
 from accelerate import Accelerator
 from jaxtyping import Float64, Int64
 from torch import Tensor
@@ -35,6 +34,7 @@ from mer.finetune.sampler import StepPlan, plan_epoch
 from mer.finetune.step import Stepper
 from mer.finetune.trainable import TrainableEncoders
 from mer.finetune.trained import BestWeights, FinetuneEpoch, Trained
+from mer.heads.emotion_loss import EmotionLoss, emotion_loss
 from mer.heads.progress import ignore
 from mer.protocol import Fold, confusion, unweighted_accuracy, weighted_accuracy
 
@@ -82,7 +82,10 @@ def train_run(
         reader = BatchReader(utterances, targets, list(itertools.chain(*rows.values())), encoders, config)
         run = run_identity(model, encoders, utterances, targets, fold, config, seed)
         checkpoints = CheckpointFolder(folder, run, config.keep)
-        training = _Training(model, reader, targets.tolist(), rows, fold.test_session, config, seed, accelerator, position, tell)
+        loss = emotion_loss(config, targets, fold.train, model.classes, torch.device("cpu"))
+        training = _Training(
+            model, reader, targets.tolist(), loss, rows, fold.test_session, config, seed, accelerator, position, tell
+        )
         return training.run(checkpoints)
 
 
@@ -120,6 +123,7 @@ class _Training:
         model: FinetuneModel,
         reader: BatchReader,
         labels: Sequence[int],
+        loss: EmotionLoss,
         rows: Mapping[str, list[int]],
         fold: str,
         config: FinetuneConfig,
@@ -128,7 +132,7 @@ class _Training:
         position: Position,
         tell: Listener,
     ) -> None:
-        self._model, self._reader, self._labels, self._rows = model, reader, labels, rows
+        self._model, self._reader, self._labels, self._loss, self._rows = model, reader, labels, loss, rows
         self._fold, self._config, self._seed = fold, config, seed
         self._accelerator, self._position, self._tell = accelerator, position, tell
         self._selection = BestWeights(config.chosen_by)
@@ -188,6 +192,7 @@ class _Training:
             self._seed,
             self._accelerator,
             self._position,
+            self._loss,
         )
         return found is not None
 
@@ -262,7 +267,7 @@ class _Training:
         """Loss, UA and WA of the validation part."""
         logits = self._evaluate("validation")
         truth = torch.tensor([self._labels[row] for row in self._rows["validation"]])
-        loss = float(F.cross_entropy(logits, truth))
+        loss = self._loss.mean(self._rows["validation"], logits)
         if not math.isfinite(loss):
             raise DivergedError(f"{self._position}: the validation loss is {loss}; lower --encoder-rate or --fusion-rate")
         matrix = confusion(truth.numpy(), logits.argmax(1).numpy(), self._model.classes)

@@ -9,15 +9,17 @@ from typing import Any, Literal, get_args
 from mer.heads.errors import HeadError
 from mer.heads.kinds import HEADS, SHAPE_OPTIONS
 from mer.heads.own_kind import head_kind, own_values
-from mer.protocol.classes import CLASS_MAPS
+from mer.protocol.classes import classes_option, portable_name
 from mer.protocol.held_out import Validation
 from mer.settings.kinds import ASSIGNMENTS, GRANULARITY, NUMBERS, SEEDS, SESSIONS
-from mer.settings.option import WHAT, number_free, option, problems_of
+from mer.settings.option import WHAT, number_free, option, problems_of, unsaid
 from mer.settings.shared_options import device_option
 
 Modality = Literal["both", "speech", "text"]
 Normalize = Literal["speech", "global", "speaker", "none"]
 LayerWeights = Literal["plain", "softmax"]
+ClassWeights = Literal["none", "balanced", "effective"]
+LossName = Literal["cross-entropy", "focal"]
 
 SPEECH = ("F", "P", "S", "W")
 """Granularities of speech in their fixed order; text adds `T`."""
@@ -55,7 +57,7 @@ class HeadConfig:
     attention_layers: int = option(3, "Layers of transformer and coattention.", least=1)
     feed_forward_ratio: int = option(4, "Width of the feed-forward part of an attention layer, in encoder widths.", least=1)
     head_options: tuple[str, ...] = option(
-        (), "What only a head of your own has, such as gate=tanh,deep=true.", kind=ASSIGNMENTS, panel=WHAT
+        (), "What only a head of your own has, such as gate=tanh,deep=true.", kind=ASSIGNMENTS, panel=WHAT, later=True
     )
     layers: tuple[int, ...] | None = option(
         None, "Encoder layers to average, such as 9-12. Default: all cached.", kind=NUMBERS, panel=WHAT
@@ -68,6 +70,20 @@ class HeadConfig:
     )
     dropout: float = option(0.2, "Probability of zeroing a hidden value while training, in [0, 1).", least=0, below=1)
     learning_rate: float | None = option(None, "Step size of Adam. Default: 1e-3, with attention 5e-5 (the paper).", above=0)
+    class_weights: str = option(
+        "none",
+        "Weight of a class in the loss, from its training utterances: none (the paper), balanced N / (C n_c), or effective, of "
+        "Cui et al. (2019).",
+        choices=get_args(ClassWeights),
+        later=True,
+    )
+    loss: str = option(
+        "cross-entropy",
+        "cross-entropy (the paper), or focal, in which utterances that are right already count less.",
+        choices=get_args(LossName),
+        later=True,
+    )
+    focal_gamma: float = option(2.0, "How much less, as (1 - p)^gamma. Used by focal only.", above=0, later=True)
     batch: int = option(32, "Utterances per step; the last step of an epoch takes what is left.", least=1)
     max_epochs: int = option(100, "Training ends here at the latest; early stopping usually ends it before.", least=1)
     patience: int = option(4, "Training ends after this many epochs in a row without a lower validation loss.", least=1)
@@ -84,7 +100,7 @@ class HeadConfig:
         choices=get_args(Normalize),
     )
     text_disjoint: bool = option(False, "Train without sentences that the test session has too.")
-    classes: str = option("4", "4 (hap and exc merged), 4-noexc, 6, or as-is.", choices=CLASS_MAPS, panel=WHAT)
+    classes: str = classes_option()
     seeds: tuple[int, ...] = option((0, 1, 2, 3, 4), "Runs per fold: a count, or a list such as 0,2,5.", kind=SEEDS)
     folds: tuple[str, ...] | None = option(None, "Test sessions, such as 1-5. Default: all.", kind=SESSIONS)
     device: str = device_option()
@@ -145,11 +161,12 @@ class HeadConfig:
 
     def as_dict(self) -> dict[str, object]:
         """The fields as JSON knows them; a head of the user's own says where it comes from."""
+        left_out = unsaid(self)
         values: dict[str, object] = {
-            name: list(value) if isinstance(value, tuple) else value for name, value in dataclasses.asdict(self).items()
+            name: list(value) if isinstance(value, tuple) else value
+            for name, value in dataclasses.asdict(self).items()
+            if name not in left_out
         }
-        if not self.head_options:
-            del values["head_options"]
         source = head_kind(self.fusion).source
         return values if source is None else {**values, HEAD_SOURCE: source.as_dict()}
 
@@ -157,13 +174,15 @@ class HeadConfig:
         """Fields that this head looks at; an option of another one would change nothing."""
         other = {"random": frozenset[str](), "session": {"validation_share"}}[self.validation]
         speech = {"modality", "granularities"} if self.modality != "text" else {"modality"}
-        return (frozenset(self.identity()) - {"branches"} - other) | speech
+        other |= SHAPE_OPTIONS - head_kind(self.fusion).options | ({"focal_gamma"} if self.loss != "focal" else set())
+        return ((frozenset(self.identity()) | unsaid(self)) - {"branches"} - other) | speech
 
     def identity(self) -> dict[str, object]:
         """All that can change a number; text-only heads have no speech granularities."""
         left_out = {*number_free(HeadConfig), "granularities", "modality"} | (SHAPE_OPTIONS - head_kind(self.fusion).options)
+        left_out |= set() if self.loss == "focal" else {"focal_gamma"}
         fields = {name: value for name, value in self.as_dict().items() if name not in left_out}
-        return {"branches": list(self.branches), **fields}
+        return {"branches": list(self.branches), **fields, "classes": portable_name(self.classes)}
 
     def fingerprint(self) -> str:
         """SHA-256 of `identity`."""

@@ -2,16 +2,28 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mer.corpus.class_map_file import ENDING, OwnClassMap
 from mer.corpus.corpora import CLASS_MAPS as CLASS_MAPS
 from mer.corpus.corpus_kind import AS_IS
 from mer.protocol.errors import ProtocolError
+from mer.settings.option import WHAT, option
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+classes_option = partial(
+    option,
+    default="4",
+    help="4 (hap and exc merged), 4-noexc, 6, as-is, or a TOML file with classes of your own (docs/own-corpus.md).",
+    choices=CLASS_MAPS,
+    own_file=ENDING,
+    panel=WHAT,
+)
 _KNOWN_BY_NAME = ("4", "4-noexc", "6", AS_IS)
 
 
@@ -20,7 +32,7 @@ class ClassMap:
     """Labels to classes. The order of `classes` is the order of every logit, column and confusion matrix."""
 
     name: str
-    """A key of `CLASS_MAPS`."""
+    """A key of `CLASS_MAPS`, which may be the path of a file."""
     classes: tuple[str, ...]
     """Class names in their fixed order."""
     mapping: Mapping[str, str]
@@ -28,7 +40,8 @@ class ClassMap:
 
     def identity(self) -> dict[str, object]:
         """What the identity of a run holds of it beside its name, which says it all for IEMOCAP's maps and `as-is`."""
-        return {} if self.name in _KNOWN_BY_NAME else {"class_map": dict(self.mapping)}
+        order = {"class_order": list(self.classes)} if isinstance(self.mapping, OwnClassMap) else {}
+        return {} if self.name in _KNOWN_BY_NAME else {"class_map": dict(self.mapping), **order}
 
     def indices(self, labels: Sequence[str]) -> "NDArray[np.int64]":
         """Class number of each label; -1 where the label belongs to no class."""
@@ -38,17 +51,24 @@ class ClassMap:
         return np.array([number.get(label, -1) for label in labels], dtype=np.int64)
 
 
+def portable_name(classes: str) -> str:
+    """What an identity calls a class map: of a file its name, wherever it lies, as the identity has its content."""
+    return Path(classes).name if classes.endswith(ENDING) else classes
+
+
 def class_map(name: str, labels: Sequence[str]) -> ClassMap:
     """The class map called `name`.
 
     Args:
-        name: a key of `CLASS_MAPS`; `as-is`: the labels themselves, sorted; utterances without a label are
-            left out.
+        name: a key of `CLASS_MAPS`; the path of a TOML file with one's own; `as-is`: the labels themselves, sorted; utterances
+            without a label are left out.
         labels: the labels of the corpus, one per utterance. A map of `CLASS_MAPS` keeps all its classes even
             where the corpus has no utterance of one.
 
     Raises:
-        ProtocolError: an unknown name, no label that the map knows, or fewer than two classes.
+        ProtocolError: an unknown name, no label that the map knows, one that a map of one's own says nothing of, or fewer than
+            two classes.
+        CorpusError: a file that cannot be read.
     """
     found = sorted(set(labels) - {""})
     if name == AS_IS:
@@ -62,6 +82,11 @@ def class_map(name: str, labels: Sequence[str]) -> ClassMap:
         raise ProtocolError(
             f"no utterance has a label of classes {name!r} ({', '.join(chosen.mapping) or 'none'}); "
             f"the labels are {', '.join(found) or 'all empty'}: use classes {AS_IS!r} to keep them"
+        )
+    if isinstance(chosen.mapping, OwnClassMap) and (forgotten := chosen.mapping.forgotten(found)):
+        raise ProtocolError(
+            f"classes {name}: the file says nothing of the label{'s' * (len(forgotten) > 1)} {', '.join(forgotten)}: give a "
+            'class to each, or name it in drop = ["..."] ("*" drops all that are not named)'
         )
     if len(chosen.classes) < 2:
         raise ProtocolError(f"classes {name!r} give only {', '.join(chosen.classes)}: at least two are needed")

@@ -65,8 +65,37 @@ def macro_f1(matrix: Int64[np.ndarray, "classes classes"]) -> float:
         ProtocolError: there are no utterances.
     """
     _check_filled(matrix)
-    found, counts = np.diagonal(matrix).astype(np.float64), matrix.sum(1) + matrix.sum(0)
-    return float(np.mean(2 * found[counts > 0] / counts[counts > 0]))
+    counts = matrix.sum(1) + matrix.sum(0)
+    return float(np.mean(class_f1(matrix)[counts > 0]))
+
+
+def weighted_f1(matrix: Int64[np.ndarray, "classes classes"]) -> float:
+    """Weighted F1: the classes' F1, each weighted by how many utterances the class has.
+
+    Raises:
+        ProtocolError: there are no utterances.
+    """
+    _check_filled(matrix)
+    return float((class_f1(matrix) * matrix.sum(1)).sum() / matrix.sum())
+
+
+def kappa(matrix: Int64[np.ndarray, "classes classes"]) -> float:
+    """Cohen's kappa (1960): (p_o - p_e) / (1 - p_e); 0 where truth and predictions are one and the same class.
+
+    Raises:
+        ProtocolError: there are no utterances.
+    """
+    _check_filled(matrix)
+    total = float(matrix.sum())
+    observed, expected = float(np.trace(matrix)) / total, float(matrix.sum(1) @ matrix.sum(0)) / total**2
+    return 0.0 if expected == 1 else (observed - expected) / (1 - expected)
+
+
+def class_f1(matrix: Int64[np.ndarray, "classes classes"]) -> Float64[np.ndarray, " classes"]:
+    """2 h_c / (n_c + m_c) of each class; 0 for one that neither truth nor predictions hold."""
+    counts = matrix.sum(1) + matrix.sum(0)
+    shares: NDArray[np.float64] = np.divide(2.0 * np.diagonal(matrix), counts, out=np.zeros(len(counts)), where=counts > 0)
+    return shares
 
 
 def _check_filled(matrix: Int64[np.ndarray, "classes classes"]) -> None:
@@ -98,13 +127,18 @@ class Metric:
     score: Callable[[Int64[np.ndarray, "classes classes"]], float]
     """The measure of a confusion matrix (rows are the truth) with at least one utterance; a share of 1."""
     shown: tuple[str, ...] = ("mean_of_folds",)
-    """Those of `STATISTICS` that tables for people show; JSON and CSV have all."""
+    """Those of `STATISTICS` that tables for people show, none for a measure that they leave out; JSON and CSV have all."""
 
 
 def definitions_table() -> str:
     """The measures as `docs/statistics.md` has them, in Markdown."""
     rows = [f"| {metric.title}, {metric.meaning} | {metric.formula} | {metric.remark} |" for metric in METRICS.values()]
     return "\n".join(["| number | formula | |", "|---|---|---|", *rows])
+
+
+def shown_metrics() -> dict[str, Metric]:
+    """The measures that tables for people have."""
+    return {name: metric for name, metric in METRICS.items() if metric.shown}
 
 
 METRICS = Registry[Metric]("metric")
@@ -139,5 +173,27 @@ METRICS.add(
         formula="mean of 2 h_c / (n_c + m_c) over the classes with n_c + m_c > 0",
         remark="a class that is given too often costs, too",
         score=macro_f1,
+    ),
+)
+METRICS.add(
+    "weighted_f1",
+    Metric(
+        title="wF1",
+        meaning="mean of the classes' F1 by their utterances (weighted F1)",
+        formula="sum n_c F1_c / sum n_c with F1_c = 2 h_c / (n_c + m_c)",
+        remark="what papers on MELD report",
+        score=weighted_f1,
+        shown=(),
+    ),
+)
+METRICS.add(
+    "kappa",
+    Metric(
+        title="kappa",
+        meaning="agreement beyond chance (Cohen's kappa)",
+        formula="(WA - p) / (1 - p) with p = sum n_c m_c / (sum n_c)^2",
+        remark="0 for guesses, below 0 for worse; 0 where all are one class",
+        score=kappa,
+        shown=(),
     ),
 )

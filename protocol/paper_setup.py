@@ -38,6 +38,8 @@ SHOWN = {
 }
 ALWAYS_KEPT = frozenset({"normalize", "validation", "text_disjoint", "classes"})
 """Options that every head uses: where a result has none of that name, it is of an earlier version and not known."""
+NO_PAPER_HAS = ("class_weights", "loss")
+"""Options that a result holds only where they were asked for; no paper's set-up is meant with them unless it names them."""
 STREAMS = {"speech_model": "speech", "text_model": "text"}
 
 
@@ -95,6 +97,9 @@ def check_setup(paper: Mapping[str, Any] | None, result: Mapping[str, Any], sett
         fits = _fits(name, wanted, result, settings)
         if fits is not True:
             (unknown if fits is None else differs)[SHOWN.get(name, name.replace("_", " "))] = None
+    for name in NO_PAPER_HAS:
+        if name not in paper and any(name in each for each in settings):
+            differs[name.replace("_", " ")] = None
     return SetupCheck(differs=tuple(differs), unknown=tuple(name for name in unknown if name not in differs))
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from operator import attrgetter
 from typing import Any
 
-from mer.protocol.metrics import METRICS, STATISTICS
+from mer.protocol.metrics import METRICS, STATISTICS, shown_metrics
 from mer.report.comparison_table import DASH, points, probability
 from mer.report.score_table import PAPER_MEASURES, ScoreRow, ScoreTable
 from mer.report.tables import percent
@@ -144,7 +144,7 @@ def cells(table: ScoreTable, row: ScoreRow, columns: Sequence[Column]) -> list[s
 
 def score_definitions() -> str:
     """What the numbers of a table of scores mean."""
-    meanings = ", ".join(f"{metric.title} = {metric.meaning}" for metric in METRICS.values())
+    meanings = ", ".join(f"{metric.title} = {metric.meaning}" for metric in shown_metrics().values())
     first, merged = next(iter(METRICS.values())).title, STATISTICS["merged"][1]
     return (
         f"In percent. {meanings}; each the {STATISTICS[MEAN][1]}. ± = standard deviation over test sessions, and over seeds, of "

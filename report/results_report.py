@@ -4,13 +4,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from rich.box import SIMPLE_HEAD
 from rich.console import Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from mer.protocol.metrics import METRICS
+from mer.protocol.metrics import class_f1, shown_metrics
 from mer.report.columns import score_definitions, verdict_columns
 from mer.report.missing_measures import measures_in
 from mer.report.score_table import ScoreRow, ScoreTable
@@ -52,17 +53,19 @@ def results_table(rows: Sequence[Mapping[str, Any]]) -> Table:
 
 
 def parts_table(row: Mapping[str, Any]) -> Table:
-    """The measures of improvised and scripted speech on their own, and the recall of each class."""
-    summary = row["summary"]
+    """The measures of improvised and scripted speech on their own, and F1 and recall of each class."""
+    summary, metrics = row["summary"], shown_metrics()
     table = Table(box=SIMPLE_HEAD, padding=(0, 0), show_edge=False)
-    for name in ("part", "n", *(metric.title for metric in METRICS.values()), "recall"):
+    for name in ("part", "n", *(metric.title for metric in metrics.values()), "recall"):
         table.add_column(name, justify="left" if name == "part" else "right")
     for style, scores in summary["styles"].items():
-        means = [percent(scores[name]["mean_of_folds"] if name in scores else None) for name in METRICS]
+        means = [percent(scores[name]["mean_of_folds"] if name in scores else None) for name in metrics]
         table.add_row(escape(style), f"{scores['utterances']:,}", *means, "")
     seeds = len(summary["seeds"])
-    for name, line in zip(summary["classes"], summary["confusion"], strict=True):
-        table.add_row(escape(name), f"{sum(line) // seeds:,}", *[""] * len(METRICS), percent(summary["recall"][name]))
+    matrix = np.array(summary["confusion"], dtype=np.int64)
+    for name, line, score in zip(summary["classes"], summary["confusion"], class_f1(matrix).tolist(), strict=True):
+        own = [percent(score) if measure == "macro_f1" else "" for measure in metrics]
+        table.add_row(escape(name), f"{sum(line) // seeds:,}", *own, percent(summary["recall"][name]))
     return table
 
 

@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from mer.protocol.metrics import METRICS, STATISTICS
+from mer.protocol.metrics import METRICS, STATISTICS, shown_metrics
 from mer.report.columns import COUNT, NAME, Column, cells, measure_column, measure_columns, paper_columns, score_definitions
 from mer.report.comparison_table import comparison_table
 from mer.report.score_table import ScoreTable
@@ -59,7 +59,7 @@ def scores_table(
     front = [COUNT] if count else []
     several = len(table.paper_measures) > 1
     if several:
-        lines = [_line(measure, papers) for measure in METRICS]
+        lines = [_line(measure, papers) for measure in shown_metrics()]
     else:
         beside = [column for measure in table.paper_measures for column in papers(measure)]
         lines = [[*measure_columns(narrow=bool(beside)), *beside]]

@@ -34,6 +34,8 @@ DEFAULTS: Mapping[str, Any] = {
     "text_disjoint": False,
     "classes": "4",
     "folds": None,
+    "class_weights": "none",
+    "loss": "cross-entropy",
 }
 """What a row has without asking: not told where another row was asked for something else."""
 

@@ -44,12 +44,16 @@ class Option:
     """Words beside these that the command line alone knows."""
     own_class: bool = False
     """Whether `package.module:Name`, a class of the user's own, is a value, too."""
+    own_file: str = ""
+    """Ending of files of the user's own whose path is a value, too."""
     kind: Kind | None = None
     """How it is written, unless it is a plain value."""
     was: tuple[str, ...] = ()
     """Names of earlier versions, which still work."""
     identity: bool = True
     """Whether it can change a number, and so tells one run from another."""
+    later: bool = False
+    """Whether it came when there were results already: while it holds its default, documents and identities leave it out."""
     many: bool = False
     """Whether it may be repeated: a tuple of plain values."""
     metavar: str | None = None
@@ -74,7 +78,8 @@ class Option:
 
     def word(self, value: str) -> str:
         """The value, if it is valid; raises KindError."""
-        return value if self.own_class and ":" in value else one_of(self.name, value, self.words)
+        own = (self.own_class and ":" in value) or (self.own_file and value.endswith(self.own_file))
+        return value if own else one_of(self.name, value, self.words)
 
     def problem(self, value: Any) -> str | None:
         """What is wrong with a value of the field, from what the declaration says; None for nothing."""
@@ -136,6 +141,12 @@ def problems_of(config: Any) -> Iterator[str]:
 def number_free(config: type) -> frozenset[str]:
     """Fields that change no number, or rounding only, and are no part of an identity."""
     return frozenset(field for field, each in options_of(config).items() if not each.identity)
+
+
+def unsaid(config: Any) -> frozenset[str]:
+    """Fields that came later and hold their default: results and identities without them are those of before."""
+    kind: type = type(config)
+    return frozenset(field for field, each in options_of(kind).items() if each.later and getattr(config, field) == each.default)
 
 
 def one_of(name: str, value: str, valid: Sequence[str]) -> str:

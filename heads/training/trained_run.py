@@ -17,9 +17,9 @@ class Epoch:
     epoch: int
     """From 1."""
     train_loss: float
-    """Mean cross-entropy over the training utterances as they were visited, with dropout."""
+    """Mean loss of the training utterances as they were visited, with dropout."""
     validation_loss: float
-    """Mean cross-entropy over the validation utterances; what early stopping looks at."""
+    """Mean loss of the validation utterances; what early stopping looks at."""
     validation_ua: float
     """Unweighted accuracy of the validation utterances."""
     validation_wa: float

@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-import torch.nn.functional as F  # noqa: N812
 from jaxtyping import Float, Int64
 from torch import Tensor
 
 from mer.heads.config import HeadConfig
+from mer.heads.emotion_loss import EmotionLoss, emotion_loss, losses
 from mer.heads.errors import DivergedError, HeadError
 from mer.heads.features.feature_source import FeatureSource
 from mer.heads.features.statistics import Statistics
@@ -66,6 +66,7 @@ class _Active:
     head: Head
     statistics: dict[str, Statistics]
     dropout: torch.Generator
+    loss: EmotionLoss
     optimizer: torch.optim.Optimizer
     stopping: EarlyStopping
     epochs: list[Epoch] = field(default_factory=list)
@@ -78,8 +79,9 @@ class _Active:
 class StackTrainer:
     """Runs that share a head's shape, its features and its hyper-parameters.
 
-    Adam and cross-entropy (Zhao 2022, section 3.2). The order of utterances is one permutation of all rows per
-    seed and epoch, of which a fold takes its own training members, so that the folds of a seed read together.
+    Adam and, unless the config says otherwise, cross-entropy (Zhao 2022, section 3.2). The order of utterances is one
+    permutation of all rows per seed and epoch, of which a fold takes its own training members, so that the folds of a seed
+    read together.
     The test utterances of a run are looked at once, after its last epoch.
 
     Several threads may train with one trainer; `stop` ends all of them before their next step.
@@ -104,7 +106,7 @@ class StackTrainer:
         """
         self._sources, self._targets, self._classes = dict(sources), targets, classes
         self._config, self._device = config, device
-        self._labels = torch.from_numpy(targets).to(device)
+        self._truth = targets
         self.stop = threading.Event()
 
     @property
@@ -174,6 +176,7 @@ class StackTrainer:
             head=head,
             statistics={name: each.to(self._device) for name, each in job.statistics.items()},
             dropout=torch.Generator(self._device).manual_seed(integer_seed(job.seed, "dropout", job.fold.test_session)),
+            loss=emotion_loss(self._config, self._truth, job.fold.train, self._classes, self._device),
             optimizer=torch.optim.Adam(head.parameters(), lr=self._config.learning_rate, fused=True),
             stopping=EarlyStopping(self._config.patience),
         )
@@ -190,7 +193,7 @@ class StackTrainer:
             try:
                 train_loss = _mean_loss(loss, f"{run.job.name}, epoch {number}", len(run.job.fold.train))
                 truth = self._targets[run.job.fold.validation]
-                epoch = _validated(number, train_loss, each, truth, self._classes, run.job.name)
+                epoch = _validated(number, train_loss, each, truth, self._classes, run)
             except DivergedError as problem:
                 run.failure, run.over = problem, True
                 continue
@@ -209,8 +212,7 @@ class StackTrainer:
                 run.optimizer.zero_grad()
             counts = [len(rows) for rows in step.rows]
             logits = self._forward(runs, step, [run.dropout for run in runs])
-            labels = self._labels[torch.from_numpy(np.concatenate(step.rows)).to(self._device)]
-            each = torch.split(F.cross_entropy(logits, labels, reduction="none"), counts)
+            each = torch.split(_losses(runs, logits, step), counts)
             sums = torch.stack([part.sum() for part in each])
             # Runs share no parameter: the gradient of the sum of their losses is each run's own.
             torch.autograd.backward((sums / sums.new_tensor(counts)).sum())
@@ -310,6 +312,14 @@ def _batches(rows: Rows, size: int) -> list[Rows]:
     return [rows[start : start + size] for start in range(0, len(rows), size)]
 
 
+def _losses(runs: Sequence[_Active], logits: Tensor, step: Step) -> Float[Tensor, " utterances"]:
+    """The loss of every utterance of a step, each by the weights of its own run."""
+    truth = runs[0].loss.truth[torch.from_numpy(np.concatenate(step.rows)).to(logits.device)]
+    weights = [(run.loss.weights, len(rows)) for run, rows in zip(runs, step.rows, strict=True)]
+    own = [each.expand(count, -1) for each, count in weights if each is not None]
+    return losses(logits, truth, weights=torch.cat(own) if own else None, gamma=runs[0].loss.gamma)
+
+
 def _mean_loss(losses: Sequence[Tensor], name: str, utterances: int) -> float:
     """Mean over the utterances of an epoch; looked at once per epoch, as on a GPU every look waits for the device."""
     values = torch.stack(list(losses)).double().cpu()
@@ -320,10 +330,10 @@ def _mean_loss(losses: Sequence[Tensor], name: str, utterances: int) -> float:
     return float(values.sum()) / utterances
 
 
-def _validated(number: int, train_loss: float, logits: Tensor, truth: Rows, classes: int, name: str) -> Epoch:
-    loss = float(F.cross_entropy(logits.double().cpu(), torch.from_numpy(truth)))
+def _validated(number: int, train_loss: float, logits: Tensor, truth: Rows, classes: int, run: _Active) -> Epoch:
+    loss = run.loss.mean(run.job.fold.validation, logits.double().cpu())
     if not math.isfinite(loss):
-        raise DivergedError(f"{name}, epoch {number}: the validation loss is {loss}")
+        raise DivergedError(f"{run.job.name}, epoch {number}: the validation loss is {loss}")
     matrix = confusion(truth, logits.argmax(1).cpu().numpy(), classes)
     return Epoch(
         epoch=number,

@@ -22,6 +22,7 @@ from mer.finetune.processes import Position
 from mer.finetune.sampler import StepPlan
 from mer.finetune.step import Stepper
 from mer.finetune.trainable import load_encoders
+from mer.heads.emotion_loss import emotion_loss
 
 NarrowConfig = Callable[..., FinetuneConfig]
 MakeBatch = Callable[..., Batch]
@@ -69,7 +70,8 @@ def take(make_batch: MakeBatch) -> Callable[..., Taken]:
         reader = Reader(make_batch, encoders)
         AcceleratorState._reset_state(reset_partial_state=True)  # it keeps the precision of the first of a process
         optimizer, accelerator = Optimizer(model, config, 1), Accelerator(cpu=True, mixed_precision=precision)
-        stepper = Stepper(model, optimizer, reader, LABELS, "5", config, 3, accelerator, Position("run"))
+        loss = emotion_loss(config, np.array(LABELS), np.arange(len(LABELS)), 3, torch.device("cpu"))
+        stepper = Stepper(model, optimizer, reader, LABELS, "5", config, 3, accelerator, Position("run"), loss)
         torch.manual_seed(sum(map(len, cut)) * len(cut))  # of no consequence
         plan = StepPlan(step=4, micro_batches=cut, processes=1)
         sums, _ = stepper.take(2, plan, iter([reader.read(rows) for rows in cut]))
@@ -125,6 +127,14 @@ def test_no_encoder_and_no_setting_lets_the_cut_change_what_is_learned(
 ) -> None:
     config = narrow_config(aux="1+2", **settings)
     assert_same_step(take(config, CUTS[0]), take(config, WHOLE))
+
+
+def test_class_weights_reach_the_emotion_of_every_pass(narrow_config: NarrowConfig, take: Callable[..., Taken]) -> None:
+    plain, weighted = (narrow_config(aux="1+2", calm=True, class_weights=each) for each in ("none", "balanced"))
+    cut, whole, other = take(weighted, CUTS[0]), take(weighted, WHOLE), take(plain, WHOLE)
+    assert_same_step(cut, whole)
+    assert abs(whole.sums.main - other.sums.main) > 1e-3
+    assert whole.sums.aux1 == other.sums.aux1
 
 
 def test_recomputation_drops_what_was_dropped(narrow_config: NarrowConfig, take: Callable[..., Taken]) -> None:

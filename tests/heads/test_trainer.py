@@ -222,6 +222,9 @@ def test_weights_start_from_the_seed_and_the_fold() -> None:
 HEADS = {
     "linear": HeadConfig(granularities=("F",), modality="speech", fusion="linear", hidden=16, max_epochs=5, batch=8),
     "late": HeadConfig(granularities=("F", "S"), hidden=16, max_epochs=5, batch=8, learning_rate=0.01, patience=2),
+    "weighted": HeadConfig(
+        modality="text", fusion="linear", hidden=8, max_epochs=3, batch=8, class_weights="balanced", loss="focal"
+    ),
     "concatenation": HeadConfig(granularities=("F",), fusion="concatenation", hidden=16, max_epochs=4, batch=8),
     "transformer": HeadConfig(
         granularities=("S",), modality="speech", fusion="transformer", hidden=16, max_epochs=3, batch=8, attention_heads=4

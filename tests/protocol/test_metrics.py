@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.metrics import accuracy_score, balanced_accuracy_score, confusion_matrix, f1_score
+from sklearn.metrics import accuracy_score, balanced_accuracy_score, cohen_kappa_score, confusion_matrix, f1_score
 
 from mer.protocol import METRICS, ProtocolError, confusion, recalls, unweighted_accuracy, weighted_accuracy
-from mer.protocol.metrics import definitions_table, macro_f1
+from mer.protocol.metrics import class_f1, definitions_table, kappa, macro_f1, weighted_f1
 
 
 def recalls_reference(truth: list[int], prediction: list[int], classes: int) -> list[float]:
@@ -39,6 +39,13 @@ def test_measures_equal_scikit_learn_and_a_plain_loop(pairs: list[tuple[int, int
     np.testing.assert_allclose(unweighted_accuracy(matrix), sum(present) / len(present), rtol=1e-15)
     assert weighted_accuracy(matrix) == accuracy_score(truth, prediction)
     np.testing.assert_allclose(macro_f1(matrix), f1_score(truth, prediction, average="macro"), rtol=1e-14)
+    np.testing.assert_allclose(weighted_f1(matrix), f1_score(truth, prediction, average="weighted"), rtol=1e-14)
+    per_class = f1_score(truth, prediction, average=None, labels=range(4), zero_division=0)
+    np.testing.assert_allclose(class_f1(matrix), per_class, rtol=1e-14)
+    if len({*truth.tolist(), *prediction.tolist()}) > 1:
+        np.testing.assert_allclose(kappa(matrix), cohen_kappa_score(truth, prediction), rtol=1e-12, atol=1e-14)
+    else:
+        assert kappa(matrix) == 0
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # scikit-learn warns about classes that are predicted but never true
         np.testing.assert_allclose(unweighted_accuracy(matrix), balanced_accuracy_score(truth, prediction), rtol=1e-14)
