@@ -21,8 +21,15 @@ class Wanted:
     """The sessions to keep; None = all."""
     labels: frozenset[str] | None = None
     """The labels to keep, as the corpus spells them; None = all."""
+    audio_root: Path | None = None
+    """Folder that the paths of recordings are relative to; None = where the corpus says."""
+    encoding: str | None = None
+    """Of its tables; None = UTF-8, or UTF-16 with its mark."""
     alignment_offset_ms: int = 0
     """Milliseconds that are added to the times of the corpus' own alignments, >= 0."""
+
+
+ALL = Wanted()
 
 
 class CorpusKind:
@@ -72,4 +79,4 @@ class CorpusKind:
         """
         from mer.corpus.census import census_of
 
-        return census_of(path, self.title, self.read(path, Wanted()))
+        return census_of(path, self.title, self.read(path, ALL))

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
 from mer.corpus.corpus_kind import Wanted
@@ -72,6 +73,25 @@ def lacks(utterance: Utterance, where: str) -> list[Problem]:
         message = f"{where}: no text"
         problems.append(Problem(kind="label without transcript", where=utterance.id, message=message))
     return problems
+
+
+def overlaps(utterances: Sequence[Utterance]) -> list[Problem]:
+    """A note where parts of one recording overlap and have different labels."""
+    parts = sorted(
+        ((str(each.wav), each.start, each) for each in utterances if each.end is not None or each.start), key=lambda row: row[:2]
+    )
+    found = [
+        (one, other)
+        for (wav, _, one), (next_wav, start, other) in pairwise(parts)
+        if wav == next_wav and (one.end is None or start < one.end) and one.label != other.label and one.channel == other.channel
+    ]
+    if not found:
+        return []
+    one, other = found[0]
+    message = (
+        f"{len(found):,} parts overlap one of another label, the first: {one.id} ({one.label}) and {other.id} ({other.label})"
+    )
+    return [Problem(kind="overlapping parts", where=other.id, message=message)]
 
 
 def _is_wanted(utterance: Utterance, wanted: Wanted) -> bool:

@@ -165,7 +165,7 @@ class ShardMaker:
             "conversions": dict(encoded.conversions),
             "alignments": dict(encoded.alignments),
             "whole_segments": encoded.whole,
-            "audio": {u.id: audio_digest(u.wav) for u in task.content.utterances},
+            "audio": {u.id: audio_digest(u) for u in task.content.utterances},
             "started": started,
             "finished": time.time(),
         }
