@@ -24,7 +24,7 @@ class Wanted:
     audio_root: Path | None = None
     """Folder that the paths of recordings are relative to; None = where the corpus says."""
     encoding: str | None = None
-    """Of its tables; None = UTF-8, or UTF-16 with its mark."""
+    """What its tables are written in; None = UTF-8, or UTF-16 with its mark."""
     alignment_offset_ms: int = 0
     """Milliseconds that are added to the times of the corpus' own alignments, >= 0."""
 

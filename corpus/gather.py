@@ -1,5 +1,6 @@
 """A corpus out of the utterances that a reader of one's own gives: checked, chosen, in order."""
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from itertools import pairwise
@@ -11,6 +12,7 @@ from mer.corpus.manifest_row import MAX_NAME_BYTES, name_faults
 from mer.corpus.utterance import Corpus, CorpusError, Problem, Utterance
 
 MAX_SHOWN = 20
+_C1 = re.compile("[\x80-\x9f]")
 _NAMES = ("id", "label", "speaker", "session", "dialogue", "style")
 _NEEDED = _NAMES[:4]
 
@@ -50,7 +52,7 @@ def gather(path: Path, utterances: Sequence[Utterance], wanted: Wanted) -> Corpu
         kind="",
         synthetic=is_synthetic(path),
         utterances=tuple(kept),
-        problems=tuple(problem for each in kept for problem in lacks(each, str(each.wav))),
+        problems=(*(problem for each in kept for problem in lacks(each, str(each.wav))), *overlaps(kept), *mojibake(kept)),
     )
 
 
@@ -73,6 +75,19 @@ def lacks(utterance: Utterance, where: str) -> list[Problem]:
         message = f"{where}: no text"
         problems.append(Problem(kind="label without transcript", where=utterance.id, message=message))
     return problems
+
+
+def mojibake(utterances: Sequence[Utterance]) -> list[Problem]:
+    """A note where texts hold C1 control characters: apostrophes and quotes of cp1252 that were read as Latin-1."""
+    found = [each for each in utterances if each.text and _C1.search(each.text)]
+    if not found:
+        return []
+    shown = _C1.sub(lambda match: f"<U+{ord(match[0]):04X}>", found[0].text or "")
+    message = (
+        f"{len(found):,} texts hold control characters U+0080 to U+009F, which tokenizers drop, the first: {shown[:80]!r}; they "
+        "are apostrophes and quotes of cp1252 that were read as Latin-1: write the file again in UTF-8"
+    )
+    return [Problem(kind="damaged text", where=found[0].id, message=message)]
 
 
 def overlaps(utterances: Sequence[Utterance]) -> list[Problem]:

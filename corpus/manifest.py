@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from mer.corpus.columns import OPTIONAL, REQUIRED
 from mer.corpus.corpus_kind import ALL, Wanted
-from mer.corpus.gather import lacks, overlaps
+from mer.corpus.gather import lacks, mojibake, overlaps
 from mer.corpus.iemocap_session import is_synthetic
 from mer.corpus.label_spellings import look_alikes, one_spelling
 from mer.corpus.manifest_file import ManifestFile, Place
@@ -162,7 +162,7 @@ def read_manifest(path: Path, wanted: Wanted = ALL) -> Corpus:
     if len(utterances) <= LARGE:
         utterances = tuple(utterances)
         problems += [lack for line, one in zip(table.lines, utterances, strict=True) for lack in lacks(one, f"{path}:{line}")]
-        problems += overlaps(utterances)
+        problems += overlaps(utterances) + mojibake(utterances)
     elif table.textless.any():
         where = f"{path}:{table.lines[table.textless].min()}"
         message = f"{where}: no text, nor for {np.count_nonzero(table.textless) - 1:,} more utterances"

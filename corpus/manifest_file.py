@@ -9,7 +9,7 @@ import threading
 import weakref
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import NamedTuple
 
 from mer.corpus.columns import canonical, known, second_choices
 from mer.corpus.kinds.manifest import SUFFIXES
@@ -102,7 +102,7 @@ class ManifestFile:
         text = content.decode()
         return self._renamed(self._csv_row(text) if self._is_csv else json.loads(text))
 
-    def _in_utf8(self, encoding: str | None) -> IO[bytes]:
+    def _in_utf8(self, encoding: str | None) -> io.BufferedIOBase:
         """The file itself, or its text in UTF-8 in memory where it is in another encoding."""
         start = self._source.read(2)
         self._source.seek(0)
@@ -182,7 +182,7 @@ class ManifestFile:
                     repeated = sorted({name for name in self._header if self._header.count(name) > 1})
                     if repeated:
                         raise CorpusError(f"{self.path}: the header names {', '.join(map(repr, repeated))} twice")
-                elif len(cells) >= len(self._header) and not any(cells[len(self._header) :]):
+                elif any(cells) and len(cells) >= len(self._header) and not any(cells[len(self._header) :]):
                     yield reader.line_num, start, end, self._cells(cells)
                 elif any(cells):
                     said = f"{len(cells)} cells under {len(self._header)} columns, separated by {DELIMITERS[self.delimiter]}s"

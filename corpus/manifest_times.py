@@ -166,7 +166,7 @@ def _span(cells: list[Cell]) -> Span | None:
 
 
 def _with_unit(cells: list[Cell]) -> list[Cell]:
-    """Of several columns for one thing those that say how long it is; `frames` do not."""
+    """Those of several columns for one thing that say how long it is; `frames` do not."""
     for kept in ([each for each in cells if each.unit in _FACTORS and each.unit], [each for each in cells if not each.unit]):
         if kept:
             return kept

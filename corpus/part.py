@@ -37,7 +37,7 @@ class PartAlignment:
     """
 
     source: AlignmentSource
-    """Of the part, or of the recording."""
+    """That of the part, or of the recording."""
     part: Part
     """Which part."""
     of_recording: bool
