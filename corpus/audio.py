@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 from mer.corpus.containers import Extent, read_extent
 from mer.corpus.media_file import SUFFIXES as MEDIA_SUFFIXES
 from mer.corpus.media_file import MediaError, media_length, read_media
+from mer.corpus.part import WHOLE, Part
 from mer.corpus.sound_quality import odd_sounds
+from mer.corpus.utterance import Utterance
 
 # Plain samples and the lossless or common lossy codecs. ADPCM and friends are left out: their decoders have a
 # history of hangs and overflows on crafted files, and no speech corpus needs them.
@@ -39,6 +41,10 @@ STREAMS = ("MP3", "OGG")
 """Formats whose decoders leave out a little at the ends."""
 STREAM_SLACK = 0.15
 """Seconds of that at most: two of the longest frames of MPEG audio."""
+
+
+END_SLACK = 0.01
+"""Seconds that a part may be said to end after its file, which its times are rounded to."""
 
 
 class AudioError(ValueError):
@@ -115,39 +121,48 @@ def read_header(path: Path) -> AudioHeader:
     return AudioHeader(info.frames, info.samplerate, info.channels, _least(path, info, extent))
 
 
-def read_wave(path: Path, sample_rate: int) -> Wave:
-    """Decode a file to mono float32 at `sample_rate`, saying what had to be converted.
+def read_wave(path: Path, sample_rate: int, part: Part = WHOLE) -> Wave:
+    """Decode a file, or a part of it, to mono float32 at `sample_rate`, saying what had to be converted.
 
-    Channels are averaged; other rates go through soxr's high-quality resampler.
+    Channels are averaged unless the part names one; other rates go through soxr's high-quality resampler. Of a part, what
+    comes before it is decoded only where decoders of streams (MP3, Ogg) cannot jump to a sample exactly.
 
     Raises:
-        AudioError: as `read_header`, or samples that are not finite.
+        AudioError: as `read_header`, samples that are not finite, or a part that the file does not have.
     """
     header = read_header(path)
-    samples, rate = _decode(path), header.sample_rate
-    _refuse_lost(path, header, len(samples))
+    rate = header.sample_rate
+    first, last = _extent_of(path, header, part)
+    samples, stop = _decode(path, first, last)
+    _refuse_lost(path, header, stop, last)
     if not np.isfinite(samples).all():
         raise AudioError(f"{path}: {np.count_nonzero(~np.isfinite(samples))} samples are NaN or infinite")
-    mono = samples[:, 0] if header.channels == 1 else samples.mean(axis=1)
+    if part.channel is not None:
+        samples = samples[:, part.channel - 1 : part.channel]
+    mono = samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1)
     if rate != sample_rate:
         mono = soxr.resample(mono, rate, sample_rate, quality="HQ")
     return Wave(
         samples=np.ascontiguousarray(mono, dtype=np.float32),
         resampled_from=rate if rate != sample_rate else None,
-        downmixed_from=header.channels if header.channels != 1 else None,
+        downmixed_from=samples.shape[1] if samples.shape[1] != 1 else None,
         odd=odd_sounds(samples, rate),
     )
 
 
-def _decode(path: Path) -> NDArray[np.float32]:
-    """All samples, frames x channels, at the file's own rate."""
+def _decode(path: Path, first: int, last: int) -> tuple[NDArray[np.float32], int]:
+    """Samples from the first up to the last, frames x channels, at the file's own rate; and where those end that decode."""
     if path.suffix.lower() in MEDIA_SUFFIXES:
-        return _of_media(read_media, path)
+        every = _of_media(read_media, path)
+        return every[first:last], len(every)
     try:
-        samples: NDArray[np.float32] = soundfile.read(str(path), dtype="float32", always_2d=True)[0]
+        with soundfile.SoundFile(str(path)) as file:
+            skipped = first if file.format in STREAMS else 0
+            file.seek(first - skipped)
+            samples = file.read(last - first + skipped, dtype="float32", always_2d=True)[skipped:]
     except soundfile.SoundFileError as problem:
         raise AudioError(f"{path}: does not decode ({str(problem).rstrip('.')})") from None
-    return samples
+    return samples, first + len(samples)
 
 
 def _of_media(read: Callable[[Path], Read], path: Path) -> Read:
@@ -155,6 +170,46 @@ def _of_media(read: Callable[[Path], Read], path: Path) -> Read:
         return read(path)
     except MediaError as problem:
         raise AudioError(f"{path}: {problem}") from None
+
+
+def seconds_of(utterance: Utterance) -> float:
+    """Length of an utterance's audio, by the file's header.
+
+    Raises:
+        AudioError: as `read_header`, or a part that the file does not have.
+    """
+    header = read_header(utterance.wav)
+    first, last = _extent_of(utterance.wav, header, utterance.part)
+    return (last - first) / header.sample_rate
+
+
+def audio_seconds(utterance: Utterance) -> float:
+    """The same; 0 for what cannot be read (it fails with its reason when its turn comes)."""
+    try:
+        return seconds_of(utterance)
+    except AudioError:
+        return 0.0
+
+
+def _extent_of(path: Path, header: AudioHeader, part: Part) -> tuple[int, int]:
+    """The first sample of a part, and the one after its last.
+
+    Raises:
+        AudioError: the file has no such part or channel; with the numbers.
+    """
+    rate, frames = header.sample_rate, header.frames
+    if part.channel is not None and not 1 <= part.channel <= header.channels:
+        raise AudioError(f"{path}: no channel {part.channel}, it has {header.channels} (channels count from 1)")
+    first, last = round(part.start * rate), frames if part.end is None else round(part.end * rate)
+    if first < frames and last - frames <= END_SLACK * rate:
+        last = min(last, frames)
+    if not 0 <= first < last <= frames:
+        end = "its end" if part.end is None else f"{part.end:.3f} s"
+        raise AudioError(
+            f"{path}: the utterance is said to be from {part.start:.3f} s to {end}, the recording has {header.seconds:.3f} s; "
+            "mend the times or their unit, or leave their columns out if each file holds one utterance"
+        )
+    return first, last
 
 
 def _whole_extent(path: Path) -> Extent | None:
@@ -196,13 +251,13 @@ def _least(path: Path, info: Any, extent: Extent | None) -> int:
     return least
 
 
-def _refuse_lost(path: Path, header: AudioHeader, decoded: int) -> None:
-    """Whatever the container: not fewer samples than were announced.
+def _refuse_lost(path: Path, header: AudioHeader, decoded: int, wanted: int) -> None:
+    """Whatever the container: not fewer samples than were announced, as far as they are wanted.
 
     Raises:
         AudioError: with the seconds announced and decoded.
     """
-    if decoded < header.least:
+    if decoded < min(wanted, header.least):
         raise AudioError(
             f"{path}: ends early or is damaged: its header promises {header.seconds:.3f} s, "
             f"{decoded / header.sample_rate:.3f} s decode; copy the file again"

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from mer.corpus.wanted import Wanted
+from mer.corpus.wanted import ALL, Wanted
 
 if TYPE_CHECKING:
     from mer.corpus.census import Census
@@ -63,4 +63,4 @@ class CorpusKind:
         """
         from mer.corpus.census import census_of
 
-        return census_of(path, self.title, self.read(path, Wanted()), self.released)
+        return census_of(path, self.title, self.read(path, ALL), self.released)

@@ -4,6 +4,7 @@ Can go when `cache.FORMAT_VERSION` is raised: no cache of that time is read any 
 """
 
 from mer.corpus.alignment import AlignmentError, AlignmentSource
+from mer.corpus.part import PartAlignment
 from mer.corpus.praat_alignment import TextGridAlignment
 from mer.corpus.unspoken import is_filler, is_pause_word, is_silence
 
@@ -13,6 +14,7 @@ _FILLERS = frozenset({"spn", "<unk>", "<breath>"})
 
 def was_read_otherwise(source: AlignmentSource | None) -> bool:
     """Whether a TextGrid has labels that were taken for units or words, or more intervals than it says."""
+    source = source.source if isinstance(source, PartAlignment) else source
     if not isinstance(source, TextGridAlignment):
         return False
     try:

@@ -1,7 +1,9 @@
 """A corpus out of the utterances that a reader of one's own gives: checked, chosen, in order."""
 
+import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 from mer.corpus.iemocap_session import is_synthetic
@@ -10,6 +12,7 @@ from mer.corpus.utterance import Corpus, CorpusError, Problem, Utterance
 from mer.corpus.wanted import Wanted
 
 MAX_SHOWN = 20
+_C1 = re.compile("[\x80-\x9f]")
 _NAMES = ("id", "label", "speaker", "session", "dialogue", "style")
 _NEEDED = _NAMES[:4]
 
@@ -52,7 +55,12 @@ def gather(path: Path, found: Iterable[Utterance | Problem], wanted: Wanted) -> 
         kind="",
         synthetic=is_synthetic(path),
         utterances=tuple(kept),
-        problems=(*problems, *(problem for each in kept for problem in lacks(each, str(each.wav)))),
+        problems=(
+            *problems,
+            *(problem for each in kept for problem in lacks(each, str(each.wav))),
+            *overlaps(kept),
+            *mojibake(kept),
+        ),
     )
 
 
@@ -75,6 +83,38 @@ def lacks(utterance: Utterance, where: str) -> list[Problem]:
         message = f"{where}: no text"
         problems.append(Problem(kind="label without transcript", where=utterance.id, message=message))
     return problems
+
+
+def mojibake(utterances: Sequence[Utterance]) -> list[Problem]:
+    """A note where texts hold C1 control characters: apostrophes and quotes of cp1252 that were read as Latin-1."""
+    found = [each for each in utterances if each.text and _C1.search(each.text)]
+    if not found:
+        return []
+    shown = _C1.sub(lambda match: f"<U+{ord(match[0]):04X}>", found[0].text or "")
+    message = (
+        f"{len(found):,} texts hold control characters U+0080 to U+009F, which tokenizers drop, the first: {shown[:80]!r}; they "
+        "are apostrophes and quotes of cp1252 that were read as Latin-1: write the file again in UTF-8"
+    )
+    return [Problem(kind="damaged text", where=found[0].id, message=message)]
+
+
+def overlaps(utterances: Sequence[Utterance]) -> list[Problem]:
+    """A note where parts of one recording overlap and have different labels."""
+    parts = sorted(
+        ((str(each.wav), each.start, each) for each in utterances if each.end is not None or each.start), key=lambda row: row[:2]
+    )
+    found = [
+        (one, other)
+        for (wav, _, one), (next_wav, start, other) in pairwise(parts)
+        if wav == next_wav and (one.end is None or start < one.end) and one.label != other.label and one.channel == other.channel
+    ]
+    if not found:
+        return []
+    one, other = found[0]
+    message = (
+        f"{len(found):,} parts overlap one of another label, the first: {one.id} ({one.label}) and {other.id} ({other.label})"
+    )
+    return [Problem(kind="overlapping parts", where=other.id, message=message)]
 
 
 def _is_wanted(utterance: Utterance, wanted: Wanted) -> bool:

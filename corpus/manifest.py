@@ -8,15 +8,19 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mer.corpus.gather import lacks
+from mer.corpus.columns import OPTIONAL, REQUIRED
+from mer.corpus.gather import lacks, mojibake, overlaps
 from mer.corpus.iemocap_session import is_synthetic
+from mer.corpus.label_spellings import look_alikes, one_spelling
 from mer.corpus.manifest_file import ManifestFile, Place
+from mer.corpus.manifest_reading import Reading
 from mer.corpus.manifest_recordings import Recordings
-from mer.corpus.manifest_row import OPTIONAL, REQUIRED, UNUSED, ManifestFolder, Row, row_faults, row_links
+from mer.corpus.manifest_row import ManifestFolder, Row, RowError, is_blank
 from mer.corpus.manifest_table import ManifestTable
-from mer.corpus.manifest_times import TimeColumns
 from mer.corpus.manifest_utterances import ManifestUtterances
+from mer.corpus.time_names import role_of
 from mer.corpus.utterance import Corpus, CorpusError, Problem, Utterance
+from mer.corpus.wanted import ALL, Wanted
 
 LARGE = 20_000
 """A manifest of more rows is not held in memory, and its files are looked for when their turn comes."""
@@ -54,95 +58,111 @@ class _Errors:
 
 @dataclass
 class _Columns:
-    """Which columns occur, and where those first do that mean nothing here."""
+    """Which columns occur, and which rows say nothing in one that others need."""
 
     rows: int = 0
     seen: set[str] = field(default_factory=set)
-    unknown: dict[str, int] = field(default_factory=dict)
+    lacking: dict[str, list[int]] = field(default_factory=lambda: {name: [] for name in ("id", "speaker", "session")})
+    """Lines of the first rows without it."""
+    unlabelled: list[int] = field(default_factory=list)
+    """Lines of rows that say that they have no label."""
 
     def add(self, line: int, row: Row) -> None:
         self.rows += 1
-        if not row.keys() <= self.seen:
-            for column in row.keys() - self.seen:
-                if column in REQUIRED or column in OPTIONAL or column in UNUSED:
-                    self.seen.add(column)
-                elif len(self.unknown) < MAX_COLUMNS_SHOWN:
-                    self.seen.add(column)
-                    self.unknown[column] = line
+        if not row.keys() <= self.seen and len(self.seen) < MAX_COLUMNS_SHOWN:
+            self.seen |= {name for name, value in row.items() if not is_blank(value)}
+        nobody = is_blank(row.get("speaker")) and is_blank(row.get("session"))  # said of the row itself
+        for column, lines in self.lacking.items():
+            if len(lines) <= 100 * MAX_ERRORS_SHOWN and is_blank(row.get(column)) and (column == "id" or not nobody):
+                lines.append(line)
 
-    def problems(self, path: Path) -> list[Problem]:
-        """The columns that are not read.
+    def refuse_gaps(self, path: Path, errors: _Errors) -> None:
+        """Columns that must be there, at all or in every row.
 
         Raises:
-            CorpusError: if a required column is in none of the rows.
+            CorpusError: a required column is in none of the rows.
         """
-        absent = [column for column in REQUIRED if column not in self.seen]
+        absent = [name for name in REQUIRED if name not in self.seen and name != "id"]
+        if {"speaker", "session"} & self.seen:
+            absent = [name for name in absent if name not in ("speaker", "session")]
         if absent and self.rows:
-            advice = "; `session` says which utterances are tested together" if "session" in absent else ""
+            advice = "; `session` says which utterances are tested together, and without it every speaker is one"
             raise CorpusError(
-                f"{path}: no column {', '.join(absent)} in any row{advice}. Needed: {', '.join(REQUIRED)}; "
-                f"also read: {', '.join(OPTIONAL)}"
+                f"{path}: no column {', '.join(absent)} in any row{advice if 'session' in absent else ''}. Needed: "
+                f"{', '.join(REQUIRED)}; also read: {', '.join(OPTIONAL)}"
             )
-        read = ", ".join((*REQUIRED, *OPTIONAL))
-        return [
-            Problem(
-                kind="unknown column",
-                where=f"{path}:{line}",
-                message=f"column {column[:60]!r} is not read; those that are: {read}",
-            )
-            for column, line in sorted(self.unknown.items())
+        for column in ("id", "speaker", "session"):
+            for line in self.lacking[column] if column in self.seen else ():
+                errors.add(line, f"no {column}")
+
+    def problems(self, path: Path, file: ManifestFile, reading: Reading) -> list[Problem]:
+        """What has been filled in, left out or not read, in words."""
+        notes = {
+            "no column speaker": "nobody's voice is known apart: each session is taken for one speaker",
+            "no column session": "each speaker is a session of its own",
+            "no column id": "the path of each recording, without its ending, is its id",
+        }
+        found = [
+            Problem(kind=kind, where=str(path), message=f"no column {name}: {message}")
+            for kind, message in notes.items()
+            for name in [kind.rpartition(" ")[2]]
+            if name not in self.seen and self.rows
         ]
+        if self.unlabelled:
+            message = f"{len(self.unlabelled):,} rows without a label are left out, the first in line {self.unlabelled[0]}"
+            found.append(Problem(kind="row without label", where=f"{path}:{self.unlabelled[0]}", message=message))
+        found += [
+            Problem(
+                kind="unknown column", where=str(path), message=f"column {name[:60]!r} is not read: {taken!r} is the {column}"
+            )
+            for name, taken, column in file.others
+        ]
+        kept = sorted(name for name in self.seen if reading.keeps(name))
+        found += [
+            Problem(
+                kind="unknown column", where=str(path), message=f"column {name[:60]!r} holds no times and is not read as such"
+            )
+            for name in kept
+            if role_of(name) in ("start", "end")
+        ]
+        if kept:
+            message = f"kept with the utterances, and not used in training: {', '.join(repr(name[:60]) for name in kept)}"
+            found.append(Problem(kind="other columns", where=str(path), message=message))
+        return found
 
 
-def read_manifest(path: Path, *, sessions: Sequence[str] | None = None, labels: frozenset[str] | None = None) -> Corpus:
-    """Read a manifest; no audio is opened.
+def read_manifest(path: Path, wanted: Wanted = ALL) -> Corpus:
+    """Read a table of utterances; no audio is opened.
 
-    Columns: `id, wav, label, speaker, session`, and optionally `text, dialogue, style, textgrid, seconds`. EmoBox's
-    `key, emo, spk` mean `id, label, speaker`, and its `length` means `seconds`. Paths are relative to the manifest's
-    folder and stay in it. Other columns, audio that is not there and missing transcripts are listed as problems, the
-    latter two for the utterances that are kept only.
+    Columns: `wav, label`, `speaker` or `session` or both, and optionally those of `mer.corpus.columns`, in any of the spellings
+    there; times of a part in any spelling of `mer.corpus.time_names`. Paths are relative to the table's folder (or
+    `wanted.audio_root`) and stay in it. What is filled in or left out, audio that is not there and missing transcripts are
+    listed as problems, the latter two for the utterances that are kept only.
 
     The rows of more than `LARGE` utterances are read again when they are asked for. Whether their audio is there and
     no symbolic link leads out of the folder is seen only then, since a look at every file takes minutes on a network:
     such an utterance fails with this reason when its audio is opened.
 
     Args:
-        path: a file whose name ends with `.jsonl` or `.csv` (comma-separated, with a header), in UTF-8.
-        sessions: the sessions to keep; all by default.
-        labels: the labels to keep; all by default.
+        path: `.jsonl`, or `.csv`, `.tsv`, `.txt` with a header, separated by `,` `;` `|` or tabs; in UTF-8 or UTF-16.
+        wanted: what is kept of it, and where its audio is.
 
     Raises:
         CorpusError: if the file cannot be read, a row is malformed or repeats an id (all such rows are named,
-            with their lines), rows mean parts of recordings (times of their start and end, or several rows of one file), a
-            session is not there, or no utterance has one of the labels.
+            with their lines), several rows of one recording do not say which part they are, a session is not there, or
+            no utterance has one of the labels.
     """
-    file, folder, table = ManifestFile(path), ManifestFolder.of(path), ManifestTable()
-    errors, columns = _Errors(path), _Columns()
-    times, recordings = TimeColumns(folder), Recordings(folder)
-
-    def faultless() -> Iterator[Place]:
-        for number, place in enumerate(file.rows(errors.add)):
-            columns.add(place.line, place.row)
-            faults = row_faults(place.row) or (row_links(place.row, folder) if number < LARGE else [])
-            if faults:
-                errors.add(place.line, "; ".join(faults))
-            else:
-                times.add(place.line, place.row)
-                recordings.add(place, look=number < LARGE)
-                yield place
-
-    table.fill(faultless())
-    problems = columns.problems(path)
-    for line, utterance_id, first in table.repeated():
-        errors.add(line, f"id {utterance_id!r} is used already in line {first}")
-    errors.raise_if_any()
-    times.refuse_any(path)
-    recordings.refuse_any(file)
-    table.select(_wanted(path, table, sessions, labels))
-    utterances: Sequence[Utterance] = ManifestUtterances(file, folder, table.index(), table.starts, table.ends)
+    file, table = ManifestFile(path, wanted.encoding), ManifestTable()
+    folder = ManifestFolder.of(path.parent)
+    audio = folder if wanted.audio_root is None else ManifestFolder.of(wanted.audio_root)
+    reading = Reading(audio=audio, folder=folder, labels=wanted.labels)
+    problems = _fill(file, table, reading)
+    table.select(_wanted(path, table, wanted.sessions, wanted.labels))
+    utterances: Sequence[Utterance] = ManifestUtterances(file, reading, table.index(), table.starts, table.ends)
     if len(utterances) <= LARGE:
         utterances = tuple(utterances)
         problems += [lack for line, one in zip(table.lines, utterances, strict=True) for lack in lacks(one, f"{path}:{line}")]
+        problems += overlaps(utterances) + mojibake(utterances)
     elif table.textless.any():
         where = f"{path}:{table.lines[table.textless].min()}"
         message = f"{where}: no text, nor for {np.count_nonzero(table.textless) - 1:,} more utterances"
@@ -154,6 +174,49 @@ def read_manifest(path: Path, *, sessions: Sequence[str] | None = None, labels: 
         utterances=utterances,
         problems=tuple(problems),
     )
+
+
+def _fill(file: ManifestFile, table: ManifestTable, reading: Reading) -> list[Problem]:
+    """Look at every row, and keep where it is; what has been noticed on the way."""
+    path, errors, columns = file.path, _Errors(file.path), _Columns()
+    recordings = Recordings(reading.audio, reading.complete)
+
+    def faultless() -> Iterator[Place]:
+        for place in file.rows(errors.add):
+            columns.add(place.line, place.row)
+            row = reading.complete(place.row)
+            if not reading.is_labelled(row):
+                columns.unlabelled.append(place.line)
+                continue
+            faults = reading.faults(row, look=len(recordings) < LARGE)
+            try:
+                if not faults:
+                    is_part = reading.times.add(row)
+                    whole = place._replace(row=row)
+                    recordings.add(whole, is_part=is_part, look=len(recordings) < LARGE)
+                    yield whole
+            except RowError as problem:
+                faults = [str(problem)]
+            if faults:
+                errors.add(place.line, "; ".join(faults))
+
+    table.fill(faultless())
+    columns.refuse_gaps(path, errors)
+    for line, utterance_id, first in table.repeated():
+        errors.add(line, f"id {utterance_id!r} is used already in line {first}")
+    errors.raise_if_any()
+    problems = reading.times.settle(path)
+    lengths = reading.times.seconds()
+    table.seconds = np.where(np.isnan(lengths), table.seconds, lengths)
+    recordings.refuse_any(file)
+    problems += columns.problems(path, file, reading)
+    problems += [
+        Problem(kind="look-alike labels", where=str(path), message=f"{alike}: one label in several spellings?")
+        for alike in look_alikes(table.label_counts())
+    ]
+    if reading.labels is None:
+        reading.spelling = one_spelling(table.label_counts())
+    return problems
 
 
 def _wanted(path: Path, table: ManifestTable, sessions: Sequence[str] | None, labels: frozenset[str] | None) -> NDArray[np.bool_]:

@@ -1,22 +1,26 @@
 """The file of a manifest: all rows in one pass, each with its place, and single rows again from there."""
 
+import codecs
 import csv
 import io
 import json
 import os
 import threading
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from mer.corpus.columns import canonical, known, second_choices
 from mer.corpus.kinds.manifest import SUFFIXES
-from mer.corpus.manifest_row import ALIASES, EMOBOX_SECONDS, Row
+from mer.corpus.manifest_row import Row
 from mer.corpus.utterance import CorpusError
 
 MAX_COLUMN_SETS = 1000
+DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
 _decode = json.JSONDecoder().raw_decode
 _MARK = b"\xef\xbb\xbf"
+_UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
 class Place(NamedTuple):
@@ -38,23 +42,32 @@ Complain = Callable[[int, str], None]
 
 
 class ManifestFile:
-    """A `.jsonl` or `.csv` file that is kept open, so that a row can be read again when its turn comes."""
+    """A JSON Lines file or a delimited table that is kept open, so that a row can be read again when its turn comes."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, encoding: str | None = None) -> None:
         """Open it.
+
+        Args:
+            path: the file.
+            encoding: of its text; None = UTF-8, or UTF-16 where it begins with that mark.
 
         Raises:
             CorpusError: if it is neither kind, or cannot be read.
         """
         self.path = path
-        self._is_csv = path.suffix.lower() == ".csv"
+        self.delimiter = ""
+        """What separates its cells; empty for JSON Lines and before the first row."""
+        self.others: dict[tuple[str, str, str], None] = {}
+        """Columns that could be what another one is taken for: such a column, the one that is taken, and what for."""
+        self._is_csv = path.suffix.lower() != ".jsonl"
         if path.suffix.lower() not in SUFFIXES:
             raise CorpusError(f"{path}: a manifest's name must end with {' or '.join(SUFFIXES)}")
         try:
-            self._file = path.open("rb")
+            self._source = path.open("rb")
+            weakref.finalize(self, self._source.close)
+            self._file = self._in_utf8(encoding)
         except OSError as error:
             raise CorpusError(f"{path}: cannot be read ({error.strerror or error})") from error
-        weakref.finalize(self, self._file.close)
         self._lock = threading.Lock()
         self._header: list[str] = []
         self._names: dict[tuple[str, ...], tuple[str, ...]] = {}
@@ -71,6 +84,10 @@ class ManifestFile:
         for line, start, end, row in places:
             yield Place(line, start, end, self._renamed(row))
 
+    def columns(self) -> Iterable[tuple[str, ...]]:
+        """The sets of columns of the rows so far, as they are read."""
+        return self._names.values()
+
     def row(self, start: int, end: int) -> Row:
         """One row again; may be called from any thread.
 
@@ -85,8 +102,23 @@ class ManifestFile:
         text = content.decode()
         return self._renamed(self._csv_row(text) if self._is_csv else json.loads(text))
 
+    def _in_utf8(self, encoding: str | None) -> io.BufferedIOBase:
+        """The file itself, or its text in UTF-8 in memory where it is in another encoding."""
+        start = self._source.read(2)
+        self._source.seek(0)
+        if encoding is None and start in _UTF16:
+            encoding = "utf-16"
+        try:
+            if encoding is None or codecs.lookup(encoding).name in ("utf-8", "utf-8-sig"):
+                return self._source
+            return io.BytesIO(self._source.read().decode(encoding).encode())
+        except LookupError as error:
+            raise CorpusError(f"{self.path}: no encoding is called {encoding!r}; give utf-8, utf-16 or cp1252") from error
+        except UnicodeError as error:
+            raise CorpusError(f"{self.path}: not {encoding} ({error})") from error
+
     def _status(self) -> tuple[int, int]:
-        status = os.fstat(self._file.fileno())
+        status = os.fstat(self._source.fileno())
         return status.st_size, status.st_mtime_ns
 
     def _lines(self) -> Iterator[tuple[int, int, str]]:
@@ -102,7 +134,11 @@ class ManifestFile:
         except OSError as error:
             raise CorpusError(f"{self.path}: cannot be read ({error.strerror or error})") from error
         except UnicodeDecodeError as error:
-            raise CorpusError(f"{self.path}: not UTF-8 (byte {start + error.start}); save the manifest as UTF-8") from error
+            byte = error.object[error.start]
+            raise CorpusError(
+                f"{self.path}: not UTF-8 (byte {start + error.start} is 0x{byte:02X}); save the manifest as UTF-8, or say "
+                "what it is in (--encoding cp1252 for a table that was saved on Windows in Western Europe)"
+            ) from error
 
     def _json_rows(self, complain: Complain) -> Iterator[_Found]:
         for number, (start, end, text) in enumerate(self._lines(), start=1):
@@ -134,47 +170,57 @@ class ManifestFile:
                     end = after
                     yield text
 
-        reader = csv.reader(lines(), skipinitialspace=True)
         self._header = []
+        self.delimiter = self._sniffed()
+        reader = csv.reader(lines(), skipinitialspace=True, delimiter=self.delimiter)
         try:
             for cells in reader:
                 if cells and not self._header:
                     self._header = [cell.strip() for cell in cells]
+                    while self._header and not self._header[-1]:  # a separator after the last name
+                        self._header.pop()
                     repeated = sorted({name for name in self._header if self._header.count(name) > 1})
                     if repeated:
                         raise CorpusError(f"{self.path}: the header names {', '.join(map(repr, repeated))} twice")
-                elif len(cells) == len(self._header):
+                elif any(cells) and len(cells) >= len(self._header) and not any(cells[len(self._header) :]):
                     yield reader.line_num, start, end, self._cells(cells)
-                elif cells:
-                    columns = len(self._header)
-                    complain(reader.line_num, f"{len(cells)} cells under {columns} columns; quote commas")
+                elif any(cells):
+                    said = f"{len(cells)} cells under {len(self._header)} columns, separated by {DELIMITERS[self.delimiter]}s"
+                    complain(reader.line_num, f"{said}; quote cells that hold one")
                 start = end
         except csv.Error as error:
             raise CorpusError(f"{self.path}:{reader.line_num}: not CSV ({error})") from error
 
     def _csv_row(self, text: str) -> dict[str, object]:
-        reader = csv.reader(io.StringIO(text, newline=""), skipinitialspace=True)
-        return self._cells(next(cells for cells in reader if cells))
+        reader = csv.reader(io.StringIO(text, newline=""), skipinitialspace=True, delimiter=self.delimiter)
+        return self._cells(next(cells for cells in reader if any(cells)))
 
     def _cells(self, cells: list[str]) -> dict[str, object]:
-        return {name: cell or None for name, cell in zip(self._header, cells, strict=True)}
+        return {name: cell or None for name, cell in zip(self._header, cells, strict=False)}
+
+    def _sniffed(self) -> str:
+        """The separator under which most names of the header mean something; a comma where none is better."""
+        header = next((text for _, _, text in self._lines() if text.strip()), "")
+        self._file.seek(0)
+
+        def names(delimiter: str) -> list[str]:
+            try:
+                return next(csv.reader([header], skipinitialspace=True, delimiter=delimiter), [])
+            except csv.Error:
+                return []
+
+        return max(DELIMITERS, key=lambda delimiter: known(names(delimiter)))
 
     def _renamed(self, row: dict[str, object]) -> Row:
-        """The row with EmoBox's names put right; rows of one file mostly have the same few sets of columns."""
+        """The row under the names that mean something; rows of one file mostly have the same few sets of columns."""
         given = tuple(row)
         names = self._names.get(given)
         if names is None:
             if len(self._names) >= MAX_COLUMN_SETS:
                 self._names.clear()
-            names = self._names[given] = _canonical(given)
+            names = self._names[given] = canonical(given)
+            self.others |= dict.fromkeys(second_choices(given))
         return row if names == given else dict(zip(names, row.values(), strict=True))
-
-
-def _canonical(given: tuple[str, ...]) -> tuple[str, ...]:
-    aliases = {alias: column for alias, column in ALIASES.items() if column not in given}
-    if "key" in aliases and "key" in given and "seconds" not in given:
-        aliases[EMOBOX_SECONDS] = "seconds"
-    return tuple(aliases.get(name, name) for name in given)
 
 
 def _json_fault(text: str) -> str:

@@ -2,7 +2,7 @@
 
 import os
 from array import array
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,24 +20,33 @@ class Recordings:
     """Which file each row names, whatever the spelling: some 40 bytes a row."""
 
     folder: ManifestFolder
+    complete: Callable[[Row], Row]
+    """Fills in what a row leaves out."""
     _paths: "array[int]" = field(default_factory=lambda: array("q"), repr=False)
     """Hashes of resolved paths, in one case."""
     _files: "array[int]" = field(default_factory=lambda: array("q"), repr=False)
     """Hashes of device and inode of the first rows, and of nothing for the others."""
+    _parts: bytearray = field(default_factory=bytearray, repr=False)
+    """Which rows say what part of their recording they are."""
     _places: "array[int]" = field(default_factory=lambda: array("q"), repr=False)
     """Line, first byte and the byte after the last."""
     _folders: dict[str, tuple[str, frozenset[str]]] = field(default_factory=dict, repr=False)
     """Real path, and names of symbolic links, of the folders met last."""
 
-    def add(self, place: Place, *, look: bool) -> None:
+    def __len__(self) -> int:
+        return len(self._parts)
+
+    def add(self, place: Place, *, is_part: bool, look: bool) -> None:
         """Note the recording of a row without faults.
 
         Args:
             place: the row.
+            is_part: whether it says which part of the recording it is.
             look: whether its file is looked for; links between files are found among such rows only.
         """
         text = str(place.row["wav"])
         self._paths.append(hash(self._real(text).casefold()))
+        self._parts.append(is_part)
         self._places.extend((place.line, place.start, place.end))
         if look:
             try:
@@ -58,6 +67,8 @@ class Recordings:
         shown: list[str] = []
         count = 0
         for first, again in self._pairs():
+            if self._parts[first] and self._parts[again]:
+                continue
             if len(shown) < _SHOWN:
                 said = self._said(file, first, again)
                 if said is None:
@@ -69,8 +80,8 @@ class Recordings:
         more = f"\n  and {count - len(shown):,} more" if count > len(shown) else ""
         raise CorpusError(
             f"{file.path}: {count:,} {'rows name' if count > 1 else 'row names'} a recording that an earlier row names, and each "
-            "would get the features of the whole file: parts of recordings are not read. Cut each recording into one file per "
-            "utterance and name those; delete rows that are there twice.\n" + "\n".join(f"  {one}" for one in shown) + more
+            "would get the features of the whole file. Say which part each row is of (columns start and end, in seconds), or "
+            "delete rows that are there twice.\n" + "\n".join(f"  {one}" for one in shown) + more
         )
 
     def _real(self, text: str) -> str:
@@ -118,7 +129,7 @@ class Recordings:
 
     def _row(self, file: ManifestFile, number: int) -> tuple[int, Row]:
         line, start, end = self._places[3 * number : 3 * number + 3]
-        return line, file.row(start, end)
+        return line, self.complete(file.row(start, end))
 
 
 def _listed(folder: Path) -> tuple[str, frozenset[str]]:

@@ -9,21 +9,11 @@ from dataclasses import dataclass, field
 from operator import itemgetter
 from pathlib import Path
 
-from mer.corpus.praat_alignment import TextGridAlignment
-from mer.corpus.utterance import Utterance
+from mer.corpus.columns import REQUIRED
 
-REQUIRED = ("id", "wav", "label", "speaker", "session")
-OPTIONAL = ("text", "dialogue", "style", "textgrid", "seconds")
-ALIASES = {"key": "id", "emo": "label", "spk": "speaker"}
-"""EmoBox's names for three of them."""
-EMOBOX_SECONDS = "length"
-"""EmoBox's name for `seconds`; in other manifests it may mean anything and is not read."""
-UNUSED = frozenset({"dataset", "type", "sample_rate", "length", "num_frame", "task", "channel", "lang"})
-"""EmoBox's other columns, known and not needed."""
-
-NAMES = ("id", "label", "speaker", "session", "dialogue", "style")
+NAMES = ("id", "label", "speaker", "session", "dialogue", "style", "split")
 MAX_NAME_BYTES = 64
-"""Ids, labels, speakers, sessions, dialogues and styles are at most this long in UTF-8."""
+"""Ids, labels, speakers, sessions, dialogues, styles and splits are at most this long in UTF-8."""
 MAX_SECONDS = 1e6
 MAX_FOLDERS_KNOWN = 10_000
 
@@ -31,6 +21,7 @@ _NAME = r"[!-~][ -~]{0,63}"
 _PATH = r"(?!.*\.\.)[0-9A-Za-z][ -9;-\[\]-~]*"  # no drive, no backslash
 _PLAIN = re.compile(rf"{_NAME}\n{_PATH}\n{_NAME}\n{_NAME}\n{_NAME}", re.ASCII)
 _PLAIN_PATH = re.compile(_PATH, re.ASCII)
+_DRIVE = re.compile(r"[A-Za-z]:[/\\]")
 _required = itemgetter(*REQUIRED)
 
 Row = Mapping[str, object]
@@ -52,9 +43,23 @@ class ManifestFolder:
     """Folders below, and whether they are: most rows share a few."""
 
     @classmethod
-    def of(cls, manifest: Path) -> "ManifestFolder":
-        """The folder that a manifest lies in."""
-        return cls(manifest.parent, os.path.realpath(manifest.parent))
+    def of(cls, folder: Path) -> "ManifestFolder":
+        """A folder, as the one that paths are relative to."""
+        return cls(folder, os.path.realpath(folder))
+
+    def inside(self, text: str) -> str:
+        """A path as one that is relative to the folder: backslashes are slashes, absolute ones lose the folder's own path.
+
+        An absolute path of another machine loses all up to a folder of this one's name. Others stay as they are, and are refused.
+        """
+        path = text.replace("\\", "/") if "\\" in text and "/" not in text else text
+        if not path.startswith("/") and not _DRIVE.match(path):
+            return path
+        for root in (str(self.folder.absolute()), self.real):
+            if path.startswith(root + "/"):
+                return path[len(root) + 1 :]
+        _, found, rest = path.rpartition(f"/{Path(self.real).name}/")
+        return rest if found else text
 
     def check_links(self, column: str, text: str) -> None:
         """Follow the symbolic links on the way to a file, which need not exist; costs a look at the disk.
@@ -92,7 +97,7 @@ def row_faults(row: Row) -> list[str]:
         value = row.get(column)
         if value is not None and value != "":
             faults += _path_faults(column, value)
-    lacking = [] if plain else [name for name in REQUIRED if row.get(name) is None or not str(row[name]).strip()]
+    lacking = [] if plain else [name for name in REQUIRED if is_blank(row.get(name))]
     if lacking:
         faults.append(f"no {', '.join(lacking)}")
     text = row.get("text")
@@ -104,50 +109,20 @@ def row_faults(row: Row) -> list[str]:
     return faults
 
 
-def row_links(row: Row, folder: ManifestFolder) -> list[str]:
-    """What is wrong with the symbolic links on the way to a faultless row's files."""
-    faults: list[str] = []
-    for column in ("wav", "textgrid"):
-        value = row.get(column)
+def is_blank(value: object) -> bool:
+    """Whether a cell says nothing."""
+    return value is None or value != value or (isinstance(value, str) and not value.strip())
+
+
+def row_links(row: Row, column: str, folder: ManifestFolder) -> list[str]:
+    """What is wrong with the symbolic links on the way to a faultless row's file."""
+    value = row.get(column)
+    try:
         if isinstance(value, str) and value:
-            try:
-                folder.check_links(column, value)
-            except RowError as error:
-                faults.append(str(error))
-    return faults
-
-
-def make_utterance(row: Row, folder: ManifestFolder) -> Utterance:
-    """Turn a row with canonical column names into an utterance.
-
-    Raises:
-        RowError: listing everything that is wrong with the row.
-    """
-    faults = row_faults(row) or row_links(row, folder)
-    if faults:
-        raise RowError("; ".join(faults))
-    return utterance_in(row, folder)
-
-
-def utterance_in(row: Row, folder: ManifestFolder) -> Utterance:
-    """Turn a row without faults into an utterance.
-
-    Where a symbolic link leads a file out of the folder, the utterance has a path that says so instead, at which there is
-    nothing: whoever opens it fails with this reason.
-    """
-    speaker, text, textgrid = name_in(row, "speaker"), row.get("text"), row.get("textgrid")
-    return Utterance(
-        id=name_in(row, "id"),
-        label=name_in(row, "label"),
-        speaker=speaker,
-        session=name_in(row, "session"),
-        dialogue=name_in(row, "dialogue"),
-        style=name_in(row, "style"),
-        wav=_path(row, "wav", folder),
-        text=text if isinstance(text, str) else None,
-        alignment=TextGridAlignment(path=_path(row, "textgrid", folder), speaker=speaker) if textgrid else None,
-        seconds=stated_seconds(row),
-    )
+            folder.check_links(column, value)
+    except RowError as error:
+        return [str(error)]
+    return []
 
 
 def stated_seconds(row: Row) -> float | None:
@@ -170,7 +145,8 @@ def name_in(row: Row, column: str) -> str:
     return "" if value is None else str(value).strip()
 
 
-def _path(row: Row, column: str, folder: ManifestFolder) -> Path:
+def path_in(row: Row, column: str, folder: ManifestFolder) -> Path:
+    """A faultless row's file; where a symbolic link leads out of the folder, a path that says so, at which there is nothing."""
     text = str(row[column])
     try:
         folder.check_links(column, text)
@@ -211,7 +187,7 @@ def _path_faults(column: str, value: object) -> list[str]:
         return [f"{column} {value[:60]!r} holds a control character"]
     path = Path(value)
     if path.is_absolute() or path.drive or ".." in path.parts:
-        return [f"{column} {value[:60]!r} must be relative to the manifest's folder and stay in it"]
+        return [f"{column} {value[:60]!r} must be relative to the manifest's folder (or --audio-root) and stay in it"]
     return []
 
 

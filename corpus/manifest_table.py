@@ -29,6 +29,11 @@ class ManifestTable:
     def __len__(self) -> int:
         return len(self.lines)
 
+    def label_counts(self) -> dict[str, int]:
+        """Utterances of each label, before or after `select`."""
+        counts = np.bincount(self.label, minlength=len(self.labels))
+        return {label: int(counts[number]) for label, number in self.labels.items()}
+
     def fill(self, places: Iterable[Place]) -> None:
         """Take the rows."""
         lines, starts, ends, session, label = (array("q") for _ in range(5))

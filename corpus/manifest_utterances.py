@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mer.corpus.manifest_file import ManifestFile
-from mer.corpus.manifest_row import ManifestFolder, utterance_in
+from mer.corpus.manifest_reading import Reading
 from mer.corpus.utterance import Utterance
 from mer.corpus.utterance_index import UtteranceIndex
 
@@ -18,7 +18,7 @@ class ManifestUtterances(Sequence[Utterance]):
     def __init__(
         self,
         file: ManifestFile,
-        folder: ManifestFolder,
+        reading: Reading,
         columns: UtteranceIndex,
         starts: NDArray[np.int64],
         ends: NDArray[np.int64],
@@ -27,13 +27,13 @@ class ManifestUtterances(Sequence[Utterance]):
 
         Args:
             file: of the rows.
-            folder: which their paths do not leave.
+            reading: what the rows mean.
             columns: of the utterances.
             starts: first byte of each utterance's row.
             ends: byte after its last.
         """
         self.columns = columns
-        self._file, self._folder = file, folder
+        self._file, self._reading = file, reading
         self._starts, self._ends = starts, ends
 
     @overload
@@ -44,7 +44,7 @@ class ManifestUtterances(Sequence[Utterance]):
         if isinstance(place, slice):
             return tuple(self[row] for row in range(*place.indices(len(self))))
         row = self._file.row(int(self._starts[place]), int(self._ends[place]))
-        return utterance_in(row, self._folder)
+        return self._reading.utterance(self._reading.complete(row))
 
     def __len__(self) -> int:
         return len(self._starts)

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from mer.corpus.alignment import AlignmentSource
+from mer.corpus.part import PartAlignment
 from mer.corpus.praat_alignment import TextGridAlignment
 from mer.corpus.textgrid_file import SUFFIX, textgrid_name
 from mer.corpus.utterance import Corpus, CorpusError, Utterance
@@ -45,5 +46,6 @@ def _source(utterance: Utterance, files: Mapping[str, list[Path]], folder: Path,
         if len(found) > 1:
             raise CorpusError(f"{folder}: two files for {utterance.id!r}, {found[0]} and {found[1]}; keep one of them")
         if found:
-            return TextGridAlignment(path=found[0], speaker=utterance.speaker, kind=kind)
+            source = TextGridAlignment(path=found[0], speaker=utterance.speaker, kind=kind)
+            return PartAlignment.of(source, utterance.part, utterance.wav, utterance.id)
     return None

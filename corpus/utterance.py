@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mer.corpus.alignment import AlignmentSource
+from mer.corpus.part import Part
 
 
 class CorpusError(ValueError):
@@ -41,12 +42,19 @@ class Utterance:
     """Seconds into the audio file at which the utterance begins."""
     end: float | None = None
     """Seconds into the audio file at which it ends; None = the end of the file."""
+    channel: int | None = None
+    """Which channel of the audio file, counted from 1; None = the mean of all."""
     split: str = ""
     """Part of the corpus' own partition that it belongs to (`train`, `dev`, `test`, `test2`); empty where there is none."""
     votes: Mapping[str, int] | None = None
     """Label to the number of annotators who gave it; None where a corpus does not say."""
     columns: Mapping[str, str] | None = None
     """What else the corpus says of it, by the name of its column; None for nothing."""
+
+    @property
+    def part(self) -> Part:
+        """Where in its audio file it is."""
+        return Part(self.start, self.end, self.channel)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from mer.corpus.audio import Wave as Wave
     from mer.corpus.audio import read_header as read_header
     from mer.corpus.audio import read_wave as read_wave
+    from mer.corpus.audio import seconds_of as seconds_of
     from mer.extract.config import ExtractConfig as ExtractConfig
     from mer.extract.config import ExtractError as ExtractError
     from mer.extract.config import Resources as Resources

@@ -12,9 +12,10 @@ from torch import Tensor
 
 from mer.cache import FailedUtterance, Units, UtteranceRecord
 from mer.corpus import Segment, Utterance
+from mer.corpus.audio import audio_seconds
 from mer.extract.batching import batches_by_budget
 from mer.extract.config import ExtractConfig, Resources
-from mer.extract.inputs import Prepared, audio_seconds, prepare
+from mer.extract.inputs import Prepared, prepare
 from mer.extract.own_units import add_whole
 from mer.extract.segments import frame_ranges, joined_ranges, segment_means
 from mer.extract.speech_encoder import SpeechEncoder

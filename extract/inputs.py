@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 
 from mer.cache import CacheError, FailedUtterance, UtteranceRecord
 from mer.corpus import AlignmentError, Segment, Utterance, remove_tags
-from mer.corpus.audio import AudioError, read_header, read_wave
+from mer.corpus.audio import AudioError, audio_seconds, read_wave, seconds_of
 from mer.corpus.earlier_reading import was_read_otherwise
 from mer.corpus.sound_quality import LONGEST
 from mer.extract.config import ExtractConfig
@@ -88,14 +89,12 @@ def fingerprint(utterance: Utterance) -> str:
         utterance.style,
     )
     digest.update(repr(fields).encode())
-    if (utterance.start, utterance.end) != (0.0, None):
-        digest.update(repr((utterance.start, utterance.end)).encode())
+    digest.update(_part_mark(utterance).encode())
     if said := _more(replace(utterance, attributes=None)):  # earlier caches had no such thing, and keep their fingerprints
         digest.update(said.encode())
-    paths = [utterance.wav, *(utterance.alignment.paths if utterance.alignment else ())]
-    for path in paths:
+    for path in [utterance.wav, *(utterance.alignment.paths if utterance.alignment else ())]:
         try:
-            digest.update(hashlib.sha256(path.read_bytes()).digest())
+            digest.update(bytes.fromhex(_file_digest(path)))
         except OSError as problem:
             digest.update(f"unreadable: {type(problem).__name__}".encode())
     if was_read_otherwise(utterance.alignment):
@@ -103,20 +102,36 @@ def fingerprint(utterance: Utterance) -> str:
     return digest.hexdigest()
 
 
-def audio_digest(wav: Path) -> str | None:
-    """Sha256 of an audio file, kept with the features so that frames can be used again; None where it is unreadable."""
+def audio_digest(utterance: Utterance) -> str | None:
+    """Sha256 of an audio file and the part of it, kept with the features so that frames can be used again; None: unreadable."""
     try:
-        return hashlib.sha256(wav.read_bytes()).hexdigest()
+        return _file_digest(utterance.wav) + _part_mark(utterance)
     except OSError:
         return None
 
 
-def audio_seconds(utterance: Utterance) -> float:
-    """Duration from the header; 0 for what cannot be read (it fails with its reason when its turn comes)."""
-    try:
-        return read_header(utterance.wav).seconds
-    except AudioError:
-        return 0.0
+def _part_mark(utterance: Utterance) -> str:
+    """Which part of its file an utterance is; empty for all of it."""
+    if utterance.part.is_whole:
+        return ""
+    place: tuple[object, ...] = (utterance.start, utterance.end)
+    return repr(place if utterance.channel is None else (*place, utterance.channel))
+
+
+def _file_digest(path: Path) -> str:
+    """Sha256 of a file; that of a recording of many utterances is computed once.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    state = path.stat()
+    return _digest_at(path, state.st_ino, state.st_mtime_ns, state.st_ctime_ns, state.st_size)
+
+
+@lru_cache(maxsize=256)
+def _digest_at(path: Path, *state: int) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def prepare(
@@ -143,7 +158,7 @@ def _prepare(
     if speech is not None:
         if (length := audio_seconds(utterance)) > LONGEST:
             raise UtteranceError(f"{utterance.wav}: {length / 3600:.1f} hours for one utterance; cut it into utterances")
-        decoded = read_wave(utterance.wav, speech.sample_rate)
+        decoded = read_wave(utterance.wav, speech.sample_rate, utterance.part)
         seconds = len(decoded.samples) / speech.sample_rate
         if len(decoded.samples) < speech.frame_length:
             raise UtteranceError(
@@ -154,7 +169,7 @@ def _prepare(
         if config.needs_alignment:
             segments = wanted_segments(utterance, config, round(seconds * 1000))
     else:
-        seconds = read_header(utterance.wav).seconds if utterance.wav.is_file() else 0.0
+        seconds = seconds_of(utterance) if utterance.wav.is_file() else 0.0
     record = make_record(utterance, seconds, segments.alignment, mark)
     tokens = None if text is None else _tokens(utterance, config, text)
     return Prepared(record=record, wave=wave, tokens=tokens, segments=segments, conversions=conversions, odd=odd)

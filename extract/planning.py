@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from mer.cache import CacheFolder, Plan, PlannedShard, SessionPlan, VerifiedShards, is_done
 from mer.corpus import Corpus, Utterance
+from mer.corpus.audio import audio_seconds
 from mer.corpus.utterance_index import UtteranceIndex
-from mer.extract.inputs import Fingerprints, audio_seconds
+from mer.extract.inputs import Fingerprints
 
 PLANNED_WHOLE = 20_000
 """The lengths of so many utterances are read before the first shard is made: totals are then exact."""

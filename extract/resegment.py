@@ -20,10 +20,11 @@ from mer.cache import (
     check_numbers,
 )
 from mer.corpus import AlignmentError, Corpus, Segment, Utterance
+from mer.corpus.audio import audio_seconds
 from mer.extract.config import ExtractConfig, ExtractError, Resources
 from mer.extract.extraction import Extraction, summary
 from mer.extract.identity import earlier_spec, provenance, segment_rule
-from mer.extract.inputs import audio_digest, audio_seconds, fingerprint, make_record, wanted_segments
+from mer.extract.inputs import audio_digest, fingerprint, make_record, wanted_segments
 from mer.extract.own_units import add_whole
 from mer.extract.planning import Planning, Rows
 from mer.extract.pretrained import model_label
@@ -169,7 +170,7 @@ def _check_same_inputs(corpus: Corpus, source: FeatureCache, config: ExtractConf
             )
         changed = config.needs_text and source.utterances.texts[rows[utterance.id]] != (utterance.text or "")
         if utterance.id in audio:
-            changed |= audio[utterance.id] != audio_digest(utterance.wav)
+            changed |= audio[utterance.id] != audio_digest(utterance)
         else:  # made before the digests were kept
             changed |= abs(audio_seconds(utterance) - source.utterances.seconds[rows[utterance.id]]) > 0.001
         if changed:
@@ -217,7 +218,7 @@ def _make_shard(
         "conversions": {},
         "alignments": dict(Counter(record.alignment for record, _ in done)),
         "whole_segments": whole,
-        "audio": {utterance.id: audio_digest(utterance.wav) for utterance in utterances},
+        "audio": {utterance.id: audio_digest(utterance) for utterance in utterances},
         "resegmented_from": source.key,
         "encoder_layers": next((each["encoder_layers"] for each in source.provenances if "encoder_layers" in each), None),
         "started": started,

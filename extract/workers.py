@@ -166,7 +166,7 @@ class ShardMaker:
             "odd_sounds": {kind: sorted(ids) for kind, ids in encoded.odd_sounds.items()},
             "alignments": dict(encoded.alignments),
             "whole_segments": encoded.whole,
-            "audio": {u.id: audio_digest(u.wav) for u in task.content.utterances},
+            "audio": {u.id: audio_digest(u) for u in task.content.utterances},
             "started": started,
             "finished": time.time(),
         }

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mer.corpus import Utterance, remove_tags
-from mer.extract import AudioError, read_header, read_wave
+from mer.extract import AudioError, read_wave, seconds_of
 from mer.finetune.batch import Batch
 from mer.finetune.config import FinetuneConfig
 from mer.finetune.errors import FinetuneError
@@ -133,7 +133,7 @@ class BatchReader:
     def _header_seconds(self, row: int) -> float:
         utterance = self._utterances[row]
         try:
-            seconds = read_header(utterance.wav).seconds
+            seconds = seconds_of(utterance)
         except AudioError as problem:
             raise FinetuneError(f"utterance {utterance.id}: {problem}") from problem
         self._check_length(utterance.id, round(min(seconds, self._config.max_seconds) * self._encoders.sample_rate))
@@ -143,7 +143,7 @@ class BatchReader:
         utterance = self._utterances[row]
         rate = self._encoders.sample_rate
         try:
-            samples = read_wave(utterance.wav, rate).samples
+            samples = read_wave(utterance.wav, rate, utterance.part).samples
         except AudioError as problem:
             raise FinetuneError(f"utterance {utterance.id}: {problem}") from problem
         # Cut first: mean and variance are those of what the encoder hears.

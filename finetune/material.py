@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mer.corpus import Corpus, Utterance
-from mer.extract import AudioError, read_header
+from mer.extract import AudioError, seconds_of
 from mer.finetune.config import FinetuneConfig
 from mer.finetune.errors import FinetuneError
 from mer.heads.training.selection import Selection
@@ -99,7 +99,7 @@ def _checked(utterance: Utterance, config: FinetuneConfig, shortest_seconds: flo
         raise FinetuneError("no transcript")
     if "speech" not in config.modalities:
         return None
-    seconds = read_header(utterance.wav).seconds
+    seconds = seconds_of(utterance)
     if min(seconds, config.max_seconds) < shortest_seconds:
         raise FinetuneError(f"{seconds:.4f} s of audio, less than a frame of the speech encoder ({shortest_seconds:.4f} s)")
     return seconds

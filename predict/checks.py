@@ -2,7 +2,7 @@
 
 from mer.corpus import Utterance
 from mer.corpus.sound_quality import CONSTANT, ODD_SOUNDS, OPPOSITE, SILENCE
-from mer.extract import AudioError, read_header, read_wave
+from mer.extract import AudioError, read_wave, seconds_of
 
 UNHEARD = (SILENCE, CONSTANT, OPPOSITE)
 """Kinds of odd sound that leave nothing to answer for; the others are noted."""
@@ -29,13 +29,13 @@ def listen(utterance: Utterance, *, hears: bool, reads: bool, max_seconds: float
     if not hears:
         return ()
     try:
-        seconds = read_header(utterance.wav).seconds
+        seconds = seconds_of(utterance)
         if seconds > max_seconds:
             raise RefusedError(
                 f"{utterance.wav}: {seconds:.1f} s, more than the {max_seconds:g} s that are taken at once; cut it into "
                 "utterances, or raise --max-seconds"
             )
-        wave = read_wave(utterance.wav, 16_000)
+        wave = read_wave(utterance.wav, 16_000, utterance.part)
     except AudioError as problem:
         raise RefusedError(str(problem)) from None
     if unheard := next((ODD_SOUNDS[kind] for kind in UNHEARD if kind in wave.odd), None):

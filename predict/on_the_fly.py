@@ -54,7 +54,7 @@ def aligned(utterance: Utterance, aligner: Aligner) -> tuple[Utterance, str | No
     if not (utterance.text or "").strip():
         return utterance, "not aligned: no text"
     try:
-        times = aligner(read_wave(utterance.wav, RATE).samples, utterance.text or "")
+        times = aligner(read_wave(utterance.wav, RATE, utterance.part).samples, utterance.text or "")
     except AlignmentError as problem:
         return utterance, f"not aligned: {problem}"
     return dataclasses.replace(utterance, alignment=LiveAlignment(wav=utterance.wav, alignment=times)), None

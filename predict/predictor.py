@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from mer.corpus import TextGridAlignment, Utterance
-from mer.extract.inputs import audio_seconds
+from mer.corpus.audio import audio_seconds
 from mer.predict.answer import Answer, Failure, Prediction, make_prediction
 from mer.predict.checks import RefusedError, listen
 from mer.predict.errors import PredictError

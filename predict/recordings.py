@@ -1,17 +1,15 @@
 """Recordings on disk: a folder of audio and text files, a list of them, or a corpus."""
 
-import csv
 import dataclasses
-import json
 import os
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from mer.corpus import TextGridAlignment, Utterance, corpora_at, open_corpus
+from mer.corpus.columns import SPELLINGS
 from mer.corpus.kinds.manifest import SUFFIXES
-from mer.corpus.manifest_row import ALIASES, ManifestFolder, RowError, make_utterance
-from mer.corpus.manifest_times import TimeColumns
+from mer.corpus.manifest_file import ManifestFile
+from mer.corpus.manifest_reading import Reading
+from mer.corpus.manifest_row import ManifestFolder, Row, RowError
 from mer.corpus.media_file import SUFFIXES as MEDIA
 from mer.predict.answer import Failure
 from mer.predict.errors import PredictError
@@ -27,7 +25,9 @@ TEXTS = (".txt", ".lab")
 GRID = ".textgrid"
 JUNK = (".DS_Store", "Thumbs.db", "desktop.ini")
 """What file managers leave in folders."""
-UNKNOWN = {"label": "unknown", "speaker": "unknown", "session": "unknown"}
+READ = frozenset({"id", "wav", "text", "speaker", "textgrid", "channel"})
+"""Columns of a list of recordings, beside times."""
+UNKNOWN: Row = {"label": "unknown", "speaker": "unknown", "session": "unknown"}
 """What a corpus must say of an utterance, and nobody knows of a new recording."""
 
 
@@ -35,17 +35,17 @@ def read_recordings(path: Path) -> tuple[list[Utterance], list[Failure]]:
     """What is to be predicted, and what of it cannot be, each with its reason; no audio is opened.
 
     A folder gives every audio file in it and below it, with the text of the same name beside it (`.txt` or `.lab`) and its
-    `.TextGrid`, if there is one; endings in any case. Every other file is named with the reason why it is not read. A
-    `.jsonl` or `.csv` file has the columns `wav` and `text`, and optionally `id`, `textgrid` and `speaker`; others are not
-    looked at. Paths in it are relative to its folder and stay there. A folder that one of `CORPORA` recognises gives its
-    labelled utterances.
+    `.TextGrid`, if there is one; endings in any case. Every other file is named with the reason why it is not read. A manifest
+    has the columns `wav` and `text`, and optionally `id`, `textgrid`, `speaker`, `channel` and times; others are not looked
+    at. Paths in it are relative to its folder and stay there. A folder that one of `CORPORA` recognises gives its labelled
+    utterances.
 
     Args:
         path: the folder or file.
 
     Raises:
         PredictError: nothing there, or a file that is no list of recordings.
-        CorpusError: a damaged corpus, or a list whose columns say where in its recording an utterance is.
+        CorpusError: a damaged corpus, or a list that cannot be read.
     """
     if not path.is_file() and corpora_at(path):
         return list(open_corpus(path)), []
@@ -70,7 +70,7 @@ def _in_folder(folder: Path) -> tuple[list[Utterance], list[Failure]]:
                 failed.append(dataclasses.replace(words, id=stem))
             else:
                 found.append(recording(wavs[0], words, name=stem, alignment=alignment))
-        names = {wav: f"{wavs[0]} has the same name; rename one" for wav in wavs[1:]}
+        names: dict[Path, str | None] = {wav: f"{wavs[0]} has the same name; rename one" for wav in wavs[1:]}
         names |= {each: _why_not_read(each, with_audio=bool(wavs)) for each in beside.values()}
         failed += [Failure(id=_shown(file, folder), reason=f"{file}: {why}") for file, why in names.items() if why]
     if not found and not failed:
@@ -128,52 +128,39 @@ def _in_list(path: Path) -> tuple[list[Utterance], list[Failure]]:
         raise PredictError(
             f"{path}: give the audio with --wav, or a list of recordings whose name ends with {' or '.join(SUFFIXES)}"
         )
-    folder = ManifestFolder.of(path)
-    times = TimeColumns(folder)
-    found, failed, lines = list[Utterance](), list[Failure](), dict[str, int]()
-    for line, row in _rows(path):
-        values = {ALIASES.get(name, name): value for name, value in row.items()}
-        wav = values.get("wav")
-        name = str(values.get("id") or (Path(wav).with_suffix("").as_posix() if isinstance(wav, str) else "") or f"line {line}")
-        wanted = {column: values.get(column) for column in ("wav", "text", "textgrid")}
-        speaker = values.get("speaker")
+    file, folder = ManifestFile(path), ManifestFolder.of(path.parent)
+    reading = Reading(audio=folder, folder=folder)
+    found, failed, lines = list[Row](), list[Failure](), dict[str, int]()
+
+    def fail(line: int, name: str, reason: str) -> None:
+        failed.append(Failure(id=name or f"line {line}", reason=f"{path}:{line}: {reason}"))
+
+    for line, _, _, given in file.rows(lambda line, fault: fail(line, "", fault)):
+        asked = {name: value for name, value in given.items() if name in READ or name not in SPELLINGS}
+        row = {**UNKNOWN, **reading.complete(asked), "session": "unknown"}
+        name = str(row.setdefault("id", f"line {line}"))
         try:
-            utterance = make_utterance({**wanted, **UNKNOWN, **({"speaker": speaker} if speaker else {}), "id": name}, folder)
+            faults = reading.faults(row, look=True)
+            if not faults and name in lines:
+                faults = [f"id {name!r} is used already in line {lines[name]}"]
+            if not faults:
+                reading.times.add(row)
         except RowError as problem:
-            failed.append(Failure(id=name, reason=f"{path}:{line}: {problem}"))
-            continue
-        if name in lines:
-            failed.append(Failure(id=name, reason=f"{path}:{line}: id {name!r} is used already in line {lines[name]}"))
-            continue
-        lines[name] = line
-        times.add(line, values | {"id": name})
-        found.append(utterance if speaker else dataclasses.replace(utterance, speaker=""))
-    times.refuse_any(path)
+            faults = [str(problem)]
+        if faults:
+            fail(line, name, "; ".join(faults))
+        else:
+            lines[name] = line
+            found.append(row)
+    reading.times.settle(path)
     if not found and not failed:
         raise PredictError(f"{path}: no recordings in it")
-    return found, failed
+    if not found and not any("wav" in names for names in file.columns()):
+        raise PredictError(f"{path}: no column `wav`, and no row that can be used; the first: {failed[0].reason}")
+    return [_recording(row, reading) for row in found], failed
 
 
-def _rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as problem:
-        raise PredictError(f"{path}: not readable as UTF-8 text ({problem}); save it as UTF-8") from None
-    if path.suffix.lower() == ".csv":
-        reader = csv.DictReader(text.splitlines(keepends=True), skipinitialspace=True)
-        if "wav" not in (reader.fieldnames or ()):
-            raise PredictError(
-                f"{path}: no column `wav` in its first line ({', '.join(reader.fieldnames or ())}); name the columns there"
-            )
-        yield from ((reader.line_num, {name: value or None for name, value in row.items() if name}) for row in reader)
-        return
-    for line, content in enumerate(text.split("\n"), start=1):
-        if not content.strip():
-            continue
-        try:
-            row = json.loads(content)
-        except (ValueError, RecursionError):
-            row = None
-        if not isinstance(row, dict):
-            raise PredictError(f"{path}:{line}: expected one JSON object per line, got {content.strip()[:60]!r}")
-        yield line, row
+def _recording(row: Row, reading: Reading) -> Utterance:
+    """What a list says of a recording; what a corpus must say and nobody knows is left empty."""
+    utterance = reading.utterance(row)
+    return dataclasses.replace(utterance, speaker="" if row["speaker"] == UNKNOWN["speaker"] else utterance.speaker)

@@ -13,6 +13,7 @@ from mer.backends.interrupt import end_with_parent, never_heard_by_children
 from mer.backends.local import cores
 from mer.cache import CacheError, open_cache
 from mer.corpus import AlignmentError, Corpus, Utterance
+from mer.corpus.part import WHOLE, Part
 from mer.report.utterance_facts import UtteranceFacts
 
 BINS = 100
@@ -37,7 +38,7 @@ def corpus_facts(
         audio: whether the page links to recordings.
         progress: called with utterances done and in all.
     """
-    chosen = [(each, link(each.wav, folder) if audio else "") for each in corpus if each.id in wanted]
+    chosen = [(each, link(each.wav, folder) + _fragment(each.part) if audio else "") for each in corpus if each.id in wanted]
     chunks = [chosen[start : start + CHUNK] for start in range(0, len(chosen), CHUNK)]
     found = {}
     with _readers(len(chosen)) as pool, never_heard_by_children():
@@ -69,8 +70,13 @@ def link(wav: Path, folder: Path) -> str:
     return quote(Path(relative).as_posix())
 
 
+def _fragment(part: Part) -> str:
+    """What makes a browser play a part of a file (W3C Media Fragments); empty for all of it."""
+    return "" if (part.start, part.end) == (0.0, None) else f"#t={part.start:g}" + ("" if part.end is None else f",{part.end:g}")
+
+
 def _facts(utterance: Utterance, audio: str) -> UtteranceFacts:
-    seconds, peaks = waveform(utterance.wav)
+    seconds, peaks = waveform(utterance.wav, utterance.part)
     try:
         alignment = utterance.alignment.read() if utterance.alignment is not None else None
     except (AlignmentError, OSError):
@@ -90,15 +96,19 @@ def _facts(utterance: Utterance, audio: str) -> UtteranceFacts:
     )
 
 
-def waveform(wav: Path) -> tuple[float | None, tuple[int, ...]]:
-    """Seconds, and the largest amplitude of each stretch as 0 to 99 of full scale of that recording."""
+def waveform(wav: Path, part: Part = WHOLE) -> tuple[float | None, tuple[int, ...]]:
+    """Seconds of a part, and the largest amplitude of each stretch as 0 to 99 of full scale of that recording."""
     import soundfile
 
     try:
         samples, rate = soundfile.read(wav, dtype="float32", always_2d=True)
     except (OSError, RuntimeError):
         return None, ()
-    level = np.nan_to_num(np.abs(samples).max(axis=1)) if len(samples) else np.zeros(1)
+    samples = samples[round(part.start * rate) : None if part.end is None else round(part.end * rate)]
+    samples = samples if part.channel is None else samples[:, part.channel - 1 : part.channel]
+    if not samples.size:
+        return None, ()
+    level = np.nan_to_num(np.abs(samples).max(axis=1))
     edges = np.linspace(0, len(level), min(BINS, len(level)), endpoint=False).astype(np.int64)
     peaks = np.maximum.reduceat(level, edges)
     top = float(peaks.max()) or 1.0

@@ -107,12 +107,13 @@ def embed_audio(group: RunGroup, facts: Facts, folder: Path, limit: float) -> tu
         each = facts[name]
         address = ""
         if each.audio:
-            wav = folder / unquote(each.audio)
+            place, mark, part = each.audio.partition("#")
+            wav = folder / unquote(place)
             # What an embedded file takes in the page, as base64 has four characters for three bytes.
             size = 4 * wav.stat().st_size / 3
             if used + size <= limit:
                 kind = {".wav": "wav", ".flac": "flac", ".ogg": "ogg", ".mp3": "mpeg"}.get(wav.suffix.lower(), "wav")
-                address = f"data:audio/{kind};base64,{base64.b64encode(wav.read_bytes()).decode()}"
+                address = f"data:audio/{kind};base64,{base64.b64encode(wav.read_bytes()).decode()}{mark}{part}"
                 used, embedded = used + size, embedded + 1
         found[name] = replace(each, audio=address)
     return found, f"{embedded:,} of {len(facts):,} recordings are in this page ({used / MEGABYTE:.1f} MB): disagreements first."

@@ -12,7 +12,7 @@ from mer.corpus.aligner.align_error import AlignError
 from mer.corpus.aligner.alignment_log import Outcome, input_fingerprint, keep_outcomes, outcomes_of
 from mer.corpus.aligner.pocketsphinx_aligner import SAMPLE_RATE, Aligner, aligner_name
 from mer.corpus.alignment import AlignmentError
-from mer.corpus.audio import AudioError, read_header, read_wave
+from mer.corpus.audio import AudioError, audio_seconds, read_wave
 from mer.corpus.textgrid_file import textgrid_name, write_textgrid
 from mer.corpus.utterance import Utterance
 
@@ -86,7 +86,7 @@ def pieces(utterances: Iterable[Utterance]) -> Iterator[Task]:
     for utterance in utterances:
         # Paths hold on other machines, and in processes that were started elsewhere.
         held.append(replace(utterance, wav=utterance.wav.absolute(), alignment=None))
-        seconds += _seconds(utterance)
+        seconds += audio_seconds(utterance)
         if seconds >= PIECE_SECONDS or len(held) >= PIECE_UTTERANCES:
             yield _piece(held, seconds)
             held, seconds = [], 0.0
@@ -121,19 +121,12 @@ def _piece(utterances: list[Utterance], seconds: float) -> Task:
     return Task(name=f"piece-{ids}", cost=max(seconds, 1.0), content=tuple(utterances))
 
 
-def _seconds(utterance: Utterance) -> float:
-    try:
-        return read_header(utterance.wav).seconds
-    except AudioError:
-        return 0.0
-
-
 def _align_one(utterance: Utterance, folder: Path, aligner: Aligner) -> Outcome:
     mark = input_fingerprint(utterance)
     path = folder / textgrid_name(utterance.id)
     seconds = 0.0
     try:
-        wave = read_wave(utterance.wav, SAMPLE_RATE).samples
+        wave = read_wave(utterance.wav, SAMPLE_RATE, utterance.part).samples
         seconds = len(wave) / SAMPLE_RATE
         if utterance.text is None:
             raise AlignError("no transcript: there is nothing to align with")

@@ -41,6 +41,8 @@ class Outcome:
 def input_fingerprint(utterance: Utterance) -> str:
     """Sha256 over what decides an alignment."""
     digest = hashlib.sha256(f"{ALIGNER_VERSION}\0{utterance.text!r}\0".encode())
+    if not utterance.part.is_whole:
+        digest.update(f"{utterance.part}\0".encode())
     try:
         digest.update(utterance.wav.read_bytes())
     except OSError as problem:

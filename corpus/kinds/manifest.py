@@ -9,15 +9,15 @@ from mer.corpus.wanted import Wanted
 if TYPE_CHECKING:
     from mer.corpus.utterance import Corpus
 
-SUFFIXES = (".jsonl", ".csv")
+SUFFIXES = (".jsonl", ".csv", ".tsv", ".txt")
 """What a manifest's name ends with."""
 
 
 class Manifest(CorpusKind):
-    """A JSON Lines or CSV file."""
+    """JSON Lines, or a table with a header."""
 
     title = "manifest"
-    layout = f"a file that ends with {' or '.join(SUFFIXES)}, one row per utterance"
+    layout = f"a file that ends with {', '.join(SUFFIXES)}, one row per utterance"
 
     def recognises(self, path: Path) -> bool:
         """Any file: one with another ending is refused when it is read, which says what is expected."""
@@ -33,4 +33,4 @@ class Manifest(CorpusKind):
                 f"{path}: an alignment offset ({wanted.alignment_offset_ms} ms) is for IEMOCAP's own alignment files; "
                 "TextGrids carry their exact times"
             )
-        return read_manifest(path, sessions=wanted.sessions, labels=wanted.labels)
+        return read_manifest(path, wanted)

@@ -39,8 +39,21 @@ def corpus_checks(root: Path, *, given: bool) -> tuple[list[Check], Census | Non
             for name, ids in census.findings.items()
             if ids
         ),
+        *_counts(census),
         *_oddities(census.problems),
     ], census
+
+
+def _counts(census: Census) -> list[Check]:
+    """Labels and sessions with their utterances, where no full release says how many there should be."""
+    if census.expected_labels is not None or census.synthetic or not census.labels:
+        return []
+    sessions = {each.session: each.utterances for each in census.sessions}
+    counts = {"labels": sorted(census.labels.items(), key=lambda row: -row[1]), "sessions": list(sessions.items())}
+    return [
+        Check(name=name, status="ok", found=named([f"{label} {count:,}" for label, count in found]))
+        for name, found in counts.items()
+    ]
 
 
 def labelled(root: Path) -> list[Utterance]:

@@ -211,7 +211,7 @@ def test_an_id_labelled_twice_names_both_places(make_release: MakeRelease) -> No
     ("given_path", "message"),
     [
         ("nowhere", r"no such file or folder\. Expected one of\n  iemocap: the folder IEMOCAP_full_release"),
-        ("release/README.txt", r"a manifest's name must end with \.jsonl or \.csv"),
+        ("release/README.txt", "the manifest has no rows"),
         ("", r"layout of no corpus that is known\. A corpus is inside: give .*release\."),
         ("release/Session1", r"This is a part of a corpus: give .*release\."),
         ("release/Session1/dialog/EmoEvaluation", r"This is a part of a corpus: give .*release\."),

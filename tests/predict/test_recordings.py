@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import soundfile
 
-from mer.corpus import CorpusError
 from mer.predict import PredictError, read_recordings
 
 
@@ -104,9 +103,9 @@ def test_rows_that_leave_the_folder_or_repeat_an_id_are_listed_with_their_line(t
     [
         ("nothing", None, "nothing there"),
         ("a.wav", "", "give the audio with --wav"),
-        ("a.csv", "sound,text\n", "no column `wav`"),
+        ("a.csv", "sound,text\nx.wav,hi\n", "no column `wav`"),
         ("a.jsonl", "[1]\n", r"a.jsonl:1: expected one JSON object"),
-        ("b.jsonl", "{\n", r"b.jsonl:1: expected one JSON object"),
+        ("b.jsonl", "{\n", r"b.jsonl:1: not JSON"),
         ("c.jsonl", "", "no recordings in it"),
     ],
 )
@@ -122,11 +121,12 @@ def test_a_folder_without_audio_is_refused(tmp_path: Path) -> None:
         read_recordings(tmp_path)
 
 
-def test_a_list_of_parts_of_recordings_is_refused(tmp_path: Path) -> None:
+def test_a_list_may_name_parts_of_recordings(tmp_path: Path) -> None:
     sound(tmp_path / "a.wav")
     path = tmp_path / "list.csv"
-    path.write_text("wav,text,start,end\na.wav,noon,0.02,0.05\n")
-    with pytest.raises(CorpusError, match=r"'start', 'end' say where(.|\n)*line 2 \(a\): start 0.02, end 0.05"):
-        read_recordings(path)
-    path.write_text("wav,text,start,end\na.wav,noon,0,0.1\n")
+    path.write_text("wav,text,start,end\na.wav,noon,0.02,0.05\na.wav,night,0.05,\n")
+    found, failed = read_recordings(path)
+    assert not failed
+    assert [(each.id, each.start, each.end) for each in found] == [("a-0.02-0.05", 0.02, 0.05), ("a-0.05", 0.05, None)]
+    path.write_text("wav,text\na.wav,noon\n")
     assert len(read_recordings(path)[0]) == 1

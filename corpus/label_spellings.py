@@ -1,0 +1,46 @@
+"""Labels that say there is none, and spellings of labels that look like one another."""
+
+import re
+from collections.abc import Mapping
+
+NO_LABEL = frozenset({"", "nan", "none", "null", "na", "n/a", "<na>", "-1", "-1.0", "-", "?", "unlabelled", "unlabeled"})
+"""What tables write where nobody gave a label."""
+CODE_LETTERS = 3
+"""Letters of the codes that IEMOCAP made common: `hap` for `happy`."""
+
+
+def is_no_label(label: object) -> bool:
+    """Whether a cell says that there is no label."""
+    return label is None or (isinstance(label, float) and label != label) or str(label).strip().casefold() in NO_LABEL
+
+
+def one_spelling(counts: Mapping[str, int]) -> dict[str, str]:
+    """Each label that is written in another way elsewhere, and the way that is taken for it: the commonest.
+
+    Case, spaces and punctuation make no other label, nor does a code of three letters beside the one word that begins with it.
+
+    Args:
+        counts: utterances of each label.
+    """
+    groups: dict[str, list[str]] = {}
+    for label in counts:
+        groups.setdefault(re.sub(r"[\W_]+", "", label.casefold()) or label, []).append(label)
+    for code in [key for key in groups if len(key) == CODE_LETTERS and key.isalpha()]:
+        words = [key for key in groups if key != code and key.startswith(code) and key.isalpha()]
+        if len(words) == 1:
+            groups[words[0]] += groups.pop(code)
+    return {
+        label: taken
+        for labels in groups.values()
+        for taken in [min(labels, key=lambda each: (len(each) == CODE_LETTERS, -counts[each], each))]
+        for label in labels
+        if label != taken
+    }
+
+
+def look_alikes(counts: Mapping[str, int]) -> list[str]:
+    """Groups of labels that look like spellings of one, in words: `Happy 3, hap 1, happy 20`."""
+    groups: dict[str, set[str]] = {}
+    for label, taken in one_spelling(counts).items():
+        groups.setdefault(taken, {taken}).add(label)
+    return [", ".join(f"{label!r} {counts[label]:,}" for label in sorted(group)) for group in groups.values()]

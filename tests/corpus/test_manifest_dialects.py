@@ -1,0 +1,151 @@
+"""The same rows in every dialect that people save tables in, and rows that are filled in, left out or merged."""
+
+import json
+import random
+from pathlib import Path
+
+import pytest
+import soundfile
+
+from mer.corpus.manifest import read_manifest
+from mer.corpus.utterance import Corpus, CorpusError
+from mer.corpus.wanted import Wanted
+
+HEADER = ["id", "wav", "text", "label", "speaker", "session"]
+ROWS = [
+    ["u1", "a/1.wav", "Oh, it's you; yes | no", "angry", "anna", "1"],
+    ["u2", "a/2.wav", "Schön", "sad", "ben", "2"],
+]
+
+
+def table(delimiter: str = ",", header: list[str] = HEADER, end: str = "\n", tail: str = "") -> str:
+    lines = [header, *([f'"{cell}"' for cell in row] for row in ROWS)]
+    return "".join(delimiter.join(line) + tail + end for line in lines)
+
+
+def said(corpus: Corpus) -> list[list[str | None]]:
+    return [[each.id, each.wav.name, each.text, each.label, each.speaker, each.session] for each in corpus]
+
+
+EXPECTED = [[row[0], Path(row[1]).name, *row[2:]] for row in ROWS]
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("m.csv", table().encode()),
+        ("m.csv", table(";").encode()),
+        ("m.tsv", table("\t", end="\r\n").encode("utf-8-sig")),
+        ("m.txt", table("|").encode()),
+        ("m.csv", table(";").encode("utf-16")),
+        ("m.jsonl", "".join(json.dumps(dict(zip(HEADER, row, strict=True))) + "\n" for row in ROWS).encode("utf-16")),
+        ("m.csv", table(tail=",").encode()),
+        ("m.csv", (table() + ",,,,,\n").encode()),
+        ("m.csv", table(header=["Utterance_ID", "File Name", "Transcription", " EMOTION", "Speaker-ID", "Session"]).encode()),
+        ("m.csv", table(header=["key", "path", "sentence", "emo", "spk", "session"]).encode()),
+        ("m.csv", table().replace("a/", "a\\").encode()),
+        ("m.csv", table().replace("a/", "D:\\data\\corpus\\a\\").encode()),
+        ("m.csv", table().replace("a/", "/home/other/corpus/a/").encode()),
+    ],
+)
+def test_a_table_is_read_in_the_dialect_that_it_is_in(tmp_path: Path, name: str, content: bytes) -> None:
+    path = tmp_path / "corpus" / name
+    path.parent.mkdir()
+    path.write_bytes(content)
+    corpus = read_manifest(path)
+    assert said(corpus) == EXPECTED
+    assert {each.wav.parent for each in corpus} == {path.parent / "a"}
+
+
+def test_another_encoding_is_read_where_it_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "m.csv"
+    path.write_bytes(table().encode("cp1252"))
+    with pytest.raises(CorpusError, match=r"is 0xF6.*--encoding cp1252"):
+        read_manifest(path)
+    assert said(read_manifest(path, Wanted(encoding="cp1252"))) == EXPECTED
+    with pytest.raises(CorpusError, match="no encoding is called 'x1'"):
+        read_manifest(path, Wanted(encoding="x1"))
+
+
+def test_recordings_may_lie_below_another_folder(tmp_path: Path) -> None:
+    path = tmp_path / "m.csv"
+    path.write_text(table())
+    root = tmp_path / "disk"
+    assert [each.wav for each in read_manifest(path, Wanted(audio_root=root))] == [root / "a/1.wav", root / "a/2.wav"]
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl"])
+def test_what_a_row_leaves_out_is_filled_in_and_said(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"m{suffix}"
+    rows = [
+        ("x/1.wav", "Happy", "a", "ang:2;neu:1"),
+        ("x/2.wav", "happy", "b", ""),
+        ("x/3.wav", "happy ", "b", ""),
+        ("x/4.wav", "hap", "b", ""),
+    ]
+    rows += [("x/5.wav", "nan", "b", ""), ("x/6.wav", "-1", "b", ""), ("x/7.wav", "", "b", "")]
+    names = ("path", "emotion", "spk", "votes")
+    if suffix == ".csv":
+        path.write_text(
+            "".join(",".join(row) + ",train,  \n" for row in [names]).replace("train,  ", "fold,text")
+            + "".join(",".join(row) + ",train,  \n" for row in rows)
+        )
+    else:
+        path.write_text(
+            "".join(json.dumps({**dict(zip(names, row, strict=True)), "fold": "train", "text": "  "}) + "\n" for row in rows)
+        )
+    corpus = read_manifest(path)
+    assert [(each.id, each.label, each.session, each.split, each.text) for each in corpus] == [
+        (f"x/{n}", "happy", "a" if n == 1 else "b", "train", None) for n in (1, 2, 3, 4)
+    ]
+    assert corpus.utterances[0].votes == {"ang": 2, "neu": 1}
+    notes = {each.kind: each.message for each in corpus.problems}
+    assert "each speaker is a session of its own" in notes["no column session"]
+    assert "3 rows without a label are left out" in notes["row without label"]
+    assert notes["look-alike labels"].startswith("'Happy' 1, 'hap' 1, 'happy' 2: one label")
+    asked = read_manifest(path, Wanted(labels=frozenset({"hap", "nan"})))
+    assert [each.label for each in asked] == ["hap", "nan"]
+
+
+def test_apostrophes_that_became_control_characters_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "m.csv"
+    path.write_text(table().replace("'", "\x92"))
+    (note,) = [each for each in read_manifest(path).problems if each.kind == "damaged text"]
+    assert "1 texts hold control characters" in note.message
+    assert "it<U+0092>s" in note.message
+
+
+def mutated(content: bytes, chance: random.Random) -> bytes:
+    for _ in range(chance.randint(1, 4)):
+        at, length = chance.randrange(len(content) + 1), chance.randint(0, 3)
+        piece = chance.choice(
+            [b"", b",", b";", b'"', b"\n", b"\0", b"\xff", b"{", b"nan", b"-1", b"start", b"1e400", b"../", b"\r", content[:20]]
+        )
+        content = content[:at] + piece + content[at + length :]
+    return content
+
+
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(1, 11))])
+def test_a_mutated_table_is_refused_or_read(tmp_path: Path, seed: int) -> None:
+    """2,000 tables: an error of the project's own, or utterances of recordings in the folder with ids of their own."""
+    chance = random.Random(seed)
+    soundfile.write(tmp_path / "1.wav", [0.1] * 1600, 16_000)
+    rows = [dict(zip(HEADER, row, strict=True)) | {"start": 0.1 * n, "end": 0.1 * n + 0.1} for n, row in enumerate(ROWS)]
+    csv_text = (
+        table().replace("session\n", "session,start,end\n").replace('"1"\n', '"1",0,0.1\n').replace('"2"\n', '"2",0.1,0.2\n')
+    )
+    sources = {"m.csv": csv_text.encode(), "m.tsv": table("\t").encode(), "m.jsonl": "\n".join(map(json.dumps, rows)).encode()}
+    read = 0
+    for number in range(2000):
+        name = chance.choice(sorted(sources))
+        path = tmp_path / name
+        path.write_bytes(mutated(sources[name], chance))
+        try:
+            corpus = read_manifest(path)
+        except CorpusError:
+            continue
+        read += 1
+        assert len({each.id for each in corpus}) == len(corpus), number
+        assert all(each.wav.is_relative_to(tmp_path) and ".." not in each.wav.parts for each in corpus), number
+        assert all(each.start >= 0 and (each.end is None or each.end > each.start) for each in corpus), number
+    assert read > 200
