@@ -11,9 +11,11 @@ from mer.commands.options import (
     DEFAULT_CORPUS,
     SPEECH_MODEL,
     TEXT_MODEL,
+    AudioRootOption,
     CacheOption,
     Context,
     CorpusOption,
+    EncodingOption,
     JsonOption,
     SpeechModelOption,
     TextModelOption,
@@ -23,6 +25,8 @@ from mer.commands.options import (
 def doctor(
     context: Context,
     corpus: CorpusOption = None,
+    audio_root: AudioRootOption = None,
+    encoding: EncodingOption = None,
     cache: CacheOption = Path("features"),
     speech_model: SpeechModelOption = SPEECH_MODEL,
     text_model: TextModelOption = TEXT_MODEL,
@@ -34,13 +38,15 @@ def doctor(
     Of each session it counts the sentences that other sessions have, too: what a text branch has read before it is tested.
     """
     with clear_errors():
+        from mer.corpus import Wanted
         from mer.status.doctor import cache_checks, corpus_checks, encoder_check, machine_checks, recurring_sentences
 
+        how = Wanted(audio_root=audio_root, encoding=encoding)
         checks = machine_checks(cache)
         checks += [encoder_check("--speech-model", speech_model), encoder_check("--text-model", text_model)]
-        found, census = corpus_checks(corpus or DEFAULT_CORPUS, given=corpus is not None)
+        found, census = corpus_checks(corpus or DEFAULT_CORPUS, given=corpus is not None, how=how)
         checks += [*found, *cache_checks(cache)]
-        recurring = recurring_sentences(corpus or DEFAULT_CORPUS)
+        recurring = recurring_sentences(corpus or DEFAULT_CORPUS, how)
     from mer.report import doctor_report
 
     data = {
