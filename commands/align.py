@@ -11,7 +11,7 @@ import typer
 from mer.commands.backend_options import CpuBackend
 from mer.commands.command_line import options_from
 from mer.commands.console import GO_ON, clear_errors, print_result, progress_bar, say
-from mer.commands.corpus_choice import find_corpus
+from mer.commands.corpus_choice import HowTablesAreRead, find_corpus
 from mer.commands.options import JsonOption, QuietOption
 from mer.settings.option import WHAT, WHERE, option
 from mer.settings.shared_options import corpus_option, session_option
@@ -28,7 +28,7 @@ SHOWN = 20
 
 
 @dataclass(frozen=True, kw_only=True)
-class WhatIsAligned:
+class WhatIsAligned(HowTablesAreRead):
     """Which utterances are aligned or compared, and the folder of it."""
 
     corpus: Path | None = corpus_option()
@@ -56,7 +56,7 @@ def align(
     """
     with clear_errors(f"what is in {what.to} stays; {GO_ON}"):
         shard = place.shard
-        found = find_corpus(what.corpus, what.session, "as-is", 0)
+        found = find_corpus(what.corpus, what.session, "as-is", 0, what)
         if what.check is not None:
             data = compare(found, what.to, what.check)
             print_result(data, lines(agreement_lines(data)), as_json)

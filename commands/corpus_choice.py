@@ -1,18 +1,30 @@
 """Which corpus, which utterances: what `extract` and `train-head` read out of their options."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
 from mer.commands.options import DEFAULT_CORPUS
+from mer.settings.shared_options import audio_root_option, encoding_option
 
 if TYPE_CHECKING:
     from mer.corpus import Corpus
 
 
-def find_corpus(path: Path | None, sessions: Sequence[str] | None, classes: str | None, offset: int) -> "Corpus":
+@dataclass(frozen=True, kw_only=True)
+class HowTablesAreRead:
+    """Where the recordings of a table of one's own are, and what it is written in."""
+
+    audio_root: Path | None = audio_root_option()
+    encoding: str | None = encoding_option()
+
+
+def find_corpus(
+    path: Path | None, sessions: Sequence[str] | None, classes: str | None, offset: int, tables: HowTablesAreRead
+) -> "Corpus":
     """The corpus of `--corpus`, or the one that lies here, with the utterances of the wanted classes."""
     from mer.corpus import open_corpus
 
@@ -21,6 +33,8 @@ def find_corpus(path: Path | None, sessions: Sequence[str] | None, classes: str 
         sessions=sessions,
         labels=raw_labels(classes or classes_of(path)),
         alignment_offset_ms=offset,
+        audio_root=tables.audio_root,
+        encoding=tables.encoding,
     )
 
 

@@ -11,9 +11,11 @@ from mer.commands.options import (
     DEFAULT_CORPUS,
     SPEECH_MODEL,
     TEXT_MODEL,
+    AudioRootOption,
     CacheOption,
     Context,
     CorpusOption,
+    EncodingOption,
     JsonOption,
     SpeechModelOption,
     TextModelOption,
@@ -23,6 +25,8 @@ from mer.commands.options import (
 def doctor(
     context: Context,
     corpus: CorpusOption = None,
+    audio_root: AudioRootOption = None,
+    encoding: EncodingOption = None,
     cache: CacheOption = Path("features"),
     speech_model: SpeechModelOption = SPEECH_MODEL,
     text_model: TextModelOption = TEXT_MODEL,
@@ -35,12 +39,14 @@ def doctor(
     Of each session it counts the sentences that other sessions have, too: what a text branch has read before it is tested.
     """
     with clear_errors():
+        from mer.corpus import Wanted
         from mer.status import doctor as looks
 
+        how = Wanted(audio_root=audio_root, encoding=encoding)
         checks = looks.machine_checks(cache)
         checks += [looks.encoder_check("--speech-model", speech_model), looks.encoder_check("--text-model", text_model)]
-        found, census = looks.corpus_checks(corpus or DEFAULT_CORPUS, given=corpus is not None)
-        rows = looks.labelled(corpus or DEFAULT_CORPUS)
+        found, census = looks.corpus_checks(corpus or DEFAULT_CORPUS, given=corpus is not None, how=how)
+        rows = looks.labelled(corpus or DEFAULT_CORPUS, how)
         checks += [*found, *looks.sound_checks(rows), *looks.cache_checks(cache)]
         recurring = looks.recurring_sentences(rows)
     from mer.report import doctor_report

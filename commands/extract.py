@@ -13,7 +13,7 @@ from mer.commands.align import align_with_bar
 from mer.commands.backend_options import AnyBackend
 from mer.commands.command_line import options_from
 from mer.commands.console import GO_ON, clear_errors, print_result, progress_bar, say
-from mer.commands.corpus_choice import find_corpus, revisions_by_encoder
+from mer.commands.corpus_choice import HowTablesAreRead, find_corpus, revisions_by_encoder
 from mer.commands.options import DEFAULT_CORPUS, JsonOption, QuietOption, RevisionOption
 from mer.extract.config import ExtractConfig, Resources
 from mer.protocol.classes import classes_option
@@ -32,7 +32,7 @@ SHOWN_FAILURES = 20
 
 
 @dataclass(frozen=True, kw_only=True)
-class WhatIsExtracted:
+class WhatIsExtracted(HowTablesAreRead):
     """Which utterances go where, and what is wanted of their alignments."""
 
     corpus: Path | None = corpus_option()
@@ -86,7 +86,7 @@ def extract(
             raise typer.BadParameter(
                 "it runs in this process, in minutes: without --backend and --shard-rank", param_hint="--resegment"
             )
-        found = find_corpus(what.corpus, what.session, what.classes, what.alignment_offset)
+        found = find_corpus(what.corpus, what.session, what.classes, what.alignment_offset, what)
         processes = place.workers if place.backend == "local" else None
         found = with_alignment(found, config.alignment, what.textgrids, what.cache, processes, quiet)
         if not what.allow_missing_segments:

@@ -11,7 +11,7 @@ import typer
 
 from mer.commands.command_line import Given, options_from, refuse_ignored
 from mer.commands.console import clear_errors, print_result, progress_bar, say
-from mer.commands.corpus_choice import classes_of, find_corpus, revisions_by_encoder
+from mer.commands.corpus_choice import HowTablesAreRead, classes_of, find_corpus, revisions_by_encoder
 from mer.commands.options import JsonOption, QuietOption, RevisionOption
 from mer.finetune.config import KEPT, FinetuneConfig
 from mer.settings.option import option
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class WhereModelsGo:
+class WhereModelsGo(HowTablesAreRead):
     """What a model is trained on, and what of it is kept."""
 
     corpus: Path | None = corpus_option()
@@ -56,7 +56,7 @@ def finetune(
         config = replace(config, classes=given["classes"] or classes_of(where.corpus))
         from mer.finetune.run import Storage
 
-        found = find_corpus(where.corpus, where.session, config.classes, 0)
+        found = find_corpus(where.corpus, where.session, config.classes, 0, where)
         storage = Storage(runs=where.runs, weights=where.weights, resume=where.resume)
         result = finetune_with_bar(found, config, storage, quiet)
     if process_number():

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from mer.commands.backend_options import AnyBackend
 from mer.commands.console import progress_bar, say
-from mer.commands.corpus_choice import classes_of, find_corpus
+from mer.commands.corpus_choice import HowTablesAreRead, classes_of, find_corpus
 from mer.commands.finetune import FinetuneView, process_number
 from mer.commands.train_head import checked, refuse_missing_tiers
 
@@ -132,7 +132,7 @@ def finetune_grid(
     fallbacks = {"classes": classes_of(corpus)}
     grid = read_grid_of(FINETUNE_GRIDS, name, fallbacks=fallbacks, overrides=overrides)
     wanted = {config.classes for row in grid.rows for config in row.configs}
-    found = find_corpus(corpus, None, wanted.pop() if len(wanted) == 1 else "as-is", 0)
+    found = find_corpus(corpus, None, wanted.pop() if len(wanted) == 1 else "as-is", 0, HowTablesAreRead())
     launched = int(os.environ.get("WORLD_SIZE", "1")) > 1  # torchrun and accelerate set it
     engine, workers = (None, 1) if launched else where.engine(1)
     storage = Storage(runs=where.runs.absolute() if engine else where.runs, weights=weights, resume=resume)

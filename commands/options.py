@@ -8,7 +8,15 @@ import typer
 from mer.settings.option import HOW as HOW
 from mer.settings.option import WHAT as WHAT
 from mer.settings.option import WHERE as WHERE
-from mer.settings.shared_options import cache_option, corpus_option, runs_option, speech_model_option, text_model_option
+from mer.settings.shared_options import (
+    audio_root_option,
+    cache_option,
+    corpus_option,
+    encoding_option,
+    runs_option,
+    speech_model_option,
+    text_model_option,
+)
 
 if TYPE_CHECKING:
     from typer import Context as Context
@@ -24,6 +32,8 @@ def parameter(field: Any) -> Any:
 
 
 CorpusOption = Annotated[Path | None, parameter(corpus_option())]
+AudioRootOption = Annotated[Path | None, parameter(audio_root_option())]
+EncodingOption = Annotated[str | None, parameter(encoding_option())]
 CacheOption = Annotated[Path, parameter(cache_option())]
 RunsOption = Annotated[Path, parameter(runs_option())]
 SpeechModelOption = Annotated[str, parameter(speech_model_option())]

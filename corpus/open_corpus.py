@@ -15,6 +15,8 @@ def open_corpus(
     sessions: Sequence[str] | None = None,
     labels: frozenset[str] | None = None,
     alignment_offset_ms: int = 0,
+    audio_root: Path | None = None,
+    encoding: str | None = None,
 ) -> Corpus:
     """Read what is at a path, as the kind of corpus that it is.
 
@@ -23,11 +25,15 @@ def open_corpus(
         sessions: the sessions to keep; all by default.
         labels: the labels to keep, as the corpus spells them; all by default.
         alignment_offset_ms: added to the times of IEMOCAP's own alignments, >= 0; other corpora refuse it.
+        audio_root: folder that the paths of a table's recordings are relative to; its own by default.
+        encoding: what a table is written in; UTF-8, or UTF-16 with its mark, by default.
 
     Raises:
         CorpusError: if it cannot be read, or what is asked for is not there.
     """
     place = corpus_at(path)
-    wanted = Wanted(sessions=sessions, labels=labels, alignment_offset_ms=alignment_offset_ms)
+    wanted = Wanted(
+        sessions=sessions, labels=labels, alignment_offset_ms=alignment_offset_ms, audio_root=audio_root, encoding=encoding
+    )
     corpus = place.kind.read(place.path, wanted)
     return replace(corpus, kind=place.name, name=corpus.name or place.name)

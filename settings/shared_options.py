@@ -14,6 +14,20 @@ corpus_option = partial(
     env="MER_CORPUS",
     panel=WHERE,
 )
+audio_root_option = partial(
+    option,
+    default=None,
+    help="Folder that the paths of a table's recordings are relative to. Default: that of the table.",
+    env="MER_AUDIO_ROOT",
+    panel=WHERE,
+)
+encoding_option = partial(
+    option,
+    default=None,
+    help="What a table is written in, such as cp1252. Default: UTF-8, or UTF-16 with its mark.",
+    env="MER_ENCODING",
+    panel=WHERE,
+)
 cache_option = partial(
     option, default=Path("features"), help="Folder of the feature caches, or one cache.", env="MER_CACHE", panel=WHERE
 )

@@ -1,10 +1,13 @@
 """A corpus and a cache on disk: what is there, what is missing, what to do."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from mer.cache import CacheError, CacheFolder, cache_info
 from mer.corpus import CLASS_MAPS, Census, CorpusError, Problem, Utterance, Wanted, corpus_at
+from mer.corpus.census import census_of
+from mer.corpus.wanted import ALL
 from mer.protocol import TextOverlap, text_overlap
 from mer.status.doctor.check import Check, CheckStatus
 
@@ -12,19 +15,21 @@ NAMED = 8
 """How many ids a line names before it counts the rest; `--json` has them all."""
 
 
-def corpus_checks(root: Path, *, given: bool) -> tuple[list[Check], Census | None]:
+def corpus_checks(root: Path, *, given: bool, how: Wanted = ALL) -> tuple[list[Check], Census | None]:
     """Count a corpus, against its full release where that is known, and name what is missing or extra.
 
     Args:
         root: Corpus folder or file, or `NAME:PATH`.
         given: Whether somebody asked for this folder; a default that is not there is no problem.
+        how: Where the audio of a table is, and what the table is written in.
     """
     if not given and not root.exists():
         advice = "give --corpus DIR or set MER_CORPUS; `mer demo` needs none"
         return [Check(name="corpus", status="note", found=f"none given, and no ./{root}", advice=advice)], None
     try:
         place = corpus_at(root)
-        census = place.kind.census(place.path)
+        kind, path = place.kind, place.path
+        census = kind.census(path) if how == ALL else census_of(path, kind.title, kind.read(path, how))
     except CorpusError as problem:
         return [Check(name="corpus", status="problem", found=str(problem))], None
     found = f"{census.title} in {place.path}: {sum(each.utterances for each in census.sessions):,} utterances"
@@ -56,11 +61,12 @@ def _counts(census: Census) -> list[Check]:
     ]
 
 
-def labelled(root: Path) -> list[Utterance]:
+def labelled(root: Path, how: Wanted = ALL) -> list[Utterance]:
     """What is tested by default: the labels of the class map that the kind of corpus usually has.
 
     Args:
         root: Corpus folder or file, or `NAME:PATH`.
+        how: As in `corpus_checks`.
 
     Returns:
         Nothing where there is no corpus that can be read; `corpus_checks` says why.
@@ -68,7 +74,7 @@ def labelled(root: Path) -> list[Utterance]:
     try:
         place = corpus_at(root)
         labels = frozenset(CLASS_MAPS[place.kind.classes]) or None
-        return list(place.kind.read(place.path, Wanted(labels=labels)))
+        return list(place.kind.read(place.path, replace(how, labels=labels)))
     except (CorpusError, OSError):
         return []
 

@@ -23,7 +23,7 @@ def sound_checks(rows: Sequence[Utterance]) -> list[Check]:
     odd: dict[str, list[str]] = {}
     for utterance in chosen:
         try:
-            wave = read_wave(utterance.wav, RATE)
+            wave = read_wave(utterance.wav, RATE, utterance.part)
         except AudioError as problem:
             unreadable.append((utterance.id, str(problem)))
             continue

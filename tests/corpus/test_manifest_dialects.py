@@ -10,6 +10,7 @@ import soundfile
 from mer.corpus.manifest import read_manifest
 from mer.corpus.utterance import Corpus, CorpusError
 from mer.corpus.wanted import Wanted
+from mer.status.doctor.corpus_state import corpus_checks
 
 HEADER = ["id", "wav", "text", "label", "speaker", "session"]
 ROWS = [
@@ -63,6 +64,9 @@ def test_another_encoding_is_read_where_it_is_named(tmp_path: Path) -> None:
     with pytest.raises(CorpusError, match=r"is 0xF6.*--encoding cp1252"):
         read_manifest(path)
     assert said(read_manifest(path, Wanted(encoding="cp1252"))) == EXPECTED
+    (check, *_), census = corpus_checks(path, given=True, how=Wanted(encoding="cp1252"))
+    assert "2 utterances" in check.found
+    assert census is not None
     with pytest.raises(CorpusError, match="no encoding is called 'x1'"):
         read_manifest(path, Wanted(encoding="x1"))
 
