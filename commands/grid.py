@@ -43,7 +43,11 @@ def for_all_rows(config: type, fields: Sequence[str], panel: str | None = None) 
     return found
 
 
-OF_ALL = for_all_rows(FinetuneConfig, ("classes", "folds", "seeds", "validation", "text_disjoint", "device"))
+OF_PROTOCOL = (
+    *("classes", "drop_class", "min_per_class", "leave_out", "fold_count", "splits"),
+    *("folds", "seeds", "validation", "text_disjoint"),
+)
+OF_ALL = for_all_rows(FinetuneConfig, (*OF_PROTOCOL, "device"))
 OF_KIND = {
     HEADS: for_all_rows(HeadConfig, ("max_epochs", "stack", "ram_gib", "device_memory_gib"), ON_CACHE),
     FINETUNE: for_all_rows(

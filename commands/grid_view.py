@@ -196,6 +196,8 @@ class HeadView:
             case TrainingStarted() if self._alone:
                 kept = f" ({event.finished} finished before)" if event.finished else ""
                 self._say(f"{event.runs} runs{kept}, {event.stack} at once on {event.device}; {event.features}")
+                for note in event.notes:
+                    self._say(f"note: {note}")
             case StatisticsProgress():
                 self.detail = f"statistics of {event.granularity}"
             case EpochDone():

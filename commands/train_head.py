@@ -33,7 +33,7 @@ def train_head(
     quiet: QuietOption = False,
     given: Given,
 ) -> None:
-    """Stage 2: train a fusion head on cached features, leaving one session out, several seeds each.
+    """Stage 2: train a fusion head on cached features, leaving one session (or speaker ...) out, several seeds each.
 
     Five folds x five seeds are the 25 experiments of Zhao 2022, trained at once.
     The test session never chooses an epoch.
@@ -113,6 +113,8 @@ def train_with_bar(features: "FeatureCache", configs: "Sequence[HeadConfig]", ru
                     reached = 0.0
                     kept = f" ({event.finished} finished before)" if event.finished else ""
                     say(f"{title}: {event.runs} runs{kept}, {event.stack} at once on {event.device}; {event.features}", quiet)
+                    for note in event.notes:
+                        say(f"note: {note}", quiet)
                 case StatisticsProgress():
                     bar.update(0, 1, f"normalisation of {event.granularity}: {event.done:,}/{event.total:,}")
                 case EpochDone():

@@ -11,6 +11,15 @@ from mer.finetune.errors import FinetuneError
 from mer.heads.config import ClassWeights, LossName
 from mer.protocol.classes import classes_option, portable_name
 from mer.protocol.held_out import HeldOut
+from mer.protocol.leave_out import (
+    SPLIT_FIELDS,
+    drop_class_option,
+    fold_count_option,
+    leave_out_option,
+    min_per_class_option,
+    said_split,
+    splits_option,
+)
 from mer.settings.kinds import PAIR, SEEDS, SESSIONS
 from mer.settings.option import WHAT, number_free, option, problems_of, unsaid
 from mer.settings.shared_options import (
@@ -130,13 +139,14 @@ class FinetuneConfig:
     )
     validation: str = option(
         "random",
-        "What is held out to choose the epoch: a random share of the training utterances, one training session, or none.",
+        "What is held out to choose the epoch: a random share of the training utterances, one training session, whole groups of "
+        "what is left out that make up the share, or none. A dev part of the given split goes before.",
         choices=get_args(HeldOut),
     )
     validation_share: float = option(
-        0.1, "Share of the training utterances that random holds out; 0 is validation none.", least=0, below=1
+        0.1, "Share of the training utterances that random and group hold out; 0 is validation none.", least=0, below=1
     )
-    text_disjoint: bool = option(False, "Train without sentences that the test session has too.")
+    text_disjoint: bool = option(False, "Train without sentences that the test part has too.")
     classes: str = classes_option()
     precision: str = option(
         "auto",
@@ -145,8 +155,15 @@ class FinetuneConfig:
         was=("precision",),
         choices=get_args(Precision),
     )
+    drop_class: tuple[str, ...] = drop_class_option()
+    min_per_class: int = min_per_class_option()
     seeds: tuple[int, ...] = option((0, 1, 2, 3, 4), "Runs per fold: a count, or a list such as 0,2,5.", kind=SEEDS)
-    folds: tuple[str, ...] | None = option(None, "Test sessions, such as 1-5. Default: all.", kind=SESSIONS)
+    leave_out: str = leave_out_option()
+    fold_count: int | None = fold_count_option()
+    splits: str | None = splits_option()
+    folds: tuple[str, ...] | None = option(
+        None, "Folds by name, such as test sessions 1-5 or test part test1. Default: all.", kind=SESSIONS
+    )
     device: str = device_option()
     keep: int = option(1, "Checkpoints kept on disk per run while it trains.", panel=KEPT, identity=False, least=1)
     checkpoint_minutes: float = option(
@@ -169,6 +186,7 @@ class FinetuneConfig:
         Raises:
             FinetuneError: naming the setting, what was given and what was expected.
         """
+        object.__setattr__(self, "drop_class", tuple(sorted(self.drop_class)))
         if problems := list(problems_of(self)):
             raise FinetuneError("\n".join(problems))
         if len(self.aux_weights) != 2 or not all(math.isfinite(each) and each >= 0 for each in self.aux_weights):
@@ -204,7 +222,7 @@ class FinetuneConfig:
     @property
     def validates(self) -> bool:
         """Whether a part of the training utterances is held out."""
-        return self.validation == "session" or (self.validation == "random" and self.validation_share > 0)
+        return self.validation == "session" or (self.validation != "none" and self.validation_share > 0)
 
     @property
     def chosen_by(self) -> str:
@@ -228,17 +246,17 @@ class FinetuneConfig:
         fields |= {"epoch_selection": self.chosen_by}
         if not self.validates:
             fields |= {"validation": "none", "validation_share": 0.0}
-        return {name: list(value) if isinstance(value, tuple) else value for name, value in fields.items()}
+        return said_split({name: list(value) if isinstance(value, tuple) else value for name, value in fields.items()})
 
     def used(self) -> frozenset[str]:
         """Fields that this row looks at; an option of another one would change nothing."""
         unused = set() if self.loss == "focal" else {"focal_gamma"}
-        share = {"validation_share"} if self.validation == "random" else set()
-        return frozenset(self.identity()) | (unsaid(self) - unused) | share
+        share = set() if self.validation == "session" else {"validation_share"}
+        return frozenset(self.identity()) | (unsaid(self) - unused) | SPLIT_FIELDS | share
 
     def identity(self) -> dict[str, object]:
         """All fields that can change a number of this row; those that it does not use are left out."""
-        left_out = {*number_free(FinetuneConfig)}
+        left_out = {*number_free(FinetuneConfig), *SPLIT_FIELDS}
         if self.modality != "both":
             left_out |= {"fusion", "aux"}
             other = "text" if self.modality == "speech" else "speech"
@@ -251,7 +269,7 @@ class FinetuneConfig:
             left_out.add("focal_gamma")
         if self.modality == "text":
             left_out |= {"train_cnn", "spec_augment", "max_seconds"}
-        if self.validation != "random" or not self.validates:
+        if self.validation == "session" or not self.validates:
             left_out.add("validation_share")
         fields = {name: value for name, value in self.as_dict().items() if name not in left_out}
         return fields | {"classes": portable_name(self.classes)}

@@ -12,8 +12,8 @@ from mer.corpus import Corpus, Utterance
 from mer.extract import AudioError, seconds_of
 from mer.finetune.config import FinetuneConfig
 from mer.finetune.errors import FinetuneError
-from mer.heads.training.selection import Selection
-from mer.protocol import ClassMap, class_map
+from mer.heads.training.selection import Selection, chosen_classes
+from mer.protocol import ClassMap
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -64,7 +64,7 @@ def take_material(corpus: Corpus, config: FinetuneConfig, shortest_seconds: floa
         ProtocolError: an unknown class map, or one that knows no label of the corpus.
     """
     labels = [utterance.label for utterance in corpus]
-    classes = class_map(config.classes, labels)
+    classes = chosen_classes(config, labels)
     numbers = classes.indices(labels)
     chosen, seconds = list[int](), list[float]()
     left_out = list[tuple[str, str]]()
@@ -93,6 +93,14 @@ def take_material(corpus: Corpus, config: FinetuneConfig, shortest_seconds: floa
     )
 
 
+def labelled(corpus: Corpus, config: FinetuneConfig) -> Selection:
+    """The utterances whose label belongs to a class, before anything is opened; raises ProtocolError as `take_material` does."""
+    labels = [utterance.label for utterance in corpus]
+    numbers = chosen_classes(config, labels).indices(labels)
+    rows = np.flatnonzero(numbers >= 0)
+    return _columns([corpus.utterances[row] for row in rows.tolist()], numbers[rows], Counter())
+
+
 def _checked(utterance: Utterance, config: FinetuneConfig, shortest_seconds: float) -> float | None:
     """Seconds of audio, where it is used."""
     if "text" in config.modalities and utterance.text is None:
@@ -114,5 +122,7 @@ def _columns(utterances: Sequence[Utterance], targets: np.ndarray, left_out: Cou
         sessions=tuple(each.session for each in utterances),
         styles=tuple(each.style for each in utterances),
         texts=tuple(each.text or "" for each in utterances),
+        dialogues=tuple(each.dialogue for each in utterances),
+        more=tuple({"split": each.split, "columns": each.columns or {}} for each in utterances),
         left_out=dict(sorted(left_out.items())),
     )

@@ -27,8 +27,8 @@ from mer.finetune.trainable import TrainableEncoders, load_encoders
 from mer.finetune.trained import FinetuneEpoch, Trained
 from mer.finetune.trainer import train_run
 from mer.heads.progress import ignore
-from mer.heads.training.planned_head import plan_runs
-from mer.protocol import Fold, confusion, integer_seed, session_names, unweighted_accuracy
+from mer.heads.training.planned_runs import PlannedRuns, plan_runs
+from mer.protocol import Fold, confusion, integer_seed, unweighted_accuracy
 from mer.results import Result, RunDone
 from mer.results.finished_run import FinishedRun
 from mer.results.names import RESULT_FORMAT, run_folder, run_stem
@@ -86,10 +86,10 @@ def finetune(
     encoders = load_encoders(config)
     shortest = encoders.frame_length / encoders.sample_rate if "speech" in config.modalities else 0.0
     material = take_material(corpus, config, shortest)
-    _check_folds(material, config)
-    identity = _identity(config, encoders, material)
+    planned = plan_runs(material.selection, material.classes, config)
+    identity = _identity(config, encoders, material) | planned.partition.identity(material.selection.ids)
     path = storage.runs / run_folder(corpus.name, ["finetune", row_slug(config)], identity)
-    queue = _Queue(config, material, storage, path, accelerator, progress or ignore, encoders)
+    queue = _Queue(config, material, planned, storage, path, accelerator, progress or ignore, encoders)
 
     def open_directory(stack: ExitStack) -> dict[str, Any] | None:
         directory = RunDirectory(path, identity, epoch=FinetuneEpoch, suffix="")
@@ -131,15 +131,6 @@ def _identity(config: FinetuneConfig, encoders: TrainableEncoders, material: Mat
     }
 
 
-def _check_folds(material: Material, config: FinetuneConfig) -> None:
-    available = session_names(material.selection.sessions)
-    unknown = [name for name in config.folds or () if name not in available]
-    if unknown:
-        raise FinetuneError(
-            f"the corpus has no session {', '.join(unknown)} to test on, only {', '.join(available)}: leave it out of --folds"
-        )
-
-
 class _Queue:
     """The runs of one result, one after the other; each is on disk as soon as it ends."""
 
@@ -147,6 +138,7 @@ class _Queue:
         self,
         config: FinetuneConfig,
         material: Material,
+        planned: PlannedRuns,
         storage: Storage,
         path: Path,
         accelerator: Accelerator,
@@ -155,7 +147,7 @@ class _Queue:
     ) -> None:
         self._config, self._material, self._storage, self._path = config, material, storage, path
         self._accelerator, self._progress = accelerator, progress
-        self._plan = plan_runs(material.selection, material.classes, config)
+        self._planned, self._plan = planned, planned.runs
         self._numbers = {(fold.test_session, seed): number for number, (fold, seed) in enumerate(self._plan, start=1)}
         self._identity = encoders.identity
         # Those that were loaded to look at them serve the first run; training changes them.
@@ -180,7 +172,7 @@ class _Queue:
                 seconds=sum(self._material.seconds) if self._material.seconds else None,
                 cut=self._material.longer_than(self._config.max_seconds),
                 left_out=self._material.left_out,
-                notices=self._encoders.notices if self._encoders else (),
+                notices=(*(self._encoders.notices if self._encoders else ()), *self._planned.notes),
             )
         )
         for fold, seed in self._plan:
@@ -212,7 +204,7 @@ class _Queue:
                 "left_out": [{"id": name, "reason": reason} for name, reason in self._material.left_out],
                 "cut": self._material.longer_than(self._config.max_seconds),
             },
-            "removed_for_text": {fold.test_session: fold.removed for fold, _ in self._plan},
+            **self._planned.facts(),
             "processes": self._accelerator.num_processes,
             **self._notes,
         }

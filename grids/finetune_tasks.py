@@ -8,6 +8,7 @@ from mer.backends.agreement import versions
 from mer.corpus import Corpus
 from mer.finetune.config import FinetuneConfig
 from mer.finetune.errors import DivergedError, FinetuneError
+from mer.finetune.material import labelled
 from mer.finetune.processes import make_accelerator
 from mer.finetune.run import Storage
 from mer.finetune.tracking import check_tracking
@@ -17,7 +18,8 @@ from mer.grids.grid_record import GridOrigin
 from mer.grids.grid_table import GridTable
 from mer.grids.run_grid import GridTask
 from mer.heads.errors import HeadError
-from mer.protocol import ProtocolError, session_names
+from mer.heads.training.planned_runs import partition_of
+from mer.protocol import ProtocolError
 from mer.results import Result
 from mer.results.errors import ResultError
 
@@ -59,13 +61,8 @@ class FinetuneTasks:
         configs = [row.configs[0] for row in grid.rows]
         if len({(config.device, config.precision) for config in configs}) > 1:
             raise FinetuneError("device and dtype must be those of all rows; set them under [defaults]")
-        available = session_names([utterance.session for utterance in self._corpus])
-        unknown = dict.fromkeys(fold for config in configs for fold in config.folds or () if fold not in available)
-        if unknown:
-            raise FinetuneError(
-                f"the corpus has no session {', '.join(unknown)} to test on, only {', '.join(available)}: leave it out of folds"
-            )
         for config in configs:
+            self._folds(config)
             check_tracking(config.track)
         if self._elsewhere:
             return
@@ -85,10 +82,13 @@ class FinetuneTasks:
 
     def _task(self, number: int, row: GridRow[FinetuneConfig]) -> GridTask:
         config = row.configs[0]
-        folds = config.folds or session_names([utterance.session for utterance in self._corpus])
-        runs = len(folds) * len(config.seeds)
+        runs = len(self._folds(config)) * len(config.seeds)
         task = Task(name=f"row{number}", cost=COSTS[config.modality] * config.epochs * runs, content=config)
         return GridTask(task=task, rows=(number,), runs=runs)
+
+    def _folds(self, config: FinetuneConfig) -> tuple[str, ...]:
+        """The folds of a row; audio that cannot be read is not known yet."""
+        return partition_of(labelled(self._corpus, config), config).chosen(config.folds)
 
     def begin(self, tasks: Collection[Task]) -> None:
         """Forget what became of them in an earlier command."""

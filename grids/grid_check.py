@@ -5,7 +5,9 @@ from mer.heads.config import HeadConfig
 from mer.heads.errors import HeadError
 from mer.heads.features.feature_store import layer_positions
 from mer.heads.features.features import Features
-from mer.protocol import session_names
+from mer.heads.training.planned_runs import partition_of
+from mer.heads.training.selection import select
+from mer.protocol import ProtocolError
 
 
 def check_grid(cache: Features, grid: Grid[HeadConfig]) -> None:
@@ -24,19 +26,25 @@ def check_grid(cache: Features, grid: Grid[HeadConfig]) -> None:
             f"the cache holds {'+'.join(cache.granularities)}; `mer extract --granularity {wanted}` makes one that does for\n"
             + "\n".join(f"  {name}: needs {'+'.join(missing)}" for name, missing in lacking.items())
         )
-    sessions = session_names(cache.utterances.sessions)
-    folds = dict.fromkeys(fold for row in grid.rows for config in row.configs for fold in config.folds or ())
-    unknown = [fold for fold in folds if fold not in sessions]
-    if unknown:
-        problems.append(
-            f"the cache has no session {', '.join(unknown)} to test on, only {', '.join(sessions)}: "
-            "extract it first (`mer extract --session ...`) or leave it out of folds"
-        )
+    problems += dict.fromkeys(problem for row in grid.rows for config in row.configs for problem in _fold_problems(cache, config))
     problems += [
         f"{row.name}: {problem}" for row in grid.rows if row.name not in lacking for problem in _layer_problems(cache, row)
     ]
     if problems:
         raise GridError("\n".join(problems))
+
+
+def _fold_problems(cache: Features, config: HeadConfig) -> list[str]:
+    """What is wrong with the folds, unless it is the row's own classes that are wrong."""
+    try:
+        partition = partition_of(select(cache, config)[0], config)
+    except ProtocolError:
+        return []
+    try:
+        partition.chosen(config.folds)
+    except ProtocolError as problem:
+        return [str(problem)]
+    return []
 
 
 def _layer_problems(cache: Features, row: GridRow[HeadConfig]) -> list[str]:

@@ -6,6 +6,9 @@ from mer.grids.grid import Grid
 from mer.heads.config import HeadConfig
 from mer.heads.features.features import Features
 from mer.heads.own_kind import head_kind
+from mer.heads.training.planned_runs import partition_of
+from mer.heads.training.selection import select
+from mer.protocol import ProtocolError
 
 READ = 20
 """What it costs to read and average one value of a unit, in multiplications: memory is slower than products."""
@@ -36,8 +39,7 @@ def row_costs(cache: Features, grid: Grid[HeadConfig]) -> list[float]:
     """
     names = sorted({name for row in grid.rows for name in row.branches})
     units = unit_counts(cache, names)
-    sessions = len(set(cache.utterances.sessions))
-    return [sum(run_cost(cache, config, units) * runs_of(config, sessions) for config in row.configs) for row in grid.rows]
+    return [sum(run_cost(cache, config, units) * runs_of(cache, config) for config in row.configs) for row in grid.rows]
 
 
 def unit_counts(cache: Features, granularities: Iterable[str]) -> dict[str, int]:
@@ -45,9 +47,13 @@ def unit_counts(cache: Features, granularities: Iterable[str]) -> dict[str, int]
     return {name: int(cache.packed(name).lengths.sum()) for name in granularities}
 
 
-def runs_of(config: HeadConfig, sessions: int) -> int:
-    """Runs of one head."""
-    return len(config.seeds) * (sessions if config.folds is None else len(config.folds))
+def runs_of(cache: Features, config: HeadConfig) -> int:
+    """Runs of one head; none where its folds cannot be made."""
+    try:
+        folds = config.folds or partition_of(select(cache, config)[0], config).cuts
+    except ProtocolError:
+        return 0
+    return len(config.seeds) * len(folds)
 
 
 def run_cost(cache: Features, config: HeadConfig, units: Mapping[str, int]) -> float:

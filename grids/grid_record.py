@@ -112,6 +112,7 @@ def _finished(done: RowResult[Config], paper_seeds: int | None) -> dict[str, Any
         "summary": values["summary"],
         "utterances": values["utterances"],
         "removed_for_text": values.get("removed_for_text") or {},
+        "notes": values.get("notes") or [],
         "failed_runs": values["failed_runs"],
     }
 

@@ -11,6 +11,15 @@ from mer.heads.kinds import HEADS, SHAPE_OPTIONS
 from mer.heads.own_kind import head_kind, own_values
 from mer.protocol.classes import classes_option, portable_name
 from mer.protocol.held_out import Validation
+from mer.protocol.leave_out import (
+    SPLIT_FIELDS,
+    drop_class_option,
+    fold_count_option,
+    leave_out_option,
+    min_per_class_option,
+    said_split,
+    splits_option,
+)
 from mer.settings.kinds import ASSIGNMENTS, GRANULARITY, NUMBERS, SEEDS, SESSIONS
 from mer.settings.option import WHAT, number_free, option, problems_of, unsaid
 from mer.settings.shared_options import device_option
@@ -89,20 +98,28 @@ class HeadConfig:
     patience: int = option(4, "Training ends after this many epochs in a row without a lower validation loss.", least=1)
     validation: str = option(
         "random",
-        "What chooses the epoch: a random share of the training utterances (the paper), or one training session.",
+        "What chooses the epoch: a random share of the training utterances (the paper), one training session, or whole groups "
+        "of what is left out that make up the share. A dev part of the given split goes before.",
         choices=get_args(Validation),
     )
-    validation_share: float = option(0.1, "Share of the training utterances that random holds out.", above=0, below=1)
+    validation_share: float = option(0.1, "Share of the training utterances that random and group hold out.", above=0, below=1)
     normalize: str = option(
         "speech",
         "What is made mean 0 and deviation 1 per layer and dimension: speech (the paper) by the training units of speech, global "
         "by those of speech and text, speaker speech by all units of each speaker, none nothing.",
         choices=get_args(Normalize),
     )
-    text_disjoint: bool = option(False, "Train without sentences that the test session has too.")
+    text_disjoint: bool = option(False, "Train without sentences that the test part has too.")
     classes: str = classes_option()
+    drop_class: tuple[str, ...] = drop_class_option()
+    min_per_class: int = min_per_class_option()
     seeds: tuple[int, ...] = option((0, 1, 2, 3, 4), "Runs per fold: a count, or a list such as 0,2,5.", kind=SEEDS)
-    folds: tuple[str, ...] | None = option(None, "Test sessions, such as 1-5. Default: all.", kind=SESSIONS)
+    leave_out: str = leave_out_option()
+    fold_count: int | None = fold_count_option()
+    splits: str | None = splits_option()
+    folds: tuple[str, ...] | None = option(
+        None, "Folds by name, such as test sessions 1-5 or test part test1. Default: all.", kind=SESSIONS
+    )
     device: str = device_option()
     ram_gib: float | None = option(
         None,
@@ -129,6 +146,7 @@ class HeadConfig:
         order = [name for name in SPEECH if name in self.granularities]
         object.__setattr__(self, "seeds", tuple(self.seeds))
         object.__setattr__(self, "head_options", tuple(sorted(self.head_options)))
+        object.__setattr__(self, "drop_class", tuple(sorted(self.drop_class)))
         if self.layers is not None:
             object.__setattr__(self, "layers", tuple(sorted(self.layers)))
         problems = [
@@ -168,18 +186,19 @@ class HeadConfig:
             if name not in left_out
         }
         source = head_kind(self.fusion).source
-        return values if source is None else {**values, HEAD_SOURCE: source.as_dict()}
+        return said_split(values) | ({} if source is None else {HEAD_SOURCE: source.as_dict()})
 
     def used(self) -> frozenset[str]:
         """Fields that this head looks at; an option of another one would change nothing."""
-        other = {"random": frozenset[str](), "session": {"validation_share"}}[self.validation]
+        other = {"validation_share"} if self.validation == "session" else set[str]()
         speech = {"modality", "granularities"} if self.modality != "text" else {"modality"}
         other |= SHAPE_OPTIONS - head_kind(self.fusion).options | ({"focal_gamma"} if self.loss != "focal" else set())
-        return ((frozenset(self.identity()) | unsaid(self)) - {"branches"} - other) | speech
+        return ((frozenset(self.identity()) | unsaid(self)) - {"branches"} - other) | speech | SPLIT_FIELDS
 
     def identity(self) -> dict[str, object]:
         """All that can change a number; text-only heads have no speech granularities."""
-        left_out = {*number_free(HeadConfig), "granularities", "modality"} | (SHAPE_OPTIONS - head_kind(self.fusion).options)
+        left_out = {*number_free(HeadConfig), *SPLIT_FIELDS, "granularities", "modality"}
+        left_out |= SHAPE_OPTIONS - head_kind(self.fusion).options
         left_out |= set() if self.loss == "focal" else {"focal_gamma"}
         fields = {name: value for name, value in self.as_dict().items() if name not in left_out}
         return {"branches": list(self.branches), **fields, "classes": portable_name(self.classes)}
@@ -223,7 +242,7 @@ class HeadConfig:
         if not self.seeds or min(self.seeds) < 0 or len(set(self.seeds)) < len(self.seeds):
             problems.append(f"seeds must be different numbers, 0 or more, got {list(self.seeds)}")
         if self.folds is not None and (not self.folds or len(set(self.folds)) < len(self.folds)):
-            problems.append(f"folds must be different sessions, at least one, got {list(self.folds)}")
+            problems.append(f"folds must be different names, at least one, got {list(self.folds)}")
         kind = self.device.partition(":")[0]
         if kind not in {"auto", "cpu", "cuda"}:
             problems.append(f"unknown device {self.device!r}, expected auto, cpu or cuda")

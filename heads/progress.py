@@ -20,6 +20,8 @@ class TrainingStarted:
     """Runs that are trained at once."""
     features: str
     """Where the features live and how large they are, as a sentence."""
+    notes: tuple[str, ...] = ()
+    """What is to be known of the folds."""
 
 
 @dataclass(frozen=True, kw_only=True)

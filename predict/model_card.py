@@ -89,12 +89,20 @@ def _training(result: Mapping[str, Any], encoders: Mapping[str, Mapping[str, Any
             if name in encoders
         ),
         *_normalisation(config),
-        f"* Protocol: leave one session out; the epoch was chosen on {validation}, never on the test session"
+        f"* Protocol: {_protocol(result)}; the epoch was chosen on {validation}, never on the test session"
         + ("; sentences of the test session were left out of training." if config.get("text_disjoint") else "."),
         f"* Runs in this folder: {', '.join(f'fold {fold} seed {seed}' for fold, seed in runs)}. Their probabilities are "
         "averaged.",
     ]
     return "\n".join(lines)
+
+
+def _protocol(result: Mapping[str, Any]) -> str:
+    """What each fold was tested on."""
+    left_out, count = result.get("leave_out", "session"), result["config"].get("fold_count")
+    if left_out == "given":
+        return "the corpus' own training and test parts"
+    return f"{count} folds of whole {left_out}s" if count else f"leave one {left_out} out"
 
 
 def _normalisation(config: Mapping[str, Any]) -> list[str]:

@@ -1,4 +1,4 @@
-"""How heads are judged: classes, leave-one-session-out folds, seeds, UA and WA, and which differences mean anything.
+"""How heads are judged: classes, folds, seeds, UA and WA, and which differences mean anything.
 
 Knows labels, transcripts, sessions and speakers only. Nothing here lets a test utterance choose anything.
 """
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from mer.protocol.bootstrap import bootstrap_ua as bootstrap_ua
     from mer.protocol.classes import ClassMap as ClassMap
     from mer.protocol.classes import class_map as class_map
+    from mer.protocol.classes import fewer_classes as fewer_classes
     from mer.protocol.comparison import against_published as against_published
     from mer.protocol.comparison import compare as compare
     from mer.protocol.comparison import compare_rows as compare_rows
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
     from mer.protocol.errors import ProtocolError as ProtocolError
     from mer.protocol.folds import Fold as Fold
     from mer.protocol.folds import make_fold as make_fold
-    from mer.protocol.folds import session_names as session_names
+    from mer.protocol.folds import missing_classes as missing_classes
+    from mer.protocol.folds import missing_note as missing_note
     from mer.protocol.held_out import HeldOut as HeldOut
     from mer.protocol.held_out import Validation as Validation
     from mer.protocol.metrics import METRICS as METRICS
@@ -36,6 +38,10 @@ if TYPE_CHECKING:
     from mer.protocol.paper_setup import asked_settings as asked_settings
     from mer.protocol.paper_setup import check_setup as check_setup
     from mer.protocol.paper_setup import paper_setup as paper_setup
+    from mer.protocol.partition import Cut as Cut
+    from mer.protocol.partition import Partition as Partition
+    from mer.protocol.partition import group_names as group_names
+    from mer.protocol.partition import make_partition as make_partition
     from mer.protocol.seeds import integer_seed as integer_seed
     from mer.protocol.seeds import numpy_generator as numpy_generator
     from mer.protocol.summary import RunPredictions as RunPredictions

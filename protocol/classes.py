@@ -1,5 +1,6 @@
 """Which labels of a corpus make which classes: a class map, applied."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -54,6 +55,32 @@ class ClassMap:
 def portable_name(classes: str) -> str:
     """What an identity calls a class map: of a file its name, wherever it lies, as the identity has its content."""
     return Path(classes).name if classes.endswith(ENDING) else classes
+
+
+def fewer_classes(classes: ClassMap, labels: Sequence[str], drop: Sequence[str], least: int) -> ClassMap:
+    """The class map without some classes; their utterances take no part.
+
+    Args:
+        classes: all of them.
+        labels: the labels of the corpus, one per utterance.
+        drop: names of classes to leave out.
+        least: classes with fewer utterances are left out.
+
+    Raises:
+        ProtocolError: no such class, or fewer than two that are left.
+    """
+    if unknown := [name for name in drop if name not in classes.classes]:
+        raise ProtocolError(f"there is no class {', '.join(unknown)} to drop, expected some of {', '.join(classes.classes)}")
+    counts = Counter(classes.mapping.get(label) for label in labels)
+    kept = tuple(name for name in classes.classes if name not in drop and counts[name] >= least)
+    if len(kept) < 2:
+        told = ", ".join(f"{name} {counts[name]:,}" for name in classes.classes)
+        raise ProtocolError(
+            f"only {', '.join(kept) or 'no class'} would be left, and two are needed; the classes have these utterances: {told}. "
+            "Drop fewer with --drop-class, or lower --min-per-class"
+        )
+    mapping = {label: name for label, name in classes.mapping.items() if name in kept}
+    return ClassMap(name=classes.name, classes=kept, mapping=mapping)
 
 
 def class_map(name: str, labels: Sequence[str]) -> ClassMap:

@@ -2,9 +2,9 @@
 
 from typing import Literal
 
-Validation = Literal["random", "session"]
-"""How the validation part is chosen: a random share of the training utterances, or one whole training
-session."""
+Validation = Literal["random", "session", "group"]
+"""How the validation part is chosen: a random share of the training utterances, one whole training session, or whole groups
+of what is left out (speakers, dialogues ...) that make up the share."""
 
 HeldOut = Literal[Validation, "none"]
 """The same, or nothing: every training utterance is trained on, and no epoch can be chosen."""

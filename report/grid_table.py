@@ -45,6 +45,7 @@ def grid_report(data: Mapping[str, Any]) -> RenderableType:
     finished = [row for row in rows if row["status"] == "done"]
     if finished:
         parts += [Text(line, style="dim") for line in _sizes(finished)]
+    parts += [Text(f"note: {note}") for note in dict.fromkeys(note for row in finished for note in row.get("notes", ()))]
     parts += [Text(remark, style="yellow") for remark in table.remarks]
     parts.append(Text(score_definitions(), style="dim"))
     if table.paper_measures:

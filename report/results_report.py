@@ -32,6 +32,7 @@ def results_report(rows: Sequence[Mapping[str, Any]]) -> RenderableType:
         parts.append(parts_table(rows[0]))
     for row in rows:
         parts += [Text(f"{_name(row)}: {_notes(row)}", style="dim")]
+        parts += [Text(f"  note: {note}") for note in row.get("notes", ())]
         parts += [
             Text(f"  failed run: fold {f['fold']} seed {f['seed']}: {f['reason']}", style="red") for f in row["failed_runs"]
         ]

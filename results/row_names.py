@@ -20,6 +20,8 @@ IN_THE_NAME = frozenset("branches granularities modality fusion fusion_layers au
 OF_ENCODERS = frozenset("speech_model text_model speech_revision text_revision".split())
 CHOSEN = ("text tags",)
 """Facts of an encoder that are chosen, not part of its checkpoint."""
+ADDED_LATER: Mapping[str, Any] = {"leave_out": "auto", "fold_count": None, "splits": None, "drop_class": [], "min_per_class": 0}
+"""Settings that results hold only where they are not left alone."""
 DEFAULTS: Mapping[str, Any] = {
     "hidden": 128,
     "attention_heads": None,
@@ -36,6 +38,7 @@ DEFAULTS: Mapping[str, Any] = {
     "folds": None,
     "class_weights": "none",
     "loss": "cross-entropy",
+    **ADDED_LATER,
 }
 """What a row has without asking: not told where another row was asked for something else."""
 
@@ -150,7 +153,7 @@ def _usual(name: str, told: Sequence[str]) -> str | None:
 def _facts(row: NamedRow) -> dict[str, Any]:
     """Everything that can make two rows of one head different."""
     left_out = NUMBER_FREE | IN_THE_NAME | OF_ENCODERS | {"layers"}
-    found = {name: value for name, value in row.config.items() if name not in left_out}
+    found = {name: value for name, value in {**row.config, **ADDED_LATER, **row.config}.items() if name not in left_out}
     for part in MULTI_LEVEL_PARTS:
         inner = (row.asked.get("config") or {}).get(part)
         if isinstance(inner, Mapping):

@@ -73,10 +73,15 @@ def _pair(option: str, value: object) -> tuple[float, ...]:
     return tuple(float(each) for each in _listed(option, value, (float,), "two numbers such as [1.0, 0.5]"))
 
 
-def _assignments(option: str, value: object) -> tuple[str, ...]:
-    if isinstance(value, str):
-        return tuple(each.strip() for each in value.split(",") if each.strip())
-    return _listed(option, value, (str,), 'a list such as ["gate=tanh"] or a text such as "gate=tanh,deep=true"')
+def _texts(expected: str) -> Callable[[str, object], tuple[str, ...]]:
+    """Reads texts of any kind between commas, or a list of them."""
+
+    def read(option: str, value: object) -> tuple[str, ...]:
+        if isinstance(value, str):
+            return tuple(each.strip() for each in value.split(",") if each.strip())
+        return _listed(option, value, (str,), expected)
+
+    return read
 
 
 def _show_seeds(seeds: tuple[int, ...]) -> str:
@@ -95,8 +100,10 @@ NUMBERS = Kind(_numbers, _commas)
 """`9-12` or `3,6,9-12`."""
 SESSIONS = Kind(_sessions, _commas)
 """`1-5`, `1,3`, or names."""
-ASSIGNMENTS = Kind(_assignments, _commas)
+ASSIGNMENTS = Kind(_texts('a list such as ["gate=tanh"] or a text such as "gate=tanh,deep=true"'), _commas)
 """`gate=tanh,deep=true`."""
+NAMES = Kind(_texts('a list such as ["disgust", "fear"] or a text such as "disgust,fear"'), _commas)
+"""`disgust,fear`."""
 PAIR = Kind(_pair, _commas)
 """`1,0.5`."""
 

@@ -94,7 +94,7 @@ def read_run_status(directory: Path, caches: Path, now: float) -> RunStatus:
         name=_name(directory, inside(asked, "config", "fusion"), inside(asked, "config", "branches")),
         state="waiting" if not begun else "silent" if silent else "running",
         finished=len(finished),
-        total=_total(inside(asked, "config"), caches, asked.get("cache_key")),
+        total=_total(asked, inside(asked, "config"), caches, asked.get("cache_key")),
         running=running,
         failed=failed,
         ua=None,
@@ -167,11 +167,14 @@ def _name(directory: Path, fusion: object, branches: object) -> str:
     return " ".join(filter(None, parts)) or directory.name
 
 
-def _total(config: object, caches: Path, key: object) -> int | None:
+def _total(asked: object, config: object, caches: Path, key: object) -> int | None:
     seeds, folds = inside(config, "seeds"), inside(config, "folds")
     if not isinstance(seeds, list):
         return None
-    count = len(folds) if isinstance(folds, list) else _sessions(caches, str(key)[:12])
+    for known in (folds, inside(asked, "partition", "folds")):
+        if isinstance(known, list):
+            return len(known) * len(seeds)
+    count = _sessions(caches, str(key)[:12])
     return None if count is None else count * len(seeds)
 
 

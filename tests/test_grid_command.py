@@ -235,7 +235,10 @@ def test_a_run_that_fails_and_memory_that_runs_out_are_said_when_they_happen(
         ([], ["which grid? Give one of sun2023-table1, sun2023-table2, zhao2022-table1, zhao2022-table2, zhao2022-table3, or a"]),
         (["zhao2022-table7"], ["there is no grid 'zhao2022-table7'", "zhao2022-table2", "TOML file of your own"]),
         (["zhao2022-table1", "--folds", "7"], ["no session 7 to test on, only 1, 2, 3"]),
-        (["zhao2022-table1", "--validation", "magic"], ["unknown validation 'magic': expected one of random, session, none"]),
+        (
+            ["zhao2022-table1", "--validation", "magic"],
+            ["unknown validation 'magic': expected one of random, session, group, none"],
+        ),
         (["zhao2022-table1", "--device", "abacus"], ["auto, cpu or cuda"]),
         (["zhao2022-table1", "--stack", "0"], ["--stack"]),
         (["zhao2022-table1", "--ram", "-1"], ["ram must be positive"]),

@@ -78,6 +78,16 @@ class UtteranceColumns(Protocol):
         """`improvised`, `scripted` or empty."""
         ...
 
+    @property
+    def dialogues(self) -> Sequence[str]:
+        """Recordings; empty where unknown."""
+        ...
+
+    @property
+    def more(self) -> Sequence[Mapping[str, Any]]:
+        """What else the corpus says."""
+        ...
+
 
 @runtime_checkable
 class Features(Protocol):

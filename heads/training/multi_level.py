@@ -18,6 +18,7 @@ from mer.heads.features.features import Features
 from mer.heads.progress import Progress
 from mer.heads.training.head_document import result_document
 from mer.heads.training.planned_head import directory_name
+from mer.heads.training.planned_runs import OF_FOLDS, partition_of
 from mer.heads.training.selection import select
 from mer.heads.training.train_head import open_store, train_head
 from mer.heads.training.trained_run import Epoch
@@ -67,12 +68,13 @@ def average_heads(
     cache: Features, coattention: HeadConfig, late: HeadConfig, runs: Path, parts: Sequence[Result], *, command: str | None
 ) -> Result:
     """The mean of the logits of two heads that are trained; `parts` are their results, other arguments and errors as above."""
-    selection, classes = select(cache, late.classes)
+    selection, classes = select(cache, late)
     identity = {
         "format": RESULT_FORMAT,
         "config": {"fusion": MULTI_LEVEL, "coattention": coattention.identity(), "late": late.identity()},
         "cache_key": cache.key,
         "data": selection.fingerprint(texts=late.text_disjoint),
+        **partition_of(selection, late).identity(selection.ids),
     }
     branches = tuple(dict.fromkeys([*coattention.granularities, *late.granularities]))
     ordered = (*(name for name in SPEECH if name in branches), "T")
@@ -88,7 +90,7 @@ def average_heads(
         "config": {**late.as_dict(), "fusion": MULTI_LEVEL, "granularities": list(ordered[:-1])},
         "heads": {"coattention": coattention.identity(), "late": late.identity()},
         "parts": [part.directory.name for part in parts],
-        "removed_for_text": parts[1].values["removed_for_text"],
+        **{name: parts[1].values[name] for name in OF_FOLDS if name in parts[1].values},
     }
     values = directory.finish(finished, classes.classes, document)
     return Result(directory=directory.path, values=values, reused=False)
@@ -112,7 +114,8 @@ def check_same_protocol(coattention: HeadConfig, late: HeadConfig) -> None:
     problems = []
     if (coattention.fusion, late.fusion) != MULTI_LEVEL_PARTS:
         problems.append(f"expected a coattention and a late head, got {coattention.fusion} and {late.fusion}")
-    for name in ("classes", "folds", "seeds", "validation", "validation_share", "text_disjoint", "normalize"):
+    shared = "classes drop_class min_per_class leave_out fold_count splits folds seeds validation validation_share text_disjoint"
+    for name in (*shared.split(), "normalize"):
         mine, theirs = getattr(coattention, name), getattr(late, name)
         if mine != theirs:
             problems.append(f"{name} differs: {mine} and {theirs}")

@@ -4,7 +4,7 @@ import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, cast, runtime_checkable
+from typing import Any
 
 from mer.backends.agreement import versions
 from mer.heads.config import HeadConfig
@@ -13,46 +13,17 @@ from mer.heads.features.feature_store import FeatureStore, check_held
 from mer.heads.features.features import Features
 from mer.heads.progress import Progress
 from mer.heads.training.head_document import result_document
+from mer.heads.training.planned_runs import PlannedRuns, plan_runs, refuse_shared_speakers
 from mer.heads.training.run_queue import RunQueue
 from mer.heads.training.selection import Selection, select
 from mer.heads.training.trained_run import Epoch
-from mer.protocol import ClassMap, Fold, HeldOut, make_fold, session_names
+from mer.protocol import ClassMap, Fold
 from mer.results.finished_run import FinishedRun
 from mer.results.names import RESULT_FORMAT, run_folder
 from mer.results.run_directory import RunDirectory
 
 RunKey = tuple[str, int]
 """Test session and seed."""
-
-
-@runtime_checkable
-class ProtocolSettings(Protocol):
-    """What decides the folds of a result; `HeadConfig` has it."""
-
-    @property
-    def folds(self) -> tuple[str, ...] | None:
-        """Test sessions; None takes every one."""
-        ...
-
-    @property
-    def seeds(self) -> tuple[int, ...]:
-        """One run per fold and seed."""
-        ...
-
-    @property
-    def validation(self) -> str:
-        """What chooses the epoch."""
-        ...
-
-    @property
-    def validation_share(self) -> float:
-        """Share of the training utterances that does."""
-        ...
-
-    @property
-    def text_disjoint(self) -> bool:
-        """Whether training loses sentences of the test session."""
-        ...
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -67,10 +38,15 @@ class PlannedHead:
     """Utterances that take part."""
     classes: ClassMap
     """Their classes."""
-    plan: tuple[tuple[Fold, int], ...]
+    planned: PlannedRuns
     """Every fold and seed, in the order of reporting."""
     directory: RunDirectory
     """Where runs go."""
+
+    @property
+    def plan(self) -> tuple[tuple[Fold, int], ...]:
+        """Every fold and seed, in the order of reporting."""
+        return self.planned.runs
 
     @property
     def keys(self) -> tuple[RunKey, ...]:
@@ -106,7 +82,7 @@ class PlannedHead:
             self.config,
             self.selection,
             self.classes,
-            self.plan,
+            self.planned,
             self.directory,
             store,
             progress,
@@ -137,8 +113,7 @@ class PlannedHead:
         document = result_document(
             self.cache, self.config, self.config.branches, self.selection, self.classes, runs, failures, device
         )
-        document["removed_for_text"] = {fold.test_session: fold.removed for fold, _ in self.plan}
-        return self.directory.finish(runs, self.classes.classes, document)
+        return self.directory.finish(runs, self.classes.classes, document | self.planned.facts())
 
     def _ended(self) -> tuple[dict[RunKey, FinishedRun], dict[RunKey, dict[str, Any]]]:
         finished = {(run.fold, run.seed): run for run in self.directory.finished()}
@@ -159,52 +134,20 @@ def plan_head(cache: Features, config: HeadConfig, runs: Path) -> PlannedHead:
         ResultError: a run directory of another config, or a damaged result.
         ProtocolError: data that cannot be split as asked.
     """
-    selection, classes = select(cache, config.classes)
+    selection, classes = select(cache, config)
     check_held(cache, config.branches)
-    available = session_names(selection.sessions)
-    unknown = [name for name in config.folds or () if name not in available]
-    if unknown:
-        raise HeadError(
-            f"the cache has no session {', '.join(unknown)} to test on, only {', '.join(available)}: "
-            "extract it first (`mer extract --session ...`) or leave it out of --folds"
-        )
+    planned = plan_runs(selection, classes, config)
+    refuse_shared_speakers(planned.partition, config.by_speaker)
     identity = {
         "format": RESULT_FORMAT,
         "config": config.identity(),
         "cache_key": cache.key,
         "data": selection.fingerprint(texts=config.text_disjoint),
         **classes.identity(),
+        **planned.partition.identity(selection.ids),
     }
-    plan = tuple(plan_runs(selection, classes, config))
     directory = RunDirectory(runs / directory_name(cache, config.fusion, config.branches, identity), identity, epoch=Epoch)
-    return PlannedHead(cache=cache, config=config, selection=selection, classes=classes, plan=plan, directory=directory)
-
-
-def plan_runs(selection: Selection, classes: ClassMap, config: ProtocolSettings) -> list[tuple[Fold, int]]:
-    """Every (fold, seed) of a config whose sessions are all there, in the order in which they are reported.
-
-    Raises:
-        ProtocolError: data that cannot be split as asked.
-    """
-    return [
-        (
-            make_fold(
-                sessions=selection.sessions,
-                speakers=selection.speakers,
-                targets=selection.targets,
-                classes=classes.classes,
-                test_session=name,
-                seed=seed,
-                validation=cast(HeldOut, config.validation),
-                share=config.validation_share,
-                texts=selection.texts,
-                text_disjoint=config.text_disjoint,
-            ),
-            seed,
-        )
-        for name in (config.folds or session_names(selection.sessions))
-        for seed in config.seeds
-    ]
+    return PlannedHead(cache=cache, config=config, selection=selection, classes=classes, planned=planned, directory=directory)
 
 
 def directory_name(cache: Features, fusion: str, branches: Sequence[str], identity: Mapping[str, Any]) -> str:

@@ -12,6 +12,7 @@ from mer.heads.features.feature_store import FeatureStore, layer_positions
 from mer.heads.features.features import Features, PackedFeatures
 from mer.heads.features.statistics import Statistics, membership_of, training_statistics
 from mer.heads.progress import EpochDone, Progress, StackHalved, StatisticsProgress, TrainingStarted
+from mer.heads.training.planned_runs import PlannedRuns
 from mer.heads.training.selection import Selection
 from mer.heads.training.side_by_side import train_side_by_side
 from mer.heads.training.stack_size import stack_size
@@ -32,7 +33,7 @@ class RunQueue:
         config: HeadConfig,
         selection: Selection,
         classes: ClassMap,
-        plan: Sequence[tuple[Fold, int]],
+        planned: PlannedRuns,
         directory: RunDirectory,
         store: FeatureStore,
         progress: Progress,
@@ -44,7 +45,7 @@ class RunQueue:
             config: the head and how to train it.
             selection: utterances that take part.
             classes: their classes.
-            plan: folds and seeds in the order of reporting.
+            planned: folds and seeds in the order of reporting.
             directory: where finished runs go, and where those of an earlier command are.
             store: opens the features, or has them open.
             progress: called with what happens.
@@ -53,14 +54,14 @@ class RunQueue:
             HeadError: features that the cache does not hold.
         """
         self._config, self._selection, self._classes, self._store = config, selection, classes, store
-        self._plan, self._directory, self._progress = plan, directory, progress
+        self._planned, self._directory, self._progress = planned, directory, progress
         speakers = speakers_of(selection, config)
         self._sources, self._packed, self._place = store.open(
             cache, config.branches, selection.indices, config.layers, speakers=speakers
         )
         self._positions = {name: layer_positions(cache, name, config.layers) for name in config.branches}
         self._stored = {name: len(cache.layers(name)) for name in config.branches}
-        self._numbers = {(fold.test_session, seed): number for number, (fold, seed) in enumerate(plan, start=1)}
+        self._numbers = {(fold.test_session, seed): number for number, (fold, seed) in enumerate(planned.runs, start=1)}
         self._over = 0
 
     def train(self, pending: Sequence[tuple[Fold, int]], *, over: int) -> None:
@@ -78,11 +79,12 @@ class RunQueue:
         stack = stack_size(self._config, self._sources, len(self._classes.classes), len(pending), self._store.device)
         self._progress(
             TrainingStarted(
-                runs=len(self._plan),
+                runs=len(self._planned.runs),
                 finished=over,
                 stack=stack,
                 device=str(self._store.device),
                 features=self._place,
+                notes=self._planned.notes,
             )
         )
         trainer = StackTrainer(
@@ -121,7 +123,7 @@ class RunQueue:
         self._progress(
             EpochDone(
                 run=self._numbers[job.fold.test_session, job.seed],
-                runs=len(self._plan),
+                runs=len(self._planned.runs),
                 over=self._over,
                 fold=job.fold.test_session,
                 seed=job.seed,
@@ -147,7 +149,7 @@ class RunQueue:
         self._progress(
             RunDone(
                 run=self._numbers[job.fold.test_session, job.seed],
-                runs=len(self._plan),
+                runs=len(self._planned.runs),
                 over=self._over,
                 fold=job.fold.test_session,
                 seed=job.seed,

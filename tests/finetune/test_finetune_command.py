@@ -112,7 +112,7 @@ def test_every_option_reaches_the_config(given: list[str], tmp_path: Path) -> No
         (["--device", "tpu"], "expected auto, cpu, cuda or cuda:N"),
         (["--speech-model", "nowhere/nothing"], "--speech-model DIR"),
         (["--epoch-selection", "test"], "epoch_selection 'test': expected one of validation, last"),
-        (["--validation", "test"], "validation 'test': expected one of random, session, none"),
+        (["--validation", "test"], "validation 'test': expected one of random, session, group, none"),
         (["--validation-share", "1"], "validation_share must lie in [0, 1), got 1.0"),
         (["--validation", "none", "--epoch-selection", "validation"], "nothing is held out that could choose an epoch"),
         (["--validation-share", "0", "--epoch-selection", "validation"], "the test session never does"),

@@ -18,6 +18,7 @@ from mer.finetune.meter import FinetuneMeter
 from mer.finetune.model_folder import load_model
 from mer.finetune.run import Storage, finetune, row_name, row_slug
 from mer.finetune.trainer import train_run
+from mer.protocol import ProtocolError
 from mer.results import RunDone
 from mer.results.errors import ResultError
 from mer.tests.finetune.conftest import QUICK
@@ -212,7 +213,7 @@ def test_what_cannot_be_read_is_left_out_and_told(corpus: Corpus, narrow_config:
 @pytest.mark.parametrize(
     ("settings", "error", "message"),
     [
-        ({"folds": ("1", "9")}, FinetuneError, "no session 9 to test on, only 1, 2, 3"),
+        ({"folds": ("1", "9")}, ProtocolError, "no session 9 to test on, only 1, 2, 3"),
         ({"track": "wandb"}, FinetuneError, "track 'wandb': expected tensorboard"),
         ({"classes": "as-is", "text_model": "nowhere/none"}, FinetuneError, "nowhere/none"),
     ],

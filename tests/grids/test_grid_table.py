@@ -256,8 +256,8 @@ def test_what_the_cache_lacks_is_said_for_all_rows_before_anything_is_trained(ma
         "the cache holds F+S+T; `mer extract --granularity F+P+S+W+T` makes one that does for",
         "  b: needs W",
         "  c: needs P+W",
-        "the cache has no session 9 to test on, only 1, 2, 3: extract it first (`mer extract --session ...`) or leave it out of "
-        "folds",
+        "there is no session 9 to test on, only 1, 2, 3: extract it first (`mer extract --session ...`) or leave it out of "
+        "--folds",
         "d: layers 12 of F are not in the cache, which holds 1, 2, 3: `mer extract --layers ...` makes one that holds them",
         "d: layers 12 of T are not in the cache, which holds 1, 2, 3: `mer extract --layers ...` makes one that holds them",
     ]

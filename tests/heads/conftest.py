@@ -51,6 +51,12 @@ class PlantedTable:
     sessions: list[str]
     styles: list[str]
     texts: list[str]
+    dialogues: list[str] = field(default_factory=list)
+    more: list[Mapping[str, Any]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.dialogues = self.dialogues or [""] * len(self.ids)
+        self.more = self.more or [{}] * len(self.ids)
 
 
 @dataclass

@@ -12,7 +12,7 @@ import torch
 
 from mer.heads import DivergedError, Epoch, FeatureSource, HeadConfig, Job, StackListener, StackTrainer, TrainedRun
 from mer.heads.training.side_by_side import train_side_by_side
-from mer.protocol import make_fold
+from mer.protocol import Cut, make_fold
 
 CacheMaker = Callable[..., Any]
 CPU = torch.device("cpu")
@@ -31,8 +31,13 @@ def two_threads() -> Iterator[None]:
 def make_trainer(cache: Any, config: HeadConfig) -> tuple[StackTrainer, list[Job]]:
     utterances = cache.utterances
     targets = np.array([("ang", "hap", "sad", "neu").index(label) for label in utterances.labels])
-    shared: dict[str, Any] = {"sessions": utterances.sessions, "speakers": utterances.speakers, "targets": targets}
-    folds = [make_fold(**shared, classes=list("ahsn"), test_session=session, seed=seed) for session, seed in RUNS]
+    shared: dict[str, Any] = {"sessions": utterances.sessions, "groups": utterances.sessions, "targets": targets}
+    numbers, none = np.array(utterances.sessions), np.zeros(0, dtype=np.int64)
+    cuts = {
+        name: Cut(name=name, train=np.flatnonzero(numbers != name), dev=none, test=np.flatnonzero(numbers == name))
+        for name in set(utterances.sessions)
+    }
+    folds = [make_fold(cuts[session], **shared, classes=list("ahsn"), seed=seed) for session, seed in RUNS]
     sources = {name: FeatureSource(cache.packed(name), device=CPU) for name in config.branches}
     jobs = [Job(fold=fold, seed=seed, statistics={}) for fold, (_, seed) in zip(folds, RUNS, strict=True)]
     return StackTrainer(sources, targets, 4, config, CPU), jobs

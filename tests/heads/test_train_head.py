@@ -12,6 +12,7 @@ from safetensors.numpy import load_file
 from mer.backends.device import DeviceError
 from mer.heads import EpochDone, Event, HeadConfig, HeadError, RunDone, StatisticsProgress, TrainingStarted, train_head
 from mer.heads.training.trained_run import Epoch
+from mer.protocol import ProtocolError
 from mer.results.errors import ResultError
 from mer.results.run_directory import RunDirectory
 
@@ -268,7 +269,7 @@ def test_progress_tells_what_happens_in_order(make_cache: CacheMaker, tmp_path: 
 def test_folds_and_granularities_that_the_cache_lacks_are_refused_before_anything_is_written(
     make_cache: CacheMaker, tmp_path: Path
 ) -> None:
-    with pytest.raises(HeadError, match=r"no session 4, 5 to test on, only 1, 2, 3: extract it first"):
+    with pytest.raises(ProtocolError, match=r"no session 4, 5 to test on, only 1, 2, 3: extract it first"):
         train_head(make_cache(), replace(CONFIG, folds=("1", "4", "5")), tmp_path)
     with pytest.raises(HeadError, match=r"the cache holds F\+S\+T, not W"):
         train_head(make_cache(), replace(CONFIG, granularities=("F", "W")), tmp_path)

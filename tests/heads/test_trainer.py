@@ -9,7 +9,7 @@ from mer.heads import DivergedError, Epoch, FeatureSource, HeadConfig, HeadError
 from mer.heads.features.statistics import membership_of, training_statistics
 from mer.heads.fusion.build_head import build_head
 from mer.heads.training.trained_run import EarlyStopping
-from mer.protocol import Fold, make_fold
+from mer.protocol import Cut, Fold, make_fold
 
 CPU = torch.device("cpu")
 CONFIG = HeadConfig(granularities=("F",), modality="both", hidden=8, max_epochs=6, learning_rate=0.01, batch=8)
@@ -18,14 +18,11 @@ CacheMaker = Callable[..., Any]
 
 def fold_of(cache: Any, seed: int = 0, session: str = "2") -> tuple[Fold, np.ndarray]:
     targets = np.array([("ang", "hap", "sad", "neu").index(label) for label in cache.utterances.labels])
-    fold = make_fold(
-        sessions=cache.utterances.sessions,
-        speakers=cache.utterances.speakers,
-        targets=targets,
-        classes=["angry", "happy", "sad", "neutral"],
-        test_session=session,
-        seed=seed,
-    )
+    sessions, none = np.array(cache.utterances.sessions), np.zeros(0, dtype=np.int64)
+    test = np.flatnonzero(sessions == session)
+    cut = Cut(name=session, train=np.flatnonzero(sessions != session), dev=none, test=test)
+    columns = {"sessions": sessions.tolist(), "groups": sessions.tolist(), "classes": ["angry", "happy", "sad", "neutral"]}
+    fold = make_fold(cut, **columns, targets=targets, seed=seed)
     return fold, targets
 
 

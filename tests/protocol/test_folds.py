@@ -1,9 +1,16 @@
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mer.protocol import Fold, ProtocolError, Validation, make_fold, session_names
+from mer.protocol import Cut, Fold, ProtocolError, Validation, group_names, make_fold, missing_classes, missing_note
+
+
+def cut_of(sessions: Sequence[str], test: str) -> Cut:
+    inside = np.array(list(sessions)) == test
+    return Cut(name=test, train=np.flatnonzero(~inside), dev=np.zeros(0, dtype=np.int64), test=np.flatnonzero(inside))
 
 
 def split(
@@ -15,11 +22,11 @@ def split(
     share: float = 0.1,
 ) -> Fold:
     return make_fold(
+        cut_of(sessions, test),
         sessions=sessions,
-        speakers=[session + "FM"[row % 2] for row, session in enumerate(sessions)],
+        groups=sessions,
         targets=np.arange(len(sessions), dtype=np.int64) % 2,
         classes=["angry", "sad"],
-        test_session=test,
         seed=seed,
         validation=validation,
         share=share,
@@ -77,19 +84,13 @@ def test_at_least_one_utterance_validates() -> None:
 
 
 def test_sessions_are_sorted_by_number() -> None:
-    assert session_names(["10", "b", "2", "a", "2"]) == ("2", "10", "a", "b")
+    assert group_names(["10", "b", "2", "a", "2"]) == ("2", "10", "a", "b")
 
 
-def test_two_sessions_are_needed_and_three_to_hold_one_out() -> None:
-    with pytest.raises(ProtocolError, match=r"needs at least 2 sessions, found 1 \(1\)"):
-        split(["1", "1"])
-    with pytest.raises(ProtocolError, match=r"'session' needs at least 3 sessions, found 2 \(1, 2\)"):
-        split(["1", "1", "2", "2"], validation="session")
-
-
-def test_an_unknown_session_lists_the_known() -> None:
-    with pytest.raises(ProtocolError, match="no session '9' to test on, expected one of 1, 2"):
-        split(["1", "2"], test="9")
+@pytest.mark.parametrize("rule", ["session", "group"])
+def test_a_whole_session_or_group_is_held_out_of_two_at_least(rule: Validation) -> None:
+    with pytest.raises(ProtocolError, match=rf"fold 1: validation '{rule}' holds whole {rule}s out, .* has 1 \(2\): use --val"):
+        split(["1", "1", "2", "2"], validation=rule)
 
 
 def test_an_unknown_rule_and_a_share_outside_are_refused() -> None:
@@ -97,38 +98,31 @@ def test_an_unknown_rule_and_a_share_outside_are_refused() -> None:
         split(["1", "2"], share=1.0)
 
 
-def test_a_speaker_on_both_sides_is_named() -> None:
-    with pytest.raises(ProtocolError, match="speaker ann speaks in session 1 and in another one"):
-        make_fold(
-            sessions=["1", "2", "2"],
-            speakers=["ann", "bob", "ann"],
-            targets=np.array([0, 0, 0]),
-            classes=["angry"],
-            test_session="1",
-            seed=0,
-        )
+def test_a_class_without_training_utterances_is_counted_and_one_class_alone_is_refused() -> None:
+    def fold(targets: Sequence[int]) -> Fold:
+        about = {"sessions": list("12222"), "groups": list("12222"), "classes": ["angry", "happy", "sad"]}
+        return make_fold(cut_of("12222", "1"), targets=np.array(targets), seed=0, validation="none", **about)  # type: ignore[arg-type]
 
-
-def test_a_class_without_training_utterances_is_named() -> None:
-    with pytest.raises(ProtocolError, match=r"fold 1 \(seed 0\): no training utterance of class sad among 3"):
-        make_fold(
-            sessions=["1", "2", "2", "2", "2"],
-            speakers=list("abbbb"),
-            targets=np.array([1, 0, 0, 0, 0]),
-            classes=["angry", "sad"],
-            test_session="1",
-            seed=0,
-        )
+    folds = [fold([2, 0, 1, 0, 1]), fold([2, 0, 1, 2, 1])]
+    assert [each.missing for each in folds] == [("sad",), ()]
+    assert (missing_classes(folds), missing_classes(folds[1:]), missing_note({})) == ({"1": ["sad"]}, {}, None)
+    told = missing_note(missing_classes(folds))
+    assert told is not None
+    assert "no training utterance of class sad in fold 1: what is of it is told wrong; leave it out with --drop-class sad" in told
+    with pytest.raises(
+        ProtocolError, match=r"fold 1 \(seed 0\): no training utterance of class happy, sad among 4.*--fold-count"
+    ):
+        fold([1, 0, 0, 0, 0])
 
 
 def text_split(texts: list[str] | None, *, text_disjoint: bool = True, seed: int = 0, validation: Validation = "random") -> Fold:
     sessions = [str(1 + row % 3) for row in range(len(texts) if texts is not None else 30)]
     return make_fold(
+        cut_of(sessions, "2"),
         sessions=sessions,
-        speakers=sessions,
+        groups=sessions,
         targets=np.arange(len(sessions), dtype=np.int64) // 3 % 2,
         classes=["angry", "sad"],
-        test_session="2",
         seed=seed,
         validation=validation,
         texts=texts,
@@ -174,11 +168,11 @@ def test_text_disjoint_needs_one_text_per_utterance() -> None:
         text_split(None)
     with pytest.raises(ProtocolError, match="need the transcript of each of 6 utterances, got 2"):
         make_fold(
-            sessions=list("112233"),
-            speakers=list("112233"),
-            targets=np.zeros(6, dtype=np.int64),
-            classes=["angry"],
-            test_session="1",
+            cut_of("112233", "1"),
+            sessions="112233",
+            groups="112233",
+            targets=np.arange(6, dtype=np.int64) % 2,
+            classes=["angry", "sad"],
             seed=0,
             texts=["a", "b"],
             text_disjoint=True,
@@ -187,7 +181,7 @@ def test_text_disjoint_needs_one_text_per_utterance() -> None:
 
 def test_a_class_whose_sentences_are_all_in_the_test_session_is_named() -> None:
     texts = [f"sentence {row}" if row // 3 % 2 else "always the same" for row in range(60)]
-    with pytest.raises(ProtocolError, match=r"class angry among \d+ after 20 whose text is in the test session were removed"):
+    with pytest.raises(ProtocolError, match=r"class angry among \d+ after 20 whose text is in the test part were removed"):
         text_split(texts)
 
 
