@@ -87,7 +87,9 @@ def fingerprint(utterance: Utterance) -> str:
     digest.update(repr(fields).encode())
     if (utterance.start, utterance.end) != (0.0, None):
         digest.update(repr((utterance.start, utterance.end)).encode())
-    if said := _more(replace(utterance, attributes=None)):  # earlier caches had no such thing, and keep their fingerprints
+    # Ratings (attributes, and the votes beside them) came to IEMOCAP's caches later, which keep their fingerprints.
+    votes = None if utterance.attributes else utterance.votes
+    if said := _more(replace(utterance, attributes=None, votes=votes)):
         digest.update(said.encode())
     paths = [utterance.wav, *(utterance.alignment.paths if utterance.alignment else ())]
     for path in paths:
