@@ -97,6 +97,7 @@ def _utterance(files: SessionFiles, line: LabelLine, offset_ms: int) -> Utteranc
         dialogue=name.dialogue,
         style=name.style,
         attributes=line.attributes,
+        votes=line.votes or None,
         alignment=SphinxAlignment(**paths, offset_ms=offset_ms) if paths else None,
     )
 

@@ -305,3 +305,16 @@ def test_valence_activation_and_dominance_are_read_where_all_three_are_there(
     corpus = read_iemocap(root, sessions=["1"])
     assert corpus.utterances[0].attributes == attributes
     assert corpus.utterances[0].label == "neu"
+
+
+def test_votes_are_those_of_the_raters_and_not_of_the_actor(make_release: MakeRelease) -> None:
+    root = make_release(ALL_SESSIONS | {"Ses01F_impro01": TURNS[:1]})
+    labels = label_file(root, "Ses01F_impro01")
+    more = "C-E3:\tNeutral; Neutral;\t()\nC-E4:\t Excited;  Anger; \t(C-E5: Sadness;)\nC-M1:\tFear;\t()\n"
+    labels.write_text(labels.read_text().replace("C-F1:", f"{more}C-F1:"))
+    corpus = read_iemocap(root)
+    assert by_id(corpus)["Ses01F_impro01_F000"].votes == {"neu": 2, "ang": 2, "exc": 1}
+    assert corpus.problems == ()
+    labels.write_text(labels.read_text().replace("Excited", "Bliss"))
+    (problem,) = read_iemocap(root).problems
+    assert (problem.kind, "'Bliss' is none of Anger, Happiness" in problem.message) == ("unknown category", True)
