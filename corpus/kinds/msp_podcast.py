@@ -134,9 +134,9 @@ def _votes(detailed: Path) -> dict[str, Counter[str]]:
     Depending on the version a row is `FileName,EmoDetail` with `WORKER1; Angry; Angry,Annoyed; A:5; V:2; D:5;` in it, or has a
     column `EmoClass_Major`, or the file is JSON: file name to annotator to the same. `Other-Curious` and the like are Other.
     """
-    votes = dict[str, Counter[str]]()
+    votes, words = dict[str, Counter[str]](), {word.lower(): word for word in EMOTIONS.values()}
     for name, chosen in _choices(detailed):
-        word = next((word for word in EMOTIONS.values() if chosen.lower().startswith(word.lower())), "Other")
+        word = words.get(chosen.lower(), "Other")
         votes.setdefault(name, Counter())[word] += 1
     return votes
 
