@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from mer.cache import CacheError, FailedUtterance, UtteranceRecord
 from mer.corpus import AlignmentError, Segment, Utterance, remove_tags
 from mer.corpus.audio import AudioError, read_header, read_wave
-from mer.corpus.earlier_reading import was_read_otherwise
+from mer.corpus.earlier_reading import changed_reading
 from mer.corpus.sound_quality import LONGEST
 from mer.extract.config import ExtractConfig
 from mer.extract.own_units import NO_ALIGNMENT, TIERS, why_whole
@@ -98,8 +98,7 @@ def fingerprint(utterance: Utterance) -> str:
             digest.update(hashlib.sha256(path.read_bytes()).digest())
         except OSError as problem:
             digest.update(f"unreadable: {type(problem).__name__}".encode())
-    if was_read_otherwise(utterance.alignment):
-        digest.update(b"pauses of all aligners")
+    digest.update(changed_reading(utterance.alignment))
     return digest.hexdigest()
 
 

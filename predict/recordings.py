@@ -70,7 +70,7 @@ def _in_folder(folder: Path) -> tuple[list[Utterance], list[Failure]]:
                 failed.append(dataclasses.replace(words, id=stem))
             else:
                 found.append(recording(wavs[0], words, name=stem, alignment=alignment))
-        names = {wav: f"{wavs[0]} has the same name; rename one" for wav in wavs[1:]}
+        names: dict[Path, str | None] = {wav: f"{wavs[0]} has the same name; rename one" for wav in wavs[1:]}
         names |= {each: _why_not_read(each, with_audio=bool(wavs)) for each in beside.values()}
         failed += [Failure(id=_shown(file, folder), reason=f"{file}: {why}") for file, why in names.items() if why]
     if not found and not failed:
