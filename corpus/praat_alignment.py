@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mer.corpus.alignment import Alignment, AlignmentError, Segment
-from mer.corpus.arpabet import PHONES, to_arpabet
+from mer.corpus.arpabet import to_arpabet
+from mer.corpus.json_alignment import parse_json
 from mer.corpus.syllables import syllable_segments
 from mer.corpus.textgrid_parser import TextGridError, Tier, parse_textgrid
-from mer.corpus.unspoken import is_filler, is_pause_word, is_silence
+from mer.corpus.unspoken import is_pause_word, is_silence
 
 MAX_BYTES = 16 * 2**20
 """Larger files are refused before they are parsed."""
@@ -22,14 +23,20 @@ _KINDS = {
     "phone": "phones",
     "syllables": "syllables",
     "syllable": "syllables",
+    "ort-mau": "words",
+    "mau": "phones",
+    "mas": "syllables",
 }
+"""Tiers by name; the last three are WebMAUS': words, segments and syllables (KAN-MAU is the words once more, as phones)."""
+SUFFIXES = (".textgrid", ".json")
+"""Endings of files that are read, in any case: TextGrids, and the JSON of MFA, Gentle and WhisperX."""
 _MAX_SECONDS = 1_000_000
 _ABSENT = re.compile(r"^\s*(?:tiers\?\s*)?<absent>", re.MULTILINE)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TextGridAlignment:
-    """One TextGrid with a `words` or a `phones` tier, or both, and possibly `syllables`.
+    """One TextGrid, or JSON of an aligner, with a `words` or a `phones` tier, or both, and possibly `syllables`.
 
     Long and short format; UTF-8 with or without a byte order mark, UTF-16 with one. Times are rounded to
     milliseconds; intervals that are then empty vanish.
@@ -52,9 +59,8 @@ class TextGridAlignment:
 
         Tier names match in any case. Phones lose their stress digits (`AH0` -> `AH`); IPA stays as it is.
         Pauses are no units, as `is_silence` knows them; `silence` and `pause` without brackets are words only where
-        phones are spoken in them. Without units in a `syllables` tier, syllables are derived from the phones where all of
-        them are ARPAbet or fillers. From IPA none are derived, as it does not say which symbols are nuclei: the tier is
-        empty.
+        phones are spoken in them. Without units in a `syllables` tier, syllables are derived from the phones: by
+        maximal onset from ARPAbet, by sonority from others.
 
         Raises:
             AlignmentError: if the file is no TextGrid, has neither words nor phones for the speaker, or has
@@ -66,7 +72,7 @@ class TextGridAlignment:
         )
         words = _segments(self.path, tiers.get("words"), phones)
         syllables = _segments(self.path, tiers.get("syllables"))
-        if not syllables and all(phone.label in PHONES or is_filler(phone.label) for phone in phones):
+        if not syllables:
             syllables = syllable_segments(phones, words)
         return Alignment(phones=phones, syllables=syllables, words=words)
 
@@ -103,9 +109,12 @@ class TextGridAlignment:
 
 
 def _parse(path: Path) -> list[Tier]:
+    is_json = path.suffix.lower() == ".json"
     try:
-        return parse_textgrid(_text(path))
+        return parse_json(_text(path)) if is_json else parse_textgrid(_text(path))
     except TextGridError as error:
+        if is_json:
+            raise AlignmentError(f"{path}: not an alignment that can be read ({error}); align the utterance again") from error
         raise AlignmentError(
             f"{path}: not a TextGrid that can be read ({error}); open it in Praat and save it again as text, or align again"
         ) from error

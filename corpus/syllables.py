@@ -1,10 +1,11 @@
 """Syllables from phones: maximal onset within a word, and the grouping of timed phones under timed words."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
 
 from mer.corpus.alignment import Segment
 from mer.corpus.arpabet import VOWELS, to_arpabet
+from mer.corpus.sonority import is_arpabet, syllabify_by_sonority
 from mer.corpus.unspoken import is_filler
 
 _CLUSTERS = {
@@ -56,17 +57,18 @@ def syllabify(phones: Sequence[str]) -> list[tuple[int, int]]:
     return list(zip(starts, [*starts[1:], len(folded)], strict=True))
 
 
-def syllable_segments(phones: Iterable[Segment], words: Iterable[Segment]) -> tuple[Segment, ...]:
+def syllable_segments(phones: Sequence[Segment], words: Iterable[Segment]) -> tuple[Segment, ...]:
     """Group timed phones into timed syllables, labelled by their phones (`EH_K_S`).
 
     A phone belongs to the word in which its middle lies. Phones in no word (or all of them, where the words
     are not known) are taken together as far as they follow each other without a pause. A filler is a syllable
-    of its own, so every phone is in exactly one syllable.
+    of its own, so every phone is in exactly one syllable. Phones that are mostly not ARPAbet go by their sonority.
 
     Args:
         phones: in time order, without overlaps.
         words: in time order, without overlaps.
     """
+    split = syllabify if is_arpabet([phone.label for phone in phones]) else syllabify_by_sonority
     syllables: list[Segment] = []
     group: list[Segment] = []
     group_word: Segment | None = None
@@ -78,18 +80,16 @@ def syllable_segments(phones: Iterable[Segment], words: Iterable[Segment]) -> tu
         word = remaining[-1] if remaining and middle >= 2 * remaining[-1].start_ms else None
         apart = word is None and bool(group) and group[-1].end_ms != phone.start_ms
         if word is not group_word or apart or is_filler(phone.label):
-            syllables += _syllables_of(group)
+            syllables += _syllables_of(group, split)
             group = []
         if is_filler(phone.label):
             syllables.append(phone)
         else:
             group.append(phone)
         group_word = word
-    return (*syllables, *_syllables_of(group))
+    return (*syllables, *_syllables_of(group, split))
 
 
-def _syllables_of(group: Sequence[Segment]) -> list[Segment]:
+def _syllables_of(group: Sequence[Segment], split: Callable[[Sequence[str]], list[tuple[int, int]]]) -> list[Segment]:
     labels = [phone.label for phone in group]
-    return [
-        Segment("_".join(labels[start:end]), group[start].start_ms, group[end - 1].end_ms) for start, end in syllabify(labels)
-    ]
+    return [Segment("_".join(labels[start:end]), group[start].start_ms, group[end - 1].end_ms) for start, end in split(labels)]

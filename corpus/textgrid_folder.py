@@ -1,36 +1,38 @@
-"""A corpus with the alignments of a folder of TextGrids, by `mer align` or the Montreal Forced Aligner."""
+"""A corpus with the alignments of a folder, by `mer align`, the Montreal Forced Aligner or others."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import takewhile
 from pathlib import Path
 
 from mer.corpus.alignment import AlignmentSource
 from mer.corpus.part import PartAlignment
-from mer.corpus.praat_alignment import TextGridAlignment
+from mer.corpus.praat_alignment import SUFFIXES, TextGridAlignment
 from mer.corpus.textgrid_file import SUFFIX, textgrid_name
 from mer.corpus.utterance import Corpus, CorpusError, Utterance
 
 
 def with_textgrids(corpus: Corpus, folder: Path, *, kind: str = "textgrid") -> Corpus:
-    """The same corpus, its alignments replaced; utterances without a TextGrid have none and are one segment.
+    """The same corpus, its alignments replaced; utterances without a file have none and are one segment.
 
-    Files may lie in sub-folders (one per speaker, as MFA writes them). They are found by the utterance's id, or by the
-    name of its wav file.
+    Files may lie in sub-folders (one per speaker, as MFA writes them), with endings in any case. They are found by the
+    utterance's id, or by the name of its wav file; of several, TextGrids
+    go before JSON, and then the one whose folders end most like the wav's.
 
     Args:
         corpus: its own alignments are not used.
-        folder: of the TextGrids.
+        folder: of the alignments.
         kind: recorded per utterance: `textgrid`, or `pocketsphinx` for those of `mer align`.
 
     Raises:
-        CorpusError: no folder, no TextGrid for any utterance, or two files for one.
+        CorpusError: no folder, no file for any utterance, or two for one that nothing tells apart.
     """
     if not folder.is_dir():
         raise CorpusError(f"{folder}: no such folder of TextGrids; `mer align` makes one")
     files: dict[str, list[Path]] = {}
-    for path in sorted(folder.rglob(f"*{SUFFIX}")):
-        if not path.name.startswith("._"):  # macOS leaves these behind
-            files.setdefault(path.name, []).append(path)
+    for path in sorted(folder.rglob("*")):
+        if path.suffix.lower() in SUFFIXES and not path.name.startswith("._"):  # macOS leaves these behind
+            files.setdefault(path.stem, []).append(path)
     utterances = tuple(replace(u, alignment=_source(u, files, folder, kind)) for u in corpus)
     if corpus.utterances and not any(u.alignment for u in utterances):
         raise CorpusError(
@@ -41,11 +43,21 @@ def with_textgrids(corpus: Corpus, folder: Path, *, kind: str = "textgrid") -> C
 
 
 def _source(utterance: Utterance, files: Mapping[str, list[Path]], folder: Path, kind: str) -> AlignmentSource | None:
-    for name in (textgrid_name(utterance.id), utterance.wav.with_suffix(SUFFIX).name):
-        found = files.get(name, [])
+    for name in (textgrid_name(utterance.id).removesuffix(SUFFIX), utterance.wav.stem):
+        named = files.get(name, [])
+        found = [path for path in named if path.suffix.lower() == SUFFIX.lower()] or named
+        if len(found) > 1:
+            likeness = [_shared(path.parent.relative_to(folder).parts, utterance.wav.parent.parts) for path in found]
+            found = [path for path, shared in zip(found, likeness, strict=True) if shared == max(likeness)]
         if len(found) > 1:
             raise CorpusError(f"{folder}: two files for {utterance.id!r}, {found[0]} and {found[1]}; keep one of them")
         if found:
             source = TextGridAlignment(path=found[0], speaker=utterance.speaker, kind=kind)
             return PartAlignment.of(source, utterance.part, utterance.wav, utterance.id)
     return None
+
+
+def _shared(folders: Sequence[str], others: Sequence[str]) -> int:
+    """How many folders two paths end with alike."""
+    pairs = zip(reversed(folders), reversed(others), strict=False)
+    return len(list(takewhile(lambda pair: pair[0] == pair[1], pairs)))

@@ -65,7 +65,7 @@ def parse_textgrid(text: str) -> list[Tier]:
         if last > end:
             raise TextGridError(f"an interval or tier reaches beyond the {end} s of what holds it")
         if kind == _INTERVALS:
-            tiers.append(Tier(name, _in_order(intervals, first, last), len(intervals) > parts))
+            tiers.append(Tier(name, in_order(intervals, first, last), len(intervals) > parts))
     if found < declared:
         raise TextGridError(f"it says it has {declared} tiers, and {found} are there")
     return tiers
@@ -135,7 +135,12 @@ def _points(tokens: _Tokens) -> Iterator[Interval]:
         yield Interval(time, time, tokens.string())
 
 
-def _in_order(intervals: list[Interval], first: float, last: float) -> tuple[Interval, ...]:
+def in_order(intervals: list[Interval], first: float, last: float) -> tuple[Interval, ...]:
+    """Intervals by their start, without those that are empty.
+
+    Raises:
+        TextGridError: some overlap, end before they start or reach beyond `first` to `last`.
+    """
     kept: list[Interval] = []
     for interval in sorted(intervals, key=lambda interval: (interval.start, interval.end)):
         start, end, label = interval.start, interval.end, interval.label

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from mer.cache import CacheError, FailedUtterance, UtteranceRecord
 from mer.corpus import AlignmentError, Segment, Utterance, remove_tags
 from mer.corpus.audio import AudioError, audio_seconds, read_wave, seconds_of
-from mer.corpus.earlier_reading import was_read_otherwise
+from mer.corpus.earlier_reading import changed_reading
 from mer.corpus.sound_quality import LONGEST
 from mer.corpus.utterance_id import parse_utterance_id
 from mer.extract.config import ExtractConfig
@@ -100,8 +100,7 @@ def fingerprint(utterance: Utterance) -> str:
             digest.update(bytes.fromhex(_file_digest(path)))
         except OSError as problem:
             digest.update(f"unreadable: {type(problem).__name__}".encode())
-    if was_read_otherwise(utterance.alignment):
-        digest.update(b"pauses of all aligners")
+    digest.update(changed_reading(utterance.alignment))
     return digest.hexdigest()
 
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 
 from mer.cache import FeatureCache
 from mer.corpus import Alignment
-from mer.corpus.arpabet import PHONES
 
 TIERS = {"P": "phones", "S": "syllables", "W": "words"}
 NONE = "none"
@@ -14,8 +13,6 @@ NONE = "none"
 NO_ALIGNMENT = "no alignment"
 NOTHING_SPOKEN = "nothing is spoken in the alignment"
 ONLY_FILLERS = "nothing but fillers, which --drop-fillers drops"
-IPA = "the phones are IPA: no syllables can be made"
-NOT_ARPABET = "the phones are not ARPAbet: no syllables can be made"
 
 TOLERATED = 0.05
 """Share of the utterances with an alignment that may lack one of its tiers: a damaged file is no reason to stop."""
@@ -62,9 +59,6 @@ def why_whole(tier: str, alignment: Alignment, spoken: Alignment) -> str:
         return ONLY_FILLERS
     if not any(getattr(spoken, other) for other in TIERS.values()):
         return NOTHING_SPOKEN
-    if tier == "S" and spoken.phones:
-        strange = {phone.label for phone in spoken.phones} - PHONES
-        return IPA if any(not label.isascii() for label in strange) else NOT_ARPABET
     return f"the alignment has no {name}"
 
 

@@ -89,8 +89,9 @@ EXPECTED_WORDS = segments(("extra", 100, 580), ("<unk>", 580, 700))
         codecs.BOM_UTF16_BE + GRID.encode("utf-16-be"),
         short_format({"words": WORDS, "phones": PHONES}).encode(),
         long_format({"Phones": PHONES, "notes": [(0, 1, "x")], "WORD": WORDS}).encode(),
+        long_format({"ORT-MAU": WORDS, "KAN-MAU": [(0.1, 0.58, "EkstrV")], "MAU": PHONES}).encode(),
     ],
-    ids=["long", "crlf", "utf-8 bom", "utf-16", "utf-16 be", "short", "names"],
+    ids=["long", "crlf", "utf-8 bom", "utf-16", "utf-16 be", "short", "names", "WebMAUS"],
 )
 def test_every_spelling_of_a_file_reads_the_same(write: Write, content: bytes) -> None:
     alignment = write(content).read()
@@ -107,11 +108,11 @@ def test_a_syllables_tier_is_taken_as_it_is(write: Write) -> None:
     assert alignment.syllables == segments(("EH_K_S", 100, 300), ("T_R_AH", 300, 580))
 
 
-def test_ipa_is_kept_and_gives_no_syllables(write: Write) -> None:
+def test_ipa_is_kept_and_gives_syllables_by_sonority(write: Write) -> None:
     ipa: list[Interval] = [(0.1, 0.2, "ɛ"), (0.2, 0.3, "tʰ"), (0.3, 0.58, "aj")]
     alignment = write(long_format({"words": WORDS, "phones": ipa})).read()
     assert [p.label for p in alignment.phones] == ["ɛ", "tʰ", "aj"]
-    assert alignment.syllables == ()
+    assert alignment.syllables == segments(("ɛ", 100, 200), ("tʰ_aj", 200, 580))
 
 
 def test_one_of_words_and_phones_is_enough(write: Write) -> None:

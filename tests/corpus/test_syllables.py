@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from mer.corpus.alignment import Segment
 from mer.corpus.arpabet import CONSONANTS, PHONES, SPHINX_FOLDS, VOWELS, to_arpabet
+from mer.corpus.sonority import syllabify_by_sonority
 from mer.corpus.syllables import LEGAL_ONSETS, syllabify, syllable_segments
 from mer.corpus.unspoken import is_filler
 
@@ -150,3 +151,36 @@ def test_every_phone_is_in_exactly_one_syllable(rows: list[tuple[str, int]], cut
     assert all(a.end_ms <= b.start_ms for a, b in itertools.pairwise(syllables))
     assert {p.start_ms for p in phones} >= {s.start_ms for s in syllables}
     assert all(is_filler(s.label) for s in syllables if "+" in s.label)
+
+
+@pytest.mark.parametrize(
+    ("phones", "expected"),
+    [
+        ("pʰ ɫ iː z", "pʰɫiːz"),
+        ("ɛ k s t ɹ ə", "ɛk.stɹə"),
+        ("s ɪ ŋ ɪ ŋ", "sɪŋ.ɪŋ"),
+        ("b ʌ t n̩", "bʌ.tn̩"),
+        ("ˈm ʏ l ɐ", "ˈmʏ.lɐ"),
+        ("h a b @ n", "ha.b@n"),
+        ("g e: b n=", "ge:.bn="),
+        ("f {: n t @ s i:", "f{:n.t@.si:"),
+        ("zh ong1 g uo2", "zhong1.guo2"),
+        ("y i1 y van2", "yi1.yvan2"),
+        ("hh ae p iy", "hhae.piy"),
+        ("b ah dx el", "bah.dxel"),
+        ("b ɔ̃ ʒ u ʁ", "bɔ̃.ʒuʁ"),
+        ("k a ☃ t o", "ka☃.to"),
+        ("ts u n a m i", "tsu.na.mi"),
+        ("s t", "st"),
+        ("", ""),
+    ],
+)
+def test_phones_of_other_sets_go_by_sonority(phones: str, expected: str) -> None:
+    symbols = phones.split()
+    assert ".".join("".join(symbols[start:end]) for start, end in syllabify_by_sonority(symbols)) == expected
+
+
+def test_one_odd_symbol_leaves_the_other_syllables_alone() -> None:
+    symbols = "HH AE P XX IY AH L OW N".split()
+    phones = [Segment(symbol, 10 * place, 10 * place + 10) for place, symbol in enumerate(symbols)]
+    assert [each.label for each in syllable_segments(phones, [])] == ["HH_AE_P", "XX_IY", "AH", "L_OW_N"]

@@ -49,3 +49,17 @@ def test_a_folder_of_another_corpus_is_refused(corpus: Corpus, tmp_path: Path) -
         with_textgrids(corpus, tmp_path / "grids")
     with pytest.raises(CorpusError, match="no such folder of TextGrids"):
         with_textgrids(corpus, tmp_path / "nowhere")
+
+
+def test_the_same_names_in_speakers_folders_are_told_apart_by_them(tmp_path: Path) -> None:
+    rows = [
+        {"id": f"{who}_a", "wav": f"wav/{who}/a.wav", "text": "hello", "label": "joy", "speaker": who, "session": who}
+        for who in ("DC", "JE", "KL")
+    ]
+    manifest = tmp_path / "own.jsonl"
+    manifest.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    for who in ("DC", "JE", "KL"):
+        grid(tmp_path / "grids" / who / "a.textgrid", who)
+        (tmp_path / "grids" / who / "a.json").write_text("{}")  # of another program
+    found = with_textgrids(open_corpus(manifest), tmp_path / "grids")
+    assert [each.alignment.read().words[0].label for each in found if each.alignment] == ["DC", "JE", "KL"]

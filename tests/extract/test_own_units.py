@@ -14,9 +14,7 @@ from mer.corpus.textgrid_file import write_textgrid
 from mer.extract import ExtractConfig, Resources, extract, look_ahead
 from mer.extract.inputs import fingerprint
 from mer.extract.own_units import (
-    IPA,
     NO_ALIGNMENT,
-    NOT_ARPABET,
     NOTHING_SPOKEN,
     ONLY_FILLERS,
     TierCount,
@@ -32,8 +30,7 @@ WORD = Segment("a", 0, 500)
 FULL = Alignment(phones=(A, B), syllables=(Segment("AH_N", 0, 500),), words=(WORD,))
 WORDS_ONLY = Alignment(phones=(), syllables=(), words=(WORD,))
 PHONES_ONLY = Alignment(phones=(A, B), syllables=(), words=())
-OF_IPA = Alignment(phones=(Segment("\u0259", 0, 200), Segment("n", 200, 500)), syllables=(), words=(WORD,))
-OF_SAMPA = Alignment(phones=(Segment("@", 0, 200), Segment("n", 200, 500)), syllables=(), words=(WORD,))
+NO_SYLLABLES = "the alignment has no syllables"
 NOTHING = Alignment(phones=(), syllables=(), words=())
 LAUGHTER = Alignment(phones=(Segment("spn", 0, 500),), syllables=(Segment("spn", 0, 500),), words=())
 
@@ -41,9 +38,7 @@ LAUGHTER = Alignment(phones=(Segment("spn", 0, 500),), syllables=(Segment("spn",
 @pytest.mark.parametrize(
     ("tier", "alignment", "reason"),
     [
-        ("S", OF_IPA, IPA),
-        ("S", OF_SAMPA, NOT_ARPABET),
-        ("S", WORDS_ONLY, "the alignment has no syllables"),
+        ("S", WORDS_ONLY, NO_SYLLABLES),
         ("P", WORDS_ONLY, "the alignment has no phones"),
         ("W", PHONES_ONLY, "the alignment has no words"),
         ("P", NOTHING, NOTHING_SPOKEN),
@@ -59,10 +54,10 @@ def test_a_tier_without_units_has_a_reason(tier: str, alignment: Alignment, reas
     ("units", "reasons", "missing"),
     [
         (8, {}, False),
-        (0, {IPA: 8}, True),
-        (4, {IPA: 4}, True),
-        (95, {IPA: 5}, False),
-        (94, {IPA: 6}, True),
+        (0, {NO_SYLLABLES: 8}, True),
+        (4, {NO_SYLLABLES: 4}, True),
+        (95, {NO_SYLLABLES: 5}, False),
+        (94, {NO_SYLLABLES: 6}, True),
         (60, {NO_ALIGNMENT: 40}, False),
         (40, {NO_ALIGNMENT: 60}, True),
         (0, {NO_ALIGNMENT: 1}, True),
@@ -78,10 +73,10 @@ def test_what_a_missing_tier_is(units: int, reasons: Mapping[str, int], missing:
 
 
 def test_counts_are_of_what_was_asked_for_and_older_shards_are_unknown() -> None:
-    new = (["a", "b", "c"], ["c"], {"S": {IPA: ["a", "x"], NO_ALIGNMENT: ["c"]}})
+    new = (["a", "b", "c"], ["c"], {"S": {NO_SYLLABLES: ["a", "x"], NO_ALIGNMENT: ["c"]}})
     old = (["d", "e"], ["e"], None)
     counts = count_tiers(["S", "W"], [new, old])
-    assert counts["S"] == TierCount(units=1, whole=3, reasons={IPA: 1, NO_ALIGNMENT: 2}, unknown=1)
+    assert counts["S"] == TierCount(units=1, whole=3, reasons={NO_SYLLABLES: 1, NO_ALIGNMENT: 2}, unknown=1)
     assert counts["W"] == TierCount(units=3, whole=1, reasons={NO_ALIGNMENT: 1}, unknown=1)
 
 
@@ -105,7 +100,6 @@ def mer_extract(config: ExtractConfig, tmp_path: Path) -> Callable[..., tuple[in
 @pytest.mark.parametrize(
     ("alignment", "missing", "reason"),
     [
-        (OF_IPA, ["S"], IPA),
         (WORDS_ONLY, ["P", "S"], "the alignment has no phones"),
         (PHONES_ONLY, ["W"], "the alignment has no words"),
         (NOTHING, ["P", "S", "W"], NOTHING_SPOKEN),
@@ -154,17 +148,16 @@ def test_no_alignment_at_all_is_a_tier_without_units(
 def test_a_head_is_not_trained_on_a_tier_without_units_unless_asked_to(
     make_manifest: MakeManifest, mer_extract: Callable[..., tuple[int, str, str]], tmp_path: Path, command: str
 ) -> None:
-    mer_extract(replaced(make_manifest(2), [OF_IPA] * 2), "--granularity", "P+S+W+T")
+    mer_extract(replaced(make_manifest(2), [PHONES_ONLY] * 2), "--granularity", "P+S+W+T")
     table = tmp_path / "own.toml"
-    table.write_text('[[rows]]\ngranularity = "P+S"\n[[rows]]\ngranularity = "W"\n')
-    what = [str(table)] if command == "grid" else ["--granularity", "P+S"]
+    table.write_text('[[rows]]\ngranularity = "P+W"\n[[rows]]\ngranularity = "S"\n')
+    what = [str(table)] if command == "grid" else ["--granularity", "P+W"]
     asked = [command, *what, "--cache", str(tmp_path / "features"), "--runs", str(tmp_path / "runs"), "--classes", "as-is"]
     refused = CliRunner().invoke(app, asked)
     assert refused.exit_code == 2
     assert "not trained, because tiers that are asked for are missing:" in refused.stderr
-    assert f"S: 2 of 2 utterances have no syllables of their own and are one segment over the whole utterance (2 x {IPA})" in (
-        refused.stderr
-    )
+    expected = "W: 2 of 2 utterances have no words of their own and are one segment over the whole utterance"
+    assert f"{expected} (2 x the alignment has no words)" in refused.stderr
     assert "P: " not in refused.stderr
     allowed = CliRunner().invoke(app, [*asked, "--allow-missing-segments"])
     assert "not trained" not in allowed.stderr
@@ -175,17 +168,17 @@ def test_a_head_is_not_trained_on_a_tier_without_units_unless_asked_to(
 def test_the_sidecar_says_which_utterances_are_whole_and_why(
     make_manifest: MakeManifest, config: ExtractConfig, tmp_path: Path
 ) -> None:
-    manifest = replaced(make_manifest(6), [FULL, OF_IPA, FULL, NOTHING, FULL, FULL])
+    manifest = replaced(make_manifest(6), [FULL, WORDS_ONLY, FULL, NOTHING, FULL, FULL])
     corpus = open_corpus(manifest)
     result = extract(corpus, config, tmp_path / "features", resources=ONE)
     assert result.tiers == {
-        "P": TierCount(units=5, whole=1, reasons={NOTHING_SPOKEN: 1}),
-        "S": TierCount(units=4, whole=2, reasons={IPA: 1, NOTHING_SPOKEN: 1}),
+        "P": TierCount(units=4, whole=2, reasons={"the alignment has no phones": 1, NOTHING_SPOKEN: 1}),
+        "S": TierCount(units=4, whole=2, reasons={NO_SYLLABLES: 1, NOTHING_SPOKEN: 1}),
         "W": TierCount(units=5, whole=1, reasons={NOTHING_SPOKEN: 1}),
     }
-    assert list(result.missing_tiers) == list(look_ahead(corpus, config)) == ["S"]
+    assert list(result.missing_tiers) == list(look_ahead(corpus, config)) == ["P", "S"]
     noted = [json.loads(path.read_text())["provenance"]["whole_segments"] for path in result.folder.glob("shards/*.json")]
-    assert {"S": {IPA: ["utt001"]}} in noted
+    assert {"P": {"the alignment has no phones": ["utt001"]}, "S": {NO_SYLLABLES: ["utt001"]}} in noted
     again = extract(corpus, config, tmp_path / "features", resources=ONE)
     assert (again.shards_made, again.tiers) == (0, result.tiers)
 
@@ -200,6 +193,7 @@ def test_the_sidecar_says_which_utterances_are_whole_and_why(
         ({'"happy"': '"pause"'}, True),
         ({'"happy"': '"<usb>"'}, True),
         ({"intervals: size = 5": "intervals: size = 2"}, True),
+        ({'"AE1"': '"æ"'}, True),
     ],
 )
 def test_only_utterances_that_were_read_otherwise_are_stale(
