@@ -85,7 +85,14 @@ def corpora_at(path: Path) -> list[CorpusPlace]:
     name, colon, rest = str(path).partition(":")
     if colon and name in CORPORA and not path.exists():
         return [CorpusPlace(name, CORPORA[name], Path(rest))]
-    return [CorpusPlace(name, kind, path) for name, kind in CORPORA.items() if kind.recognises(path)]
+    return [CorpusPlace(name, kind, path) for name, kind in CORPORA.items() if _is_at(kind, path)]
+
+
+def _is_at(kind: CorpusKind, path: Path) -> bool:
+    try:
+        return kind.recognises(path)
+    except OSError:  # not ours to read, or gone since it was listed
+        return False
 
 
 def corpus_at(path: Path) -> CorpusPlace:

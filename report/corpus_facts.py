@@ -107,7 +107,7 @@ def waveform(wav: Path, part: Part = WHOLE) -> tuple[float | None, tuple[int, ..
     samples = samples[round(part.start * rate) : None if part.end is None else round(part.end * rate)]
     samples = samples if part.channel is None else samples[:, part.channel - 1 : part.channel]
     if not samples.size:
-        return None, ()
+        return 0.0, (0,)
     level = np.nan_to_num(np.abs(samples).max(axis=1))
     edges = np.linspace(0, len(level), min(BINS, len(level)), endpoint=False).astype(np.int64)
     peaks = np.maximum.reduceat(level, edges)
