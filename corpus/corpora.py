@@ -8,10 +8,12 @@ from mer.corpus.class_map_file import ENDING, read_class_map
 from mer.corpus.corpus_kind import AS_IS, CorpusKind
 from mer.corpus.kinds.audiofolder import AudioFolder
 from mer.corpus.kinds.crema_d import CremaD
+from mer.corpus.kinds.emobox import EmoBox
 from mer.corpus.kinds.emodb import EmoDb
 from mer.corpus.kinds.esd import Esd
 from mer.corpus.kinds.iemocap import Iemocap
 from mer.corpus.kinds.kaldi import Kaldi
+from mer.corpus.kinds.lhotse import Lhotse
 from mer.corpus.kinds.manifest import Manifest
 from mer.corpus.kinds.meld import Meld
 from mer.corpus.kinds.msp_podcast import MspPodcast
@@ -73,6 +75,8 @@ CORPORA.add("tess", Tess())
 CORPORA.add("speechbrain", SpeechBrain())
 CORPORA.add("audiofolder", AudioFolder())
 CORPORA.add("kaldi", Kaldi())
+CORPORA.add("lhotse", Lhotse())
+CORPORA.add("emobox", EmoBox())
 
 
 class CorpusPlace(NamedTuple):

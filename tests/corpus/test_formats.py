@@ -1,5 +1,6 @@
 """Corpora as other toolkits write them: a miniature of each in its real layout, read as the kind that it is."""
 
+import gzip
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -114,10 +115,75 @@ def kaldi_of_segments(root: Path) -> Written:
     }
 
 
+def cut(**changed: object) -> dict[str, object]:
+    recording = {
+        "id": "d1",
+        "sources": [{"type": "file", "channels": [0, 1], "source": "audio/d1.wav"}],
+        "sampling_rate": 16000,
+        "num_samples": 64000,
+        "duration": 4.0,
+        "channel_ids": [0, 1],
+    }
+    whole = {"id": "c", "start": 0.0, "duration": 4.0, "channel": 0, "recording": recording, "type": "MonoCut"}
+    return whole | changed
+
+
+def supervision(name: str, start: float, duration: float, emotion: str) -> dict[str, object]:
+    where = {"id": name, "recording_id": "d1", "start": start, "duration": duration, "channel": 0}
+    return where | {"text": f"says {name}", "speaker": "anna", "custom": {"emotion": emotion, "split": "train"}}
+
+
+def lhotse_cuts(root: Path) -> Written:
+    """A dialogue of two turns, a cut out of it, and all of another one; paths begin where lhotse was called."""
+    for name in ("d1", "d2"):
+        sound(root / "audio" / f"{name}.wav", 4.0)
+    other = {"id": "d2", "sources": [{"type": "file", "channels": [0, 1], "source": "audio/d2.wav"}], "duration": 4.0}
+    cuts = [
+        cut(id="dialogue", supervisions=[supervision("s1", 0.5, 1.0, "ang"), supervision("s2", 2.0, 1.5, "sad")]),
+        cut(id="turn", start=1.0, duration=2.0, supervisions=[supervision("s3", 0.25, 2.0, "neu")], channel=1),
+        cut(id="all", supervisions=[supervision("s4", 0, 4.0, "neu")], channel=[0, 1], type="MultiCut", recording=other),
+    ]
+    path = root / "data" / "manifests" / "cuts_train.jsonl.gz"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(gzip.compress("".join(json.dumps(each) + "\n" for each in cuts).encode()))
+    return path, {
+        "s1": ("ang", "anna", "anna", "says s1", 0.5, 1.5, "train"),
+        "s2": ("sad", "anna", "anna", "says s2", 2.0, 3.5, "train"),
+        "turn": ("neu", "anna", "anna", "says s3", 1.25, 3.0, "train"),
+        "all": ("neu", "anna", "anna", "says s4", 0.0, None, "train"),
+    }
+
+
+def emobox(name: str, emotion: str, dataset: str = "emodb") -> dict[str, object]:
+    entry = {"key": f"{dataset}-{name}", "dataset": dataset, "wav": f"downloads/{dataset}/wav/{name}.wav", "type": "raw"}
+    return entry | {"sample_rate": 16000, "num_frame": 16000.0, "task": "category", "length": 1.0, "emo": emotion, "channel": 1}
+
+
+def emobox_list(root: Path) -> Written:
+    for name in ("03a01Wa", "08a02Fb"):
+        sound(root / "downloads" / "emodb" / "wav" / f"{name}.wav")
+    rows = [emobox("03a01Wa", "anger"), emobox("08a02Fb", "happy")]
+    return lines(root / "data" / "emodb" / "emodb.jsonl", *rows), {
+        "emodb-03a01Wa": ("anger", "03", "03", "Der Lappen liegt auf dem Eisschrank.", 0.0, None, ""),
+        "emodb-08a02Fb": ("happy", "08", "08", "Das will sie am Mittwoch abgeben.", 0.0, None, ""),
+    }
+
+
+def emobox_fold(root: Path) -> Written:
+    path, expected = emobox_list(root)
+    fold = path.parent / "fold_1"
+    lines(fold / "emodb_train_fold_1.jsonl", emobox("03a01Wa", "anger"))
+    lines(fold / "emodb_test_fold_1.jsonl", emobox("08a02Fb", "happy"))
+    parts = dict(zip(expected, ("train", "test"), strict=True))
+    return fold, {name: (*said[:-1], parts[name]) for name, said in expected.items()}
+
+
 FORMATS: dict[str, list[Callable[[Path], Written]]] = {
     "speechbrain": [speechbrain_csv, speechbrain_json],
     "audiofolder": [audiofolder_of_parts, audiofolder_of_one_table],
     "kaldi": [kaldi_of_recordings, kaldi_of_segments],
+    "lhotse": [lhotse_cuts],
+    "emobox": [emobox_list, emobox_fold],
 }
 
 
@@ -129,6 +195,8 @@ def test_a_format_is_recognised_and_read(tmp_path: Path, kind: str, write: Calla
     assert corpus.kind == kind
     assert said(corpus) == expected
     assert all(each.wav.is_file() for each in corpus)
+    if kind == "lhotse":
+        assert {each.id: each.channel for each in corpus} == {"s1": 1, "s2": 1, "turn": 2, "all": None}
 
 
 REFUSED: dict[str, tuple[Callable[[Path], Path], str]] = {
@@ -147,6 +215,24 @@ REFUSED: dict[str, tuple[Callable[[Path], Path], str]] = {
     "kaldi segment of nothing": (
         lambda root: lines(lines(root / "wav.scp", "d1 a.wav").parent / "segments", "u1 d2 0 1").parent,
         r"segments: line 1: expected an utterance",
+    ),
+    "lhotse mixed cut": (
+        lambda root: lines(root / "cuts.jsonl", {"id": "m", "tracks": [], "type": "MixedCut"}),
+        r"line 1: cut 'm' is a MixedCut; expected MonoCut",
+    ),
+    "lhotse command": (
+        lambda root: lines(
+            root / "cuts.jsonl",
+            cut(
+                supervisions=[supervision("s", 0, 1, "ang")],
+                recording={"id": "d", "sources": [{"type": "command", "channels": [0], "source": "x"}], "duration": 4.0},
+            ),
+        ),
+        r"cut 'c': source of type 'command'",
+    ),
+    "emobox of a corpus whose names say no speaker": (
+        lambda root: lines(root / "data" / "own" / "own.jsonl", emobox("1", "anger", "own")),
+        r"neither who speaks nor .* \"spk\" \(and \"text\"",
     ),
     "absolute paths elsewhere": (
         lambda root: lines(root / "t.json", {"u1": {"wav": "/data/x/a.wav", "emo": "ang", "spk_id": "s"}}),
