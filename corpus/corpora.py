@@ -6,15 +6,20 @@ from typing import NamedTuple
 
 from mer.corpus.class_map_file import ENDING, read_class_map
 from mer.corpus.corpus_kind import AS_IS, CorpusKind
+from mer.corpus.kinds.audiofolder import AudioFolder
 from mer.corpus.kinds.crema_d import CremaD
+from mer.corpus.kinds.emobox import EmoBox
 from mer.corpus.kinds.emodb import EmoDb
 from mer.corpus.kinds.esd import Esd
 from mer.corpus.kinds.iemocap import Iemocap
+from mer.corpus.kinds.kaldi import Kaldi
+from mer.corpus.kinds.lhotse import Lhotse
 from mer.corpus.kinds.manifest import Manifest
 from mer.corpus.kinds.meld import Meld
 from mer.corpus.kinds.msp_podcast import MspPodcast
 from mer.corpus.kinds.ravdess import Ravdess
 from mer.corpus.kinds.savee import Savee
+from mer.corpus.kinds.speechbrain import SpeechBrain
 from mer.corpus.kinds.tess import Tess
 from mer.corpus.utterance import CorpusError
 from mer.settings import Registry
@@ -67,6 +72,11 @@ CORPORA.add("emodb", EmoDb())
 CORPORA.add("esd", Esd())
 CORPORA.add("savee", Savee())
 CORPORA.add("tess", Tess())
+CORPORA.add("speechbrain", SpeechBrain())
+CORPORA.add("audiofolder", AudioFolder())
+CORPORA.add("kaldi", Kaldi())
+CORPORA.add("lhotse", Lhotse())
+CORPORA.add("emobox", EmoBox())
 
 
 class CorpusPlace(NamedTuple):
@@ -81,11 +91,12 @@ class CorpusPlace(NamedTuple):
 
 
 def corpora_at(path: Path) -> list[CorpusPlace]:
-    """Every kind of corpus that a path can be meant as; `NAME:PATH` says which."""
+    """Every kind of corpus that a path can be meant as; `NAME:PATH` says which. One that reads any table gives way to others."""
     name, colon, rest = str(path).partition(":")
     if colon and name in CORPORA and not path.exists():
         return [CorpusPlace(name, CORPORA[name], Path(rest))]
-    return [CorpusPlace(name, kind, path) for name, kind in CORPORA.items() if _is_at(kind, path)]
+    found = [CorpusPlace(name, kind, path) for name, kind in CORPORA.items() if _is_at(kind, path)]
+    return [each for each in found if not each.kind.reads_any_table] or found
 
 
 def _is_at(kind: CorpusKind, path: Path) -> bool:

@@ -33,6 +33,9 @@ class CorpusKind:
     limits: ClassVar[str] = ""
     """What readers of a model card must know of a model that was trained on it, as one Markdown sentence or more."""
 
+    reads_any_table: ClassVar[bool] = False
+    """Whether it recognises every file: where another kind recognises one, too, that kind is meant."""
+
     def recognises(self, path: Path) -> bool:
         """Whether there is a corpus of this kind at a path; a quick look, for every kind is asked."""
         raise NotImplementedError

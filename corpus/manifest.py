@@ -152,8 +152,18 @@ def read_manifest(path: Path, wanted: Wanted = ALL) -> Corpus:
             with their lines), several rows of one recording do not say which part they are, a session is not there, or
             no utterance has one of the labels.
     """
-    file, table = ManifestFile(path, wanted.encoding), ManifestTable()
-    folder = ManifestFolder.of(path.parent)
+    return read_rows(ManifestFile(path, wanted.encoding), wanted)
+
+
+def read_rows(file: ManifestFile, wanted: Wanted) -> Corpus:
+    """The corpus out of the rows of a file; as `read_manifest`, whatever format they come from."""
+    path, table = file.path, ManifestTable()
+    if wanted.alignment_offset_ms:
+        raise CorpusError(
+            f"{path}: an alignment offset ({wanted.alignment_offset_ms} ms) is for IEMOCAP's own alignment files; "
+            "TextGrids carry their exact times"
+        )
+    folder = ManifestFolder.of(path if path.is_dir() else path.parent)
     audio = folder if wanted.audio_root is None else ManifestFolder.of(wanted.audio_root)
     reading = Reading(audio=audio, folder=folder, labels=wanted.labels)
     problems = _fill(file, table, reading)
@@ -170,7 +180,7 @@ def read_manifest(path: Path, wanted: Wanted = ALL) -> Corpus:
     return Corpus(
         name=re.sub(r"[^a-z0-9]+", "-", path.stem.lower()).strip("-") or "manifest",
         kind="manifest",
-        synthetic=is_synthetic(path.parent),
+        synthetic=is_synthetic(folder.folder),
         utterances=utterances,
         problems=tuple(problems),
     )

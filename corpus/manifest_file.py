@@ -7,6 +7,7 @@ import json
 import os
 import threading
 import weakref
+from array import array
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -54,24 +55,27 @@ class ManifestFile:
         Raises:
             CorpusError: if it is neither kind, or cannot be read.
         """
-        self.path = path
-        self.delimiter = ""
-        """What separates its cells; empty for JSON Lines and before the first row."""
-        self.others: dict[tuple[str, str, str], None] = {}
-        """Columns that could be what another one is taken for: such a column, the one that is taken, and what for."""
-        self._is_csv = path.suffix.lower() != ".jsonl"
+        self._begin(path, is_csv=path.suffix.lower() != ".jsonl")
         if path.suffix.lower() not in SUFFIXES:
             raise CorpusError(f"{path}: a manifest's name must end with {' or '.join(SUFFIXES)}")
         try:
             self._source = path.open("rb")
             weakref.finalize(self, self._source.close)
-            self._file = self._in_utf8(encoding)
+            self._file: io.BufferedIOBase = self._in_utf8(encoding)
         except OSError as error:
             raise CorpusError(f"{path}: cannot be read ({error.strerror or error})") from error
+        self._state = self._status()
+
+    def _begin(self, path: Path, *, is_csv: bool) -> None:
+        self.path = path
+        self.delimiter = ""
+        """What separates its cells; empty for JSON Lines and before the first row."""
+        self.others: dict[tuple[str, str, str], None] = {}
+        """Columns that could be what another one is taken for: such a column, the one that is taken, and what for."""
+        self._is_csv = is_csv
         self._lock = threading.Lock()
         self._header: list[str] = []
         self._names: dict[tuple[str, ...], tuple[str, ...]] = {}
-        self._state = self._status()
 
     def rows(self, complain: Complain) -> Iterator[Place]:
         """Every row that can be taken apart, in order; the others are complained of.
@@ -221,6 +225,32 @@ class ManifestFile:
             names = self._names[given] = canonical(given)
             self.others |= dict.fromkeys(second_choices(given))
         return row if names == given else dict(zip(names, row.values(), strict=True))
+
+
+class RowsInMemory(ManifestFile):
+    """The rows of another format, held in memory as JSON Lines."""
+
+    def __init__(self, path: Path, rows: Iterable[tuple[int, Row]]) -> None:
+        """Take them.
+
+        Args:
+            path: the file or folder that they come from; named in messages.
+            rows: each with its line, or its number, there.
+        """
+        self._begin(path, is_csv=False)
+        self._numbers, self._file = array("q"), io.BytesIO()
+        for number, row in rows:
+            self._numbers.append(number)
+            self._file.write(json.dumps(row).encode() + b"\n")
+        self._state = self._status()
+
+    def rows(self, complain: Complain) -> Iterator[Place]:
+        """Every row, with its line in the format's own file."""
+        for place in super().rows(complain):
+            yield place._replace(line=self._numbers[place.line - 1])
+
+    def _status(self) -> tuple[int, int]:
+        return 0, 0
 
 
 def _json_fault(text: str) -> str:

@@ -45,13 +45,13 @@ class NamedRecordings(CorpusKind):
         """Whether a recording with such a name lies where this corpus has them."""
         if not path.is_dir():
             return False
-        return any(self._utterance(file) is not None for place in self.places for file in islice(path.glob(place), LOOKED_AT))
+        return any(self.named(file) is not None for place in self.places for file in islice(path.glob(place), LOOKED_AT))
 
     def utterances(self, path: Path) -> Iterable["Utterance | Problem"]:
         """Every recording once, and after them what is not read."""
         read, copies, unequal, strange, pointers = dict[str, Path](), list[Path](), list[Path](), list[Path](), list[Path]()
         for file in recordings_in(path):
-            utterance = self._utterance(file)
+            utterance = self.named(file)
             if utterance is None:
                 strange.append(file)
             elif _is_pointer(file):
@@ -69,7 +69,8 @@ class NamedRecordings(CorpusKind):
         )
         yield from (summed_up(kind, path, files, message) for kind, files, message in told if files)
 
-    def _utterance(self, file: Path) -> "Utterance | None":
+    def named(self, file: Path) -> "Utterance | None":
+        """What the name of a recording says; None for any other file, also one that is not called like this."""
         if not _is_recording(file.name):
             return None
         name = self.pattern.fullmatch(f"{file.parent.name}/{file.stem}")

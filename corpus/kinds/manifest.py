@@ -18,6 +18,7 @@ class Manifest(CorpusKind):
 
     title = "manifest"
     layout = f"a file that ends with {', '.join(SUFFIXES)}, one row per utterance"
+    reads_any_table = True
 
     def recognises(self, path: Path) -> bool:
         """Any file: one with another ending is refused when it is read, which says what is expected."""
@@ -26,11 +27,5 @@ class Manifest(CorpusKind):
     def read(self, path: Path, wanted: Wanted) -> "Corpus":
         """The wanted rows; what is missing on disk is listed as problems."""
         from mer.corpus.manifest import read_manifest
-        from mer.corpus.utterance import CorpusError
 
-        if wanted.alignment_offset_ms:
-            raise CorpusError(
-                f"{path}: an alignment offset ({wanted.alignment_offset_ms} ms) is for IEMOCAP's own alignment files; "
-                "TextGrids carry their exact times"
-            )
         return read_manifest(path, wanted)
