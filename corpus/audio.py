@@ -162,7 +162,7 @@ def _decode(path: Path, first: int, last: int) -> tuple[NDArray[np.float32], int
             samples = file.read(last - first + skipped, dtype="float32", always_2d=True)[skipped:]
     except soundfile.SoundFileError as problem:
         raise AudioError(f"{path}: does not decode ({str(problem).rstrip('.')})") from None
-    return samples, first + len(samples)
+    return samples, first + len(samples)  # pyright: ignore[reportReturnType]
 
 
 def _of_media(read: Callable[[Path], Read], path: Path) -> Read:

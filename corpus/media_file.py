@@ -69,7 +69,7 @@ def _opened(path: Path) -> Iterator[tuple[Any, Any]]:
             if not container.streams.audio:
                 raise MediaError("holds no audio stream")
             yield container, container.streams.audio[0]
-    except (av.FFmpegError, OSError) as problem:
+    except (av.FFmpegError, OSError) as problem:  # pyright: ignore[reportPrivateImportUsage]
         raise MediaError(f"not readable as audio ({problem.strerror or problem})") from None
 
 

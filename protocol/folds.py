@@ -130,11 +130,11 @@ def _held_out(
         held_out[chosen] = True
         return held_out
     own = [(sessions if validation == "session" else groups)[row] for row in rows.tolist()]
-    others = group_names(own)
+    others = group_names(own)  # pyright: ignore[reportArgumentType]
     if len(others) < 2 or "" in others:
         raise ProtocolError(
             f"fold {name}: validation {validation!r} holds whole {validation}s out, and the training part has "
-            f"{'utterances without one' if '' in others else f'{len(others)} ({others[0]})'}: use --validation random"
+            f"{'utterances without one' if '' in others else f'{len(others)} ({others[0]})'}: use --validation random"  # pyright: ignore[reportGeneralTypeIssues]  # noqa: E501
         )
     if validation == "session":
         return np.array([each == others[seed % len(others)] for each in own], dtype=np.bool_)

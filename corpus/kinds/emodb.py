@@ -65,7 +65,7 @@ class EmoDb(NamedRecordings):
             "sadness": "sad",
         }
     }
-    released: ClassVar[Mapping[str, int]] = {
+    released: ClassVar[Mapping[str, int]] = {  # pyright: ignore[reportIncompatibleVariableOverride]
         "anger": 127,
         "boredom": 81,
         "disgust": 46,

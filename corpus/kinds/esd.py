@@ -30,7 +30,7 @@ class Esd(NamedRecordings):
     naming = "SPEAKER_NUMBER in a folder of their emotion, such as Angry/0011_000351 or Angry/train/0011_000351"
     classes = "esd-5"
     class_maps: ClassVar[Mapping[str, Mapping[str, str]]] = {"esd-5": {each: each.lower() for each in EMOTIONS}}
-    released: ClassVar[Mapping[str, int]] = dict.fromkeys(EMOTIONS, 7000)
+    released: ClassVar[Mapping[str, int]] = dict.fromkeys(EMOTIONS, 7000)  # pyright: ignore[reportIncompatibleVariableOverride]
     limits = "**Trained on acted speech**: speakers who read sentences in a studio. The words carry no emotion."
 
     def spoken(self, file: Path, name: re.Match[str]) -> Utterance | None:

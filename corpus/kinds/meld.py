@@ -47,7 +47,7 @@ class Meld(CorpusKind):
         "meld-7": {label: emotion for label, (emotion, _) in CLASSES.items()},
         "meld-3": {label: sentiment for label, (_, sentiment) in CLASSES.items()},
     }
-    released: ClassVar[Mapping[str, int]] = {
+    released: ClassVar[Mapping[str, int]] = {  # pyright: ignore[reportIncompatibleVariableOverride]
         "neutral": 6434,
         "joy": 2308,
         "sadness": 1002,

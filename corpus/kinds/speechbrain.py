@@ -68,7 +68,7 @@ def _plain(path: Path, number: int, given: Mapping[str, object]) -> dict[str, ob
     row = {name: value for name, value in row.items() if not name.endswith(("_format", "_opts"))}
     if isinstance(row.get("wav"), dict):  # {"file": ..., "start": ..., "stop": ...}
         inner = dict(row.pop("wav"))  # type: ignore[call-overload]
-        row |= {"wav": inner.pop("file", None), **inner}
+        row |= {"wav": inner.pop("file", None), **inner}  # pyright: ignore[reportArgumentType, reportCallIssue]
     if isinstance(row.get("wav"), str):
         row["wav"] = re.sub(rf"^{PLACEHOLDER.pattern}", "", str(row["wav"]).strip())
     for spelling in ("wrd", "words"):
@@ -77,12 +77,12 @@ def _plain(path: Path, number: int, given: Mapping[str, object]) -> dict[str, ob
     seconds = _number(row.pop("duration", None)) or _number(row.pop("length", None))
     times = {name: _number(row.pop(name)) for name in _TIMES if row.get(name) not in (None, "")}
     if not times:
-        return row | ({"seconds": seconds} if seconds else {})
+        return row | ({"seconds": seconds} if seconds else {})  # pyright: ignore[reportReturnType]
     unit = _unit_of(times, seconds)
     if unit is None:
         said = f"start and stop ({given.get('start')!r}, {given.get('stop')!r}) beside a duration of {seconds} s"
         raise CorpusError(f"{path}: entry {number}: {said} are neither seconds nor samples; correct them")
-    return row | {f"{name}_{unit}": value for name, value in times.items()}
+    return row | {f"{name}_{unit}": value for name, value in times.items()}  # pyright: ignore[reportReturnType]
 
 
 def _unit_of(times: Mapping[str, float | None], seconds: float | None) -> str | None:

@@ -25,7 +25,7 @@ class Tess(NamedRecordings):
     class_maps: ClassVar[Mapping[str, Mapping[str, str]]] = {
         "tess-7": {each: "surprise" if each == "ps" else each for each in EMOTIONS}
     }
-    released: ClassVar[Mapping[str, int]] = dict.fromkeys(EMOTIONS, 400)
+    released: ClassVar[Mapping[str, int]] = dict.fromkeys(EMOTIONS, 400)  # pyright: ignore[reportIncompatibleVariableOverride]
     limits = "**Trained on acted speech**: two Canadian women who say one phrase. The words carry no emotion."
 
     def spoken(self, file: Path, name: re.Match[str]) -> Utterance:

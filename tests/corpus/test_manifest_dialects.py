@@ -138,7 +138,7 @@ MUTATIONS = int(os.environ.get("MER_MUTATIONS", "1000"))
 def test_a_mutated_table_is_refused_or_read(tmp_path: Path, seed: int, count: int) -> None:
     """Of each table an error of the project's own, or utterances of recordings in the folder with ids of their own."""
     chance = random.Random(seed)
-    soundfile.write(tmp_path / "1.wav", [0.1] * 1600, 16_000)
+    soundfile.write(tmp_path / "1.wav", [0.1] * 1600, 16_000)  # pyright: ignore[reportArgumentType]
     rows = [dict(zip(HEADER, row, strict=True)) | {"start": 0.1 * n, "end": 0.1 * n + 0.1} for n, row in enumerate(ROWS)]
     csv_text = (
         table().replace("session\n", "session,start,end\n").replace('"1"\n', '"1",0,0.1\n').replace('"2"\n', '"2",0.1,0.2\n')

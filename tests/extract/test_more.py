@@ -63,5 +63,5 @@ def test_it_goes_through_a_shard_and_back_and_leaves_no_trace_where_there_is_non
     names = []
     for shard in sorted(folder.path.glob("shards/*.h5")):
         with h5py.File(shard) as file:
-            names.append(set(file["utterance"]))
+            names.append(set(file["utterance"]))  # pyright: ignore[reportArgumentType]
     assert names[1] - names[0] == {"more"}

@@ -40,7 +40,7 @@ def test_measures_equal_scikit_learn_and_a_plain_loop(pairs: list[tuple[int, int
     assert weighted_accuracy(matrix) == accuracy_score(truth, prediction)
     np.testing.assert_allclose(macro_f1(matrix), f1_score(truth, prediction, average="macro"), rtol=1e-14)
     np.testing.assert_allclose(weighted_f1(matrix), f1_score(truth, prediction, average="weighted"), rtol=1e-14)
-    per_class = f1_score(truth, prediction, average=None, labels=range(4), zero_division=0)
+    per_class = f1_score(truth, prediction, average=None, labels=range(4), zero_division=0)  # pyright: ignore[reportArgumentType]
     np.testing.assert_allclose(class_f1(matrix), per_class, rtol=1e-14)
     if len({*truth.tolist(), *prediction.tolist()}) > 1:
         np.testing.assert_allclose(kappa(matrix), cohen_kappa_score(truth, prediction), rtol=1e-12, atol=1e-14)
