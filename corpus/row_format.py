@@ -139,7 +139,7 @@ def first_entry(file: Path) -> Mapping[str, object]:
 
 def part_of(path: Path, file: Path) -> dict[str, object]:
     """`split` where a folder between two says which part of the corpus a file is of."""
-    return next(({"split": name} for name in file.relative_to(path).parts[:-1] if PART_FOLDER.fullmatch(name)), {})  # pyright: ignore[reportReturnType]  # noqa: E501
+    return next(({"split": name} for name in file.relative_to(path).parts[:-1] if PART_FOLDER.fullmatch(name)), {})  # pyright: ignore[reportReturnType]
 
 
 def _encoding_of(content: bytes) -> str:

@@ -67,11 +67,14 @@ def refused_pickle(problem: Exception) -> str:
 
 
 def wrong_value(config: Any) -> str | None:
-    """A size in a config that is none."""
+    """A size in a config that is none, or an activation without a name."""
     for name in SIZES:
         value = getattr(config, name, 1)
         if type(value) is not int or value < 1:
             return f"config.json has {name} = {value!r}, and a whole number above 0 is expected there; {COPY_AGAIN}"
+    act = getattr(config, "hidden_act", "gelu")
+    if not isinstance(act, str) or not act:  # older versions of transformers fail in the first batch only
+        return f"config.json has hidden_act = {act!r}, and the name of a function such as 'gelu' is expected there; {COPY_AGAIN}"
     return None
 
 

@@ -92,7 +92,7 @@ def summary(
         there += 1
         conversions.update(sidecar.provenance["conversions"])
         for kind, ids in sidecar.provenance.get("odd_sounds", {}).items():
-            odd.setdefault(ODD_SOUNDS.get(kind, kind), []).extend(each for each, yes in zip(ids, asked(ids), strict=True) if yes)  # pyright: ignore[reportArgumentType]  # noqa: E501
+            odd.setdefault(ODD_SOUNDS.get(kind, kind), []).extend(each for each, yes in zip(ids, asked(ids), strict=True) if yes)  # pyright: ignore[reportArgumentType]
         wanted = asked([record.id for record in sidecar.utterances])
         held += int(wanted.sum())
         records = [record for record, yes in zip(sidecar.utterances, wanted, strict=True) if yes]

@@ -134,7 +134,7 @@ def _held_out(
     if len(others) < 2 or "" in others:
         raise ProtocolError(
             f"fold {name}: validation {validation!r} holds whole {validation}s out, and the training part has "
-            f"{'utterances without one' if '' in others else f'{len(others)} ({others[0]})'}: use --validation random"  # pyright: ignore[reportGeneralTypeIssues]  # noqa: E501
+            f"{'utterances without one' if '' in others else f'{len(others)} ({others[0]})'}: use --validation random"  # pyright: ignore[reportGeneralTypeIssues]
         )
     if validation == "session":
         return np.array([each == others[seed % len(others)] for each in own], dtype=np.bool_)

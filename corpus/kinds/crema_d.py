@@ -51,7 +51,7 @@ class CremaD(NamedRecordings):
             "SAD": "sad",
         }
     }
-    released: ClassVar[Mapping[str, int]] = {each: 1087 if each == "NEU" else 1271 for each in EMOTIONS.values()}  # pyright: ignore[reportIncompatibleVariableOverride]  # noqa: E501
+    released: ClassVar[Mapping[str, int]] = {each: 1087 if each == "NEU" else 1271 for each in EMOTIONS.values()}  # pyright: ignore[reportIncompatibleVariableOverride]
     limits = "**Trained on acted speech**: American actors who say twelve sentences. The words carry no emotion."
 
     def spoken(self, file: Path, name: re.Match[str]) -> Utterance:

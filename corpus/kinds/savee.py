@@ -40,7 +40,7 @@ class Savee(NamedRecordings):
             "surprise": "surprise",
         }
     }
-    released: ClassVar[Mapping[str, int]] = {each: 120 if each == "neutral" else 60 for each in EMOTIONS.values()}  # pyright: ignore[reportIncompatibleVariableOverride]  # noqa: E501
+    released: ClassVar[Mapping[str, int]] = {each: 120 if each == "neutral" else 60 for each in EMOTIONS.values()}  # pyright: ignore[reportIncompatibleVariableOverride]
     limits = "**Trained on acted speech**: four Englishmen in a laboratory. Other voices differ."
 
     def spoken(self, file: Path, name: re.Match[str]) -> Utterance:

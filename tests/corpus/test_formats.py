@@ -156,7 +156,7 @@ def lhotse_cuts(root: Path) -> Written:
 
 def emobox(name: str, emotion: str, dataset: str = "emodb") -> dict[str, object]:
     entry = {"key": f"{dataset}-{name}", "dataset": dataset, "wav": f"downloads/{dataset}/wav/{name}.wav", "type": "raw"}
-    return entry | {"sample_rate": 16000, "num_frame": 16000.0, "task": "category", "length": 1.0, "emo": emotion, "channel": 1}  # pyright: ignore[reportReturnType]  # noqa: E501
+    return entry | {"sample_rate": 16000, "num_frame": 16000.0, "task": "category", "length": 1.0, "emo": emotion, "channel": 1}  # pyright: ignore[reportReturnType]
 
 
 def emobox_list(root: Path) -> Written:

@@ -82,7 +82,11 @@ DAMAGES: dict[str, tuple[str, Damage, str]] = {
     "rate that is none": (SPEECH, value("preprocessor_config.json", "sampling_rate", "16k"), r"sampling_rate = '16k'"),
     "width of a wrong type": (SPEECH, value("config.json", "hidden_size", "wide"), r"hidden_size"),
     "depth 0": (TEXT, value("config.json", "num_hidden_layers", 0), r"num_hidden_layers = 0, and a whole number above 0"),
-    "strides that are none": (SPEECH, value("config.json", "conv_stride", None), r"conv_stride|configuration is damaged|no loadable encoder"),
+    "strides that are none": (
+        SPEECH,
+        value("config.json", "conv_stride", None),
+        r"conv_stride|configuration is damaged|no loadable encoder",
+    ),
     "wordpieces of a wrong type": (TEXT, value("config.json", "vocab_size", [3]), r"vocab_size"),
     "a shard that is missing": (
         SPEECH,
