@@ -8,7 +8,8 @@ import pytest
 
 from mer.tests.extending.doc_blocks import PAGE, Told, done, give
 
-pytestmark = pytest.mark.slow  # commands, as a user gives them
+# Commands, as a user gives them; what a section has made is there once.
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("extending corpora")]
 PLUGINS = 'plugins = ["radio_plays"]'
 SPOKEN = {"anna": ("furious", "glad", "cross"), "ben": ("glad", "glad", "furious"), "carla": ("cross", "bored", "glad")}
 

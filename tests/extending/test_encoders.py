@@ -11,7 +11,8 @@ from torch import nn
 
 from mer.tests.extending.doc_blocks import Told, done, give
 
-pytestmark = pytest.mark.slow  # commands, as a user gives them
+# Commands, as a user gives them; what a section has made is there once.
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("extending encoders")]
 DIM, LAYERS, LETTERS = 16, 2, 30
 
 

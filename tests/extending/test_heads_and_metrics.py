@@ -11,7 +11,8 @@ import pytest
 from mer.protocol import STATISTICS
 from mer.tests.extending.doc_blocks import Told, done, give, result_of
 
-pytestmark = pytest.mark.slow  # commands, as a user gives them
+# Commands, as a user gives them; what a section has made is there once.
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("extending heads_and_metrics")]
 
 
 @pytest.fixture(scope="module")
