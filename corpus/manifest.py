@@ -13,7 +13,7 @@ from mer.corpus.gather import lacks, mojibake, overlaps
 from mer.corpus.iemocap_session import is_synthetic
 from mer.corpus.label_spellings import look_alikes, one_spelling
 from mer.corpus.manifest_file import ManifestFile, Place
-from mer.corpus.manifest_reading import Reading
+from mer.corpus.manifest_reading import Reading, channel_of
 from mer.corpus.manifest_recordings import Recordings
 from mer.corpus.manifest_row import ManifestFolder, Row, RowError, is_blank
 from mer.corpus.manifest_table import ManifestTable
@@ -203,7 +203,7 @@ def _fill(file: ManifestFile, table: ManifestTable, reading: Reading) -> list[Pr
                 if not faults:
                     is_part = reading.times.add(row)
                     whole = place._replace(row=row)
-                    recordings.add(whole, is_part=is_part, look=len(recordings) < LARGE)
+                    recordings.add(whole, is_part=is_part, channel=channel_of(row), look=len(recordings) < LARGE)
                     yield whole
             except RowError as problem:
                 faults = [str(problem)]

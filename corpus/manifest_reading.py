@@ -123,8 +123,9 @@ class Reading:
         return {name: text for name, text in texts.items() if len(text) <= MAX_KEPT and text.isprintable()}
 
     def _id(self, wav: str, row: Row) -> str:
-        """The path without its ending, and the times of a part; as much of its end as an id may have."""
+        """The path without its ending, and times and channel of a part; as much of its end as an id may have."""
         times = "".join(f"-{row[name]}" for name in row if name not in SPELLINGS and role_of(name) in ("start", "end", "length"))
+        times += f"-{row['channel']}" if "channel" in row else ""
         parts = PurePosixPath(wav).with_suffix("").parts if PurePosixPath(wav).name else (wav,)
         while len(parts) > 1 and len(("/".join(parts) + times).encode()) > MAX_NAME_BYTES:
             parts = parts[1:]

@@ -36,22 +36,25 @@ class Recordings:
     def __len__(self) -> int:
         return len(self._parts)
 
-    def add(self, place: Place, *, is_part: bool, look: bool) -> None:
+    def add(self, place: Place, *, is_part: bool, channel: int | None, look: bool) -> None:
         """Note the recording of a row without faults.
 
         Args:
             place: the row.
-            is_part: whether it says which part of the recording it is.
+            is_part: whether it says from when to when of the recording it is.
+            channel: which channel it is of; rows of different ones are different recordings, the mean of all is taken for the
+                first, which it is where there is one only.
             look: whether its file is looked for; links between files are found among such rows only.
         """
         text = str(place.row["wav"])
-        self._paths.append(hash(self._real(text).casefold()))
+        channel = channel or 1
+        self._paths.append(hash((self._real(text).casefold(), channel)))
         self._parts.append(is_part)
         self._places.extend((place.line, place.start, place.end))
         if look:
             try:
                 status = (self.folder.folder / text).stat()
-                self._files.append(hash((status.st_dev, status.st_ino)))
+                self._files.append(hash((status.st_dev, status.st_ino, channel)))
             except (OSError, ValueError):
                 self._files.append(hash((text, len(self._places))))
 

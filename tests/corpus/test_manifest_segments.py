@@ -293,3 +293,14 @@ def test_a_first_and_a_last_row_of_a_large_manifest_are_compared(write: Write, m
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     with pytest.raises(CorpusError, match=r"line 51 \(last\): './b0.wav' is the recording of line 1 \(u0\)"):
         read_manifest(path)
+
+
+@pytest.mark.usefixtures("size")
+def test_the_channels_of_a_call_are_recordings_of_their_own(write: Write) -> None:
+    call: Row = {"wav": "a0.wav", "id": ""}
+    corpus = read_manifest(write(call | {"channel": "A"}, call | {"channel": "B"}))
+    assert [(each.id, each.channel) for each in corpus] == [("a0-A", 1), ("a0-B", 2)]
+    for channels in ((2, 2), (None, 1)):
+        rows = [call | {"channel": channel, "id": f"u{n}"} for n, channel in enumerate(channels)]
+        with pytest.raises(CorpusError, match="1 row names a recording that an earlier row names"):
+            read_manifest(write(*rows))
