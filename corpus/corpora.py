@@ -124,17 +124,21 @@ def corpus_at(path: Path) -> CorpusPlace:
 
 
 def _nearby(path: Path) -> str:
-    """A hint at a corpus around a folder, or in it."""
+    """A hint at a corpus around a folder, or in it; a file that may be any table is no hint."""
     if not path.is_dir():
         return ""
     for folder in list(path.absolute().parents)[:4]:
-        if corpora_at(folder):
+        if _is_surely_one(folder):
             return f" This is a part of a corpus: give {folder}."
     try:
         inside = sorted(each for each in path.iterdir() if not each.name.startswith("."))
     except OSError:
         return ""
     for child in inside:
-        if corpora_at(child):
+        if _is_surely_one(child):
             return f" A corpus is inside: give {child}."
     return ""
+
+
+def _is_surely_one(path: Path) -> bool:
+    return any(not each.kind.reads_any_table for each in corpora_at(path))

@@ -32,7 +32,6 @@ class CorpusKind:
     """Utterances per label of a whole copy, which the census compares with; None where that is not known."""
     limits: ClassVar[str] = ""
     """What readers of a model card must know of a model that was trained on it, as one Markdown sentence or more."""
-
     reads_any_table: ClassVar[bool] = False
     """Whether it recognises every file: where another kind recognises one, too, that kind is meant."""
 

@@ -101,6 +101,12 @@ def test_a_path_says_its_kind_where_several_could_be_meant(marked: Path) -> None
         corpus_at(inside)
 
 
+def test_any_file_in_a_folder_is_no_hint_at_a_corpus(tmp_path: Path) -> None:
+    (tmp_path / "001.wav").touch()
+    with pytest.raises(CorpusError, match=r"layout of no corpus that is known\. Expected one of"):
+        corpus_at(tmp_path)
+
+
 def test_maps_and_names_are_taken_once() -> None:
     class Own(Folder):
         class_maps = {"4": {"joy": "happy"}}  # noqa: RUF012
