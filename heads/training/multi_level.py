@@ -74,6 +74,7 @@ def average_heads(
         "config": {"fusion": MULTI_LEVEL, "coattention": coattention.identity(), "late": late.identity()},
         "cache_key": cache.key,
         "data": selection.fingerprint(texts=late.text_disjoint),
+        **classes.identity(),
         **partition_of(selection, late).identity(selection.ids),
     }
     branches = tuple(dict.fromkeys([*coattention.granularities, *late.granularities]))

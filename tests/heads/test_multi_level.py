@@ -47,6 +47,17 @@ def test_a_second_call_trains_nothing(make_cache: CacheMaker, tmp_path: Path) ->
     assert again.values == once.values
 
 
+def test_the_same_targets_under_other_names_are_another_result(make_cache: CacheMaker, tmp_path: Path) -> None:
+    own = tmp_path / "own.toml"
+    found = []
+    for name in ("angry", "cross"):
+        own.write_text(f'drop = ["*"]\n[classes]\nang = "{name}"\nhap = "happy"\n')
+        heads = [replace(each, classes=str(own), seeds=(0,), max_epochs=1) for each in (COATTENTION, LATE)]
+        found.append(train_multi_level(make_cache(), *heads, tmp_path / "runs"))
+    assert not found[1].reused
+    assert [each.values["summary"]["classes"] for each in found] == [["angry", "happy"], ["cross", "happy"]]
+
+
 def test_heads_of_two_protocols_are_refused_with_every_difference(make_cache: CacheMaker, tmp_path: Path) -> None:
     other = replace(LATE, seeds=(0,), validation="session")
     with pytest.raises(HeadError, match=r"seeds differs: \(0, 1\) and \(0,\); validation differs: random and session"):
