@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from mer.finetune.errors import FinetuneError
-from mer.heads.config import ClassWeights, LossName
 from mer.protocol.classes import classes_option, portable_name
 from mer.protocol.held_out import HeldOut
 from mer.protocol.leave_out import (
@@ -17,13 +16,15 @@ from mer.protocol.leave_out import (
     fold_count_option,
     leave_out_option,
     min_per_class_option,
-    said_split,
     splits_option,
 )
 from mer.settings.kinds import PAIR, SEEDS, SESSIONS
 from mer.settings.option import WHAT, number_free, option, problems_of, unsaid
 from mer.settings.shared_options import (
+    class_weights_option,
     device_option,
+    focal_gamma_option,
+    loss_option,
     speech_model_option,
     speech_revision_option,
     text_model_option,
@@ -83,22 +84,9 @@ class FinetuneConfig:
         least=0,
         below=1,
     )
-    class_weights: str = option(
-        "none",
-        "Weight of a class in the loss, from its training utterances: none (the paper), balanced N / (C n_c), or effective, of "
-        "Cui et al. (2019).",
-        choices=get_args(ClassWeights),
-        later=True,
-        panel=TRAINED,
-    )
-    loss: str = option(
-        "cross-entropy",
-        "cross-entropy (the paper), or focal, in which utterances that are right already count less.",
-        choices=get_args(LossName),
-        later=True,
-        panel=TRAINED,
-    )
-    focal_gamma: float = option(2.0, "How much less, as (1 - p)^gamma. Used by focal only.", above=0, later=True, panel=TRAINED)
+    class_weights: str = class_weights_option(panel=TRAINED)
+    loss: str = loss_option(panel=TRAINED)
+    focal_gamma: float = focal_gamma_option(panel=TRAINED)
     epochs: int = option(20, "Passes over the training part.", panel=TRAINED, least=1)
     batch: int = option(
         32,
@@ -246,7 +234,7 @@ class FinetuneConfig:
         fields |= {"epoch_selection": self.chosen_by}
         if not self.validates:
             fields |= {"validation": "none", "validation_share": 0.0}
-        return said_split({name: list(value) if isinstance(value, tuple) else value for name, value in fields.items()})
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in fields.items()}
 
     def used(self) -> frozenset[str]:
         """Fields that this row looks at; an option of another one would change nothing."""

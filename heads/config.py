@@ -17,18 +17,15 @@ from mer.protocol.leave_out import (
     fold_count_option,
     leave_out_option,
     min_per_class_option,
-    said_split,
     splits_option,
 )
 from mer.settings.kinds import ASSIGNMENTS, GRANULARITY, NUMBERS, SEEDS, SESSIONS
 from mer.settings.option import WHAT, number_free, option, problems_of, unsaid
-from mer.settings.shared_options import device_option
+from mer.settings.shared_options import class_weights_option, device_option, focal_gamma_option, loss_option
 
 Modality = Literal["both", "speech", "text"]
 Normalize = Literal["speech", "global", "speaker", "none"]
 LayerWeights = Literal["plain", "softmax"]
-ClassWeights = Literal["none", "balanced", "effective"]
-LossName = Literal["cross-entropy", "focal"]
 
 SPEECH = ("F", "P", "S", "W")
 """Granularities of speech in their fixed order; text adds `T`."""
@@ -79,20 +76,9 @@ class HeadConfig:
     )
     dropout: float = option(0.2, "Probability of zeroing a hidden value while training, in [0, 1).", least=0, below=1)
     learning_rate: float | None = option(None, "Step size of Adam. Default: 1e-3, with attention 5e-5 (the paper).", above=0)
-    class_weights: str = option(
-        "none",
-        "Weight of a class in the loss, from its training utterances: none (the paper), balanced N / (C n_c), or effective, of "
-        "Cui et al. (2019).",
-        choices=get_args(ClassWeights),
-        later=True,
-    )
-    loss: str = option(
-        "cross-entropy",
-        "cross-entropy (the paper), or focal, in which utterances that are right already count less.",
-        choices=get_args(LossName),
-        later=True,
-    )
-    focal_gamma: float = option(2.0, "How much less, as (1 - p)^gamma. Used by focal only.", above=0, later=True)
+    class_weights: str = class_weights_option()
+    loss: str = loss_option()
+    focal_gamma: float = focal_gamma_option()
     batch: int = option(32, "Utterances per step; the last step of an epoch takes what is left.", least=1)
     max_epochs: int = option(100, "Training ends here at the latest; early stopping usually ends it before.", least=1)
     patience: int = option(4, "Training ends after this many epochs in a row without a lower validation loss.", least=1)
@@ -186,7 +172,7 @@ class HeadConfig:
             if name not in left_out
         }
         source = head_kind(self.fusion).source
-        return said_split(values) | ({} if source is None else {HEAD_SOURCE: source.as_dict()})
+        return values if source is None else {**values, HEAD_SOURCE: source.as_dict()}
 
     def used(self) -> frozenset[str]:
         """Fields that this head looks at; an option of another one would change nothing."""

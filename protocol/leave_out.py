@@ -13,31 +13,24 @@ leave_out_option = partial(
     help="What each fold tests on: one session, speaker, dialogue, utterance (with --fold-count) or value of a column of the "
     "manifest; given: the corpus' own test parts, its dev part chooses the epoch. auto: given where there is one, else session.",
     metavar="<word>",
+    later=True,
 )
 fold_count_option = partial(
     option,
     default=None,
     help="This many folds of several whole sessions, speakers ... each, with their classes balanced. Default: one a fold.",
     least=2,
+    later=True,
 )
 splits_option = partial(
     option,
     default=None,
     help="CSV with id and split (train, dev, test, test1 ...), or one such column a fold (fold_1 ...), or fold (which tests it).",
+    later=True,
 )
-drop_class_option = partial(option, default=(), help="Leave out utterances of these classes, such as disgust,fear.", kind=NAMES)
-min_per_class_option = partial(option, default=0, help="Leave out classes with fewer utterances than this.", least=0)
+drop_class_option = partial(
+    option, default=(), help="Leave out utterances of these classes, such as disgust,fear.", kind=NAMES, later=True
+)
+min_per_class_option = partial(option, default=0, help="Leave out classes with fewer utterances than this.", least=0, later=True)
 SPLIT_FIELDS = frozenset({"leave_out", "fold_count", "splits"})
 """Options that decide which folds there are: the identity of a run holds the folds themselves."""
-
-
-def said_split(values: dict[str, object]) -> dict[str, object]:
-    """The settings of a config as JSON, without those of these options that were left alone: earlier versions had none."""
-    usual: dict[str, tuple[object, ...]] = {
-        "leave_out": (AUTO, SESSION),
-        "fold_count": (None,),
-        "splits": (None,),
-        "drop_class": ([],),
-        "min_per_class": (0,),
-    }
-    return {name: value for name, value in values.items() if name not in usual or value not in usual[name]}

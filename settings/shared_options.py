@@ -54,3 +54,21 @@ text_revision_option = partial(option, default=None, help="Branch, tag or commit
 device_option = partial(
     option, default="auto", help="auto (CUDA if there is one), cpu, cuda, cuda:1.", env="MER_DEVICE", identity=False
 )
+class_weights_option = partial(
+    option,
+    default="none",
+    help="Weight of a class in the loss, from its training utterances: none (the paper), balanced N / (C n_c), or effective, of "
+    "Cui et al. (2019).",
+    choices=("none", "balanced", "effective"),
+    later=True,
+)
+loss_option = partial(
+    option,
+    default="cross-entropy",
+    help="cross-entropy (the paper), or focal, in which utterances that are right already count less.",
+    choices=("cross-entropy", "focal"),
+    later=True,
+)
+focal_gamma_option = partial(
+    option, default=2.0, help="How much less, as (1 - p)^gamma. Used by focal only.", above=0, later=True
+)
