@@ -216,7 +216,8 @@ def test_the_samples_of_random_parts_are_those_of_the_recording(data: st.DataObj
             read_wave(wav, rate, Part(start, end, channel)).samples for start, end in zip(edges, [*edges[1:], None], strict=True)
         ]
         for start, end, part in zip(edges, [*edges[1:], total], parts, strict=True):
-            assert abs(len(part) - (end - start) * rate) <= 1 or name.endswith(("3", "ogg"))
+            # Both ends are rounded to a sample; the product of floats may be off by its last bits.
+            assert abs(len(part) - (end - start) * rate) <= 1 + 1e-6 or name.endswith(("3", "ogg"))
         np.testing.assert_array_equal(np.concatenate(parts), whole)
 
 

@@ -52,8 +52,8 @@ def test_the_same_targets_under_other_names_are_another_result(make_cache: Cache
     found = []
     for name in ("angry", "cross"):
         own.write_text(f'drop = ["*"]\n[classes]\nang = "{name}"\nhap = "happy"\n')
-        heads = [replace(each, classes=str(own), seeds=(0,), max_epochs=1) for each in (COATTENTION, LATE)]
-        found.append(train_multi_level(make_cache(), *heads, tmp_path / "runs"))
+        early, late = (replace(each, classes=str(own), seeds=(0,), max_epochs=1) for each in (COATTENTION, LATE))
+        found.append(train_multi_level(make_cache(), early, late, tmp_path / "runs"))
     assert not found[1].reused
     assert [each.values["summary"]["classes"] for each in found] == [["angry", "happy"], ["cross", "happy"]]
 
