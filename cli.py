@@ -22,6 +22,14 @@ app = typer.Typer(
 )
 
 
+def print_version(wanted: bool) -> bool:
+    """Print the version and end, before the lack of a command is noticed."""
+    if wanted:
+        print(f"mer {mer.__version__}")
+        raise typer.Exit
+    return wanted
+
+
 @app.callback()
 def settings(
     context: Context,
@@ -29,12 +37,9 @@ def settings(
         Path | None,
         typer.Option(envvar="MER_CONFIG", help="Settings file; ./mer.toml is read if it is there."),
     ] = None,
-    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+    version: Annotated[bool, typer.Option("--version", help="Print the version.", is_eager=True, callback=print_version)] = False,
 ) -> None:
     """Read the defaults that a settings file gives."""
-    if version:
-        print(f"mer {mer.__version__}")
-        raise typer.Exit
     from mer.settings import load_plugins
 
     with clear_errors():

@@ -21,10 +21,11 @@ from mer.predict.errors import PredictError
 from mer.predict.head_engine import EncoderChoice, extract_config
 from mer.predict.model_card import model_card
 from mer.predict.saved_head import Run, SavedHead
-from mer.predict.saved_run import EXPORT_FORMAT, SavedModels, check_saved, choose_runs, read_saved
+from mer.predict.saved_run import SavedModels, check_saved, choose_runs, read_saved
 from mer.results.errors import ResultError
 from mer.results.file_hashes import FILES, hashes_below, seal
 from mer.results.names import run_stem
+from mer.results.run_files import EXPORT_FORMAT
 
 DESCRIBED = ("corpus", "synthetic", "config", "branches", "utterances", "summary", "runs", "device", "encoders", "name")
 """What an export keeps of `result.json`."""

@@ -9,19 +9,7 @@ from mer.predict.errors import PredictError
 from mer.predict.saved_head import Run, SavedHead, SavedPart, SavedWeights, saved_part
 from mer.results.file_hashes import FILES, check_files
 from mer.results.names import CONFIG, FINISHED, RESULT, WEIGHTS, run_stem
-from mer.results.run_files import CURE, check_document, read_json, read_result
-
-EXPORT_FORMAT = "mer-export-1"
-EXPORT_SHAPE = {
-    "kind": str,
-    "classes": [str],
-    "runs": [list],
-    "result": {"corpus": str, "config": dict, "summary": dict},
-    "features?": dict,
-    "parts?": [{"config": dict, "layers": dict}],
-    "files_sha256?": dict,
-}
-"""What the config of an export must hold."""
+from mer.results.run_files import CURE, is_export, read_export, read_json, read_result
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,8 +56,8 @@ def read_saved(folder: Path) -> tuple[SavedHead | SavedModels, dict[str, Any]]:
             return _models(folder, document, folder / WEIGHTS), document
         return _head_of_run(folder, document), document
     config = read_json(folder / CONFIG) if (folder / CONFIG).exists() else {}
-    if str(config.get("format", "")).startswith("mer-export-"):
-        check_document(folder / CONFIG, config, EXPORT_FORMAT, EXPORT_SHAPE)
+    if is_export(config):
+        config = read_export(folder)
         return _exported(folder, config), config["result"]
     if (folder / FINISHED).is_dir():
         raise PredictError(f"{folder}: this result is not finished; give the command that trains it again, it goes on from there")

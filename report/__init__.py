@@ -21,4 +21,5 @@ from mer.report.tables import cache_table as cache_table
 from mer.report.tables import doctor_report as doctor_report
 from mer.report.tables import extraction_lines as extraction_lines
 from mer.report.tables import verify_lines as verify_lines
+from mer.report.tables import whole_lines as whole_lines
 from mer.report.terminal_table import terminal_table as terminal_table

@@ -109,6 +109,25 @@ def verify_lines(report: Mapping[str, Any]) -> RenderableType:
     return Group(*lines, Text(f"{counted(len(report['findings']), 'problem')} in {shards} ({how})"))
 
 
+def whole_lines(checked: Sequence[Mapping[str, Any]]) -> RenderableType:
+    """Each place that was read: how much of it was compared, and what is damaged there."""
+    lines = []
+    for each in checked:
+        lines.append(Text(f"{each['path']}: {each['kind']}, {_verdict(each)}", style="red" if each["problems"] else "green"))
+        lines += [Text(f"  {problem}", style="red") for problem in each["problems"]]
+        if each["unchecked"]:
+            first = ", ".join(each["unchecked"][:3])
+            more = ", ..." if len(each["unchecked"]) > 3 else ""
+            lines.append(Text(f"  no hash of {counted(len(each['unchecked']), 'file')} to compare with: {first}{more}"))
+    return Group(*lines)
+
+
+def _verdict(checked: Mapping[str, Any]) -> str:
+    if checked["problems"]:
+        return counted(len(checked["problems"]), "problem")
+    return f"whole ({counted(checked['files'], 'file')}, {size(checked['bytes'])} compared)" if checked["files"] else "readable"
+
+
 def doctor_report(data: Mapping[str, Any]) -> RenderableType:
     """All findings, the census of the corpus, and the settings that are not built in."""
     parts: list[RenderableType] = [checks_table(data["checks"])]

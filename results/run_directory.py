@@ -13,8 +13,8 @@ weights/          fold1-seed0.safetensors: best parameters and normalisation sta
                   end to end a folder fold1-seed0/
 predictions.csv   test utterances of every run
 logits.safetensors  their logits in float64, one tensor (utterances, classes) per run
-result.json       written last: it holds the SHA-256 of the weights, predictions and logits, and one of itself; a finished
-                  run has that of its weights and of itself, and is trained again when something else is there
+result.json       written last: it holds the SHA-256 of all of these but provenance.json, and one of itself; a finished run
+                  has that of its weights and of itself, and is trained again when something else is there
 """
 
 import csv
@@ -195,7 +195,7 @@ class RunDirectory:
         write_file(self.path / LOGITS, save(logits, {"format": "mer-logits-1"}))
         self._write_provenance()
         hashes = {name: digest for run in runs for name, digest in self._hashes(run).items()}
-        for name in (PREDICTIONS, LOGITS):
+        for name in (CONFIG, METRICS, PREDICTIONS, LOGITS):
             hashes |= hashes_below(self.path / name, self.path)
         values = json.loads(json.dumps({**result, FILES: hashes}, allow_nan=False))
         text = json.dumps(seal(values), indent=2, allow_nan=False) + "\n"

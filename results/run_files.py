@@ -34,6 +34,17 @@ RESULT_SHAPE = {
     "files_sha256?": dict,
 }
 """What a result must hold; there is more in it, which not every reader needs."""
+EXPORT_FORMAT = "mer-export-1"
+EXPORT_SHAPE = {
+    "kind": str,
+    "classes": [str],
+    "runs": [list],
+    "result": {"corpus": str, "config": dict, "summary": dict},
+    "features?": dict,
+    "parts?": [{"config": dict, "layers": dict}],
+    "files_sha256?": dict,
+}
+"""What the config of an export must hold."""
 COLUMNS = ("fold", "seed", "id", "label", "prediction")
 
 
@@ -121,6 +132,24 @@ def read_result(directory: Path) -> dict[str, Any]:
     file = directory / RESULT
     values: dict[str, Any] = read_json(file)
     check_document(file, values, RESULT_FORMAT, RESULT_SHAPE)
+    return values
+
+
+def is_export(config: Mapping[str, Any]) -> bool:
+    """Whether the `config.json` of a folder is that of an export, of whatever version."""
+    return str(config.get("format", "")).startswith("mer-export-")
+
+
+def read_export(directory: Path) -> dict[str, Any]:
+    """The `config.json` of an exported folder, checked.
+
+    Raises:
+        FileNotFoundError: it is not there.
+        ResultError: it is damaged, of another format, or no export.
+    """
+    file = directory / CONFIG
+    values: dict[str, Any] = read_json(file)
+    check_document(file, values, EXPORT_FORMAT, EXPORT_SHAPE)
     return values
 
 

@@ -64,7 +64,7 @@ class StatusReader:
         Raises:
             StatusError: nothing of mer is at a required place, or at any.
         """
-        found = {place: list(dict.fromkeys(_search(place, DEPTH))) for place in self.places}
+        found = {place: list(dict.fromkeys(search(place, DEPTH))) for place in self.places}
         empty = [place for place in found if not found[place]]
         if (self.required and empty) or len(empty) == len(found):
             raise StatusError(
@@ -90,7 +90,7 @@ class StatusReader:
         return self._readers.setdefault(folder, CacheReader(folder=folder))
 
 
-def _search(path: Path, depth: int) -> Sequence[tuple[str, Path]]:
+def search(path: Path, depth: int = DEPTH) -> Sequence[tuple[str, Path]]:
     """What a folder is, by the file that says so; else what the folders in it are."""
     for marker in (GRID, LOG, "spec.json"):
         if (path / marker).is_file():
@@ -98,4 +98,4 @@ def _search(path: Path, depth: int) -> Sequence[tuple[str, Path]]:
     # The folder of an encoder has a config.json, too.
     if (path / RESULT).is_file() or "config" in (read_object(path / CONFIG) or {}):
         return [(CONFIG, path)]
-    return [found for below in folders(path) for found in _search(below, depth - 1)] if depth else []
+    return [found for below in folders(path) for found in search(below, depth - 1)] if depth else []

@@ -12,6 +12,7 @@ import pytest
 from typer.main import get_command
 from typer.testing import CliRunner
 
+import mer
 from mer.cli import app
 from mer.commands.defaults import command_options
 
@@ -398,3 +399,8 @@ def test_a_settings_file_that_is_no_toml_is_refused(content: str, tmp_path: Path
     result = run(app, ["--config", str(tmp_path / "own.toml"), "cache", "info"])
     assert result.exit_code == 2
     assert "no valid TOML" in result.stderr
+
+
+def test_the_version_is_printed() -> None:
+    asked = run(app, ["--version"])
+    assert (asked.exit_code, asked.stdout) == (0, f"mer {mer.__version__}\n")
