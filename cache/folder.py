@@ -17,6 +17,7 @@ from mer.cache.shard_image import BuiltShard
 from mer.cache.sidecar import SHARD_NAME, Sidecar, parse_sidecar
 from mer.cache.spec import Spec, cache_key, checked_spec
 from mer.files import Disk, check_space, sweep_temporaries, write_atomically
+from mer.files.regular_file import read_file, read_text_file
 
 _KEY_FOLDER = re.compile(r"[0-9a-f]{12}")
 _SETTLING_SECONDS = (0.1, 0.4, 1.5, 3.0)
@@ -156,7 +157,7 @@ class CacheFolder:
     def mark(self, name: str) -> str | None:
         """Sha256 of a shard's sidecar, to see later whether it was committed anew; None when there is none."""
         try:
-            return hashlib.sha256(self.sidecar_path(name).read_bytes()).hexdigest()
+            return hashlib.sha256(read_file(self.sidecar_path(name))).hexdigest()
         except OSError:
             return None
 
@@ -169,7 +170,7 @@ class CacheFolder:
             UnicodeDecodeError: if it is no text.
         """
         path = self.sidecar_path(name)
-        sidecar = parse_sidecar(path.read_text("utf-8"), where=str(path))
+        sidecar = parse_sidecar(read_text_file(path), where=str(path))
         self._check_belongs(sidecar, name)
         return sidecar
 
@@ -235,7 +236,7 @@ class CacheFolder:
         found: dict[str, FailedShard] = {}
         for path in sorted((self.path / "failed").glob("*.json")):
             with contextlib.suppress(OSError, ValueError):
-                failed = parse_failed_shard(path.read_text("utf-8"))
+                failed = parse_failed_shard(read_text_file(path))
                 if failed.shard == path.stem:
                     found[failed.shard] = failed
         return found
@@ -314,7 +315,7 @@ def _candidates(path: Path) -> list[Path]:
 def _read_spec(folder: Path) -> dict[str, Any]:
     path = folder / "spec.json"
     try:
-        document = json.loads(path.read_text("utf-8"))
+        document = json.loads(read_text_file(path))
     except (OSError, ValueError, RecursionError) as error:
         raise CacheError(
             f"{path}: cannot be read as JSON ({error}); restore it, or `mer extract` into a new `--cache`"

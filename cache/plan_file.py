@@ -15,6 +15,7 @@ from mer.cache.folder import CacheFolder
 from mer.cache.sidecar import SHARD_NAME
 from mer.cache.spec import FORMAT_VERSION
 from mer.files import write_atomically
+from mer.files.regular_file import read_text_file
 
 FOLDER = "plan"
 READERS = 8
@@ -84,7 +85,7 @@ def read_plan_file(folder: CacheFolder, name: str) -> PlanFile | None:
     """
     path = folder.path / FOLDER / f"{name}.json"
     try:
-        document = json.loads(path.read_text("utf-8"))
+        document = json.loads(read_text_file(path))
         ids, size = document["ids"], document["bytes"]
         sound = bool(ids) and isinstance(ids, list) and all(isinstance(each, str) for each in ids)
         if document["format_version"] != FORMAT_VERSION or not sound or not isinstance(size, int) or size < 0:

@@ -11,6 +11,7 @@ from mer.cache.layout import Dataset, check_datasets, expected_datasets
 from mer.cache.sidecar import Sidecar
 from mer.cache.spec import Spec
 from mer.cache.verified import VerifiedShards
+from mer.files.regular_file import open_file
 
 
 class ShardFile:
@@ -106,7 +107,7 @@ class ShardFile:
 
     def _open_map(self) -> mmap.mmap:
         try:
-            with self.path.open("rb") as file:
+            with open_file(self.path) as file:
                 return mmap.mmap(file.fileno(), self.sidecar.bytes, access=mmap.ACCESS_READ)
         except (OSError, ValueError) as error:
             raise CacheError(f"{self.path}: cannot be mapped ({error}); `mer extract` makes a missing shard anew") from error

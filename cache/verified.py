@@ -9,6 +9,7 @@ from pathlib import Path
 from mer.cache.cache_error import CacheError
 from mer.cache.sidecar import Sidecar
 from mer.files import Disk, WriteError, file_sha256, write_atomically
+from mer.files.regular_file import read_text_file
 
 _SETTLED_NS = 2_000_000_000
 
@@ -75,7 +76,7 @@ class VerifiedShards:
 
     def _read(self) -> dict[str, dict[str, object]]:
         try:
-            shards = json.loads((self._folder / "verified.json").read_text("utf-8"))["shards"]
+            shards = json.loads(read_text_file(self._folder / "verified.json"))["shards"]
             return {str(name): dict(entry) for name, entry in shards.items()}
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
             return {}  # everything is hashed again

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from mer.corpus.utterance import CorpusError
+from mer.files.regular_file import read_text_file
 
 ENDING = ".toml"
 """What tells the path of such a file from the name of a class map."""
@@ -35,8 +36,8 @@ def read_class_map(path: Path) -> OwnClassMap:
         CorpusError: no such file, no TOML, or something in it that is not understood.
     """
     try:
-        found = tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as problem:
+        found = tomllib.loads(read_text_file(path, "utf-8-sig"))
+    except (OSError, ValueError, RecursionError) as problem:
         raise CorpusError(f"classes {path}: cannot be read ({problem}); expected a file such as\n{EXAMPLE}") from None
     mapping, order, drop = found.pop("classes", None), found.pop("order", None), found.pop("drop", [])
     if not isinstance(mapping, dict) or not all(isinstance(each, str) and each for each in mapping.values()) or found:

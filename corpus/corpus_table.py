@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mer.corpus.utterance import CorpusError
+from mer.files.regular_file import read_file
 
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
@@ -25,7 +26,7 @@ def text_of(path: Path, otherwise: str) -> str:
         CorpusError: a file that cannot be read.
     """
     try:
-        data = path.read_bytes()
+        data = read_file(path)
     except OSError as error:
         raise CorpusError(f"{path}: cannot be read ({error.strerror or error})") from error
     if data.startswith(_UTF_16):
@@ -47,11 +48,14 @@ def rows_of(path: Path, needed: Sequence[str], otherwise: str = "cp1252") -> lis
     Raises:
         CorpusError: a file that cannot be read, or is without a column that is needed.
     """
-    reader = csv.reader(io.StringIO(text_of(path, otherwise), newline=""))
-    names = [name.strip() for name in next(reader, [])]
+    try:
+        cells = list(csv.reader(io.StringIO(text_of(path, otherwise), newline="")))
+    except csv.Error as problem:
+        raise CorpusError(f"{path}: not a table that can be read ({problem})") from None
+    names = [name.strip() for name in next(iter(cells), [])]
     if missing := [name for name in needed if name not in names]:
         raise CorpusError(f"{path}: no column {', '.join(missing)}; expected {', '.join(needed)}, found {', '.join(names)}")
-    rows = [[value.strip() for value in row] for row in reader if any(row)]
+    rows = [[value.strip() for value in row] for row in cells[1:] if any(row)]
     short = next((number for number, row in enumerate(rows, start=2) if len(row) < len(names)), None)
     if short is not None:
         raise CorpusError(f"{path}: row {short} has fewer values than the {len(names)} columns: the file is damaged")

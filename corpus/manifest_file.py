@@ -9,6 +9,7 @@ import threading
 import weakref
 from array import array
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,8 +17,11 @@ from mer.corpus.columns import canonical, known, second_choices
 from mer.corpus.kinds.manifest import SUFFIXES
 from mer.corpus.manifest_row import Row
 from mer.corpus.utterance import CorpusError
+from mer.files.regular_file import open_file
 
 MAX_COLUMN_SETS = 1000
+LONGEST_LINE = 16 << 20
+"""Bytes; without a bound a file without line ends is read into memory whole."""
 DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
 _decode = json.JSONDecoder().raw_decode
 _MARK = b"\xef\xbb\xbf"
@@ -59,7 +63,7 @@ class ManifestFile:
         if path.suffix.lower() not in SUFFIXES:
             raise CorpusError(f"{path}: a manifest's name must end with {' or '.join(SUFFIXES)}")
         try:
-            self._source = path.open("rb")
+            self._source = open_file(path)
             weakref.finalize(self, self._source.close)
             self._file: io.BufferedIOBase = self._in_utf8(encoding)
         except OSError as error:
@@ -129,7 +133,9 @@ class ManifestFile:
         """Lines that end with LF, each with its first byte and the one after its last."""
         start = end = 0
         try:
-            for line in self._file:
+            for line in iter(partial(self._file.readline, LONGEST_LINE + 1), b""):
+                if len(line) > LONGEST_LINE:
+                    raise CorpusError(f"{self.path}: a line of more than {LONGEST_LINE >> 20} MiB; no table has such lines")
                 start, end = end, end + len(line)
                 if not start and line.startswith(_MARK):
                     start = len(_MARK)

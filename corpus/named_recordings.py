@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from mer.corpus.corpus_kind import CorpusKind
 from mer.corpus.utterance import Problem
+from mer.files.regular_file import read_file
 
 if TYPE_CHECKING:
     from mer.corpus.utterance import Utterance
@@ -111,6 +112,6 @@ def _is_recording(name: str, endings: Sequence[str] = AUDIO) -> bool:
 
 def _is_pointer(file: Path) -> bool:
     try:
-        return file.stat().st_size < _POINTER_BYTES and file.read_bytes().startswith(_POINTER)
+        return file.stat().st_size < _POINTER_BYTES and read_file(file).startswith(_POINTER)
     except OSError:
         return False

@@ -12,6 +12,7 @@ from mer.corpus.json_alignment import parse_json
 from mer.corpus.syllables import syllable_segments
 from mer.corpus.textgrid_parser import TextGridError, Tier, parse_textgrid
 from mer.corpus.unspoken import is_pause_word, is_silence
+from mer.files.regular_file import open_file
 
 MAX_BYTES = 16 * 2**20
 """Larger files are refused before they are parsed."""
@@ -123,7 +124,7 @@ def _parse(path: Path) -> list[Tier]:
 def _text(path: Path) -> str:
     """The text of a file, all of which decodes, so that labels are never garbled."""
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             data = file.read(MAX_BYTES + 1)
     except OSError as error:
         raise AlignmentError(f"{path}: cannot be read ({error.strerror or error})") from error

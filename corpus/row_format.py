@@ -1,5 +1,6 @@
 """Formats of other toolkits whose entries become rows, which the rules of manifests then read."""
 
+import csv
 import gzip
 import json
 import re
@@ -16,6 +17,7 @@ from mer.corpus.corpus_kind import CorpusKind
 from mer.corpus.manifest_row import ManifestFolder, Row
 from mer.corpus.utterance import CorpusError, Problem
 from mer.corpus.wanted import Wanted
+from mer.files.regular_file import open_file, read_file
 
 if TYPE_CHECKING:
     from mer.corpus.utterance import Corpus
@@ -109,7 +111,7 @@ def text_in(file: Path, encoding: str | None = None) -> str:
         CorpusError: a file that cannot be read.
     """
     try:
-        content = file.read_bytes()
+        content = read_file(file)
         content = gzip.decompress(content) if content.startswith(_GZIP) else content
         return content.decode(encoding or _encoding_of(content))
     except (OSError, EOFError, zlib.error) as error:
@@ -121,11 +123,20 @@ def text_in(file: Path, encoding: str | None = None) -> str:
 def beginning(file: Path) -> list[str]:
     """The first lines of a text, as far as a look goes; empty for what is no file or no text in UTF-8 or UTF-16."""
     try:
-        with gzip.open(file) if file.suffix.lower() == ".gz" else file.open("rb") as opened:
-            content = opened.read(LOOKED_AT)
+        with open_file(file) as opened:
+            content = (gzip.GzipFile(fileobj=opened) if file.suffix.lower() == ".gz" else opened).read(LOOKED_AT)
         return content.decode(_encoding_of(content), errors="ignore").splitlines()
     except (OSError, EOFError, zlib.error, UnicodeError):
         return []
+
+
+def first_rows(file: Path, count: int) -> list[list[str]]:
+    """The cells of the first rows of a CSV, spaces around them taken away; empty lists for rows that are not there."""
+    try:
+        rows = list(csv.reader(beginning(file)[:count], skipinitialspace=True))
+    except csv.Error:  # a cell of more than 128 KiB
+        rows = []
+    return [[cell.strip() for cell in row] for row in [*rows, *[[]] * (count - len(rows))]]
 
 
 def first_entry(file: Path) -> Mapping[str, object]:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from mer.corpus.utterance import CorpusError
+from mer.files.regular_file import read_file
 
 
 def read_lines(path: Path) -> list[str]:
@@ -14,7 +15,7 @@ def read_lines(path: Path) -> list[str]:
         CorpusError: if the file cannot be read.
     """
     try:
-        data = path.read_bytes()
+        data = read_file(path)
     except OSError as error:
         raise CorpusError(f"{path}: cannot be read ({error.strerror or error})") from error
     try:

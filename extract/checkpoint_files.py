@@ -10,6 +10,8 @@ from typing import Any
 
 import torch
 
+from mer.files.regular_file import open_file, read_file
+
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
 """Files that weights are read from: the first that is there, as `transformers` has it."""
 POINTER = b"version https://git-lfs"
@@ -24,7 +26,7 @@ _HEADER_LIMIT = 100_000_000
 def damage(folder: Path) -> str | None:
     """What of a checkpoint was not downloaded, or not to its end; None where nothing can be seen."""
     weights = list(weight_files(folder))
-    inputs = {each for pattern in _INPUTS for each in folder.glob(pattern) if each.is_file()}
+    inputs = {each for pattern in _INPUTS for each in folder.glob(pattern)}
     files = sorted((inputs | {each for each in weights if each.exists()}) - _other_weights(folder, weights))
     absent = [each.name for each in weights if not each.exists()]
     found = next((each for each in map(_damage_of, files) if each), None)
@@ -97,7 +99,7 @@ def _other_weights(folder: Path, chosen: list[Path]) -> set[Path]:
 def _damage_of(path: Path) -> str | None:
     try:
         size = path.stat().st_size
-        with path.open("rb") as file:
+        with open_file(path) as file:
             begin = file.read(len(POINTER))
     except OSError as problem:
         return f"{path.name} cannot be read ({problem.strerror})"
@@ -117,7 +119,7 @@ def _damage_of(path: Path) -> str | None:
 
 def _json(path: Path) -> Any:
     try:
-        return json.loads(path.read_bytes().decode("utf-8-sig"))
+        return json.loads(read_file(path).decode("utf-8-sig"))
     except (OSError, ValueError, RecursionError):
         return None
 
@@ -125,7 +127,7 @@ def _json(path: Path) -> Any:
 def _cut_safetensors(path: Path, size: int) -> str | None:
     """Eight bytes say how long the header is; its offsets must end where the file does."""
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             length = int.from_bytes(file.read(8), "little")
             head = file.read(length) if length <= min(size, _HEADER_LIMIT) else b""
         entries: Mapping[str, Any] = json.loads(head)

@@ -20,6 +20,7 @@ from mer.extract.config import ExtractConfig
 from mer.extract.own_units import NO_ALIGNMENT, TIERS, why_whole
 from mer.extract.speech_encoder import SpeechEncoder
 from mer.extract.text_encoder import TextEncoder
+from mer.files.regular_file import open_file
 
 OVERHANG_MS = 100
 """How far an alignment may end after the audio: rounding to frames, and the 2-frame offset of some releases."""
@@ -132,7 +133,7 @@ def _file_digest(path: Path) -> str:
 
 @lru_cache(maxsize=256)
 def _digest_at(path: Path, *state: int) -> str:
-    with path.open("rb") as file:
+    with open_file(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

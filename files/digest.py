@@ -3,6 +3,8 @@
 import hashlib
 from pathlib import Path
 
+from mer.files.regular_file import open_file
+
 
 def file_sha256(file: Path) -> str:
     """Hex SHA-256 of a file's bytes, read as a stream.
@@ -10,5 +12,5 @@ def file_sha256(file: Path) -> str:
     Raises:
         OSError: it cannot be read.
     """
-    with file.open("rb", buffering=0) as opened:
+    with open_file(file) as opened:
         return hashlib.file_digest(opened, "sha256").hexdigest()

@@ -22,6 +22,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from mer.files import file_sha256, remove_folder, whole_folder
+from mer.files.regular_file import read_text_file
 from mer.finetune.errors import FinetuneError
 from mer.finetune.losses import Sums
 from mer.finetune.trained import FinetuneEpoch
@@ -144,7 +145,7 @@ class CheckpointFolder:
 
     def _read(self, path: Path) -> Checkpoint:
         try:
-            state = json.loads((path / "state.json").read_text(encoding="utf-8"))
+            state = json.loads(read_text_file(path / "state.json"))
             form, run, files = state["format"], state["run"], state["files"]
         except (OSError, ValueError, KeyError, TypeError) as problem:
             raise _DamagedError(f"no readable state.json ({problem})") from problem

@@ -22,6 +22,7 @@ from mer.extract.families.checkpoint import Checkpoint
 from mer.extract.families.open_checkpoint import open_speech, open_text
 from mer.extract.pretrained import model_label
 from mer.files import file_sha256, whole_folder
+from mer.files.regular_file import read_text_file
 from mer.finetune.backbones import SpeechBackbone, TextBackbone
 from mer.finetune.config import FinetuneConfig
 from mer.finetune.errors import FinetuneError
@@ -133,7 +134,7 @@ def _untrained(checkpoint: Checkpoint) -> nn.Module:
 def _read_document(folder: Path) -> dict[str, Any]:
     file = folder / "config.json"
     try:
-        document: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        document: dict[str, Any] = json.loads(read_text_file(file))
     except (OSError, ValueError) as problem:
         raise FinetuneError(f"{folder}: no model saved by `mer finetune` (config.json: {problem})") from problem
     if document.get("format") != FORMAT:

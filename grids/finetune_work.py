@@ -11,6 +11,7 @@ from mer.backends import Slot, Task, TaskDone
 from mer.backends.agreement import check_same, versions
 from mer.corpus import Corpus
 from mer.files import write_file
+from mer.files.regular_file import read_text_file
 from mer.finetune.config import FinetuneConfig
 from mer.finetune.errors import FinetuneError
 from mer.finetune.events import FinetuneEvent
@@ -103,7 +104,7 @@ class AnswerFiles:
     def read(self, row: str) -> Result:
         """The result of a row, or a FinetuneError with the reason why there is none."""
         try:
-            answer = json.loads(self._file(row).read_text(encoding="utf-8"))
+            answer = json.loads(read_text_file(self._file(row)))
         except FileNotFoundError:
             raise UnfinishedError("the row is not trained") from None
         if "failure" in answer:

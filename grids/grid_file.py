@@ -10,6 +10,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any, Generic
 
+from mer.files.regular_file import read_text_file
 from mer.grids.grid import Config, Grid, GridError, GridRow
 from mer.grids.grid_kind import HEAD_GRIDS, HEADS, GridKind
 from mer.grids.grid_options import shown
@@ -109,7 +110,7 @@ def _source(name_or_file: str) -> tuple[str, str, str]:
 def _parsed(source: str, text: str) -> dict[str, Any]:
     try:
         return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as problem:
+    except (ValueError, RecursionError) as problem:
         raise GridError(f"{source}: no valid TOML: {problem}") from None
 
 
@@ -119,8 +120,8 @@ def _text(path: Path) -> str:
             f"there is no grid {str(path)!r}: expected {', '.join(preset_names())}, or a TOML file of your own (docs/grids.md)"
         )
     try:
-        return path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as problem:
+        return read_text_file(path, "utf-8-sig")
+    except (OSError, UnicodeDecodeError) as problem:
         raise GridError(f"{path}: no valid TOML: {problem}") from None
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from mer.backends.agreement import versions
 from mer.corpus import Corpus, Utterance
 from mer.extract.inputs import fingerprint
+from mer.files.regular_file import read_text_file
 from mer.heads.training.trained_run import Epoch
 from mer.predict.answer import Failure, Prediction
 from mer.predict.errors import PredictError
@@ -60,8 +61,8 @@ def read_map(path: Path) -> dict[str, str]:
         PredictError: a file that cannot be read, or that says anything else.
     """
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as problem:
+        values = tomllib.loads(read_text_file(path, "utf-8-sig"))
+    except (OSError, ValueError, RecursionError) as problem:
         raise PredictError(f'{path}: not readable as TOML ({problem}); expected lines such as joy = "happy"') from None
     found = values.get("labels", values)
     if not isinstance(found, dict) or not found or not all(isinstance(each, str) for each in found.values()):

@@ -11,6 +11,7 @@ from mer.corpus.manifest_file import ManifestFile
 from mer.corpus.manifest_reading import Reading
 from mer.corpus.manifest_row import ManifestFolder, Row, RowError
 from mer.corpus.media_file import SUFFIXES as MEDIA
+from mer.files.regular_file import read_text_file
 from mer.predict.answer import Failure
 from mer.predict.errors import PredictError
 from mer.predict.predictor import recording
@@ -111,7 +112,7 @@ def _shown(path: Path, folder: Path) -> str:
 
 def _words(text: Path | None) -> str | Failure | None:
     try:
-        return None if text is None else " ".join(text.read_text(encoding="utf-8-sig").split())
+        return None if text is None else " ".join(read_text_file(text, "utf-8-sig").split())
     except (OSError, UnicodeDecodeError) as problem:
         return Failure(id="", reason=f"{text}: not readable as UTF-8 text ({problem}); save it as UTF-8")
 

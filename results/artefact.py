@@ -6,11 +6,13 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from mer.files.regular_file import read_file
+
 
 def read_bytes(path: Path) -> bytes | None:
     """Content of a file; None when it cannot be had."""
     try:
-        return path.read_bytes()
+        return read_file(path)
     except OSError:
         return None
 

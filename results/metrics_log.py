@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mer.files.regular_file import read_file
 from mer.results.names import FAILED, FINISHED, METRICS, RESULT, RUNNING, Key
 
 EpochLine = Mapping[str, Any]
@@ -76,7 +77,7 @@ def read_metrics(directory: Path) -> MetricsLog:
 
 
 def _of_a_result(file: Path) -> MetricsLog:
-    lines, damaged, torn = _read_lines(file.read_bytes()) if file.exists() else ([], [], False)
+    lines, damaged, torn = _read_lines(read_file(file)) if file.exists() else ([], [], False)
     notes = [f"{file.name}: the last line is torn and was left out"] if torn else []
     notes += [_damage(file.name, damaged)] if damaged else []
     return MetricsLog(epochs=tuple(lines), kept={}, failed={}, notes=tuple(notes))
@@ -87,7 +88,7 @@ def _by_time(folder: Path, pattern: str) -> Iterable[tuple[Path, bytes]]:
     found = []
     for file in sorted(folder.glob(pattern)):
         try:
-            found.append((file.stat().st_mtime_ns, file, file.read_bytes()))
+            found.append((file.stat().st_mtime_ns, file, read_file(file)))
         except FileNotFoundError:
             continue  # its run has ended, or the result is written
     return [(file, image) for _, file, image in sorted(found)]

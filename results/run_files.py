@@ -1,12 +1,14 @@
 """The files of a run directory, a grid or an export that are whole or an error: one reader for all who need them so."""
 
 import csv
+import io
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mer.files.regular_file import LARGEST, open_file, read_text_file
 from mer.results.errors import ResultError
 from mer.results.file_hashes import is_sealed_wrongly
 from mer.results.names import CONFIG, GRID, PROVENANCE, RESULT, RESULT_FORMAT
@@ -73,7 +75,7 @@ def read_predictions(file: Path) -> tuple[tuple[str, ...], tuple[PredictionRow, 
         ResultError: columns are missing, or a line is cut short or holds what is no number; it is named.
     """
     try:
-        with file.open(encoding="utf-8", newline="") as stream:
+        with open_file(file, LARGEST) as opened, io.TextIOWrapper(opened, "utf-8", newline="") as stream:
             return _predictions(file, csv.reader(stream))
     except (OSError, UnicodeDecodeError, csv.Error) as problem:
         raise ResultError(f"{file}: is damaged, or no table ({problem}); {CURE}") from None
@@ -112,7 +114,7 @@ def read_json(file: Path, kind: type[Any] = dict) -> Any:
         ResultError: it is damaged or holds something else.
     """
     try:
-        values = json.loads(file.read_text(encoding="utf-8"))
+        values = json.loads(read_text_file(file))
     except FileNotFoundError:
         raise
     except (OSError, ValueError, RecursionError) as problem:

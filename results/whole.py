@@ -13,7 +13,7 @@ from mer.results.names import CONFIG, FINISHED, GRID, LOGITS, METRICS, PREDICTIO
 from mer.results.run_files import CURE, read_config, read_export, read_grid, read_predictions, read_result, read_starts
 
 CARD = "README.md"
-"""Of an export: for people to read, and to write on."""
+"""The model card of an export: for people to read, and to write on."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -5,6 +5,8 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+from mer.files.regular_file import read_text_file
+
 FILE_NAME = "mer.toml"
 
 
@@ -21,10 +23,12 @@ def read_settings(path: Path) -> dict[str, Any]:
     import tomllib  # `mer --help` need not wait for it
 
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(read_text_file(path, "utf-8-sig"))
     except FileNotFoundError:
         raise SettingsError(f"{path}: no such settings file") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as problem:
+    except OSError as problem:
+        raise SettingsError(f"{path}: cannot be read: {problem.strerror}") from None
+    except (ValueError, RecursionError) as problem:  # no TOML, no UTF-8, a number of thousands of digits, deep nesting
         raise SettingsError(f"{path}: no valid TOML: {problem}") from None
 
 

@@ -18,7 +18,7 @@ ALLOWED: dict[str, set[str]] = {
     "corpus": {"backends"},
     "cache": set(),
     "protocol": {"corpus"},
-    "settings": set(),
+    "settings": {"files"},
     "files": set(),
     "results": {"protocol"},
     "report": {"protocol", "results", "cache", "corpus", "backends"},

@@ -16,6 +16,7 @@ from mer.corpus.aligner.pocketsphinx_aligner import ALIGNER_VERSION
 from mer.corpus.textgrid_file import SUFFIX
 from mer.corpus.utterance import Utterance
 from mer.files import write_file
+from mer.files.regular_file import read_file
 
 LOG_NAME, PIECES = "alignment.jsonl", "outcomes"
 
@@ -44,7 +45,7 @@ def input_fingerprint(utterance: Utterance) -> str:
     if not utterance.part.is_whole:
         digest.update(f"{utterance.part}\0".encode())
     try:
-        digest.update(utterance.wav.read_bytes())
+        digest.update(read_file(utterance.wav))
     except OSError as problem:
         digest.update(f"unreadable: {type(problem).__name__}".encode())
     return digest.hexdigest()

@@ -8,6 +8,7 @@ from mer.corpus.containers import caf, counted_samples, iff, mpeg, ogg, riff, sp
 from mer.corpus.containers.extent import Extent
 from mer.corpus.containers.flac import MAGIC as FLAC_MAGIC
 from mer.corpus.containers.flac import flac_extent
+from mer.files.regular_file import open_file
 
 MPEG_SUFFIXES = (".mp3", ".mp2", ".mp1", ".mpga")
 
@@ -23,7 +24,7 @@ def read_extent(path: Path) -> Extent | None:
         OSError: it cannot be read.
     """
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             return _extent(file, path)
     except (struct.error, OverflowError, ValueError):  # a damaged header: the decoder will say what it makes of it
         return None

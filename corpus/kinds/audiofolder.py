@@ -1,10 +1,9 @@
 """Audio folders of Hugging Face datasets: https://huggingface.co/docs/datasets/audio_dataset."""
 
-import csv
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-from mer.corpus.row_format import PART_FOLDER, Numbered, RowFormat, beginning, first_entry, part_of, raw_rows
+from mer.corpus.row_format import PART_FOLDER, Numbered, RowFormat, first_entry, first_rows, part_of, raw_rows
 
 TABLES = tuple(f"{folder}metadata.{ending}" for folder in ("", "*/", "data/*/") for ending in ("csv", "jsonl"))
 COLUMN = "file_name"
@@ -35,6 +34,6 @@ class AudioFolder(RowFormat):
 def _tables(path: Path) -> Iterator[Path]:
     for place in TABLES:
         for file in path.glob(place):
-            names = first_entry(file) if file.suffix == ".jsonl" else next(csv.reader(beginning(file)[:1]), [])
+            names = first_entry(file) if file.suffix == ".jsonl" else first_rows(file, 1)[0]
             if COLUMN in names:
                 yield file

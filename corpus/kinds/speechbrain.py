@@ -1,13 +1,12 @@
 """SpeechBrain's annotation files: https://speechbrain.readthedocs.io, "Data loading"."""
 
-import csv
 import json
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from mer.corpus.columns import canonical
-from mer.corpus.row_format import Numbered, RowFormat, beginning, raw_rows, text_in
+from mer.corpus.row_format import Numbered, RowFormat, beginning, first_rows, raw_rows, text_in
 from mer.corpus.utterance import CorpusError
 
 PLACEHOLDER = re.compile(r"(\$\w+|\$?\{\w+\})[/\\]*")
@@ -31,10 +30,9 @@ class SpeechBrain(RowFormat):
             return {"wav", "label"} <= set(canonical(tuple(_first_value(path))))
         if path.suffix.lower() != ".csv" or not path.is_file():
             return False
-        cells: list[list[str]] = [*csv.reader(beginning(path)[:2], skipinitialspace=True), [], []]
-        names = [name.strip() for name in cells[0]]
+        names, first = first_rows(path, 2)
         known = names[:1] == ["ID"] and {"duration", "wav"} <= set(names)
-        return known and (set(_TIMES) <= set(names) or any(PLACEHOLDER.match(cell) for cell in cells[1]))
+        return known and (set(_TIMES) <= set(names) or any(PLACEHOLDER.match(cell) for cell in first))
 
     def rows(self, path: Path, encoding: str | None) -> Iterator[Numbered]:
         """Every entry; `start` and `stop` are samples, as SpeechBrain has them, unless they are as long as `duration` says."""

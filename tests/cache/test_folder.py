@@ -181,7 +181,7 @@ def test_a_sidecar_that_is_replaced_while_it_is_read_is_not_torn(
     def stale(*given: object) -> None:
         raise OSError(errno.ESTALE, "Stale file handle")
 
-    monkeypatch.setattr(Path, "read_text", stale)
+    monkeypatch.setattr(os, "open", stale)
     assert small_cache.sidecars() == {}
     assert small_cache.torn == {}
 
