@@ -11,7 +11,7 @@ import soundfile
 from mer.corpus.manifest import read_manifest
 from mer.corpus.utterance import Corpus, CorpusError
 from mer.corpus.wanted import Wanted
-from mer.status.doctor.corpus_state import corpus_checks
+from mer.status.doctor.corpus_state import survey
 
 HEADER = ["id", "wav", "text", "label", "speaker", "session"]
 ROWS = [
@@ -65,9 +65,9 @@ def test_another_encoding_is_read_where_it_is_named(tmp_path: Path) -> None:
     with pytest.raises(CorpusError, match=r"is 0xF6.*--encoding cp1252"):
         read_manifest(path)
     assert said(read_manifest(path, Wanted(encoding="cp1252"))) == EXPECTED
-    (check, *_), census = corpus_checks(path, given=True, how=Wanted(encoding="cp1252"))
-    assert "2 utterances" in check.found
-    assert census is not None
+    found = survey(path, given=True, how=Wanted(encoding="cp1252"))
+    assert "2 utterances" in found.checks[0].found
+    assert found.census is not None
     with pytest.raises(CorpusError, match="no encoding is called 'x1'"):
         read_manifest(path, Wanted(encoding="x1"))
 
