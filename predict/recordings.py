@@ -43,7 +43,7 @@ class Found(NamedTuple):
     failed: list[Failure]
     """What cannot be, each with its reason."""
     problems: Sequence[Problem] = ()
-    """Of a corpus: what of it is not read, or odd."""
+    """What of a corpus is not read, or odd; nothing for other recordings."""
 
 
 def read_recordings(path: Path, how: Wanted = ALL) -> Found:

@@ -172,10 +172,19 @@ def emobox_fold(root: Path) -> Written:
     return fold, {name: (*said[:-1], parts[name]) for name, said in expected.items()}
 
 
+def emobox_folds(root: Path) -> Written:
+    """Both folds: each utterance is tested in one of them, and one is left out of the second."""
+    fold, expected = emobox_fold(root)
+    other = fold.with_name("fold_2")
+    lines(other / "emodb_train_fold_2.jsonl", emobox("08a02Fb", "happy"))
+    lines(other / "emodb_test_fold_2.jsonl", emobox("03a01Wa", "anger"))
+    return fold.parent, {name: (*said[:-1], "") for name, said in expected.items()}
+
+
 FORMATS: dict[str, list[Callable[[Path], Written]]] = {
     "speechbrain": [speechbrain_csv, speechbrain_json],
     "audiofolder": [audiofolder_of_parts, audiofolder_of_one_table],
     "kaldi": [kaldi_of_recordings, kaldi_of_segments],
     "lhotse": [lhotse_cuts],
-    "emobox": [emobox_list, emobox_fold],
+    "emobox": [emobox_list, emobox_fold, emobox_folds],
 }

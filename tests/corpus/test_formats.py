@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from mer.corpus import Corpus, CorpusError, corpora_at, open_corpus
-from mer.tests.corpus.format_folders import FORMATS, Written, cut, emobox, lines, sound, supervision
+from mer.tests.corpus.format_folders import FORMATS, Written, cut, emobox, emobox_folds, lines, sound, supervision
 
 
 def said(corpus: Corpus) -> dict[str, tuple[object, ...]]:
@@ -25,6 +25,24 @@ def test_a_format_is_recognised_and_read(tmp_path: Path, kind: str, write: Calla
     assert all(each.wav.is_file() for each in corpus)
     if kind == "lhotse":
         assert {each.id: each.channel for each in corpus} == {"s1": 1, "s2": 1, "turn": 2, "all": None}
+
+
+def test_the_folds_of_emobox_are_columns_and_contradictions_are_refused(tmp_path: Path) -> None:
+    path, _ = emobox_folds(tmp_path / "corpus")
+    columns = {
+        each.id: {key: value for key, value in (each.columns or {}).items() if "fold" in key} for each in open_corpus(path)
+    }
+    assert columns == {
+        "emodb-03a01Wa": {"fold_1": "train", "fold_2": "test"},
+        "emodb-08a02Fb": {"fold_1": "test", "fold_2": "train"},
+    }
+    train = path / "fold_2" / "emodb_train_fold_2.jsonl"
+    lines(train, emobox("08a02Fb", "sad"))
+    with pytest.raises(CorpusError, match="line 1: 'emodb-08a02Fb' has label 'sad', and 'happy' in another list"):
+        open_corpus(path)
+    lines(train, emobox("03a01Wa", "anger"))
+    with pytest.raises(CorpusError, match="'emodb-03a01Wa' is in two parts of fold 2"):
+        open_corpus(path)
 
 
 REFUSED: dict[str, tuple[Callable[[Path], Path], str]] = {
