@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pytest
 import soundfile
 
 Written = tuple[Path, dict[str, tuple[object, ...]]]
@@ -181,10 +182,77 @@ def emobox_folds(root: Path) -> Written:
     return fold.parent, {name: (*said[:-1], "") for name, said in expected.items()}
 
 
+def audformat_of_files(root: Path) -> Written:
+    """As EmoDB lies in its public repository: intended emotions, agreed ones in two parts, speakers and codes of texts."""
+    audformat = pytest.importorskip("audformat")
+    database = audformat.Database("emodb", source="", usage="research", languages=["deu"])
+    database.schemes["emotion"] = audformat.Scheme(labels=["anger", "happiness", "neutral"])
+    database.schemes["speaker"] = audformat.Scheme("int", labels={3: {"gender": "male", "age": 31}, 8: {"gender": "female"}})
+    database.schemes["transcription"] = audformat.Scheme(labels={"a01": "Der Lappen liegt auf dem Eisschrank.", "b01": "Was?"})
+    database.schemes["duration"] = audformat.Scheme("time")
+    names = ["wav/1.wav", "wav/2.wav", "wav/3.wav"]
+    for name in names:
+        sound(root / name)
+    database.splits["train"] = audformat.Split("train")
+    database.splits["test"] = audformat.Split("test")
+
+    def add(table: str, files: list[str], split: str | None = None, **columns: list[object]) -> None:
+        database[table] = audformat.Table(audformat.filewise_index(files), split_id=split)
+        for column, values in columns.items():
+            database[table][column] = audformat.Column(scheme_id=column)
+            database[table][column].set(values)
+
+    add("emotion", names, emotion=["anger", "anger", "happiness"])
+    add("emotion.categories.train.gold_standard", names[:2], "train", emotion=["anger", "neutral"])
+    add("emotion.categories.test.gold_standard", names[2:], "test", emotion=["happiness"])
+    add("files", names, speaker=[3, 8, 8], transcription=["a01", "b01", None], duration=["1s", "1s", "1s"])
+    database.save(str(root), storage_format="csv")
+    text = "Der Lappen liegt auf dem Eisschrank."
+    return root, {
+        "wav/1": ("anger", "3", "3", text, 0.0, None, "train"),
+        "wav/2": ("neutral", "8", "8", "Was?", 0.0, None, "train"),
+        "wav/3": ("happiness", "8", "8", None, 0.0, None, "test"),
+    }
+
+
+def audformat_of_segments(root: Path) -> Written:
+    """Segments of two dialogues; who speaks in one is said of the file, what a speaker is in a table of its own."""
+    audformat = pytest.importorskip("audformat")
+    import pandas as pd
+
+    database = audformat.Database("talk", source="", usage="research", languages=["eng"])
+    database["speaker"] = audformat.MiscTable(pd.Index(["anna", "ben"], dtype="string", name="speaker"))
+    database["speaker"]["gender"] = audformat.Column()
+    database["speaker"]["gender"].set(["female", "male"])
+    database.schemes["speaker"] = audformat.Scheme("str", labels="speaker")
+    database.schemes["arousal"] = audformat.Scheme("float")
+    files = ["d1.wav", "d1.wav", "d2.wav", "d2.wav"]
+    for name in set(files):
+        sound(root / name, 3.0)
+    index = audformat.segmented_index(files, ["0.5s", "1.5s", "0s", "1s"], ["1.25s", pd.NaT, "1s", "2s"])
+    for part, kind, rows in (("train", "train", slice(0, 2)), ("test1", "test", slice(2, 4))):
+        database.splits[part] = audformat.Split(kind)
+        database[f"emotion.{part}"] = audformat.Table(index[rows], split_id=part)
+        for column, values in (("emotion", ["ang", "sad"]), ("arousal", [0.25, 0.5])):
+            database[f"emotion.{part}"][column] = audformat.Column(scheme_id=column if column == "arousal" else None)
+            database[f"emotion.{part}"][column].set(values)
+    database["files"] = audformat.Table(audformat.filewise_index(["d1.wav", "d2.wav"]))
+    database["files"]["speaker"] = audformat.Column(scheme_id="speaker")
+    database["files"]["speaker"].set(["anna", "ben"])
+    database.save(str(root))
+    return root, {
+        "d1-0.5-1.25": ("ang", "anna", "anna", None, 0.5, 1.25, "train"),
+        "d1-1.5": ("sad", "anna", "anna", None, 1.5, None, "train"),
+        "d2-0.0-1.0": ("ang", "ben", "ben", None, 0.0, 1.0, "test1"),
+        "d2-1.0-2.0": ("sad", "ben", "ben", None, 1.0, 2.0, "test1"),
+    }
+
+
 FORMATS: dict[str, list[Callable[[Path], Written]]] = {
     "speechbrain": [speechbrain_csv, speechbrain_json],
     "audiofolder": [audiofolder_of_parts, audiofolder_of_one_table],
     "kaldi": [kaldi_of_recordings, kaldi_of_segments],
     "lhotse": [lhotse_cuts],
     "emobox": [emobox_list, emobox_fold, emobox_folds],
+    "audformat": [audformat_of_files, audformat_of_segments],
 }

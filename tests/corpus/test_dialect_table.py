@@ -14,6 +14,8 @@ from mer.cli import app
 from mer.tests.corpus.conftest import write_dialogue
 from mer.tests.corpus.format_folders import (
     Written,
+    audformat_of_files,
+    audformat_of_segments,
     audiofolder_of_one_table,
     audiofolder_of_parts,
     emobox_fold,
@@ -160,6 +162,8 @@ DIALECTS: list[tuple[str, Write]] = [
     ("mer doctor --corpus data/emodb/emodb.jsonl", format_of(".", 2.0, emobox_list)),
     ("mer doctor --corpus data/emodb/fold_1", format_of(".", 2.0, emobox_fold)),
     ("mer doctor --corpus data/emodb", format_of(".", 2.0, emobox_folds)),
+    ("mer doctor --corpus database", format_of("database", 3.0, audformat_of_files)),
+    ("mer doctor --corpus database", format_of("database", 0.75 + 1.5 + 2.0, audformat_of_segments)),
     ("mer doctor --corpus data/all", format_of(".", 2.0, kaldi_of_recordings)),
     ("mer doctor --corpus data", format_of("data", 3.5, kaldi_of_segments)),
     ("mer doctor --corpus IEMOCAP_full_release", iemocap),

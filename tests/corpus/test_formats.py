@@ -1,12 +1,24 @@
 """Corpora as other toolkits write them: a miniature of each in its real layout, read as the kind that it is."""
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from mer.corpus import Corpus, CorpusError, corpora_at, open_corpus
-from mer.tests.corpus.format_folders import FORMATS, Written, cut, emobox, emobox_folds, lines, sound, supervision
+from mer.tests.corpus.format_folders import (
+    FORMATS,
+    Written,
+    audformat_of_files,
+    audformat_of_segments,
+    cut,
+    emobox,
+    emobox_folds,
+    lines,
+    sound,
+    supervision,
+)
 
 
 def said(corpus: Corpus) -> dict[str, tuple[object, ...]]:
@@ -43,6 +55,55 @@ def test_the_folds_of_emobox_are_columns_and_contradictions_are_refused(tmp_path
     lines(train, emobox("03a01Wa", "anger"))
     with pytest.raises(CorpusError, match="'emodb-03a01Wa' is in two parts of fold 2"):
         open_corpus(path)
+
+
+def test_what_schemes_and_tables_of_audformat_say_is_kept(tmp_path: Path) -> None:
+    path, _ = audformat_of_files(tmp_path / "files")
+    first, second, _ = open_corpus(path)
+    assert {key: (first.columns or {}).get(key) for key in ("gender", "age")} == {"gender": "male", "age": "31"}
+    assert first.seconds == 1.0
+    assert (second.columns or {}).get("gender") == "female"
+    assert any(each.message == "emotions are those of gold_standard, not of emotion" for each in open_corpus(path).problems)
+    before = sorted(file.name for file in path.iterdir())
+    (path / "db.files.pkl").write_bytes(b"c__builtin__\nprint\n(S'run'\ntR.")  # newer than the table, and not opened
+    assert [each.speaker for each in open_corpus(path)] == ["3", "8", "8"]
+    assert sorted(file.name for file in path.iterdir()) == sorted([*before, "db.files.pkl"])
+    segments = open_corpus(audformat_of_segments(tmp_path / "segments")[0])
+    assert [each.attributes for each in segments] == [None] * 4
+    assert [(each.columns or {})["activation"] for each in segments] == ["0.25", "0.5"] * 2
+    assert {(each.speaker, (each.columns or {})["gender"]) for each in segments} == {("anna", "female"), ("ben", "male")}
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda text: text.replace("emotion: {", "mood: {"), "no table has a column of emotions .*there are emotion"),
+        (lambda text: text.replace("tables:", "tables:\n  gone: {type: filewise}"), "No file found for table .*copy/db.gone"),
+        (lambda text: text + "\n\t{", "not a database that audformat can read"),
+    ],
+)
+def test_a_damaged_database_is_refused_in_words(tmp_path: Path, change: Callable[[str], str], told: str) -> None:
+    path, _ = audformat_of_files(tmp_path / "copy")
+    header = path / "db.yaml"
+    header.write_text(change(header.read_text()))
+    with pytest.raises(CorpusError, match=told):
+        open_corpus(path)
+
+
+def test_tables_of_audformat_that_contradict_each_other_are_named(tmp_path: Path) -> None:
+    path, _ = audformat_of_files(tmp_path / "copy")
+    for file in [path / "db.yaml", *path.glob("db.*gold*")]:
+        file.write_text(file.read_text().replace("gold_standard", "desired"))
+        file.rename(file.with_name(file.name.replace("gold_standard", "desired")))
+    with pytest.raises(CorpusError, match=r"wav/2.wav has label 'anger' in table emotion, and 'neutral' in emotion\.categories"):
+        open_corpus(path)
+
+
+def test_without_the_package_audformat_the_message_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lines(tmp_path / "copy" / "db.yaml", "name: x", "tables:", "  a: {type: filewise}")
+    monkeypatch.setitem(sys.modules, "audformat", None)
+    with pytest.raises(CorpusError, match=r"copy: a database in audformat, .*mer-fusion\[audformat\]"):
+        open_corpus(tmp_path / "copy")
 
 
 REFUSED: dict[str, tuple[Callable[[Path], Path], str]] = {
