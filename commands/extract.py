@@ -37,7 +37,7 @@ class WhatIsExtracted(HowTablesAreRead):
 
     corpus: Path | None = corpus_option()
     cache: Path = cache_option(help="Folder of the feature caches; settings name a cache in it.")
-    textgrids: Path | None = option(None, "Folder of TextGrids by `mer align` or MFA, for --alignment textgrid.", panel=WHERE)
+    textgrids: Path | None = option(None, "Folder of TextGrids, JSON or CTM by `mer align`, MFA or others, for --alignment textgrid.", panel=WHERE)
     session: tuple[str, ...] | None = session_option()
     classes: str | None = classes_option(
         default=None,
