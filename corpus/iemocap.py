@@ -100,6 +100,7 @@ def _utterance(files: SessionFiles, line: LabelLine, offset_ms: int) -> Utteranc
         style=name.style,
         attributes=line.attributes,
         votes=line.votes or None,
+        rated_later=True,
         alignment=SphinxAlignment(**paths, offset_ms=offset_ms) if paths else None,
     )
 

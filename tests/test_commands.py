@@ -92,7 +92,7 @@ def test_without_a_corpus_the_error_says_what_to_give(tmp_path: Path, monkeypatc
         (["extract", "--granularity", "F+X"], "X"),
         (["extract", "--layers", "12-1"], "the range '12-1' runs backwards"),
         (["extract", "--dtype", "int8"], "dtype 'int8': expected one of float32, float64, bfloat16"),
-        (["extract", "--classes", "5"], "4, 4-noexc, 6, as-is"),
+        (["extract", "--classes", "7"], "4, 4-noexc, 5, 6, as-is"),
         (["extract", "--revision", "v1"], "expected speech=REV and/or text=REV"),
         (["extract", "--device", "tpu"], "expected auto, cpu, cuda or cuda:N"),
         (["extract", "--session", "9"], "9"),

@@ -23,6 +23,8 @@ class Iemocap(CorpusKind):
         "4": {"ang": "angry", "hap": "happy", "exc": "happy", "sad": "sad", "neu": "neutral"},
         # Earlier work, before excitement was merged: happiness is then the rarest class by far.
         "4-noexc": {"ang": "angry", "hap": "happy", "sad": "sad", "neu": "neutral"},
+        # The four classes and frustration, which is the commonest label of all.
+        "5": {"ang": "angry", "hap": "happy", "exc": "happy", "sad": "sad", "neu": "neutral", "fru": "frustrated"},
         # The six-way set of conversational emotion recognition: excitement and frustration on their own.
         "6": {"ang": "angry", "hap": "happy", "exc": "excited", "sad": "sad", "neu": "neutral", "fru": "frustrated"},
     }
