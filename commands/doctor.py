@@ -36,6 +36,7 @@ def doctor(
 
     A copy of IEMOCAP is counted against the full release, per session and class, with the ids that are missing or extra.
     Up to 200 recordings are listened to: unreadable, silent, clipped ones and those whose channels cancel are named.
+    Classes, sessions, speakers, recordings that have several ids and names that look like spellings of one are listed.
     Of each session it counts the sentences that other sessions have, too: what a text branch has read before it is tested.
     """
     with clear_errors():
@@ -45,15 +46,16 @@ def doctor(
         how = Wanted(audio_root=audio_root, encoding=encoding)
         checks = looks.machine_checks(cache)
         checks += [looks.encoder_check("--speech-model", speech_model), looks.encoder_check("--text-model", text_model)]
-        found, census = looks.corpus_checks(corpus or DEFAULT_CORPUS, given=corpus is not None, how=how)
-        rows = looks.labelled(corpus or DEFAULT_CORPUS, how)
-        checks += [*found, *looks.sound_checks(rows), *looks.cache_checks(cache)]
-        recurring = looks.recurring_sentences(rows)
+        found = looks.survey(corpus or DEFAULT_CORPUS, given=corpus is not None, how=how)
+        checks += [*found.checks, *looks.sound_checks(found.tested), *looks.cache_checks(cache)]
+        recurring = looks.recurring_sentences(found.tested)
     from mer.report import doctor_report
 
     data = {
         "checks": [dataclasses.asdict(check) for check in checks],
-        "census": dataclasses.asdict(census) if census else None,
+        "census": dataclasses.asdict(found.census) if found.census else None,
+        "names": found.names,
+        "repeated_recordings": found.repeated,
         "recurring_sentences": dataclasses.asdict(recurring) if recurring else None,
         "settings": settings_in_force(context),
     }

@@ -8,6 +8,7 @@ import typer
 
 from mer.commands.command_line import options_from
 from mer.commands.console import clear_errors, progress_bar, say
+from mer.commands.corpus_choice import HowTablesAreRead
 from mer.commands.options import JsonOption, QuietOption
 from mer.commands.predict import RunArgument, WhichRuns, find_aligner
 from mer.settings.kinds import NAMES
@@ -16,7 +17,7 @@ from mer.settings.shared_options import corpus_option, device_option, runs_optio
 
 
 @dataclass(frozen=True, kw_only=True)
-class WhatIsScored:
+class WhatIsScored(HowTablesAreRead):
     """The other corpus, and what its labels mean."""
 
     corpus: Path | None = corpus_option()
@@ -56,7 +57,9 @@ def evaluate(
         from mer.predict.evaluation import evaluate as score
 
         labels = None if what.map is None else read_map(what.map)
-        corpus = open_corpus(what.corpus or DEFAULT_CORPUS, sessions=what.session)
+        corpus = open_corpus(
+            what.corpus or DEFAULT_CORPUS, sessions=what.session, audio_root=what.audio_root, encoding=what.encoding
+        )
         predictor = load(
             run,
             folds=which.fold,

@@ -37,11 +37,13 @@ class WhatIsExtracted(HowTablesAreRead):
 
     corpus: Path | None = corpus_option()
     cache: Path = cache_option(help="Folder of the feature caches; settings name a cache in it.")
-    textgrids: Path | None = option(None, "Folder of TextGrids by `mer align` or MFA, for --alignment textgrid.", panel=WHERE)
+    textgrids: Path | None = option(
+        None, "Folder of TextGrids, JSON or CTM by `mer align`, MFA or others, for --alignment textgrid.", panel=WHERE
+    )
     session: tuple[str, ...] | None = session_option()
     classes: str | None = classes_option(
         default=None,
-        help="Utterances of which classes: 4 (hap and exc merged), 4-noexc, 6, as-is for every label, or a TOML file. "
+        help="Utterances of which classes: 4 (hap and exc merged), 4-noexc, 5, 6, as-is for every label, or a TOML file. "
         "Default: 4 for IEMOCAP, as-is for a manifest, else those of the corpus. Labels are stored unmerged.",
     )
     alignment_offset: int = option(0, "Milliseconds added to IEMOCAP's alignments; some readers add 20.", panel=WHAT)

@@ -11,7 +11,7 @@ import typer
 from mer.commands.backend_options import AnyBackend
 from mer.commands.command_line import ENCODERS, Given, flag, options_from
 from mer.commands.console import clear_errors, print_result
-from mer.commands.corpus_choice import revisions_by_encoder
+from mer.commands.corpus_choice import HowTablesAreRead, revisions_by_encoder
 from mer.commands.finetune import process_number
 from mer.commands.grid_view import GridPlace, finetune_grid, head_grid
 from mer.commands.options import JsonOption, QuietOption, RevisionOption
@@ -58,7 +58,7 @@ OF_KIND = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class GridFiles:
+class GridFiles(HowTablesAreRead):
     """What a grid is trained on, and where it goes."""
 
     cache: Path = cache_option()
@@ -116,7 +116,7 @@ def grid(
             result: Any = head_grid(str(name), overrides, files.cache, place, quiet, allow_missing=missing)
         else:
             kept = {"weights": extras.weights, "resume": extras.resume}
-            result = finetune_grid(str(name), overrides, files.corpus, place, quiet, **kept)
+            result = finetune_grid(str(name), overrides, files.corpus, files, place, quiet, **kept)
     if process_number():
         return
     print_grid(result, as_json)

@@ -115,6 +115,7 @@ def finetune_grid(
     name: str,
     overrides: "Mapping[str, Any]",
     corpus: Path | None,
+    tables: HowTablesAreRead,
     where: GridPlace,
     quiet: bool,
     *,
@@ -132,7 +133,7 @@ def finetune_grid(
     fallbacks = {"classes": classes_of(corpus)}
     grid = read_grid_of(FINETUNE_GRIDS, name, fallbacks=fallbacks, overrides=overrides)
     wanted = {config.classes for row in grid.rows for config in row.configs}
-    found = find_corpus(corpus, None, wanted.pop() if len(wanted) == 1 else "as-is", 0, HowTablesAreRead())
+    found = find_corpus(corpus, None, wanted.pop() if len(wanted) == 1 else "as-is", 0, tables)
     launched = int(os.environ.get("WORLD_SIZE", "1")) > 1  # torchrun and accelerate set it
     engine, workers = (None, 1) if launched else where.engine(1)
     storage = Storage(runs=where.runs.absolute() if engine else where.runs, weights=weights, resume=resume)

@@ -11,6 +11,7 @@ import typer
 
 from mer.commands.command_line import options_from
 from mer.commands.console import clear_errors, print_result, progress_bar, say
+from mer.commands.corpus_choice import HowTablesAreRead
 from mer.commands.options import JsonOption, QuietOption
 from mer.settings.kinds import NUMBERS, SESSIONS
 from mer.settings.option import WHAT, WHERE, option
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from mer.corpus import Utterance
-    from mer.predict import Aligner, Failure, Prediction, Predictor
+    from mer.predict import Aligner, Found, Prediction, Predictor
 
 RunArgument = Annotated[Path, typer.Argument(help="Run directory, such as those in runs/, or a folder that `mer export` made.")]
 
@@ -44,7 +45,7 @@ class WhichRuns:
 
 
 @dataclass(frozen=True, kw_only=True)
-class WhatIsAnswered:
+class WhatIsAnswered(HowTablesAreRead):
     """The recordings that are not named by their folder, and what is done with each."""
 
     wav: Path | None = option(None, "A single recording.", panel=WHERE)
@@ -82,7 +83,9 @@ def predict(
 
         if (recordings is None) == (what.wav is None and what.text is None):
             raise typer.BadParameter("give either a folder or list of recordings, or --wav with --text")
-        found, failed = read_input(recordings, what)
+        found, failed, problems = read_input(recordings, what)
+        for each in problems:
+            say(f"{each.kind}: {each.where}: {each.message}", quiet)
         predictor = load(
             run,
             folds=which.fold,
@@ -108,6 +111,7 @@ def predict(
         "classes": list(predictor.classes),
         "predictions": [dataclasses.asdict(each) for each in predictions],
         "failed": [dataclasses.asdict(each) for each in failed],
+        "problems": [dataclasses.asdict(each) for each in problems],
     }
     print_result(data, predictions_table(data), as_json)
     for each in failed:
@@ -116,15 +120,15 @@ def predict(
         raise typer.Exit(1)
 
 
-def read_input(recordings: Path | None, what: WhatIsAnswered) -> "tuple[list[Utterance], list[Failure]]":
-    """The recordings that are asked for, and those of them that are refused at once."""
-    from mer.corpus import TextGridAlignment
-    from mer.predict import read_recordings, recording
+def read_input(recordings: Path | None, what: WhatIsAnswered) -> "Found":
+    """The recordings that are asked for, those of them that are refused at once, and what is odd in a corpus."""
+    from mer.corpus import TextGridAlignment, Wanted
+    from mer.predict import Found, read_recordings, recording
 
     if recordings is not None:
-        return read_recordings(recordings)
+        return read_recordings(recordings, Wanted(audio_root=what.audio_root, encoding=what.encoding))
     source = None if what.textgrid is None else TextGridAlignment(path=what.textgrid)
-    return [recording(what.wav or Path(), what.text, alignment=source)], []
+    return Found([recording(what.wav or Path(), what.text, alignment=source)], [])
 
 
 def find_aligner(alignment: str, predictor: "Predictor", found: "Sequence[Utterance]") -> "Aligner | None":

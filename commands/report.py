@@ -8,6 +8,7 @@ import typer
 
 from mer.commands.command_line import options_from
 from mer.commands.console import clear_errors, is_terminal, looks, print_result, say, show_live
+from mer.commands.corpus_choice import HowTablesAreRead
 from mer.commands.options import DEFAULT_CORPUS, JsonOption, QuietOption
 from mer.settings.option import WHAT, WHERE, option
 from mer.settings.shared_options import cache_option, corpus_option
@@ -21,7 +22,7 @@ DEFAULT_RUNS = Path("runs")
 
 
 @dataclass(frozen=True, kw_only=True)
-class WhatIsReported:
+class WhatIsReported(HowTablesAreRead):
     """Where the rows and their utterances are, and what is made of them."""
 
     to: Path | None = option(None, "Folder for tables, figures and index.html; else the table is printed only.", panel=WHERE)
@@ -89,6 +90,8 @@ def print_report(runs: tuple[Path, ...], what: WhatIsReported, as_json: bool, qu
         sources = PageSources(
             corpus=what.corpus or DEFAULT_CORPUS,
             named=what.corpus is not None,
+            audio_root=what.audio_root,
+            encoding=what.encoding,
             cache=what.cache,
             audio=what.audio,
             audio_limit=what.audio_limit,

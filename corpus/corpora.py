@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from mer.corpus.class_map_file import ENDING, read_class_map
 from mer.corpus.corpus_kind import AS_IS, CorpusKind
+from mer.corpus.kinds.audformat import AudFormat
 from mer.corpus.kinds.audiofolder import AudioFolder
 from mer.corpus.kinds.crema_d import CremaD
 from mer.corpus.kinds.emobox import EmoBox
@@ -77,6 +78,7 @@ CORPORA.add("audiofolder", AudioFolder())
 CORPORA.add("kaldi", Kaldi())
 CORPORA.add("lhotse", Lhotse())
 CORPORA.add("emobox", EmoBox())
+CORPORA.add("audformat", AudFormat())
 
 
 class CorpusPlace(NamedTuple):

@@ -57,12 +57,13 @@ class CorpusKind:
 
         return gather(path, self.utterances(path), wanted)
 
-    def census(self, path: Path) -> "Census":
-        """Everything counted: what `mer doctor` shows.
+    def survey(self, path: Path, wanted: Wanted = ALL) -> "tuple[Corpus, Census]":
+        """What `read` gives and the same counted, for `mer doctor`; the disk is looked at once.
 
         Raises:
-            CorpusError: a corpus that cannot be read.
+            CorpusError: a corpus that cannot be read, or without what is wanted.
         """
         from mer.corpus.census import census_of
 
-        return census_of(path, self.title, self.read(path, ALL), self.released)
+        corpus = self.read(path, wanted)
+        return corpus, census_of(path, self.title, corpus, self.released)

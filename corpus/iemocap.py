@@ -1,7 +1,7 @@
 """The IEMOCAP corpus (Busso et al., 2008) as released: five sessions of two actors each."""
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from mer.corpus.emo_evaluation import LABELS, LabelLine
@@ -19,6 +19,7 @@ def read_iemocap(
     sessions: Sequence[str] | None = None,
     labels: frozenset[str] | None = None,
     alignment_offset_ms: int = 0,
+    known: Mapping[str, SessionFiles] | None = None,
 ) -> Corpus:
     """Read labels, transcripts and the whereabouts of audio and alignments; no audio is opened.
 
@@ -30,6 +31,7 @@ def read_iemocap(
         sessions: the sessions to read (`1` to `5`); all that are there by default.
         labels: the label codes to keep (`ang`, `exc`, ...); all by default.
         alignment_offset_ms: added to all alignment times, >= 0.
+        known: the files of each session, where somebody has listed them already.
 
     Raises:
         CorpusError: if the folder is no release, a session is not there, an utterance is labelled twice, or
@@ -47,7 +49,7 @@ def read_iemocap(
     utterances: list[Utterance] = []
     counts: Counter[str] = Counter()
     for session in wanted:
-        files = read_session(folders[session], session)
+        files = known[session] if known else read_session(folders[session], session)
         problems += files.problems
         problems += _orphans(files)
         for line in files.labels.values():
@@ -98,6 +100,7 @@ def _utterance(files: SessionFiles, line: LabelLine, offset_ms: int) -> Utteranc
         style=name.style,
         attributes=line.attributes,
         votes=line.votes or None,
+        rated_later=True,
         alignment=SphinxAlignment(**paths, offset_ms=offset_ms) if paths else None,
     )
 

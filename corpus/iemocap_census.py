@@ -57,18 +57,19 @@ class IemocapCensus(Census):
         }
 
 
-def take_census(root: Path) -> IemocapCensus:
+def take_census(root: Path, known: Mapping[str, SessionFiles] | None = None) -> IemocapCensus:
     """Count a corpus folder and compare it with the full release.
 
     Args:
         root: the folder `IEMOCAP_full_release`, or one in its layout. With the marker of synthetic speech
             it is compared with nothing.
+        known: the files of each session, where somebody has listed them already.
 
     Raises:
         CorpusError: if the folder is no release, or an utterance is labelled twice.
     """
     synthetic = is_synthetic(root)
-    files = {session: read_session(folder, session) for session, folder in session_folders(root).items()}
+    files = known or {session: read_session(folder, session) for session, folder in session_folders(root).items()}
     names = sorted(files if synthetic else files.keys() | FULL_RELEASE.keys(), key=int)
     sessions = tuple(_count(name, files.get(name), synthetic=synthetic) for name in names)
     aligned = {name: len(f.alignment_files(name)) for f in files.values() for name in f.labels}

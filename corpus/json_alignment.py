@@ -8,7 +8,7 @@ from typing import Any
 
 from mer.corpus.textgrid_parser import DIGITS, Interval, TextGridError, Tier, in_order
 
-_POSITION = re.compile(r"_[BIES]$")
+POSITION = re.compile(r"_[BIES]$")
 """Kaldi's place of a phone in its word, which Gentle keeps."""
 
 
@@ -61,7 +61,7 @@ def _phones(word: Mapping[str, Any]) -> Iterator[Interval]:
     start = _seconds(word["start"])
     for phone in word.get("phones", ()):
         end = start + _seconds(phone["duration"])
-        name = _POSITION.sub("", str(phone["phone"]))
+        name = POSITION.sub("", str(phone["phone"]))
         yield _interval(start, end, "spn" if name == "oov" else name.upper() if name.isascii() and name != "sil" else name)
         start = end
 

@@ -19,6 +19,7 @@ from mer.corpus.manifest_row import ManifestFolder, Row, RowError, is_blank
 from mer.corpus.manifest_table import ManifestTable
 from mer.corpus.manifest_utterances import ManifestUtterances
 from mer.corpus.time_names import role_of
+from mer.corpus.times_of_something_else import refuse_times_beyond
 from mer.corpus.utterance import Corpus, CorpusError, Problem, Utterance
 from mer.corpus.wanted import ALL, Wanted
 
@@ -149,8 +150,8 @@ def read_manifest(path: Path, wanted: Wanted = ALL) -> Corpus:
 
     Raises:
         CorpusError: if the file cannot be read, a row is malformed or repeats an id (all such rows are named,
-            with their lines), several rows of one recording do not say which part they are, a session is not there, or
-            no utterance has one of the labels.
+            with their lines), several rows of one recording do not say which part they are, all parts begin after the
+            end of their files, a session is not there, or no utterance has one of the labels.
     """
     return read_rows(ManifestFile(path, wanted.encoding), wanted)
 
@@ -171,6 +172,7 @@ def read_rows(file: ManifestFile, wanted: Wanted) -> Corpus:
     utterances: Sequence[Utterance] = ManifestUtterances(file, reading, table.index(), table.starts, table.ends)
     if len(utterances) <= LARGE:
         utterances = tuple(utterances)
+        refuse_times_beyond(path, tuple(reading.times.names), utterances)
         problems += [lack for line, one in zip(table.lines, utterances, strict=True) for lack in lacks(one, f"{path}:{line}")]
         problems += overlaps(utterances) + mojibake(utterances)
     elif table.textless.any():

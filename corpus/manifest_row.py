@@ -52,7 +52,8 @@ class ManifestFolder:
 
         An absolute path of another machine loses all up to a folder of this one's name. Others stay as they are, and are refused.
         """
-        path = text.replace("\\", "/") if "\\" in text and "/" not in text else text
+        # A mixture is what Python on Windows makes of a folder and a name; elsewhere a backslash may be part of a name.
+        path = text.replace("\\", "/") if "\\" in text and ("/" not in text or _DRIVE.match(text)) else text
         if not path.startswith("/") and not _DRIVE.match(path):
             return path
         for root in (str(self.folder.absolute()), self.real):

@@ -2,7 +2,7 @@
 
 import codecs
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from mer.files.regular_file import open_file
 MAX_BYTES = 16 * 2**20
 """Larger files are refused before they are parsed."""
 
-_KINDS = {
+KINDS = {
     "words": "words",
     "word": "words",
     "phones": "phones",
@@ -67,15 +67,7 @@ class TextGridAlignment:
             AlignmentError: if the file is no TextGrid, has neither words nor phones for the speaker, or has
                 intervals that overlap or start before 0; names the file and says what to do.
         """
-        tiers = self.tiers()
-        phones = tuple(
-            Segment(to_arpabet(phone.label), phone.start_ms, phone.end_ms) for phone in _segments(self.path, tiers.get("phones"))
-        )
-        words = _segments(self.path, tiers.get("words"), phones)
-        syllables = _segments(self.path, tiers.get("syllables"))
-        if not syllables:
-            syllables = syllable_segments(phones, words)
-        return Alignment(phones=phones, syllables=syllables, words=words)
+        return alignment_of(self.path, self.tiers())
 
     def tiers(self) -> dict[str, Tier]:
         """The tiers `words`, `phones` and `syllables`, those that there are, as they are in the file.
@@ -90,7 +82,7 @@ class TextGridAlignment:
         speakers: dict[str, dict[str, Tier]] = {}
         for tier in tiers:
             speaker, _, name = tier.name.strip().rpartition(" - ")
-            kind = _KINDS.get(name.strip().lower())
+            kind = KINDS.get(name.strip().lower())
             if kind is not None:
                 speakers.setdefault(speaker.strip(), {}).setdefault(kind, tier)
         wanted = next((speaker for speaker in (self.speaker, "") if speaker in speakers), None)
@@ -107,6 +99,22 @@ class TextGridAlignment:
                 "rename the tiers, or align again with `mer align`"
             )
         return chosen
+
+
+def alignment_of(path: Path, tiers: Mapping[str, Tier]) -> Alignment:
+    """The units of the tiers `words`, `phones` and `syllables`, as `TextGridAlignment.read` has them.
+
+    Args:
+        path: their file, for errors.
+        tiers: those that there are.
+
+    Raises:
+        AlignmentError: an interval that starts before 0, or so late that it cannot be.
+    """
+    phones = tuple(Segment(to_arpabet(each.label), each.start_ms, each.end_ms) for each in _segments(path, tiers.get("phones")))
+    words = _segments(path, tiers.get("words"), phones)
+    syllables = _segments(path, tiers.get("syllables")) or syllable_segments(phones, words)
+    return Alignment(phones=phones, syllables=syllables, words=words)
 
 
 def _parse(path: Path) -> list[Tier]:

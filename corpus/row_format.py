@@ -41,8 +41,8 @@ class RowFormat(CorpusKind):
     speaker_place: ClassVar[str]
     """Where this format says who speaks, for people whose files do not."""
 
-    def rows(self, path: Path, encoding: str | None) -> Iterable[Numbered]:
-        """Every entry under the names of a manifest's columns; paths relative to what the format says.
+    def rows(self, path: Path, encoding: str | None) -> Iterable[Numbered | Problem]:
+        """Every entry under the names of a manifest's columns, and what is odd; paths relative to what the format says.
 
         Raises:
             CorpusError: a file that cannot be read, or an entry that cannot become a row.
@@ -59,10 +59,12 @@ class RowFormat(CorpusKind):
         from mer.corpus.manifest import read_rows
         from mer.corpus.manifest_file import RowsInMemory
 
-        found = [(number, _renamed(row)) for number, row in self.rows(path, wanted.encoding)]
+        given = list(self.rows(path, wanted.encoding))
+        odd = [each for each in given if isinstance(each, Problem)]
+        found = [(each[0], _renamed(each[1])) for each in given if not isinstance(each, Problem)]
         if not found:
             raise CorpusError(f"{path}: no utterance in it; expected {self.layout}")
-        notes = self._with_speakers(path, [row for _, row in found])
+        notes = odd + self._with_speakers(path, [row for _, row in found])
         if wanted.audio_root is None:
             wanted = replace(wanted, audio_root=_audio_root(path, [str(row.get("wav", "")) for _, row in found]))
         corpus = read_rows(RowsInMemory(path, found), wanted)

@@ -48,6 +48,9 @@ class Utterance:
     """Part of the corpus' own partition that it belongs to (`train`, `dev`, `test`, `test2`); empty where there is none."""
     votes: Mapping[str, int] | None = None
     """Label to the number of annotators who gave it; None where a corpus does not say."""
+    rated_later: bool = False
+    """Whether caches of its kind of corpus were made before ratings (`attributes`, `votes`) were read, so that these make none
+    stale; the reader of the kind says it."""
     columns: Mapping[str, str] | None = None
     """What else the corpus says of it, by the name of its column; None for nothing."""
 

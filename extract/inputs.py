@@ -15,7 +15,6 @@ from mer.corpus import AlignmentError, Segment, Utterance, remove_tags
 from mer.corpus.audio import AudioError, audio_seconds, read_wave, seconds_of
 from mer.corpus.earlier_reading import changed_reading
 from mer.corpus.sound_quality import LONGEST
-from mer.corpus.utterance_id import parse_utterance_id
 from mer.extract.config import ExtractConfig
 from mer.extract.own_units import NO_ALIGNMENT, TIERS, why_whole
 from mer.extract.speech_encoder import SpeechEncoder
@@ -92,9 +91,7 @@ def fingerprint(utterance: Utterance) -> str:
     )
     digest.update(repr(fields).encode())
     digest.update(_part_mark(utterance).encode())
-    # Ratings came to IEMOCAP's caches later, which keep their fingerprints.
-    rated_later = parse_utterance_id(utterance.id) is not None
-    if said := _more(replace(utterance, attributes=None, votes=None) if rated_later else utterance):
+    if said := _more(replace(utterance, attributes=None, votes=None) if utterance.rated_later else utterance):
         digest.update(said.encode())
     for path in [utterance.wav, *(utterance.alignment.paths if utterance.alignment else ())]:
         try:

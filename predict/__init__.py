@@ -14,4 +14,5 @@ from mer.predict.on_the_fly import pocketsphinx_aligner as pocketsphinx_aligner
 from mer.predict.predictor import Predictor as Predictor
 from mer.predict.predictor import load as load
 from mer.predict.predictor import recording as recording
+from mer.predict.recordings import Found as Found
 from mer.predict.recordings import read_recordings as read_recordings

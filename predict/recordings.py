@@ -2,16 +2,19 @@
 
 import dataclasses
 import os
+from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
-from mer.corpus import TextGridAlignment, Utterance, corpora_at, open_corpus
+from mer.corpus import CorpusError, Problem, TextGridAlignment, Utterance, Wanted, corpora_at, open_corpus
 from mer.corpus.columns import SPELLINGS
 from mer.corpus.kinds.manifest import SUFFIXES
 from mer.corpus.manifest_file import ManifestFile
 from mer.corpus.manifest_reading import Reading
 from mer.corpus.manifest_row import ManifestFolder, Row, RowError
 from mer.corpus.media_file import SUFFIXES as MEDIA
-from mer.files.regular_file import read_text_file
+from mer.corpus.row_format import text_in
+from mer.corpus.wanted import ALL
 from mer.predict.answer import Failure
 from mer.predict.errors import PredictError
 from mer.predict.predictor import recording
@@ -32,7 +35,18 @@ UNKNOWN: Row = {"label": "unknown", "speaker": "unknown", "session": "unknown"}
 """What a corpus must say of an utterance, and nobody knows of a new recording."""
 
 
-def read_recordings(path: Path) -> tuple[list[Utterance], list[Failure]]:
+class Found(NamedTuple):
+    """Recordings on disk."""
+
+    utterances: list[Utterance]
+    """What is to be predicted."""
+    failed: list[Failure]
+    """What cannot be, each with its reason."""
+    problems: Sequence[Problem] = ()
+    """What of a corpus is not read, or odd; nothing for other recordings."""
+
+
+def read_recordings(path: Path, how: Wanted = ALL) -> Found:
     """What is to be predicted, and what of it cannot be, each with its reason; no audio is opened.
 
     A folder gives every audio file in it and below it, with the text of the same name beside it (`.txt` or `.lab`) and its
@@ -43,29 +57,31 @@ def read_recordings(path: Path) -> tuple[list[Utterance], list[Failure]]:
 
     Args:
         path: the folder or file.
+        how: where the recordings of a list are, and what lists and texts are written in.
 
     Raises:
         PredictError: nothing there, or a file that is no list of recordings.
         CorpusError: a damaged corpus, or a list that cannot be read.
     """
     if not path.is_file() and corpora_at(path):
-        return list(open_corpus(path)), []
+        corpus = open_corpus(path, audio_root=how.audio_root, encoding=how.encoding)
+        return Found(list(corpus), [], corpus.problems)
     if path.is_dir():
-        return _in_folder(path)
+        return _in_folder(path, how.encoding)
     if not path.is_file():
         raise PredictError(
             f"{path}: nothing there; give a folder of audio with text files, or a .jsonl or .csv list of recordings"
         )
-    return _in_list(path)
+    return _in_list(path, how)
 
 
-def _in_folder(folder: Path) -> tuple[list[Utterance], list[Failure]]:
+def _in_folder(folder: Path, encoding: str | None) -> Found:
     found, failed = list[Utterance](), list[Failure]()
     for stem, files in sorted(_by_stem(folder, failed).items()):
         wavs = [file for ending, file in files if ending in AUDIO]
         beside = dict(reversed([(ending, file) for ending, file in files if ending not in AUDIO]))
         if wavs:
-            words = _words(next((beside[ending] for ending in TEXTS if ending in beside), None))
+            words = _words(next((beside[ending] for ending in TEXTS if ending in beside), None), encoding)
             alignment = TextGridAlignment(path=beside[GRID]) if GRID in beside else None
             if isinstance(words, Failure):
                 failed.append(dataclasses.replace(words, id=stem))
@@ -76,7 +92,7 @@ def _in_folder(folder: Path) -> tuple[list[Utterance], list[Failure]]:
         failed += [Failure(id=_shown(file, folder), reason=f"{file}: {why}") for file, why in names.items() if why]
     if not found and not failed:
         raise PredictError(f"{folder}: no audio in it or below it (looked for {' '.join(AUDIO)})")
-    return found, failed
+    return Found(found, failed)
 
 
 def _by_stem(folder: Path, failed: list[Failure]) -> dict[str, list[tuple[str, Path]]]:
@@ -110,11 +126,11 @@ def _shown(path: Path, folder: Path) -> str:
     return os.fsencode(inside.as_posix()).decode("utf-8", "backslashreplace")
 
 
-def _words(text: Path | None) -> str | Failure | None:
+def _words(text: Path | None, encoding: str | None) -> str | Failure | None:
     try:
-        return None if text is None else " ".join(read_text_file(text, "utf-8-sig").split())
-    except (OSError, UnicodeDecodeError) as problem:
-        return Failure(id="", reason=f"{text}: not readable as UTF-8 text ({problem}); save it as UTF-8")
+        return None if text is None else " ".join(text_in(text, encoding).split())
+    except CorpusError as problem:
+        return Failure(id="", reason=str(problem))
 
 
 def _why_not_read(path: Path, *, with_audio: bool) -> str | None:
@@ -124,13 +140,13 @@ def _why_not_read(path: Path, *, with_audio: bool) -> str | None:
     return None if with_audio else "no audio of the same name beside it"
 
 
-def _in_list(path: Path) -> tuple[list[Utterance], list[Failure]]:
+def _in_list(path: Path, how: Wanted) -> Found:
     if path.suffix.lower() not in SUFFIXES:
         raise PredictError(
             f"{path}: give the audio with --wav, or a list of recordings whose name ends with {' or '.join(SUFFIXES)}"
         )
-    file, folder = ManifestFile(path), ManifestFolder.of(path.parent)
-    reading = Reading(audio=folder, folder=folder)
+    file, folder = ManifestFile(path, how.encoding), ManifestFolder.of(path.parent)
+    reading = Reading(audio=folder if how.audio_root is None else ManifestFolder.of(how.audio_root), folder=folder)
     found, failed, lines = list[Row](), list[Failure](), dict[str, int]()
 
     def fail(line: int, name: str, reason: str) -> None:
@@ -158,7 +174,7 @@ def _in_list(path: Path) -> tuple[list[Utterance], list[Failure]]:
         raise PredictError(f"{path}: no recordings in it")
     if not found and not any("wav" in names for names in file.columns()):
         raise PredictError(f"{path}: no column `wav`, and no row that can be used; the first: {failed[0].reason}")
-    return [_recording(row, reading) for row in found], failed
+    return Found([_recording(row, reading) for row in found], failed)
 
 
 def _recording(row: Row, reading: Reading) -> Utterance:

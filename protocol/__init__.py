@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from mer.protocol.folds import make_fold as make_fold
     from mer.protocol.folds import missing_classes as missing_classes
     from mer.protocol.folds import missing_note as missing_note
+    from mer.protocol.grouped import group_names as group_names
     from mer.protocol.held_out import HeldOut as HeldOut
     from mer.protocol.held_out import Validation as Validation
     from mer.protocol.metrics import METRICS as METRICS
@@ -40,7 +41,6 @@ if TYPE_CHECKING:
     from mer.protocol.paper_setup import paper_setup as paper_setup
     from mer.protocol.partition import Cut as Cut
     from mer.protocol.partition import Partition as Partition
-    from mer.protocol.partition import group_names as group_names
     from mer.protocol.partition import make_partition as make_partition
     from mer.protocol.seeds import integer_seed as integer_seed
     from mer.protocol.seeds import numpy_generator as numpy_generator

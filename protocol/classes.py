@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 classes_option = partial(
     option,
     default="4",
-    help="4 (hap and exc merged), 4-noexc, 6, as-is, or a TOML file with classes of your own (docs/own-corpus.md).",
+    help="4 (hap and exc merged), 4-noexc, 5, 6, as-is, or a TOML file with classes of your own (docs/own-corpus.md).",
     choices=CLASS_MAPS,
     own_file=ENDING,
     panel=WHAT,
@@ -40,7 +40,7 @@ class ClassMap:
     """Label of the corpus to class name; labels that are not here are left out."""
 
     def identity(self) -> dict[str, object]:
-        """What the identity of a run holds of it beside its name, which says it all for IEMOCAP's maps and `as-is`."""
+        """What the identity of a run holds of it beside its name, which says it all for the first maps of IEMOCAP and `as-is`."""
         order = {"class_order": list(self.classes)} if isinstance(self.mapping, OwnClassMap) else {}
         return {} if self.name in _KNOWN_BY_NAME else {"class_map": dict(self.mapping), **order}
 

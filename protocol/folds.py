@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mer.protocol.errors import ProtocolError
+from mer.protocol.grouped import group_names
 from mer.protocol.held_out import HeldOut
-from mer.protocol.partition import Cut, group_names
+from mer.protocol.partition import Cut
 from mer.protocol.seeds import numpy_generator
 from mer.protocol.text_overlap import shared_texts
 

@@ -6,48 +6,20 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mer.protocol.errors import ProtocolError
+from mer.protocol.given_folds import given_folds
+from mer.protocol.grouped import Grouped, group_names
 from mer.protocol.leave_out import AUTO, GIVEN, SESSION, SPEAKER, UTTERANCE
-from mer.protocol.part_names import DEV, EXPECTED, TRAIN, is_test, part_names
+from mer.protocol.part_names import DEV, TRAIN, is_test
 from mer.protocol.splits_file import read_splits
 
 Rows = NDArray[np.int64]
 BY = "leave the corpus' own split off with --leave-out session, or another group"
-
-
-@runtime_checkable
-class Grouped(Protocol):
-    """What is known of each row; `mer.heads.training.selection.Selection` has it."""
-
-    @property
-    def ids(self) -> Sequence[str]:
-        """Id of each."""
-        ...
-
-    @property
-    def speakers(self) -> Sequence[str]:
-        """Who speaks; empty where unknown."""
-        ...
-
-    @property
-    def sessions(self) -> Sequence[str]:
-        """Session of each."""
-        ...
-
-    @property
-    def dialogues(self) -> Sequence[str]:
-        """Recording that each was cut from; empty where unknown."""
-        ...
-
-    @property
-    def more(self) -> Sequence[Mapping[str, Any]]:
-        """What else the corpus says: `split`, `columns`."""
-        ...
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -139,24 +111,19 @@ def make_partition(
     """
     if splits is not None:
         return _of_file(rows, Path(splits))
-    given, why_not = _given_parts(rows)
+    given, why_not = given_folds(rows)
     if leave_out == AUTO and (given is None or fold_count is not None):
         found = _of_groups(rows, targets, SESSION, fold_count)
         return found if why_not is None else _noting(found, why_not)
     if leave_out in (AUTO, GIVEN):
         if given is None:
             raise ProtocolError(why_not or f"the corpus has no split of its own: no utterance has a part; {BY}")
-        found = _of_parts(rows, {"": given})
+        found = _of_parts(rows, given)
         if leave_out == GIVEN:
             return found
         other = f"the corpus' own split is used, {_sizes(found)}; --leave-out session ignores it"
         return _noting(found, other, first=True)
     return _of_groups(rows, targets, leave_out, fold_count)
-
-
-def group_names(groups: Sequence[str]) -> tuple[str, ...]:
-    """Sessions, speakers or other groups in fold order: numbers by value, then other names by spelling."""
-    return tuple(sorted(set(groups), key=lambda name: (not name.isdecimal(), int(name) if name.isdecimal() else 0, name)))
 
 
 def values_of(rows: Grouped, name: str) -> tuple[str, ...]:
@@ -212,27 +179,6 @@ def _balanced(groups: Sequence[str], targets: NDArray[np.int64], count: int) -> 
     for number, (_, test) in enumerate(StratifiedGroupKFold(count).split(np.zeros(len(groups)), targets, numbers), start=1):
         found[str(number)] = np.isin(np.arange(len(groups)), test)
     return found
-
-
-def _given_parts(rows: Grouped) -> tuple[dict[str, str] | None, str | None]:
-    """The part of each utterance by id as the corpus says it, or None and why it does not; no reason where nothing is said.
-
-    Sessions that are called train and test are parts, too: nobody wants to test on what is called train.
-    """
-    said = [str(each.get("split", "")) for each in rows.more]
-    if not any(said):
-        said = list(rows.sessions)
-        names = part_names(said)
-        if names is None or TRAIN not in names.values() or not any(map(is_test, names.values())):
-            return None, None
-    names = part_names(said)
-    if names is None:
-        return None, f"the corpus' split says {', '.join(group_names(said)[:5])}, which is not used: expected {EXPECTED}"
-    if empty := said.count(""):
-        return None, f"{empty:,} of {len(said):,} utterances have no part in the corpus' own split, so that it is not used"
-    if TRAIN not in names.values() or not any(map(is_test, names.values())):
-        return None, f"the corpus' own split has no train and test part, only {', '.join(names)}, so that it is not used"
-    return {name: names[word] for name, word in zip(rows.ids, said, strict=True)}, None
 
 
 def _of_file(rows: Grouped, path: Path) -> Partition:
@@ -291,6 +237,8 @@ def _speaker_note(shared: Mapping[str, Sequence[str]]) -> str | None:
 
 def _sizes(partition: Partition) -> str:
     cut = next(iter(partition.cuts.values()))
+    if any(not np.array_equal(cut.train, each.train) for each in partition.cuts.values()):
+        return f"{len(partition.cuts)} folds, each with training and test parts of its own"
     tests = ", ".join(f"{name} {len(each.test):,}" for name, each in partition.cuts.items())
     return f"train {len(cut.train):,}, dev {len(cut.dev):,}, {tests}"
 

@@ -14,6 +14,10 @@ class PageSources:
     """Whether somebody named the corpus; another corpus that only lies here is left alone."""
     cache: Path
     """Feature caches, which have transcripts and speakers where there is no corpus."""
+    audio_root: Path | None = None
+    """Folder that the paths of a table's recordings are relative to; None = where the corpus says."""
+    encoding: str | None = None
+    """What its tables are written in; None = UTF-8, or UTF-16 with its mark."""
     audio: str = "link"
     """What becomes of recordings: `link`, `embed` or `none`."""
     audio_limit: float = 0.0

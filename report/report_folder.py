@@ -77,7 +77,9 @@ def session_facts(group: RunGroup) -> Facts:
 def gather_facts(group: RunGroup, folder: Path, sources: PageSources, *, quiet: bool) -> tuple[Facts, list[str]]:
     """The facts from the best source at hand, and what the reader of the page has to know about them."""
     wanted = frozenset(session_facts(group))
-    found = open_corpus(sources.corpus) if sources.named or sources.corpus.exists() else None
+    found = None
+    if sources.named or sources.corpus.exists():
+        found = open_corpus(sources.corpus, audio_root=sources.audio_root, encoding=sources.encoding)
     if found is not None and (sources.named or found.name == group.corpus):
         with Bar("recordings", quiet=quiet) as bar:
             facts = corpus_facts(found, wanted, folder, audio=sources.audio != "none", progress=bar.update)

@@ -50,6 +50,26 @@ def test_the_command_reference_is_what_the_commands_say() -> None:
     assert made.stdout.strip() == (ROOT / "docs" / "cli.md").read_text().strip()
 
 
+@pytest.mark.parametrize(
+    "name", [name for name in COMMANDS if {"corpus", "recordings"} & {p.name for p in command_called(name).params}]
+)
+def test_wherever_a_corpus_is_read_its_audio_may_lie_elsewhere_and_its_table_be_in_another_encoding(name: str) -> None:
+    assert {"audio_root", "encoding"} <= {p.name for p in command_called(name).params}
+
+
+@pytest.mark.parametrize("words", [["evaluate", "runs/none"], ["grid", "sun2023-table1"], ["finetune"], ["extract"], ["align"]])
+def test_audio_root_and_encoding_reach_the_reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str]) -> None:
+    import mer.corpus
+
+    def told(path: Path, **options: object) -> None:
+        raise mer.corpus.CorpusError(f"{path.name} {options['audio_root']} {options['encoding']}")
+
+    monkeypatch.setattr(mer.corpus, "open_corpus", told)
+    (tmp_path / "t.csv").touch()
+    done = run(app, [*words, "--corpus", str(tmp_path / "t.csv"), "--audio-root", "disk", "--encoding", "cp1252"])
+    assert (done.exit_code, "t.csv disk cp1252" in done.output) == (2, True), done.output
+
+
 @pytest.mark.parametrize("arguments", [["--help"], ["extract", "--help"], ["train-head", "--help"]])
 def test_help_does_not_wait_for_torch(arguments: list[str]) -> None:
     code = f"import sys; from typer.testing import CliRunner; from mer.cli import app; r = CliRunner().invoke(app, {arguments}); "
@@ -73,7 +93,7 @@ def test_without_a_corpus_the_error_says_what_to_give(tmp_path: Path, monkeypatc
         (["extract", "--granularity", "F+X"], "X"),
         (["extract", "--layers", "12-1"], "the range '12-1' runs backwards"),
         (["extract", "--dtype", "int8"], "dtype 'int8': expected one of float32, float64, bfloat16"),
-        (["extract", "--classes", "5"], "4, 4-noexc, 6, as-is"),
+        (["extract", "--classes", "7"], "4, 4-noexc, 5, 6, as-is"),
         (["extract", "--revision", "v1"], "expected speech=REV and/or text=REV"),
         (["extract", "--device", "tpu"], "expected auto, cpu, cuda or cuda:N"),
         (["extract", "--session", "9"], "9"),

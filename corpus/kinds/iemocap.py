@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from mer.corpus.corpus_kind import CorpusKind
-from mer.corpus.wanted import Wanted
+from mer.corpus.wanted import ALL, Wanted
 
 if TYPE_CHECKING:
     from mer.corpus.census import Census
@@ -23,6 +23,8 @@ class Iemocap(CorpusKind):
         "4": {"ang": "angry", "hap": "happy", "exc": "happy", "sad": "sad", "neu": "neutral"},
         # Earlier work, before excitement was merged: happiness is then the rarest class by far.
         "4-noexc": {"ang": "angry", "hap": "happy", "sad": "sad", "neu": "neutral"},
+        # The four classes and frustration, which is the commonest label of all.
+        "5": {"ang": "angry", "hap": "happy", "exc": "happy", "sad": "sad", "neu": "neutral", "fru": "frustrated"},
         # The six-way set of conversational emotion recognition: excitement and frustration on their own.
         "6": {"ang": "angry", "hap": "happy", "exc": "excited", "sad": "sad", "neu": "neutral", "fru": "frustrated"},
     }
@@ -40,8 +42,18 @@ class Iemocap(CorpusKind):
 
         return read_iemocap(path, sessions=wanted.sessions, labels=wanted.labels, alignment_offset_ms=wanted.alignment_offset_ms)
 
-    def census(self, path: Path) -> "Census":
-        """Counts beside those of the full release, and the ids that are missing or extra."""
+    def survey(self, path: Path, wanted: Wanted = ALL) -> "tuple[Corpus, Census]":
+        """Counts beside those of the full release, and the ids that are missing or extra, of all that is in the sessions."""
+        from mer.corpus.iemocap import read_iemocap
         from mer.corpus.iemocap_census import take_census
+        from mer.corpus.iemocap_session import read_session, session_folders
 
-        return take_census(path)
+        files = {session: read_session(folder, session) for session, folder in session_folders(path).items()}
+        corpus = read_iemocap(
+            path,
+            sessions=wanted.sessions,
+            labels=wanted.labels,
+            alignment_offset_ms=wanted.alignment_offset_ms,
+            known=files,
+        )
+        return corpus, take_census(path, files)

@@ -61,7 +61,7 @@ def _plain_path(scp: Path, name: str, said: str) -> str:
 
 
 def _segment(segments: Path, number: int, said: str, recordings: dict[str, str]) -> dict[str, object]:
-    recording, *times = said.split()
+    recording, *times = said.split() or [""]
     if recording not in recordings or len(times) < 2:
         expected = "an utterance, a recording of wav.scp, start and end in seconds"
         raise CorpusError(f"{segments}: line {number}: expected {expected}, got {said[:100]!r}")

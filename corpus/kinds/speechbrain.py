@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterator, Mapping
+from math import isfinite
 from pathlib import Path
 
 from mer.corpus.columns import canonical
@@ -88,7 +89,7 @@ def _unit_of(times: Mapping[str, float | None], seconds: float | None) -> str | 
     if start is None or (stop is None and "stop" in times):
         return None
     whole = start == int(start) and (stop is None or stop == int(stop))
-    if seconds is None or stop is None:
+    if not seconds or stop is None:
         return "samples" if whole else "s"
     share = (stop - start) / seconds
     if 0 < share <= 1.05:  # a part of a longer recording has its own duration or that of the recording
@@ -98,6 +99,7 @@ def _unit_of(times: Mapping[str, float | None], seconds: float | None) -> str | 
 
 def _number(value: object) -> float | None:
     try:
-        return float(str(value))
+        number = float(str(value))
     except ValueError:
         return None
+    return number if isfinite(number) else None

@@ -1,12 +1,14 @@
 """A corpus and a cache on disk: what is there, what is missing, what to do."""
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from mer.cache import CacheError, CacheFolder, cache_info
 from mer.corpus import CLASS_MAPS, Census, CorpusError, Problem, Utterance, Wanted, corpus_at
-from mer.corpus.census import census_of
+from mer.corpus.label_spellings import look_alikes
+from mer.corpus.repeated_recordings import repeated_recordings
 from mer.corpus.wanted import ALL
 from mer.protocol import TextOverlap, text_overlap
 from mer.status.doctor.check import Check, CheckStatus
@@ -15,8 +17,24 @@ NAMED = 8
 """How many ids a line names before it counts the rest; `--json` has them all."""
 
 
-def corpus_checks(root: Path, *, given: bool, how: Wanted = ALL) -> tuple[list[Check], Census | None]:
-    """Count a corpus, against its full release where that is known, and name what is missing or extra.
+@dataclass(frozen=True, kw_only=True)
+class Surveyed:
+    """A corpus that has been looked at."""
+
+    checks: list[Check]
+    """What was found."""
+    census: Census | None = None
+    """The same counted; None where there is no corpus that can be read."""
+    tested: Sequence[Utterance] = ()
+    """What is tested by default: the labels of the class map that the kind of corpus usually has."""
+    names: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    """Utterances of each label, session and speaker."""
+    repeated: Sequence[Sequence[str]] = ()
+    """Ids that have the same audio."""
+
+
+def survey(root: Path, *, given: bool, how: Wanted = ALL) -> Surveyed:
+    """Count a corpus, against its full release where that is known, and name what is missing, extra, repeated or odd in it.
 
     Args:
         root: Corpus folder or file, or `NAME:PATH`.
@@ -25,14 +43,39 @@ def corpus_checks(root: Path, *, given: bool, how: Wanted = ALL) -> tuple[list[C
     """
     if not given and not root.exists():
         advice = "give --corpus DIR or set MER_CORPUS; `mer demo` needs none"
-        return [Check(name="corpus", status="note", found=f"none given, and no ./{root}", advice=advice)], None
+        return Surveyed(checks=[Check(name="corpus", status="note", found=f"none given, and no ./{root}", advice=advice)])
     try:
         place = corpus_at(root)
-        kind, path = place.kind, place.path
-        census = kind.census(path) if how == ALL else census_of(path, kind.title, kind.read(path, how))
-    except CorpusError as problem:
-        return [Check(name="corpus", status="problem", found=str(problem))], None
-    found = f"{census.title} in {place.path}: {sum(each.utterances for each in census.sessions):,} utterances"
+        corpus, census = place.kind.survey(place.path, how)
+    except (CorpusError, OSError) as problem:
+        return Surveyed(checks=[Check(name="corpus", status="problem", found=str(problem))])
+    rows, labels = list(corpus), CLASS_MAPS[place.kind.classes]
+    names = {
+        "labels": Counter(each.label for each in rows),
+        "sessions": Counter(each.session for each in rows),
+        "speakers": Counter(each.speaker for each in rows),
+    }
+    repeated = repeated_recordings(rows)
+    return Surveyed(
+        checks=[
+            *_census_checks(census),
+            *(
+                Check(name=name, status="ok", found=named([f"{key} {n:,}" for key, n in counts.most_common()]))
+                for name, counts in names.items()
+            ),
+            *_spellings(names),
+            *_repeated(repeated),
+            *_oddities(census.problems),
+        ],
+        census=census,
+        tested=[each for each in rows if each.label in labels] if labels else rows,
+        names=names,
+        repeated=[[each.id for each in group] for group in repeated],
+    )
+
+
+def _census_checks(census: Census) -> list[Check]:
+    found = f"{census.title} in {census.root}: {sum(each.utterances for each in census.sessions):,} utterances"
     advice = "" if census.complete else "the lines below name what differs; copy what is missing again"
     whole: CheckStatus = "ok" if census.complete else "problem"
     # Synthetic speech has each of IEMOCAP's quirks on purpose; that something is not there at all is judged by the whole.
@@ -44,39 +87,27 @@ def corpus_checks(root: Path, *, given: bool, how: Wanted = ALL) -> tuple[list[C
             for name, ids in census.findings.items()
             if ids
         ),
-        *_counts(census),
-        *_oddities(census.problems),
-    ], census
-
-
-def _counts(census: Census) -> list[Check]:
-    """Labels and sessions with their utterances, where no full release says how many there should be."""
-    if census.expected_labels is not None or census.synthetic or not census.labels:
-        return []
-    sessions = {each.session: each.utterances for each in census.sessions}
-    counts = {"labels": sorted(census.labels.items(), key=lambda row: -row[1]), "sessions": list(sessions.items())}
-    return [
-        Check(name=name, status="ok", found=named([f"{label} {count:,}" for label, count in found]))
-        for name, found in counts.items()
     ]
 
 
-def labelled(root: Path, how: Wanted = ALL) -> list[Utterance]:
-    """What is tested by default: the labels of the class map that the kind of corpus usually has.
+def _spellings(names: Mapping[str, Mapping[str, int]]) -> list[Check]:
+    """Names that look like spellings of one; those of a table's labels are one already, and a problem of the corpus says so."""
+    return [
+        Check(name=f"look-alike {what}", status="note", found=f"{alike}: the same in several spellings?")
+        for what, counts in names.items()
+        for alike in look_alikes(counts, labels=what == "labels")[:NAMED]
+    ]
 
-    Args:
-        root: Corpus folder or file, or `NAME:PATH`.
-        how: As in `corpus_checks`.
 
-    Returns:
-        Nothing where there is no corpus that can be read; `corpus_checks` says why.
-    """
-    try:
-        place = corpus_at(root)
-        labels = frozenset(CLASS_MAPS[place.kind.classes]) or None
-        return list(place.kind.read(place.path, replace(how, labels=labels)))
-    except (CorpusError, OSError):
+def _repeated(groups: Sequence[Sequence[Utterance]]) -> list[Check]:
+    """Recordings that are there under several ids, and whether they tell the test, or contradict each other."""
+    if not groups:
         return []
+    across, unlike = (sum(len({getattr(each, what) for each in one}) > 1 for one in groups) for what in ("session", "label"))
+    said = f"{len(groups):,} recordings have several ids, {across:,} of them in several sessions, {unlike:,} with several labels"
+    first = ", ".join(f"{each.id} ({each.label}, session {each.session})" for each in groups[0][:NAMED])
+    advice = "keep one of each: what is trained on and tested, too, is not recognised but remembered"
+    return [Check(name="repeated recordings", status="note", found=f"{said}; the first: {first}", advice=advice)]
 
 
 def recurring_sentences(rows: Sequence[Utterance]) -> TextOverlap | None:

@@ -27,6 +27,7 @@ PACKAGES = (
 )
 EXTRAS = {
     "demo": ("espeakng_loader", "the synthetic corpus of `mer demo` and `mer synth`"),
+    "audformat": ("audformat", "databases in audformat"),
     "media": ("av", "recordings in m4a, aac, mp4 and webm"),
 }
 LEAST_DISK = 35e9

@@ -55,7 +55,7 @@ def test_a_reader_of_ones_own_is_checked_sorted_and_chosen_from(marked: Path) ->
     assert [each.id for each in corpus] == ["c", "a", "b"]
     assert {problem.kind for problem in corpus.problems} == {"label without wav", "label without transcript"}
     assert [each.id for each in open_corpus(marked, sessions=["1"])] == ["c"]
-    census = CORPORA["marked"].census(marked)
+    census = CORPORA["marked"].survey(marked)[1]
     assert census.labels == {"joy": 3, "grief": 1}
     assert census.findings == {"labels without wav": ("c",), "labels without transcript": ("a",)}
     assert not census.complete
@@ -102,9 +102,11 @@ def test_a_path_says_its_kind_where_several_could_be_meant(marked: Path) -> None
 
 
 def test_any_file_in_a_folder_is_no_hint_at_a_corpus(tmp_path: Path) -> None:
-    (tmp_path / "001.wav").touch()
+    folder = tmp_path / "so" / "deep" / "that" / "others"  # what other tests have written lies out of sight
+    folder.mkdir(parents=True)
+    (folder / "001.wav").touch()
     with pytest.raises(CorpusError, match=r"layout of no corpus that is known\. Expected one of"):
-        corpus_at(tmp_path)
+        corpus_at(folder)
 
 
 def test_maps_and_names_are_taken_once() -> None:

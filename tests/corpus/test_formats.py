@@ -1,190 +1,30 @@
 """Corpora as other toolkits write them: a miniature of each in its real layout, read as the kind that it is."""
 
-import gzip
-import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
-import soundfile
 
 from mer.corpus import Corpus, CorpusError, corpora_at, open_corpus
-
-Written = tuple[Path, dict[str, tuple[object, ...]]]
-"""The path that is given to `--corpus`, and id to label, speaker, session, text, start, end and split of every utterance."""
-
-
-def sound(path: Path, seconds: float = 1.0) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    soundfile.write(path, np.zeros(int(16_000 * seconds), dtype=np.int16), 16_000)
+from mer.tests.corpus.format_folders import (
+    FORMATS,
+    Written,
+    audformat_of_files,
+    audformat_of_segments,
+    cut,
+    emobox,
+    emobox_folds,
+    lines,
+    sound,
+    supervision,
+)
 
 
 def said(corpus: Corpus) -> dict[str, tuple[object, ...]]:
     return {
         each.id: (each.label, each.speaker, each.session, each.text, each.start, each.end, each.split or "") for each in corpus
     }
-
-
-def lines(path: Path, *rows: object) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join((row if isinstance(row, str) else json.dumps(row)) + "\n" for row in rows), encoding="utf-8")
-    return path
-
-
-def speechbrain_csv(root: Path) -> Written:
-    for name in ("a", "b"):
-        sound(root / "wav" / f"{name}.wav", 3.0)
-    rows = [
-        "ID,duration,start,stop,wav,wav_format,spk_id,emo,wrd",
-        "u1,1.5,0,24000,$data_root/wav/a.wav,wav,anna,ang,I SAID NO",
-        "u2,1.0,32000,48000,$data_root/wav/a.wav,wav,anna,sad,",
-        "u3,3.0,0.0,3.0,{data_root}/wav/b.wav,wav,ben,neu,YES",
-    ]
-    return lines(root / "train.csv", *rows), {
-        "u1": ("ang", "anna", "anna", "I SAID NO", 0.0, 1.5, ""),
-        "u2": ("sad", "anna", "anna", None, 2.0, 3.0, ""),
-        "u3": ("neu", "ben", "ben", "YES", 0.0, 3.0, ""),
-    }
-
-
-def speechbrain_json(root: Path) -> Written:
-    turns = {"Ses01F_impro01_F000": "neu", "Ses02M_script01_1_F003": "ang"}
-    for turn in turns:
-        sound(root / "wav" / f"{turn}.wav")
-    entries = {turn: {"wav": f"{{data_root}}/wav/{turn}.wav", "length": 1.0, "emo": emo} for turn, emo in turns.items()}
-    path = root / "json" / "train.json"
-    path.parent.mkdir()
-    path.write_text(json.dumps(entries, indent=2))
-    return path, {
-        "Ses01F_impro01_F000": ("neu", "1F", "1", None, 0.0, None, ""),
-        "Ses02M_script01_1_F003": ("ang", "2F", "2", None, 0.0, None, ""),
-    }
-
-
-def audiofolder_of_parts(root: Path) -> Written:
-    for name in ("train/1", "test/1"):
-        sound(root / f"{name}.wav")
-    lines(root / "train" / "metadata.csv", "file_name,emotion,speaker_id,transcription", "1.wav,happy,s1,hello")
-    lines(root / "test" / "metadata.csv", "file_name,emotion,speaker_id,transcription", "1.wav,sad,s2,no")
-    return root, {
-        "train/1": ("happy", "s1", "s1", "hello", 0.0, None, "train"),
-        "test/1": ("sad", "s2", "s2", "no", 0.0, None, "test"),
-    }
-
-
-def audiofolder_of_one_table(root: Path) -> Written:
-    sound(root / "train" / "03a01Fa.wav")
-    sound(root / "other" / "08a01Wa.wav")
-    rows = [{"file_name": "train/03a01Fa.wav", "label": "happy"}, {"file_name": "other/08a01Wa.wav", "label": "angry"}]
-    text = "Der Lappen liegt auf dem Eisschrank."  # the names are those of EmoDB
-    return lines(root / "metadata.jsonl", *rows).parent, {
-        "train/03a01Fa": ("happy", "03", "03", text, 0.0, None, "train"),
-        "other/08a01Wa": ("angry", "08", "08", text, 0.0, None, ""),
-    }
-
-
-def kaldi_of_recordings(root: Path) -> Written:
-    """Paths begin at the recipe's folder, two above the data."""
-    data = root / "data" / "all"
-    for name in ("u1", "u2"):
-        sound(root / "wav" / f"{name}.wav")
-    lines(data / "wav.scp", "u1 wav/u1.wav", "u2 wav/u2.wav")
-    lines(data / "utt2spk", "u1 anna", "u2 ben")
-    lines(data / "utt2emo", "u1 ang", "u2 neu")
-    lines(data / "utt2dur", "u1 1.0", "u2 1.0")
-    lines(data / "text", "u1 go away", "u2")
-    return data, {
-        "u1": ("ang", "anna", "anna", "go away", 0.0, None, ""),
-        "u2": ("neu", "ben", "ben", None, 0.0, None, ""),
-    }
-
-
-def kaldi_of_segments(root: Path) -> Written:
-    for part, speaker in (("train", "anna"), ("test", "ben")):
-        sound(root / part / "d1.wav", 3.0)
-        lines(root / part / "wav.scp", f"{part}-d1 {part}/d1.wav")
-        lines(root / part / "segments", f"{part}-1 {part}-d1 0.50 1.25", f"{part}-2 {part}-d1 2 -1")
-        lines(root / part / "utt2spk", *(f"{part}-{number} {speaker}" for number in (1, 2)))
-        lines(root / part / "utt2label", f"{part}-1 ang", f"{part}-2 sad")
-    return root, {
-        "train-1": ("ang", "anna", "anna", None, 0.5, 1.25, "train"),
-        "train-2": ("sad", "anna", "anna", None, 2.0, None, "train"),
-        "test-1": ("ang", "ben", "ben", None, 0.5, 1.25, "test"),
-        "test-2": ("sad", "ben", "ben", None, 2.0, None, "test"),
-    }
-
-
-def cut(**changed: object) -> dict[str, object]:
-    recording = {
-        "id": "d1",
-        "sources": [{"type": "file", "channels": [0, 1], "source": "audio/d1.wav"}],
-        "sampling_rate": 16000,
-        "num_samples": 64000,
-        "duration": 4.0,
-        "channel_ids": [0, 1],
-    }
-    whole = {"id": "c", "start": 0.0, "duration": 4.0, "channel": 0, "recording": recording, "type": "MonoCut"}
-    return whole | changed
-
-
-def supervision(name: str, start: float, duration: float, emotion: str) -> dict[str, object]:
-    where = {"id": name, "recording_id": "d1", "start": start, "duration": duration, "channel": 0}
-    return where | {"text": f"says {name}", "speaker": "anna", "custom": {"emotion": emotion, "split": "train"}}
-
-
-def lhotse_cuts(root: Path) -> Written:
-    """A dialogue of two turns, a cut out of it, and all of another one; paths begin where lhotse was called."""
-    for name in ("d1", "d2"):
-        sound(root / "audio" / f"{name}.wav", 4.0)
-    other = {"id": "d2", "sources": [{"type": "file", "channels": [0, 1], "source": "audio/d2.wav"}], "duration": 4.0}
-    cuts = [
-        cut(id="dialogue", supervisions=[supervision("s1", 0.5, 1.0, "ang"), supervision("s2", 2.0, 1.5, "sad")]),
-        cut(id="turn", start=1.0, duration=2.0, supervisions=[supervision("s3", 0.25, 2.0, "neu")], channel=1),
-        cut(id="all", supervisions=[supervision("s4", 0, 4.0, "neu")], channel=[0, 1], type="MultiCut", recording=other),
-    ]
-    path = root / "data" / "manifests" / "cuts_train.jsonl.gz"
-    path.parent.mkdir(parents=True)
-    path.write_bytes(gzip.compress("".join(json.dumps(each) + "\n" for each in cuts).encode()))
-    return path, {
-        "s1": ("ang", "anna", "anna", "says s1", 0.5, 1.5, "train"),
-        "s2": ("sad", "anna", "anna", "says s2", 2.0, 3.5, "train"),
-        "turn": ("neu", "anna", "anna", "says s3", 1.25, 3.0, "train"),
-        "all": ("neu", "anna", "anna", "says s4", 0.0, None, "train"),
-    }
-
-
-def emobox(name: str, emotion: str, dataset: str = "emodb") -> dict[str, object]:
-    entry = {"key": f"{dataset}-{name}", "dataset": dataset, "wav": f"downloads/{dataset}/wav/{name}.wav", "type": "raw"}
-    return entry | {"sample_rate": 16000, "num_frame": 16000.0, "task": "category", "length": 1.0, "emo": emotion, "channel": 1}  # pyright: ignore[reportReturnType]
-
-
-def emobox_list(root: Path) -> Written:
-    for name in ("03a01Wa", "08a02Fb"):
-        sound(root / "downloads" / "emodb" / "wav" / f"{name}.wav")
-    rows = [emobox("03a01Wa", "anger"), emobox("08a02Fb", "happy")]
-    return lines(root / "data" / "emodb" / "emodb.jsonl", *rows), {
-        "emodb-03a01Wa": ("anger", "03", "03", "Der Lappen liegt auf dem Eisschrank.", 0.0, None, ""),
-        "emodb-08a02Fb": ("happy", "08", "08", "Das will sie am Mittwoch abgeben.", 0.0, None, ""),
-    }
-
-
-def emobox_fold(root: Path) -> Written:
-    path, expected = emobox_list(root)
-    fold = path.parent / "fold_1"
-    lines(fold / "emodb_train_fold_1.jsonl", emobox("03a01Wa", "anger"))
-    lines(fold / "emodb_test_fold_1.jsonl", emobox("08a02Fb", "happy"))
-    parts = dict(zip(expected, ("train", "test"), strict=True))
-    return fold, {name: (*said[:-1], parts[name]) for name, said in expected.items()}
-
-
-FORMATS: dict[str, list[Callable[[Path], Written]]] = {
-    "speechbrain": [speechbrain_csv, speechbrain_json],
-    "audiofolder": [audiofolder_of_parts, audiofolder_of_one_table],
-    "kaldi": [kaldi_of_recordings, kaldi_of_segments],
-    "lhotse": [lhotse_cuts],
-    "emobox": [emobox_list, emobox_fold],
-}
 
 
 @pytest.mark.parametrize(("kind", "write"), [(kind, write) for kind, writers in FORMATS.items() for write in writers])
@@ -197,6 +37,73 @@ def test_a_format_is_recognised_and_read(tmp_path: Path, kind: str, write: Calla
     assert all(each.wav.is_file() for each in corpus)
     if kind == "lhotse":
         assert {each.id: each.channel for each in corpus} == {"s1": 1, "s2": 1, "turn": 2, "all": None}
+
+
+def test_the_folds_of_emobox_are_columns_and_contradictions_are_refused(tmp_path: Path) -> None:
+    path, _ = emobox_folds(tmp_path / "corpus")
+    columns = {
+        each.id: {key: value for key, value in (each.columns or {}).items() if "fold" in key} for each in open_corpus(path)
+    }
+    assert columns == {
+        "emodb-03a01Wa": {"fold_1": "train", "fold_2": "test"},
+        "emodb-08a02Fb": {"fold_1": "test", "fold_2": "train"},
+    }
+    train = path / "fold_2" / "emodb_train_fold_2.jsonl"
+    lines(train, emobox("08a02Fb", "sad"))
+    with pytest.raises(CorpusError, match="line 1: 'emodb-08a02Fb' has label 'sad', and 'happy' in another list"):
+        open_corpus(path)
+    lines(train, emobox("03a01Wa", "anger"))
+    with pytest.raises(CorpusError, match="'emodb-03a01Wa' is in two parts of fold 2"):
+        open_corpus(path)
+
+
+def test_what_schemes_and_tables_of_audformat_say_is_kept(tmp_path: Path) -> None:
+    path, _ = audformat_of_files(tmp_path / "files")
+    first, second, _ = open_corpus(path)
+    assert {key: (first.columns or {}).get(key) for key in ("gender", "age")} == {"gender": "male", "age": "31"}
+    assert first.seconds == 1.0
+    assert (second.columns or {}).get("gender") == "female"
+    assert any(each.message == "emotions are those of gold_standard, not of emotion" for each in open_corpus(path).problems)
+    before = sorted(file.name for file in path.iterdir())
+    (path / "db.files.pkl").write_bytes(b"c__builtin__\nprint\n(S'run'\ntR.")  # newer than the table, and not opened
+    assert [each.speaker for each in open_corpus(path)] == ["3", "8", "8"]
+    assert sorted(file.name for file in path.iterdir()) == sorted([*before, "db.files.pkl"])
+    segments = open_corpus(audformat_of_segments(tmp_path / "segments")[0])
+    assert [each.attributes for each in segments] == [None] * 4
+    assert [(each.columns or {})["activation"] for each in segments] == ["0.25", "0.5"] * 2
+    assert {(each.speaker, (each.columns or {})["gender"]) for each in segments} == {("anna", "female"), ("ben", "male")}
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda text: text.replace("emotion: {", "mood: {"), "no table has a column of emotions .*there are emotion"),
+        (lambda text: text.replace("tables:", "tables:\n  gone: {type: filewise}"), "No file found for table .*copy/db.gone"),
+        (lambda text: text + "\n\t{", "not a database that audformat can read"),
+    ],
+)
+def test_a_damaged_database_is_refused_in_words(tmp_path: Path, change: Callable[[str], str], told: str) -> None:
+    path, _ = audformat_of_files(tmp_path / "copy")
+    header = path / "db.yaml"
+    header.write_text(change(header.read_text()))
+    with pytest.raises(CorpusError, match=told):
+        open_corpus(path)
+
+
+def test_tables_of_audformat_that_contradict_each_other_are_named(tmp_path: Path) -> None:
+    path, _ = audformat_of_files(tmp_path / "copy")
+    for file in [path / "db.yaml", *path.glob("db.*gold*")]:
+        file.write_text(file.read_text().replace("gold_standard", "desired"))
+        file.rename(file.with_name(file.name.replace("gold_standard", "desired")))
+    with pytest.raises(CorpusError, match=r"wav/2.wav has label 'anger' in table emotion, and 'neutral' in emotion\.categories"):
+        open_corpus(path)
+
+
+def test_without_the_package_audformat_the_message_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lines(tmp_path / "copy" / "db.yaml", "name: x", "tables:", "  a: {type: filewise}")
+    monkeypatch.setitem(sys.modules, "audformat", None)
+    with pytest.raises(CorpusError, match=r"copy: a database in audformat, .*mer-fusion\[audformat\]"):
+        open_corpus(tmp_path / "copy")
 
 
 REFUSED: dict[str, tuple[Callable[[Path], Path], str]] = {

@@ -191,6 +191,20 @@ def test_a_part_beyond_the_end_fails_with_the_numbers(write: Write) -> None:
             read_wave(each.wav, 16_000, each.part)
 
 
+def test_times_of_an_episode_are_refused_once_and_with_the_cure(write: Write) -> None:
+    episode = [{"StartTime": f"00:16:{10 + 5 * n},059", "EndTime": f"00:16:{14 + 5 * n},731"} for n in range(3)]
+    with pytest.raises(CorpusError) as raised:
+        read_manifest(write(*episode))
+    for told in ("'StartTime', 'EndTime' are not times", "'u0', from 970.059 s to 974.731 s of a file of 1.200 s", "leave these"):
+        assert told in str(raised.value)
+    # One that can be read, and files that are not there yet, leave it to each utterance.
+    assert len(read_manifest(write(*episode, {"StartTime": "0", "EndTime": "00:00:01,000"}))) == 4
+    path = write(*episode)
+    for wav in path.parent.glob("*.wav"):
+        wav.unlink()
+    assert len(read_manifest(path)) == 3
+
+
 def test_overlapping_parts_with_other_labels_are_a_note(write: Write) -> None:
     rows = [{"wav": "a0.wav", "start": a, "end": b, "label": c} for a, b, c in ((0.0, 0.5, "x"), (0.4, 0.8, "y"), (0.8, 1, "x"))]
     (note,) = [each for each in read_manifest(write(*rows)).problems if each.kind == "overlapping parts"]

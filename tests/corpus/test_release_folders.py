@@ -42,7 +42,7 @@ def test_a_release_is_one_kind_of_corpus_with_a_class_for_each_label(read: Read,
     assert {each.label for each in corpus} <= set(kind.released or {each.label for each in corpus})
     for mapping in kind.class_maps.values():
         assert set(kind.released or mapping) == set(mapping)
-    census = kind.census(root)
+    census = kind.survey(root)[1]
     assert not census.complete or kind.released is None
     assert sum(census.labels.values()) == len(corpus)
     assert kind.limits.startswith("**Trained on ")

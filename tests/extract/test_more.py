@@ -32,8 +32,9 @@ def test_what_else_is_said_is_kept_and_marks_the_inputs(changed: dict[str, objec
     record = make_record(said, 1.0, "none", "f")
     assert (json.loads(record.more) if record.more else None) == kept
     assert fingerprint(said) != fingerprint(PLAIN)
-    # IEMOCAP's ratings came to caches later: those that lack them are not stale.
-    old = replace(PLAIN, id="Ses01F_impro01_M000")
+    # IEMOCAP's ratings came to caches later: those that lack them are not stale. A table with its ids has had them always.
+    assert fingerprint(replace(said, id="Ses01F_impro01_M000")) != fingerprint(replace(PLAIN, id="Ses01F_impro01_M000"))
+    old = replace(PLAIN, rated_later=True)
     assert (fingerprint(replace(old, **changed)) == fingerprint(old)) is (changed.keys() <= {"attributes", "votes"})  # type: ignore[arg-type]
     assert make_record(PLAIN, 1.0, "none", "f").more == ""
 

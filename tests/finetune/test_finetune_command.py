@@ -108,7 +108,7 @@ def test_every_option_reaches_the_config(given: list[str], tmp_path: Path) -> No
         (["--folds", "9"], "no session 9 to test on, only 1, 2, 3"),
         (["--session", "9"], "9"),
         (["--track", "wandb"], "track 'wandb': expected tensorboard"),
-        (["--classes", "5"], "4, 4-noexc, 6, as-is"),
+        (["--classes", "7"], "4, 4-noexc, 5, 6, as-is"),
         (["--device", "tpu"], "expected auto, cpu, cuda or cuda:N"),
         (["--speech-model", "nowhere/nothing"], "--speech-model DIR"),
         (["--epoch-selection", "test"], "epoch_selection 'test': expected one of validation, last"),

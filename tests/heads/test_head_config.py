@@ -36,7 +36,7 @@ def test_the_defaults_are_those_of_the_paper() -> None:
         ({"seeds": ()}, r"seeds must be different numbers, 0 or more, got \[\]"),
         ({"seeds": (1, 1)}, "seeds must be different"),
         ({"folds": ()}, "folds must be different names, at least one"),
-        ({"classes": "5"}, "unknown classes '5': expected one of 4, 4-noexc, 6, as-is"),
+        ({"classes": "7"}, "unknown classes '7': expected one of 4, 4-noexc, 5, 6, as-is"),
         ({"device": "tpu"}, "unknown device 'tpu', expected auto, cpu or cuda"),
     ],
 )

@@ -30,6 +30,8 @@ def test_six_classes_keep_excitement_and_frustration_apart() -> None:
 
 def test_without_excitement_it_is_left_out() -> None:
     assert class_map("4-noexc", ["hap", "exc"]).indices(["hap", "exc"]).tolist() == [1, -1]
+    assert class_map("5", ["ang"]).classes == ("angry", "happy", "sad", "neutral", "frustrated")
+    assert class_map("5", ["ang"]).indices(["exc", "fru", "xxx"]).tolist() == [1, 4, -1]
 
 
 def test_as_is_keeps_the_labels_sorted_and_drops_the_empty_one() -> None:
@@ -45,7 +47,7 @@ def test_every_class_of_a_map_has_a_label(name: str) -> None:
 
 
 def test_an_unknown_map_lists_the_valid_ones() -> None:
-    with pytest.raises(ProtocolError, match=r"unknown classes '7', expected one of 4, 4-noexc, 6, as-is"):
+    with pytest.raises(ProtocolError, match=r"unknown classes '7', expected one of 4, 4-noexc, 5, 6, as-is"):
         class_map("7", ["ang"])
 
 

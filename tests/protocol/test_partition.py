@@ -110,6 +110,28 @@ def test_sessions_that_are_called_train_and_test_are_a_split_and_others_stay_ses
     assert (list(plain.cuts), plain.notes, plain.identity(["u"])) == (["2", "10", "b"], (), {})
 
 
+def test_published_folds_of_a_corpus_are_used_each_with_its_own_parts() -> None:
+    tested = [row % 3 for row in range(12)]
+    columns = {f"Fold_{fold + 1}": ["test" if own == fold else "train" for own in tested] for fold in (2, 0, 1)}
+    columns["Fold_1"][11], columns["Fold_1"][1] = "", "valid"  # not used in this fold; chooses the epoch
+    rows = table(columns=columns)
+    found = partition(rows)
+    assert rows_tested(found) == {str(fold + 1): [row for row in range(12) if tested[row] == fold] for fold in range(3)}
+    assert (found.leave_out, found.cuts["1"].dev.tolist()) == ("given", [1])
+    assert found.cuts["1"].train.tolist() == [2, 4, 5, 7, 8, 10]
+    assert found.notes[0] == (
+        "the corpus' own split is used, 3 folds, each with training and test parts of its own; --leave-out session ignores it"
+    )
+    assert partition(rows, leave_out="given").cuts.keys() == found.cuts.keys()
+    assert partition(table(columns=columns, speakers=["a", "b"] * 6, sessions=["1", "2"] * 6), leave_out="session").plain
+    # A split goes before; a column that says something else is left alone, and that is said.
+    assert list(partition(table(columns=columns, splits=["train"] * 6 + ["test"] * 6)).cuts) == ["test"]
+    numbers = table(columns={"fold_1": ["3"] * 12}, speakers=["a", "b"] * 6, sessions=["1", "2"] * 6)
+    assert "column 'fold_1' says 3; its folds are not used" in partition(numbers).notes[0]
+    with pytest.raises(ProtocolError, match="column 'fold_1' says 3"):
+        partition(numbers, leave_out="given")
+
+
 @pytest.mark.parametrize(
     ("leave_out", "folds"),
     [("speaker", ["s0", "s1", "s2", "s3"]), ("dialogue", ["a", "b", "c"]), ("mic", ["far", "near"])],

@@ -169,6 +169,16 @@ def test_a_corpus_without_the_utterances_is_said(group: RunGroup, manifest: Path
     assert notes == ["own: holds none of the 8 utterances of these runs: no transcript, no audio."]
 
 
+def test_a_corpus_is_read_as_the_options_say(group: RunGroup, manifest: Path) -> None:
+    table, disk = manifest.with_name("own.csv"), manifest.parent / "disk"
+    table.write_bytes("id,wav,text,label,speaker\nu1,u1.wav,déjà,sad,x\n".encode("cp1252"))
+    disk.mkdir()
+    manifest.with_name("u1.wav").rename(disk / "u1.wav")
+    sources = PageSources(corpus=table, named=True, cache=manifest, audio_root=disk, encoding="cp1252")
+    facts, _ = gather_facts(group, manifest.parent, sources, quiet=True)
+    assert (facts["u1"].text, facts["u1"].audio, facts["u1"].seconds) == ("déjà", "disk/u1.wav", 1.0)
+
+
 def test_recordings_are_embedded_disagreements_first_then_what_all_have_wrong(tmp_path: Path, make_run: Make) -> None:
     # u1 both right, u2 and u4 both wrong, u3 disagreed about.
     make_run(tmp_path / "runs" / "tiny-linear-T-1", {("1", 0): "assa"})
