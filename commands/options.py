@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mer.extract.encoder_options import speech_model_option, text_model_option
 from mer.settings.option import HOW as HOW
 from mer.settings.option import WHAT as WHAT
 from mer.settings.option import WHERE as WHERE
@@ -14,8 +15,6 @@ from mer.settings.shared_options import (
     corpus_option,
     encoding_option,
     runs_option,
-    speech_model_option,
-    text_model_option,
 )
 
 if TYPE_CHECKING:

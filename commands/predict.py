@@ -13,9 +13,10 @@ from mer.commands.command_line import options_from
 from mer.commands.console import clear_errors, print_result, progress_bar, say
 from mer.commands.corpus_choice import HowTablesAreRead
 from mer.commands.options import JsonOption, QuietOption
+from mer.extract.encoder_options import speech_model_option, text_model_option
 from mer.settings.kinds import NUMBERS, SESSIONS
 from mer.settings.option import WHAT, WHERE, option
-from mer.settings.shared_options import device_option, speech_model_option, text_model_option
+from mer.settings.shared_options import device_option
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from mer.extract.families.registry import TEXT_FAMILIES as TEXT_FAMILIES
     from mer.extract.families.speech_checkpoint import SpeechCheckpoint as SpeechCheckpoint
     from mer.extract.families.text_checkpoint import TextCheckpoint as TextCheckpoint
+    from mer.extract.hidden_states import LayerTap as LayerTap
     from mer.extract.look_ahead import look_ahead as look_ahead
     from mer.extract.own_units import TierCount as TierCount
     from mer.extract.pretrained import EncoderError as EncoderError

@@ -3,19 +3,21 @@
 from dataclasses import dataclass
 
 from mer.cache.granularity import GRANULARITIES
-from mer.settings.kinds import GRANULARITY, NUMBERS
-from mer.settings.option import WHAT, option, problems_of
-from mer.settings.shared_options import (
-    device_option,
+from mer.extract.encoder_options import (
     speech_model_option,
     speech_revision_option,
     text_model_option,
     text_revision_option,
 )
+from mer.settings.kinds import GRANULARITY, NUMBERS
+from mer.settings.option import WHAT, option, problems_of
+from mer.settings.shared_options import device_option
 
 SPEECH_GRANULARITIES = ("F", "P", "S", "W")
 COMPUTE_DTYPES = ("float32", "float64", "bfloat16")
 ALIGNMENTS = ("corpus", "textgrid", "pocketsphinx")
+LONG_AUDIO = ("windows", "refuse")
+LONG_TEXTS = ("refuse", "windows", "cut")
 STORAGE_DTYPES = ("float16", "float32")
 
 
@@ -55,6 +57,20 @@ class ExtractConfig:
         "folder, now).",
         choices=ALIGNMENTS,
         panel=WHAT,
+    )
+    long: str = option(
+        "windows",
+        "Audio longer than a speech encoder takes at once (Whisper: 30 s): windows, one after the other, or refuse it.",
+        choices=LONG_AUDIO,
+        panel=WHAT,
+        later=True,
+    )
+    long_text: str = option(
+        "refuse",
+        "Transcripts of more wordpieces than the text encoder takes: refuse the utterance, windows, or cut off the rest.",
+        choices=LONG_TEXTS,
+        panel=WHAT,
+        later=True,
     )
     dtype: str = option(
         "float32",

@@ -21,6 +21,8 @@ from mer.extract.segments import frame_ranges, joined_ranges, segment_means
 from mer.extract.speech_encoder import SpeechEncoder
 from mer.extract.text_encoder import TextEncoder
 
+OUT_OF_RANGE = "are infinite or NaN"
+"""In the reason of an utterance whose activations do not fit the type that they are stored in."""
 STORAGE = {"float16": torch.float16, "float32": torch.float32}
 
 
@@ -38,6 +40,11 @@ class Encoders:
         """What a user should know of how they run."""
         found = [encoder.notice for encoder in (self.speech, self.text) if encoder is not None]
         return [notice for notice in found if notice is not None]
+
+    def conversions(self, item: Prepared) -> tuple[str, ...]:
+        """What they do to an utterance that is longer than they take at once, in words that can be counted."""
+        spoken = self.speech.conversions(item.wave) if self.speech is not None else ()
+        return spoken + (self.text.conversions(item.tokens) if self.text is not None else ())
 
     @property
     def device(self) -> torch.device:
@@ -90,7 +97,7 @@ def encode_shard(
         for (position, item), units in zip(ready, features, strict=True):
             found[position] = (item.record, units, item.tokens)
             whole[position] = item.segments.whole
-            shard.conversions.update(item.conversions)
+            shard.conversions.update((*item.conversions, *encoders.conversions(item)))
             for kind in item.odd:
                 shard.odd_sounds.setdefault(kind, []).append(item.record.id)
             shard.alignments[item.record.alignment] += 1
@@ -113,7 +120,7 @@ def _prefetched(
     utterances: Sequence[Utterance], encoders: Encoders, config: ExtractConfig, resources: Resources
 ) -> Iterator[tuple[list[int], list[Prepared | FailedUtterance]]]:
     """Batches of positions with their prepared inputs; the next batch is decoded while this one is encoded."""
-    batches = batches_by_budget([audio_seconds(u) for u in utterances], speech_budget(encoders, resources))
+    batches = batches_by_budget([_padded_seconds(u, encoders) for u in utterances], speech_budget(encoders, resources))
 
     def load(positions: Iterable[int]) -> list[Prepared | FailedUtterance]:
         return [prepare(utterances[p], config, encoders.speech, encoders.text) for p in positions]
@@ -125,6 +132,14 @@ def _prefetched(
             if number + 1 < len(batches):
                 following = decoder.submit(load, batches[number + 1])
             yield positions, prepared
+
+
+def _padded_seconds(utterance: Utterance, encoders: Encoders) -> float:
+    """Seconds that an utterance takes in a batch of its own."""
+    seconds, speech = audio_seconds(utterance), encoders.speech
+    if speech is None or speech.checkpoint.window is None:
+        return seconds
+    return speech.checkpoint.padded(round(seconds * speech.sample_rate)) / speech.sample_rate
 
 
 def speech_budget(encoders: Encoders, resources: Resources) -> float | None:
@@ -172,6 +187,7 @@ def _speech_features(prepared: Sequence[Prepared], speech: SpeechEncoder | None,
             sample_rate=speech.sample_rate,
             stride=speech.frame_stride,
             length=speech.frame_length,
+            offset=speech.checkpoint.frame_offset,
         )
         for row, _, segments in tiers
     ]
@@ -221,4 +237,4 @@ def _out_of_range(units: dict[str, Units], config: ExtractConfig) -> str | None:
         return None
     where = ", ".join(f"{count} of {units[g].data.size} values of {g}" for g, count in bad.items() if count)
     way_out = "--storage float32 keeps them" if config.storage == "float16" else "the encoder itself gives them"
-    return f"{where} are infinite or NaN as {config.storage} ({way_out})"
+    return f"{where} {OUT_OF_RANGE} as {config.storage} ({way_out})"

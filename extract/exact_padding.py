@@ -70,6 +70,7 @@ class ExactPadding:
         self, waves: Float[Tensor, "batch samples"], samples: Sequence[int], frames: Sequence[int]
     ) -> Float[Tensor, "batch frames dim"]:
         """The last hidden states of a batch; see `Padding`."""
+        waves = waves.to(next(self._model.parameters()).dtype)
         if min(samples) == waves.shape[1]:
             output = self._model(waves)
         else:
@@ -78,6 +79,13 @@ class ExactPadding:
                 output = self._model(waves, attention_mask=mask)
         states: Tensor = output.last_hidden_state
         return states
+
+    def zeroed(self, states: Float[Tensor, "batch channels frames"]) -> Float[Tensor, "batch channels frames"]:
+        """Zeros beyond each row's frames, as a convolution with zero padding sees them that has the row alone."""
+        if self.frames is None:
+            return states
+        real = torch.arange(states.shape[2], device=states.device) < self.frames[:, None]
+        return states * real[:, None, :]
 
     def recomputation(self) -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
         """For `context_fn` of `torch.utils.checkpoint`: a layer that is recomputed sees the counts that it saw before."""

@@ -1,6 +1,6 @@
 """How large the features of an utterance will be."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from mer.extract.config import ExtractConfig
@@ -12,20 +12,18 @@ UNITS_PER_SECOND = {"P": 11.0, "S": 4.5, "W": 3.0, "T": 4.5}
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FeatureSize:
-    """Bytes from seconds; holds numbers only, so that no encoder stays in memory for it."""
+    """Bytes from seconds; holds no weights, so that no encoder stays in memory for it."""
 
     unit_bytes: Mapping[str, int]
     """Bytes of one unit of each granularity."""
     sample_rate: int
     """What the speech encoder takes, in Hz."""
-    frame_length: int
-    """Samples of one frame."""
-    frame_stride: int
-    """Samples from one frame to the next."""
+    frame_count: Callable[[int], int]
+    """Frames of an utterance, from its samples."""
 
     def __call__(self, seconds: float) -> int:
         """Expected bytes of an utterance: exact for frames, typical for the rest."""
-        frames = max(0, (int(seconds * self.sample_rate) - self.frame_length) // self.frame_stride + 1)
+        frames = self.frame_count(int(seconds * self.sample_rate))
         units = {name: frames if name == "F" else max(1.0, seconds * UNITS_PER_SECOND[name]) for name in self.unit_bytes}
         return int(sum(units[name] * size for name, size in self.unit_bytes.items()))
 
@@ -46,6 +44,5 @@ def feature_size(config: ExtractConfig, encoders: Encoders) -> FeatureSize:
     return FeatureSize(
         unit_bytes=found,
         sample_rate=speech.sample_rate if speech else 0,
-        frame_length=speech.frame_length if speech else 1,
-        frame_stride=speech.frame_stride if speech else 1,
+        frame_count=speech.frame_count if speech else int,
     )

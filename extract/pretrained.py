@@ -16,6 +16,7 @@ from transformers.utils import logging as hf_logging
 
 from mer.extract.checkpoint_files import COPY_AGAIN, damage, refused_pickle, wrong_value
 from mer.extract.config import ExtractError
+from mer.extract.unavailable import look_for_the_hub, unavailable
 from mer.settings import PLUGINS_VARIABLE, UnknownEntryError
 
 # Weights that a checkpoint may lack because hidden states do not come from them:
@@ -42,9 +43,11 @@ def load_config(name: str, revision: str | None, option: str, families: Mapping[
     Raises:
         EncoderError: when it is not there, no network reaches the hub, or its type is unknown here and to `transformers`.
     """
-    if Path(name).is_dir() and not (Path(name) / "config.json").is_file():
-        # Older transformers would take the kind from the folder's name: "empty" holds "mpt".
-        raise EncoderError(_unavailable(name, revision, option, FileNotFoundError("no config.json")))
+    look_for_the_hub(name)
+    if Path(name).is_dir() and (not (Path(name) / "config.json").is_file() or (Path(name) / "adapter_config.json").is_file()):
+        # Older transformers would take the kind from the folder's name: "empty" holds "mpt". An adapter is left out in silence
+        # where peft is not installed.
+        raise EncoderError(unavailable(name, revision, option, FileNotFoundError("no config.json")))
     damaged = damage(Path(name)) if Path(name).is_dir() else None
     if damaged:
         raise EncoderError(f"{option} {name}: {damaged}")
@@ -61,35 +64,51 @@ def load_config(name: str, revision: str | None, option: str, families: Mapping[
             f"{option} {name}: {problem}. A family of your own is known where {PLUGINS_VARIABLE} names its module"
         ) from None
     except Exception as problem:  # wrong types in a config.json end in whatever error transformers happens to meet
-        raise EncoderError(_unavailable(name, revision, option, problem)) from problem
+        raise EncoderError(unavailable(name, revision, option, problem)) from problem
     if wrong := wrong_value(config):
         raise EncoderError(f"{option} {name}: {wrong}")
     return config
 
 
-def load_weights(name: str, revision: str | None, option: str, config: Any) -> nn.Module:
+def load_weights(
+    name: str,
+    revision: str | None,
+    option: str,
+    config: Any,
+    *,
+    architecture: Any = AutoModel,
+    renamed: Mapping[str, str] | None = None,
+) -> nn.Module:
     """Load weights in float32, in evaluation mode, with gradients.
+
+    Args:
+        name: Hub id or folder.
+        revision: Branch, tag or commit; ignored for a folder.
+        option: The command-line option to name in errors.
+        config: As it was read.
+        architecture: Class of `transformers` that is built, where it is a part of what the checkpoint holds.
+        renamed: Patterns in names of the checkpoint's weights, and what they are in `architecture`.
 
     Raises:
         EncoderError: when weights are missing from the checkpoint (they would be random) or cannot be read.
     """
     try:
         with _quiet_loading():
-            model, report = AutoModel.from_pretrained(
+            model, report = architecture.from_pretrained(
                 name,
                 revision=revision,
                 config=config,
                 dtype=torch.float32,  # transformers 5 would take the checkpoint's own, be it float16
                 attn_implementation=attention_of(config),
-                trust_remote_code=False,
                 output_loading_info=True,
+                **({"trust_remote_code": False} if architecture is AutoModel else {"key_mapping": renamed}),
             )
     except pickle.UnpicklingError as problem:
         raise EncoderError(f"{option} {name}: {refused_pickle(problem)}") from problem
     except MemoryError:
         raise
     except Exception as problem:  # damaged files end in whatever error the reading library happens to meet
-        raise EncoderError(_unavailable(name, revision, option, problem)) from problem
+        raise EncoderError(unavailable(name, revision, option, problem)) from problem
     missing = sorted(key for key in report["missing_keys"] if not key.startswith(UNUSED_WEIGHTS))
     if missing:
         raise EncoderError(
@@ -100,6 +119,8 @@ def load_weights(name: str, revision: str | None, option: str, config: Any) -> n
     odd = [key for key, weight in model.named_parameters() if not bool(torch.isfinite(weight).all())]
     if odd:
         raise EncoderError(f"{option} {name}: {len(odd)} weights hold NaN or infinite numbers, first {odd[0]!r}; {COPY_AGAIN}")
+    if renamed:
+        model = _under_its_own_names(architecture, model)
     # A config may ask for tuples instead of named outputs, or for what is never looked at.
     asked: Any = model.config
     asked.return_dict = True
@@ -135,6 +156,15 @@ def model_label(name: str) -> str:
     return Path(name).resolve().name if Path(name).is_dir() else name
 
 
+def _under_its_own_names(architecture: Any, model: nn.Module) -> nn.Module:
+    """The same weights in a new model: transformers would put the checkpoint's names back whenever the other is saved."""
+    with torch.device("meta"):
+        made = architecture(model.config)
+    assert isinstance(made, nn.Module)
+    made.load_state_dict(model.state_dict(), assign=True)
+    return made
+
+
 @contextmanager
 def _quiet_loading() -> Iterator[None]:
     """No table of unused weights and no bar while weights are read; downloads keep theirs."""
@@ -147,23 +177,3 @@ def _quiet_loading() -> Iterator[None]:
     finally:
         hf_logging.set_verbosity(verbosity)
         hf_logging.enable_progress_bar()
-
-
-def _unavailable(name: str, revision: str | None, option: str, problem: Exception) -> str:
-    if Path(name).is_dir():
-        files = sorted(entry.name for entry in Path(name).iterdir())[:8]
-        return (
-            f"{option} {name}: this folder holds no loadable encoder (found {', '.join(files) or 'nothing'}; expected "
-            f"config.json, model.safetensors and the preprocessor or tokenizer files): {_first_line(problem)}"
-        )
-    at = f" at revision {revision!r}" if revision else ""
-    return (
-        f"{option} {name}{at}: not a folder here, and the Hugging Face hub did not give it (no network, no such id, or "
-        f"a gated model): {_first_line(problem)} On a machine with network, `hf download {name} --local-dir DIR`; then "
-        f"give `{option} DIR`."
-    )
-
-
-def _first_line(problem: Exception) -> str:
-    said = str(problem).strip()
-    return said.split("\n")[0] if said else type(problem).__name__

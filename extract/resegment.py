@@ -124,7 +124,11 @@ def _fits(spec: Mapping[str, Any], config: ExtractConfig) -> bool:
     speech, text = spec.get("speech"), spec.get("text")
     if "F" not in spec["granularities"] or not speech or speech["model"] != model_label(config.speech_model):
         return False
+    if speech.get("long", config.long) != config.long:
+        return False
     if config.needs_text and (not text or text["model"] != model_label(config.text_model) or text["tags"] != config.text_tags):
+        return False
+    if config.needs_text and text.get("long", "refuse") != config.long_text:
         return False
     streams = {"speech": config.speech_revision} | ({"text": config.text_revision} if config.needs_text else {})
     return (
@@ -248,6 +252,7 @@ def _averaged(frames: np.ndarray, segments: Sequence[Segment], spec: Mapping[str
         sample_rate=speech["sample_rate"],
         stride=speech["frame_stride"],
         length=speech["frame_length"],
+        offset=speech.get("frame_offset", 0),
     )
     means = segment_means(torch.from_numpy(frames.copy()), ranges)
     stored = means.numpy().astype(spec["storage"]["dtype"])

@@ -18,11 +18,12 @@ def frame_ranges(
     sample_rate: int,
     stride: int,
     length: int,
+    offset: int = 0,
 ) -> Int64[np.ndarray, "segments 2"]:
     """Frames [s, e) of each segment: those whose centre lies in [start, end), at least one.
 
-    Frame f covers samples [stride f, stride f + length). Everything is integer arithmetic, because times on a 10 ms
-    grid times 50 frames a second come out one too low in floats for 73 of 3,000 times. Segments that share a
+    Frame f covers samples [offset + stride f, offset + stride f + length). Everything is integer arithmetic, because times
+    on a 10 ms grid times 50 frames a second come out one too low in floats for 73 of 3,000 times. Segments that share a
     boundary share no frame; one too short to hold a centre gets the next frame, one beyond the last frame the last.
 
     Args:
@@ -31,9 +32,10 @@ def frame_ranges(
         sample_rate: Hz.
         stride: Samples between frames.
         length: Samples under a frame.
+        offset: Where frame 0 begins, in samples.
     """
-    # centre of f in [t, ...)  <=>  f >= (t rate / 1000 - length / 2) / stride; over 2000 to stay in integers
-    numerator = 2 * spans_ms * sample_rate - 1000 * length
+    # centre of f in [t, ...)  <=>  f >= (t rate / 1000 - offset - length / 2) / stride; over 2000 to stay in integers
+    numerator = 2 * spans_ms * sample_rate - 1000 * (2 * offset + length)
     first = -(-numerator // (2000 * stride))
     start = np.clip(first[:, 0], 0, frames - 1)
     end = np.clip(np.maximum(first[:, 1], start + 1), 1, frames)

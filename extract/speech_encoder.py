@@ -10,12 +10,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mer.backends.device import resolve_device
+from mer.corpus.audio import AudioError
 from mer.extract.batch_trial import ONE_BY_ONE, batches_are_exact, one_by_one_notice, trial_dtype
 from mer.extract.config import ExtractError
 from mer.extract.families.checkpoint import Checkpoint
 from mer.extract.families.open_checkpoint import open_speech
 from mer.extract.families.speech_checkpoint import trial_waves
 from mer.extract.hidden_states import CLOSING_NORM
+from mer.extract.memory import check_memory
 
 
 class SpeechEncoder:
@@ -28,6 +30,7 @@ class SpeechEncoder:
             closing norm, where it has one.
         dtype: Precision of the forward pass.
         device: `cpu`, `cuda`, ...
+        long: What becomes of audio that the encoder does not take at once: `windows`, or `refuse`.
 
     Raises:
         EncoderError: no such encoder, of no registered family, weights or preprocessor config missing, or layers that cannot
@@ -43,22 +46,26 @@ class SpeechEncoder:
         layers: Sequence[int] | None = None,
         dtype: torch.dtype = torch.float32,
         device: str = "cpu",
+        long: str = "windows",
     ) -> None:
         family = self.checkpoint = open_speech(name, revision)
-        self.dim, self.sample_rate, self.prepare = family.dim, family.sample_rate, family.prepare
+        self.dim, self.sample_rate, self._long = family.dim, family.sample_rate, long
         self.frame_length, self.frame_stride, self.frame_count = family.frame_length, family.frame_stride, family.frame_count
+        self.device = resolve_device(device)
+        check_memory(family, self.device)
         model = family.load()
         self.layers = pick_layers(layers, family)
         self.identity: dict[str, Any] = family.describe(model) | {"layers": list(self.layers)}
         if family.closing_norm and family.layer_count in self.layers:
             # Absent where it says nothing new: caches of other encoders, or of lower layers, keep their key.
             self.identity["last_layer"] = CLOSING_NORM
+        if family.window is not None:
+            self.identity["long"] = long
         family.freeze(model)
-        self.device = resolve_device(device)
         self.model = family.bare(model).to(self.device, trial_dtype(dtype))
         self._padding = family.padding(self.model)
         self._tap = family.tap(self.model, self.layers)
-        self.one_by_one = family.leak is not None or not self._try_batch()
+        self.one_by_one = family.leak is not None or not (family.alike or self._try_batch())
         """Whether utterances go through it alone, since its padded batches are not exact."""
         if self.one_by_one and family.leak is None:
             self.identity["batches"] = ONE_BY_ONE
@@ -69,6 +76,28 @@ class SpeechEncoder:
     def notice(self) -> str | None:
         """What a user should know of how it runs."""
         return one_by_one_notice(self.checkpoint.title) if self.one_by_one else None
+
+    def prepare(self, wave: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Audio at `sample_rate` as its family has it.
+
+        Raises:
+            AudioError: it is longer than the encoder takes at once, and such audio is to be refused.
+        """
+        if self._long == "refuse" and (count := self.checkpoint.windows(len(wave))) > 1:
+            assert self.checkpoint.window is not None
+            raise AudioError(
+                f"{len(wave) / self.sample_rate:.1f} s of audio, and {self.checkpoint.title} takes "
+                f"{self.checkpoint.window / self.sample_rate:g} s at once; split the utterance, or give `--long windows` for "
+                f"{count} windows"
+            )
+        return self.checkpoint.prepare(wave)
+
+    def conversions(self, wave: NDArray[np.float32] | None) -> tuple[str, ...]:
+        """What is done to prepared audio, in words that can be counted."""
+        if wave is None or self.checkpoint.windows(len(wave)) == 1:
+            return ()
+        assert self.checkpoint.window is not None
+        return (f"longer than {self.checkpoint.window / self.sample_rate:g} s, read in windows",)
 
     @torch.inference_mode()
     def __call__(self, waves: Sequence[NDArray[np.float32]]) -> list[Float[Tensor, "frames layers dim"]]:
@@ -95,8 +124,12 @@ class SpeechEncoder:
         inputs = torch.zeros(len(waves), max(samples))
         for row, wave in enumerate(waves):
             inputs[row, : len(wave)] = torch.from_numpy(wave)
-        inputs = inputs.to(parameter.device, parameter.dtype)
-        hidden = self._tap.run(lambda: self._padding.run(inputs, samples, frames))
+        # Spectra of audio in bfloat16 would be noise: what is made of it is rounded, not the audio.
+        inputs = inputs.to(parameter.device, trial_dtype(parameter.dtype))
+        # Windows of one utterance are rows that follow each other.
+        hidden = [
+            layer.reshape(len(waves), -1, self.dim) for layer in self._tap.run(lambda: self._padding.run(inputs, samples, frames))
+        ]
         return [torch.stack([layer[row, :count] for layer in hidden], dim=1) for row, count in enumerate(frames)]
 
     def _try_batch(self) -> bool:

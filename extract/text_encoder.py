@@ -1,5 +1,6 @@
 """A frozen text encoder: transcripts in, hidden states of every wordpiece out."""
 
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,7 +11,9 @@ from torch import Tensor
 from mer.backends.device import resolve_device
 from mer.extract.batch_trial import ONE_BY_ONE, batches_are_exact, one_by_one_notice, trial_dtype
 from mer.extract.families.open_checkpoint import open_text
-from mer.extract.families.text_checkpoint import trial_texts
+from mer.extract.families.text_checkpoint import SENTENCES, trial_texts
+from mer.extract.long_texts import pieces_of, special_tokens
+from mer.extract.memory import check_memory
 from mer.extract.speech_encoder import pick_layers
 
 
@@ -24,6 +27,7 @@ class TextEncoder:
             with a final norm where it has one.
         dtype: Precision of the forward pass.
         device: `cpu`, `cuda`, ...
+        long: What becomes of texts that it has no positions for: `refuse`, `windows`, or `cut`.
 
     Raises:
         EncoderError: no such encoder, of no registered family, weights or tokenizer missing, or layers that cannot
@@ -39,14 +43,22 @@ class TextEncoder:
         layers: Sequence[int] | None = None,
         dtype: torch.dtype = torch.float32,
         device: str = "cpu",
+        long: str = "refuse",
     ) -> None:
         family = self.checkpoint = open_text(name, revision)
+        self.device = resolve_device(device)
+        check_memory(family, self.device)
         model = family.load().requires_grad_(False)
         family.limit_to(model)
-        self.dim, self.max_tokens, self.tokenize = family.dim, family.max_tokens, family.tokenize
+        self.dim, self.tokenize, self._positions, self._long = family.dim, family.tokenize, family.max_tokens, long
+        self.max_tokens = self._positions if long == "refuse" else sys.maxsize
+        """Wordpieces of the longest text that it takes."""
+        self._around = special_tokens(*family.tokenize(["", SENTENCES[0]]))
         self.layers = pick_layers(layers, family)
         self.identity: dict[str, Any] = family.describe(model) | {"layers": list(self.layers)}
-        self.device = resolve_device(device)
+        if long != "refuse":
+            # Absent for what was always so: caches of it keep their key.
+            self.identity["long"] = long
         self.model = model.to(self.device, trial_dtype(dtype))
         self.one_by_one = not self._try_batch()
         """Whether texts go through it alone, since its padded batches are not exact."""
@@ -70,9 +82,18 @@ class TextEncoder:
         longest = max(len(ids) for ids in tokens)
         if longest > self.max_tokens:
             raise ValueError(f"a text has {longest} wordpieces; the encoder takes {self.max_tokens}")
-        if self.one_by_one:
-            return [self._encode([ids])[0] for ids in tokens]
-        return self._encode(tokens)
+        pieces = [pieces_of(ids, self._positions, self._around, self._long) for ids in tokens]
+        ids = [piece.ids for text in pieces for piece in text]
+        states = iter([self._encode([each])[0] for each in ids] if self.one_by_one else self._encode(ids))
+        parts = [[next(states)[piece.start : piece.end] for piece in text] for text in pieces]
+        return [text[0] if len(text) == 1 else torch.cat(text) for text in parts]
+
+    def conversions(self, tokens: Sequence[int] | None) -> tuple[str, ...]:
+        """What is done to a tokenised text, in words that can be counted."""
+        if tokens is None or len(tokens) <= self._positions:
+            return ()
+        done = {"windows": "read in windows", "cut": "cut there"}[self._long]
+        return (f"with a transcript longer than {self._positions} wordpieces, {done}",)
 
     def _encode(self, tokens: Sequence[Sequence[int]]) -> list[Float[Tensor, "wordpieces layers dim"]]:
         """One forward pass."""

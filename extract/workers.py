@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from mer.backends import BackendError, Slot, Task, TaskDone, TaskFailed
+from mer.backends import BackendError, Notice, Slot, Task, TaskDone, TaskFailed
 from mer.backends.agreement import check_same, versions
 from mer.backends.attempt import failure_of
 from mer.backends.device import DeviceError, resolve_device
@@ -21,7 +21,7 @@ from mer.cache import CacheFolder, build_shard
 from mer.cache.spec import checked_spec
 from mer.corpus import Corpus, Utterance
 from mer.extract.config import ExtractConfig, ExtractError, Resources
-from mer.extract.encode import EncodedShard, Encoders, encode_shard, scaled
+from mer.extract.encode import OUT_OF_RANGE, EncodedShard, Encoders, encode_shard, scaled
 from mer.extract.identity import SOFTWARE, encoder_notes, make_spec, provenance
 from mer.extract.inputs import audio_digest
 from mer.extract.precision import exact_float32, threads_on_cpu
@@ -117,6 +117,7 @@ class ShardMaker:
         self._work, self._encoders, self._committer = work, encoders, committer
         self._writing: Future[None] | None = None
         self._refused_bytes = 0
+        self._warned = False
 
     def do(self, task: Task, *, share: float, tell: Callable[[object], None]) -> None:
         """Make a shard; it is being written on return, and what goes wrong then is told."""
@@ -174,6 +175,15 @@ class ShardMaker:
         sidecar = folder.commit(task.name, shard, provenance(self._encoders.device) | encoder_notes(self._encoders) | notes)
         self._refused_bytes = 0
         tell(Committed(task.name, sidecar.bytes))
+        self._warn(encoded, tell)
+
+    def _warn(self, encoded: EncodedShard, tell: Callable[[object], None]) -> None:
+        """Say once, while most of a corpus is still to come, that activations do not fit what they are stored in."""
+        lost = [each for each in encoded.failed if OUT_OF_RANGE in each.reason]
+        if lost and not self._warned:
+            self._warned = True
+            count = len(encoded.utterances) + len(encoded.failed)
+            tell(Notice(text=f"{len(lost)} of the first {count} utterances fail, {lost[0].id} for one: {lost[0].reason}"))
 
 
 def load_encoders(config: ExtractConfig, resources: Resources) -> Encoders:
@@ -188,9 +198,17 @@ def load_encoders(config: ExtractConfig, resources: Resources) -> Encoders:
             layers=config.layers,
             dtype=dtype,
             device=device,
+            long=config.long,
         )
     if config.needs_text:
-        text = TextEncoder(config.text_model, revision=config.text_revision, layers=config.layers, dtype=dtype, device=device)
+        text = TextEncoder(
+            config.text_model,
+            revision=config.text_revision,
+            layers=config.layers,
+            dtype=dtype,
+            device=device,
+            long=config.long_text,
+        )
     return Encoders(speech=speech, text=text)
 
 

@@ -189,8 +189,8 @@ def refuse_untrainable(checkpoint: Checkpoint) -> None:
             f"{checkpoint.title}: not trainable here, its family {type(checkpoint).__name__} has a `load` of its own and no "
             f"{' and '.join(f'`{each}`' for each in checkpoint.lacks_for_training)} (docs/extending.md)"
         )
-    if isinstance(checkpoint, SpeechCheckpoint) and checkpoint.leak is not None:
-        raise FinetuneError(f"{checkpoint.title}: not trainable here, {checkpoint.leak}")
+    if isinstance(checkpoint, SpeechCheckpoint) and (why := checkpoint.leak or checkpoint.untrainable):
+        raise FinetuneError(f"{checkpoint.title}: not trainable here, {why}")
 
 
 def _masks_frames(checkpoint: SpeechCheckpoint) -> bool:

@@ -7,6 +7,12 @@ import math
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from mer.extract.encoder_options import (
+    speech_model_option,
+    speech_revision_option,
+    text_model_option,
+    text_revision_option,
+)
 from mer.finetune.errors import FinetuneError
 from mer.protocol.classes import classes_option, portable_name
 from mer.protocol.held_out import HeldOut
@@ -25,10 +31,6 @@ from mer.settings.shared_options import (
     device_option,
     focal_gamma_option,
     loss_option,
-    speech_model_option,
-    speech_revision_option,
-    text_model_option,
-    text_revision_option,
 )
 
 Modality = Literal["both", "speech", "text"]

@@ -31,7 +31,7 @@ RUNS_AT_ONCE = 5
 """Runs in one forward pass of the heads: bounds their activations."""
 KEPT_BYTES = 2 * 2**30
 """Heads stay in memory up to this size, and are read again for every batch of recordings beyond it."""
-SAME = ("weights_sha256", "sample_rate", "normalize", "frame_stride", "frame_length", "family")
+SAME = ("weights_sha256", "sample_rate", "normalize", "frame_stride", "frame_length", "preprocessor", "family")
 """What an encoder must share with the one that the head was trained behind."""
 
 
@@ -212,6 +212,8 @@ def extract_config(saved: SavedHead, choice: EncoderChoice) -> ExtractConfig:
         layers=_wanted_layers(saved),
         dtype=features["compute"]["dtype"],
         storage=features["storage"]["dtype"],
+        long=spoken.get("long", "windows"),
+        long_text=written.get("long", "refuse"),
         text_tags=written.get("tags", "drop"),
         fillers=features.get("segments", {}).get("fillers", "keep"),
     )

@@ -35,22 +35,6 @@ runs_option = partial(option, default=Path("runs"), help="Folder of the run dire
 session_option = partial(
     option, default=None, help="Use these sessions only, such as 1-5 or 1,3. Default: all.", kind=SESSIONS, panel=WHAT
 )
-speech_model_option = partial(
-    option,
-    default="facebook/wav2vec2-base",
-    help="wav2vec2, HuBERT, WavLM or data2vec-audio encoder: hub id or folder.",
-    env="MER_SPEECH_MODEL",
-    panel=WHAT,
-)
-text_model_option = partial(
-    option,
-    default="google-bert/bert-base-uncased",
-    help="BERT-like encoder: hub id or folder.",
-    env="MER_TEXT_MODEL",
-    panel=WHAT,
-)
-speech_revision_option = partial(option, default=None, help="Branch, tag or commit of the speech encoder's hub id.", panel=WHAT)
-text_revision_option = partial(option, default=None, help="Branch, tag or commit of the text encoder's hub id.", panel=WHAT)
 device_option = partial(
     option, default="auto", help="auto (CUDA if there is one), cpu, cuda, cuda:1.", env="MER_DEVICE", identity=False
 )

@@ -3,6 +3,7 @@
 import hashlib
 import inspect
 from abc import ABC
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -18,6 +19,10 @@ class Checkpoint(ABC):
 
     option: ClassVar[str]
     """Command-line option that names it, for errors."""
+    architecture: ClassVar[Any] = AutoModel
+    """Class of `transformers` that is built; that of a part, where the checkpoint holds more than the encoder."""
+    renamed: ClassVar[Mapping[str, str] | None] = None
+    """Patterns in names of the checkpoint's weights, and what they are in `architecture`."""
 
     def __init__(self, name: str, revision: str | None, config: Any) -> None:
         """Take the width and the depth from a config.
@@ -45,7 +50,9 @@ class Checkpoint(ABC):
         Raises:
             EncoderError: weights that are missing or cannot be read.
         """
-        return load_weights(self.name, self.revision, self.option, self.config)
+        return load_weights(
+            self.name, self.revision, self.option, self.config, architecture=self.architecture, renamed=self.renamed
+        )
 
     @property
     def loads_itself(self) -> bool:
@@ -54,7 +61,10 @@ class Checkpoint(ABC):
 
     def build(self) -> nn.Module:
         """The model with any weights: others are put in."""
-        model = AutoModel.from_config(self.config, dtype=torch.float32)
+        if self.architecture is AutoModel:
+            model = AutoModel.from_config(self.config, dtype=torch.float32)
+        else:
+            model = self.architecture(self.config).float()
         assert isinstance(model, nn.Module)
         return model
 

@@ -2,9 +2,6 @@
 
 from typing import Any
 
-import torch
-from torch import Tensor, nn
-
 from mer.extract.exact_padding import ExactPadding
 from mer.extract.families.wav2vec2 import Wav2Vec2
 
@@ -19,18 +16,7 @@ class Data2VecAudio(Wav2Vec2):
 
     def padding(self, model: Any) -> ExactPadding:
         """As of wav2vec 2.0, and zeros after each convolution: it writes into the padding that the next one reads."""
-        return _StackedPadding(model)
-
-
-class _StackedPadding(ExactPadding):
-    def __init__(self, model: nn.Module) -> None:
-        super().__init__(model)
+        padding = ExactPadding(model)
         for block in model.get_submodule("encoder.pos_conv_embed.layers").children():
-            block.register_forward_hook(self._zero_padding)
-
-    def _zero_padding(self, module: nn.Module, inputs: object, output: Tensor) -> Tensor:
-        """Zero what a convolution wrote beyond each row's frames. `output`: (batch, channels, frames)."""
-        if self.frames is None:
-            return output
-        real = torch.arange(output.shape[2], device=output.device) < self.frames[:, None]
-        return output * real[:, None, :]
+            block.register_forward_hook(lambda module, inputs, output: padding.zeroed(output))
+        return padding

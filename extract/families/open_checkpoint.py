@@ -42,6 +42,8 @@ def open_text(name: str, revision: str | None = None) -> TextCheckpoint:
 
 def _made(family: Any, name: str, revision: str | None, config: Any) -> Any:
     """The checkpoint; a config of wrong types may break anywhere in a family of ours, one of the user's own shows where."""
+    # What a branch or a tag was when the config was read: the other files are of the same commit.
+    revision = getattr(config, "_commit_hash", None) or revision
     try:
         return family(name, revision, config)
     except (TypeError, ValueError, AttributeError, OverflowError, ZeroDivisionError) as problem:

@@ -24,9 +24,12 @@ class Padding(Protocol):
         """The last hidden states of a batch.
 
         Args:
-            waves: each row's own samples, then zeros.
+            waves: each row's own samples, then zeros; float32 or better.
             samples: own samples of each row.
             frames: frames that come from them.
+
+        Returns:
+            As many frames as the longest row has, or more.
         """
         raise NotImplementedError
 
@@ -47,8 +50,16 @@ class SpeechCheckpoint(Checkpoint):
     """Samples between the starts of two frames: 320 for wav2vec 2.0 (20 ms)."""
     frame_length: int
     """Samples that one frame sees, and the shortest audio there can be: 400 for wav2vec 2.0 (25 ms)."""
+    frame_offset: int = 0
+    """Where frame 0 begins, in samples from the first one; negative where it begins before the audio."""
+    window: int | None = None
+    """Samples that go through at once: shorter audio is padded to them, longer cut into windows. None where any length does."""
+    alike: bool = False
+    """Whether all rows of a batch have one length whatever their audio's, so that nothing of padding has to be tried."""
     leak: str | None = None
     """Why padding is known to reach an utterance's own frames; None where the trial is to tell."""
+    untrainable: str | None = None
+    """Why it can be read, and not trained; None where nothing is known against it."""
     mask_shares: tuple[float, float] = (0.0, 0.0)
     """What SpecAugment does: probabilities of masking frames and channels; zeros where the encoder has none."""
 
@@ -60,6 +71,14 @@ class SpeechCheckpoint(Checkpoint):
     def frame_count(self, samples: int) -> int:
         """Frames of an utterance; 0 if it is shorter than one frame. (n - 400) // 320 + 1 for wav2vec 2.0."""
         return max(0, (samples - self.frame_length) // self.frame_stride + 1)
+
+    def padded(self, samples: int) -> int:
+        """Samples that an utterance takes in a batch, by which batches and their memory are measured."""
+        return samples if self.window is None else self.windows(samples) * self.window
+
+    def windows(self, samples: int) -> int:
+        """How many windows an utterance goes through in; 1 where any length goes through at once."""
+        return 1 if self.window is None else max(1, -(-samples // self.window))
 
     def prepare(self, wave: NDArray[np.float32]) -> NDArray[np.float32]:
         """Zero mean and unit variance over this utterance alone, where the checkpoint asks for it.
@@ -107,6 +126,8 @@ class SpeechCheckpoint(Checkpoint):
             "normalize": self.normalize,
             "frame_stride": self.frame_stride,
             "frame_length": self.frame_length,
+            # Absent where frame 0 begins with the audio: caches of such encoders keep their key.
+            **({"frame_offset": self.frame_offset} if self.frame_offset else {}),
         }
 
 

@@ -7,16 +7,14 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
-from transformers import AutoFeatureExtractor
 
 from mer.extract.checkpoint_files import COPY_AGAIN
 from mer.extract.exact_padding import ExactPadding
+from mer.extract.families.preprocessor import load_preprocessor
 from mer.extract.families.speech_checkpoint import SpeechCheckpoint
 from mer.extract.hidden_states import LayerTap
 from mer.extract.pretrained import EncoderError
 
-SAMPLE_RATE = 16_000
-"""Hz, where a preprocessor config states no rate."""
 NORMALIZE = True
 """Whether audio is normalised, where a preprocessor config does not say."""
 
@@ -90,21 +88,13 @@ class Wav2Vec2(SpeechCheckpoint):
 
 def _load_preprocessor(title: str, name: str, revision: str | None) -> Any:
     """The feature extractor; what its file leaves open is stated here, not by the installed transformers."""
-    try:
-        found = AutoFeatureExtractor.from_pretrained(name, revision=revision, trust_remote_code=False)
-        stated, _ = type(found).get_feature_extractor_dict(name, revision=revision)
-    except Exception as problem:  # damaged files end in whatever error transformers happens to meet
-        raise EncoderError(
-            f"{title}: no readable preprocessor_config.json (it says at which rate and with which normalisation the "
-            "encoder was trained); copy it from where the checkpoint comes from"
-        ) from problem
+    found, stated = load_preprocessor(title, name, revision)
     if getattr(found, "feature_size", 1) != 1 or not hasattr(found, "do_normalize"):
         raise EncoderError(f"{title}: its preprocessor {type(found).__name__} does not take raw waveforms")
-    found.sampling_rate = stated.get("sampling_rate", SAMPLE_RATE)
     found.do_normalize = stated.get("do_normalize", NORMALIZE)
-    if type(found.sampling_rate) is not int or found.sampling_rate < 1 or type(found.do_normalize) is not bool:
+    if type(found.do_normalize) is not bool:
         raise EncoderError(
-            f"{title}: preprocessor_config.json has sampling_rate = {found.sampling_rate!r} and do_normalize = "
-            f"{found.do_normalize!r}; expected a number of Hz and true or false. {COPY_AGAIN.capitalize()}"
+            f"{title}: preprocessor_config.json has do_normalize = {found.do_normalize!r}; expected true or false. "
+            f"{COPY_AGAIN.capitalize()}"
         )
     return found

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -60,3 +61,35 @@ def test_prediction_says_which_family_is_missing_or_changed(with_letters: tuple[
     assert "MER_PLUGINS" in missing.errors
     assert "not the encoder" in changed.errors
     assert "(different: family)" in changed.errors
+
+
+@pytest.fixture(scope="module")
+def with_bands(ready: Path) -> tuple[Path, dict[str, Told]]:
+    """The commands of the section, with a random checkpoint in the format that it describes."""
+    for made in ("runs", "features"):
+        shutil.rmtree(ready / made, ignore_errors=True)
+    folder = ready / "small-bands"
+    folder.mkdir()
+    values = {"model_type": "bands", "hidden_size": DIM, "num_hidden_layers": LAYERS}
+    (folder / "config.json").write_text(json.dumps(values))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        layers = nn.ModuleList(nn.GRU(DIM, DIM, batch_first=True) for _ in range(LAYERS))
+        parts = nn.ModuleDict({"bands": nn.Linear(201, DIM), "layers": layers})
+    save_file(parts.state_dict(), folder / "model.safetensors")
+    return ready, done(ready, "A speech-encoder family")
+
+
+def test_a_speech_encoder_of_ones_own_goes_through_every_command(with_bands: tuple[Path, dict[str, Told]]) -> None:
+    folder, told = with_bands
+    said = {command.partition(" ")[0] for command in told}
+    assert said == {"doctor", "extract", "train-head", "predict", "export", "finetune"}
+    (spec,) = (json.loads(file.read_text()) for file in (folder / "features").rglob("spec.json"))
+    digest = hashlib.sha256((folder / "bands.py").read_bytes()).hexdigest()
+    assert spec["speech"]["family"] == {"module": "bands", "class": "Bands", "sha256": digest}
+    assert (spec["speech"]["type"], spec["dim"]["speech"], spec["layers"]["speech"]) == ("bands", DIM, [1, 2])
+    assert "batches" not in spec["speech"]
+    assert "a bands encoder" in told["doctor --speech-model small-bands"].output
+    by_run, by_export = (each.output for words, each in told.items() if words.startswith("predict"))
+    assert by_run
+    assert by_run == by_export

@@ -2,18 +2,23 @@
 
 import json
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 import textgrid
+import torch
 
-from mer.extract import ExtractConfig
+from mer.extract import ExtractConfig, SpeechEncoder
+from mer.tests.extract.small_families import LAYERS, write_speech
+from mer.tests.extract.small_text_families import write_text
 
 WORDS = {"happy": ("HH", "AE1", "P", "IY0"), "alone": ("AH0", "L", "OW1", "N"), "noon": ("N", "UW1", "N")}
 
 MakeManifest = Callable[..., Path]
+Make = Callable[..., SpeechEncoder]
 
 
 @pytest.fixture
@@ -65,3 +70,40 @@ def write_textgrid(path: Path, seconds: float) -> None:
 @pytest.fixture(scope="session")
 def config(speech_encoder_folder: Callable[[str], Path], text_encoder_folder: Path) -> ExtractConfig:
     return ExtractConfig(speech_model=str(speech_encoder_folder("wav2vec2")), text_model=str(text_encoder_folder))
+
+
+@pytest.fixture(scope="session")
+def family_folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Folder of a small encoder of one kind of `SPEECH`."""
+
+    @cache
+    def folder(kind: str) -> Path:
+        place = tmp_path_factory.mktemp("families") / kind
+        write_speech(kind, place)
+        return place
+
+    return folder
+
+
+@pytest.fixture(scope="session")
+def encoder_of(family_folder: Callable[[str], Path]) -> Make:
+    """All layers of a kind, loaded once: nobody changes it."""
+
+    @cache
+    def load(kind: str, dtype: torch.dtype = torch.float64) -> SpeechEncoder:
+        return SpeechEncoder(str(family_folder(kind)), layers=range(LAYERS + 1), dtype=dtype)
+
+    return load
+
+
+@pytest.fixture(scope="session")
+def text_family_folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Folder of a small encoder of one name in `TEXT`."""
+
+    @cache
+    def folder(name: str) -> Path:
+        place = tmp_path_factory.mktemp("texts") / name
+        write_text(name, place)
+        return place
+
+    return folder

@@ -13,9 +13,20 @@ import torch
 from torch import Tensor, nn
 
 import mer
-from mer.extract import SPEECH_FAMILIES, TEXT_FAMILIES, EncoderError, SpeechEncoder, TextCheckpoint, TextEncoder, open_text
+from mer.extract import (
+    SPEECH_FAMILIES,
+    TEXT_FAMILIES,
+    EncoderError,
+    ExtractConfig,
+    SpeechEncoder,
+    TextCheckpoint,
+    TextEncoder,
+    open_text,
+)
 from mer.finetune.backbones import refuse_untrainable
+from mer.finetune.config import FinetuneConfig
 from mer.finetune.errors import FinetuneError
+from mer.settings.option import options_of
 from mer.status.doctor import encoder_check
 
 ROOT = Path(mer.__path__[0])
@@ -104,6 +115,11 @@ def test_an_unknown_type_gets_the_registered_ones_and_the_nearest(tmp_path: Path
     assert "did you mean 'wavlm'" in encoder_check("--speech-model", odd).found
     assert encoder_check("--speech-model", str(text_encoder_folder)).status == "problem"
     assert encoder_check("--text-model", str(text_encoder_folder)).status == "ok"
+
+
+def test_help_names_every_family() -> None:
+    for config in (ExtractConfig, FinetuneConfig):
+        assert f"of the type {', '.join(SPEECH_FAMILIES.added)}." in options_of(config)["speech_model"].help
 
 
 def test_names_are_listed_without_pytorch() -> None:

@@ -1,0 +1,72 @@
+"""Why an encoder is not to be had, and what to do about it."""
+
+import json
+from pathlib import Path
+
+from huggingface_hub import constants
+from huggingface_hub.utils import get_session  # type: ignore[attr-defined]
+
+HUB_SECONDS = 10.0
+"""How long the hub may take for its first answer."""
+_SAID_OFFLINE = bool(constants.HF_HUB_OFFLINE)
+"""Whether the user wants the hub to be left alone (HF_HUB_OFFLINE)."""
+
+
+def look_for_the_hub(name: str) -> None:
+    """Ask the hub once, before its library tries six times: without an answer, only what was downloaded before is looked at.
+
+    Args:
+        name: hub id or folder; nobody is asked for a folder.
+    """
+    if Path(name).is_dir() or _SAID_OFFLINE:
+        return
+    constants.HF_HUB_OFFLINE = False
+    try:
+        get_session().head(constants.ENDPOINT, timeout=HUB_SECONDS)
+    except Exception:  # of whichever network library the installed hub library uses
+        constants.HF_HUB_OFFLINE = True
+
+
+def unavailable(name: str, revision: str | None, option: str, problem: Exception) -> str:
+    """What is said where a checkpoint, or a part of it, cannot be read.
+
+    Args:
+        name: hub id or folder.
+        revision: that was asked for.
+        option: command-line option that names it.
+        problem: what the reading library ran into.
+    """
+    folder = Path(name)
+    if folder.is_dir():
+        files = sorted(entry.name for entry in folder.iterdir())[:8]
+        why = _elsewhere(folder, option) or _said(problem)
+        return (
+            f"{option} {name}: this folder holds no loadable encoder (found {', '.join(files) or 'nothing'}; expected "
+            f"config.json, model.safetensors and the preprocessor or tokenizer files): {why}"
+        )
+    at = f" at revision {revision!r}" if revision else ""
+    return (
+        f"{option} {name}{at}: not a folder here, and the Hugging Face hub did not give it (no network, no such id, or "
+        f"a gated model): {_said(problem)} On a machine with network, `hf download {name} --local-dir DIR`; then "
+        f"give `{option} DIR`."
+    )
+
+
+def _elsewhere(folder: Path, option: str) -> str | None:
+    """Where the encoder is, or belongs to, in folders that hold something around it."""
+    if (folder / "adapter_config.json").is_file():
+        return (
+            "adapter_config.json says that an adapter changes the encoder, and mer reads encoders whole; merge the two by peft, "
+            "`model.merge_and_unload().save_pretrained(DIR)`"
+        )
+    try:
+        modules = json.loads((folder / "modules.json").read_text(encoding="utf-8"))
+        place = folder / next(each["path"] for each in modules if each["type"].endswith(".Transformer"))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, StopIteration):
+        return None
+    return f"its encoder is in a folder of its own, give `{option} {place}`" if (place / "config.json").is_file() else None
+
+
+def _said(problem: Exception) -> str:
+    said = str(problem).strip()
+    return said.split("\n")[0] if said else type(problem).__name__
