@@ -96,6 +96,20 @@ class HeadConfig:
         choices=get_args(Normalize),
     )
     text_disjoint: bool = option(False, "Train without sentences that the test part has too.")
+    targets: str = option(
+        "hard",
+        "What is learned: hard, the class of the label (the paper), or soft, the shares of the annotators' votes. Tests are "
+        "scored against the label.",
+        choices=("hard", "soft"),
+        later=True,
+    )
+    no_majority: str = option(
+        "leave-out",
+        "Utterances whose label is no class and whose votes are tied: leave-out, or use, which trains on them and never "
+        "validates or tests. For soft targets.",
+        choices=("leave-out", "use"),
+        later=True,
+    )
     classes: str = classes_option()
     drop_class: tuple[str, ...] = drop_class_option()
     min_per_class: int = min_per_class_option()
@@ -140,10 +154,16 @@ class HeadConfig:
             *problems_of(self),
             *self._problems_of_branches(),
             *self._problems_of_lists(),
+            *self._problems_of_targets(),
         ]
         if problems:
             raise HeadError("; ".join(problems))
         object.__setattr__(self, "granularities", tuple(order))
+
+    @property
+    def soft(self) -> bool:
+        """Whether votes are learned."""
+        return self.targets == "soft"
 
     @property
     def branches(self) -> tuple[str, ...]:
@@ -220,6 +240,11 @@ class HeadConfig:
         if not self.branches:
             problems.append(f"modality 'speech' needs a granularity out of {'+'.join(SPEECH)}")
         return problems
+
+    def _problems_of_targets(self) -> list[str]:
+        if self.no_majority == "use" and not self.soft:
+            return ["no_majority 'use' needs targets 'soft': an utterance without a majority has no class to learn"]
+        return []
 
     def _problems_of_lists(self) -> list[str]:
         problems = []

@@ -1,4 +1,4 @@
-"""The measures of one set of predictions, in float64: each is one function of a confusion matrix, and one entry of `METRICS`."""
+"""The measures of one set of predictions, in float64, each one function and one entry of `METRICS`."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -7,7 +7,9 @@ import numpy as np
 from jaxtyping import Float64, Int64
 from numpy.typing import NDArray
 
+from mer.protocol.answers import Answers
 from mer.protocol.errors import ProtocolError
+from mer.protocol.vote_shares import vote_agreement
 from mer.settings import Registry
 
 Labels = NDArray[np.int64]
@@ -124,10 +126,31 @@ class Metric:
     """As in `docs/statistics.md`: h_c of the n_c utterances of class c were recognised, m_c were given class c."""
     remark: str
     """What a reader of the formula has to know."""
-    score: Callable[[Int64[np.ndarray, "classes classes"]], float]
+    score: Callable[[Int64[np.ndarray, "classes classes"]], float] | None = None
     """The measure of a confusion matrix (rows are the truth) with at least one utterance; a share of 1."""
+    of_answers: Callable[[Answers], float | None] | None = None
+    """Instead of `score`: the measure of the answers themselves, None where they do not have what it needs."""
     shown: tuple[str, ...] = ("mean_of_folds",)
     """Those of `STATISTICS` that tables for people show, none for a measure that they leave out; JSON and CSV have all."""
+    beside_votes: bool = False
+    """Whether tables for people show it only where a row learnt the annotators' votes."""
+
+    def __post_init__(self) -> None:
+        """Refuse a measure that is computed in two ways or in none."""
+        if (self.score is None) == (self.of_answers is None):
+            raise ProtocolError(f"the measure {self.title} needs `score` (of a confusion matrix) or `of_answers`, and not both")
+
+    def value(self, answers: Answers, matrix: Int64[np.ndarray, "classes classes"]) -> float | None:
+        """The measure of answers whose confusion matrix is `matrix`; None where they do not have what it needs."""
+        if self.score is not None:
+            return self.score(matrix)
+        return self.of_answers(answers) if self.of_answers is not None else None
+
+
+def measured(answers: Answers, matrix: Int64[np.ndarray, "classes classes"]) -> dict[str, float]:
+    """Every measure that these answers have."""
+    found = {name: metric.value(answers, matrix) for name, metric in METRICS.items()}
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def definitions_table() -> str:
@@ -136,9 +159,13 @@ def definitions_table() -> str:
     return "\n".join(["| number | formula | |", "|---|---|---|", *rows])
 
 
-def shown_metrics() -> dict[str, Metric]:
-    """The measures that tables for people have."""
-    return {name: metric for name, metric in METRICS.items() if metric.shown}
+def shown_metrics(*, votes: bool = False) -> dict[str, Metric]:
+    """The measures that tables for people have.
+
+    Args:
+        votes: whether something was trained on votes; only then tables for people have measures against them.
+    """
+    return {name: metric for name, metric in METRICS.items() if metric.shown and (votes or not metric.beside_votes)}
 
 
 METRICS = Registry[Metric]("metric")
@@ -195,5 +222,16 @@ METRICS.add(
         remark="0 for guesses, below 0 for worse; 0 where all are one class",
         score=kappa,
         shown=(),
+    ),
+)
+METRICS.add(
+    "vote_agreement",
+    Metric(
+        title="1-JSD",
+        meaning="agreement of the probabilities with the annotators' votes (1 - Jensen-Shannon divergence in bits)",
+        formula="mean of 1 - sum_c (q_c log2(q_c / m_c) + p_c log2(p_c / m_c)) / 2 with m = (q + p) / 2",
+        remark="q: shares of the votes, p: probabilities; of utterances with a vote for a class, in corpora that have votes",
+        of_answers=vote_agreement,
+        beside_votes=True,
     ),
 )

@@ -63,16 +63,17 @@ def measure_column(measure: str, statistic: str) -> Column:
     return _share(key, shown, lambda row: row.share(measure, statistic))
 
 
-def measure_columns(*, narrow: bool = False) -> list[Column]:
+def measure_columns(*, votes: bool = False, narrow: bool = False) -> list[Column]:
     """What tables for people show of the measures.
 
     Args:
+        votes: whether a row was trained on votes.
         narrow: beside a paper's figures a terminal has room for the measures that papers report, and for the mean of the second.
     """
     if narrow:
         first, *others = PAPER_MEASURES
         return [*(measure_column(first, each) for each in METRICS[first].shown), *(measure_column(each, MEAN) for each in others)]
-    return [measure_column(measure, each) for measure, metric in METRICS.items() for each in metric.shown]
+    return [measure_column(measure, each) for measure, metric in shown_metrics(votes=votes).items() for each in metric.shown]
 
 
 def paper_columns(measure: str, *, setup: bool = True) -> list[Column]:
@@ -133,7 +134,7 @@ def _difference(row: ScoreRow) -> str:
 def shown_columns(table: ScoreTable) -> list[Column]:
     """The columns of Markdown, LaTeX and page."""
     papers = [column for measure in table.paper_measures for column in paper_columns(measure)]
-    return [NAME, COUNT, *measure_columns(), *papers, *([DIFFERENCE] if table.reference else [])]
+    return [NAME, COUNT, *measure_columns(votes=table.votes), *papers, *([DIFFERENCE] if table.reference else [])]
 
 
 def cells(table: ScoreTable, row: ScoreRow, columns: Sequence[Column]) -> list[str]:
@@ -142,9 +143,9 @@ def cells(table: ScoreTable, row: ScoreRow, columns: Sequence[Column]) -> list[s
     return [row.status if column.key == first and row.status != "done" else column.text(table, row) for column in columns]
 
 
-def score_definitions() -> str:
-    """What the numbers of a table of scores mean."""
-    meanings = ", ".join(f"{metric.title} = {metric.meaning}" for metric in shown_metrics().values())
+def score_definitions(*, votes: bool = False) -> str:
+    """What the numbers of a table of scores mean; `votes` as for `measure_columns`."""
+    meanings = ", ".join(f"{metric.title} = {metric.meaning}" for metric in shown_metrics(votes=votes).values())
     first, merged = next(iter(METRICS.values())).title, STATISTICS["merged"][1]
     return (
         f"In percent. {meanings}; each the {STATISTICS[MEAN][1]}. ± = standard deviation over test sessions, and over seeds, of "

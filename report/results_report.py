@@ -14,7 +14,7 @@ from rich.text import Text
 from mer.protocol.metrics import class_f1, shown_metrics
 from mer.report.columns import score_definitions, verdict_columns
 from mer.report.missing_measures import measures_in
-from mer.report.score_table import ScoreRow, ScoreTable
+from mer.report.score_table import ScoreRow, ScoreTable, trained_on_votes
 from mer.report.setup_note import left_out_for_text
 from mer.report.table_text import SYNTHETIC
 from mer.report.tables import percent
@@ -36,7 +36,8 @@ def results_report(rows: Sequence[Mapping[str, Any]]) -> RenderableType:
         parts += [
             Text(f"  failed run: fold {f['fold']} seed {f['seed']}: {f['reason']}", style="red") for f in row["failed_runs"]
         ]
-    return Group(*parts, Text(score_definitions(), style="dim"))
+    votes = any(trained_on_votes(row["config"]) for row in rows)
+    return Group(*parts, Text(score_definitions(votes=votes), style="dim"))
 
 
 def results_table(rows: Sequence[Mapping[str, Any]]) -> Table:
@@ -47,6 +48,7 @@ def results_table(rows: Sequence[Mapping[str, Any]]) -> Table:
             status="done",
             utterances=row["summary"]["all"]["utterances"],
             measures=measures_in(row["summary"]["all"], Path(row.get("directory", ""))),
+            votes=trained_on_votes(row["config"]),
         )
         for row in rows
     ]
@@ -55,7 +57,7 @@ def results_table(rows: Sequence[Mapping[str, Any]]) -> Table:
 
 def parts_table(row: Mapping[str, Any]) -> Table:
     """The measures of improvised and scripted speech on their own, and F1 and recall of each class."""
-    summary, metrics = row["summary"], shown_metrics()
+    summary, metrics = row["summary"], shown_metrics(votes=trained_on_votes(row["config"]))
     table = Table(box=SIMPLE_HEAD, padding=(0, 0), show_edge=False)
     for name in ("part", "n", *(metric.title for metric in metrics.values()), "recall"):
         table.add_column(name, justify="left" if name == "part" else "right")

@@ -67,6 +67,8 @@ class ScoreRow:
     """`*` or `**` where the difference is one (docs/statistics.md)."""
     best: bool = False
     """Whether no row has a higher UA."""
+    votes: bool = False
+    """Whether it was trained on the annotators' votes."""
 
     def share(self, measure: str, statistic: str) -> float | None:
         """One statistic of one measure; None where the result has none."""
@@ -76,7 +78,7 @@ class ScoreRow:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain numbers, for JSON: `ua`, `ua_folds`, `ua_seeds`, `ua_merged`, and so on for every measure."""
-        values = {name: value for name, value in asdict(self).items() if name not in ("measures", "papers")}
+        values = {name: value for name, value in asdict(self).items() if name not in ("measures", "papers", "votes")}
         shares = {measure + IN_JSON[statistic]: self.share(measure, statistic) for measure in METRICS for statistic in STATISTICS}
         papers = {f"paper_{name}": None if name not in self.papers else asdict(self.papers[name]) for name in PAPER_MEASURES}
         return values | shares | papers
@@ -103,6 +105,11 @@ class ScoreTable:
     def paper_measures(self) -> tuple[str, ...]:
         """Measures that some row has a paper's figure of."""
         return tuple(name for name in PAPER_MEASURES if any(name in row.papers for row in self.rows))
+
+    @property
+    def votes(self) -> bool:
+        """Whether some row was trained on votes, so that measures against them are shown."""
+        return any(row.votes for row in self.rows)
 
     @property
     def remarks(self) -> tuple[str, ...]:
@@ -171,7 +178,13 @@ def _row(run: ReportedRun, compared: Mapping[str, Any] | None, beside: Mapping[s
         high=against.get("high"),
         p_holm=against.get("p_holm"),
         mark=mark(compared) if compared else "",
+        votes=trained_on_votes(run.config),
     )
+
+
+def trained_on_votes(config: Mapping[str, Any]) -> bool:
+    """Whether a head with such a config, as JSON has it, learnt the annotators' votes."""
+    return config.get("targets") == "soft"
 
 
 def paper_score(published: float, compared: Mapping[str, Any]) -> PaperScore:

@@ -87,7 +87,7 @@ def _notes(table: ScoreTable) -> list[str]:
 
 def definitions(table: ScoreTable) -> list[str]:
     """What the numbers of a table mean."""
-    found = [score_definitions()]
+    found = [score_definitions(votes=table.votes)]
     if table.paper_measures:
         found.append(PAPER.format(papers="; ".join(table.papers) or "the figures of the grid"))
     if table.reference:

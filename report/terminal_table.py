@@ -31,7 +31,7 @@ def terminal_table(table: ScoreTable, comparisons: Sequence[Mapping[str, Any]], 
     parts.append(scores_table(table, lambda measure: paper_columns(measure, setup=False)))
     parts += [Text(f"{row.name}: {row.note}", style="yellow") for row in table.rows if row.note]
     parts += [Text(remark, style="yellow") for remark in table.remarks]
-    parts.append(Text(score_definitions(), style="dim"))
+    parts.append(Text(score_definitions(votes=table.votes), style="dim"))
     if table.paper_measures:
         parts.append(Text(PAPER.format(papers="; ".join(table.papers) or "the figures of the grid"), style="dim"))
     if comparisons:
@@ -59,10 +59,10 @@ def scores_table(
     front = [COUNT] if count else []
     several = len(table.paper_measures) > 1
     if several:
-        lines = [_line(measure, papers) for measure in shown_metrics()]
+        lines = [_line(measure, papers) for measure in shown_metrics(votes=table.votes)]
     else:
         beside = [column for measure in table.paper_measures for column in papers(measure)]
-        lines = [[*measure_columns(narrow=bool(beside)), *beside]]
+        lines = [[*measure_columns(votes=table.votes, narrow=bool(beside)), *beside]]
     for column in (*front, *lines[0]):
         shown.add_column(column.narrow, justify="right", no_wrap=True)
     for row in table.rows:

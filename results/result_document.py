@@ -4,8 +4,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
+from jaxtyping import Float64
 
-from mer.protocol import METRICS, ClassMap, RunPredictions, confusion, summarise
+from mer.protocol import ClassMap, RunPredictions, confusion, summarise
+from mer.protocol.metrics import measured
 from mer.results.finished_run import FinishedRun
 from mer.results.names import RESULT_FORMAT
 
@@ -50,6 +52,7 @@ def result_values(
     finished: Sequence[FinishedRun],
     failed: Sequence[Mapping[str, Any]],
     device: str,
+    votes: Float64[np.ndarray, "utterances classes"] | None = None,
 ) -> dict[str, Any]:
     """What every result holds, whether a head was trained or whole encoders.
 
@@ -63,8 +66,10 @@ def result_values(
         finished: runs that ended with a number.
         failed: fold, seed and reason of the others.
         device: where the runs were trained.
+        votes: shares of the annotators' votes of each utterance of the selection, NaN where none counts; None: nobody knows.
     """
     style = dict(zip(selection.ids, selection.styles, strict=True))
+    shares = {} if votes is None else dict(zip(selection.ids, votes, strict=True))
     predictions = [
         RunPredictions(
             fold=run.fold,
@@ -72,6 +77,8 @@ def result_values(
             truth=np.array(run.truth, dtype=np.int64),
             prediction=np.array(run.predictions, dtype=np.int64),
             styles=tuple(style[name] for name in run.ids),
+            probabilities=np.array(run.probabilities, dtype=np.float64),
+            votes=np.array([shares[name] for name in run.ids], dtype=np.float64) if shares else None,
         )
         for run in finished
     ]
@@ -86,15 +93,15 @@ def result_values(
         "summary": summarise(predictions, classes.classes).as_dict(),
         "layers": {},
         "layer_shares": {},
-        "runs": [_run_row(run, len(classes.classes)) for run in finished],
+        "runs": [_run_row(run, said, len(classes.classes)) for run, said in zip(finished, predictions, strict=True)],
         "failed_runs": list(failed),
         "device": device,
         "seconds": sum(run.seconds for run in finished),
     }
 
 
-def _run_row(run: FinishedRun, classes: int) -> dict[str, Any]:
-    matrix = confusion(np.array(run.truth), np.array(run.predictions), classes)
+def _run_row(run: FinishedRun, said: RunPredictions, classes: int) -> dict[str, Any]:
+    matrix = confusion(said.truth, said.prediction, classes)
     best = run.epochs[run.best_epoch - 1] if run.epochs else None
     return {
         "fold": run.fold,
@@ -102,7 +109,7 @@ def _run_row(run: FinishedRun, classes: int) -> dict[str, Any]:
         "epochs": len(run.epochs),
         "best_epoch": run.best_epoch,
         "validation_ua": None if best is None else best.validation_ua,
-        **{name: metric.score(matrix) for name, metric in METRICS.items()},
+        **measured(said, matrix),
         "layer_shares": run.layer_shares,
         "seconds": run.seconds,
     }

@@ -34,6 +34,7 @@ def result_document(
         finished=finished,
         failed=failed,
         device=device,
+        votes=selection.shares,
     ) | {
         "cache_key": cache.key,
         "features": dict(cache.spec),

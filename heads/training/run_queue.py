@@ -88,7 +88,12 @@ class RunQueue:
             )
         )
         trainer = StackTrainer(
-            self._sources, self._selection.targets, len(self._classes.classes), self._config, self._store.device
+            self._sources,
+            self._selection.targets,
+            len(self._classes.classes),
+            self._config,
+            self._store.device,
+            shares=self._selection.shares if self._selection.soft else None,
         )
         listener = StackListener(
             epoch=self._on_epoch, run=self._on_run, stack=lambda runs: self._progress(StackHalved(runs=runs))

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Float, Float64, Int64
 from torch import Tensor
 
 from mer.heads.config import HeadConfig
@@ -94,6 +94,8 @@ class StackTrainer:
         classes: int,
         config: HeadConfig,
         device: torch.device,
+        *,
+        shares: Float64[np.ndarray, "utterances classes"] | None = None,
     ) -> None:
         """Nothing is trained yet.
 
@@ -103,10 +105,11 @@ class StackTrainer:
             classes: number of classes.
             config: the head and how to train it.
             device: where to train.
+            shares: of each class in every row, where that and not its class number is learned.
         """
         self._sources, self._targets, self._classes = dict(sources), targets, classes
         self._config, self._device = config, device
-        self._truth = targets
+        self._truth = targets if shares is None else shares
         self.stop = threading.Event()
 
     @property
