@@ -65,7 +65,7 @@ def make_fold(
         sessions: session of each row.
         groups: group of each row; only `group` reads them.
         targets: class number of each row; below 0 one without a class, which is trained on only.
-        classes: class names, for messages.
+        classes: class names, for messages; none where ratings are learned, which one utterance is enough for.
         seed: decides the validation part together with the name of the cut.
         validation: `random`, `session`, `group` or `none`.
         share: part of the training utterances that `random` and `group` take; rounded, at least one utterance unless it is 0.
@@ -89,7 +89,7 @@ def make_fold(
     present = set(targets[train].tolist()) - {-1}
     missing = tuple(name for number, name in enumerate(classes) if number not in present)
     fold = Fold(test_session=cut.name, train=train, validation=chooses, test=cut.test, removed=removed, missing=missing)
-    _check_filled(fold, len(present), seed, wanted=bool(wanted))
+    _check_filled(fold, len(present), seed, least=2 if classes else 1, wanted=bool(wanted))
     return fold
 
 
@@ -185,9 +185,9 @@ def _one_per_row(texts: Sequence[str] | None, rows: int) -> Sequence[str]:
     return texts
 
 
-def _check_filled(fold: Fold, present: int, seed: int, *, wanted: bool) -> None:
+def _check_filled(fold: Fold, present: int, seed: int, *, least: int, wanted: bool) -> None:
     why = f" after {fold.removed} whose text is in the test part were removed" if fold.removed else ""
-    if present < 2:
+    if present < least:
         raise ProtocolError(
             f"fold {fold.test_session} (seed {seed}): no training utterance of class {', '.join(fold.missing)} "
             f"among {len(fold.train)}{why}, and a training needs two classes; leave out another group (--leave-out), make fewer "

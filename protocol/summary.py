@@ -1,6 +1,6 @@
 """One result out of many runs: means, spreads over folds and over seeds, and each style on its own."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import NamedTuple
 
@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Int64
 
 from mer.protocol.answers import Answers, together
+from mer.protocol.concordance import RatedRun
 from mer.protocol.errors import ProtocolError
 from mer.protocol.metrics import METRICS, ROUNDING, confusion, measured, recalls
 
@@ -62,7 +63,7 @@ class Summary:
     """Everything that is printed about a finished set of runs."""
 
     classes: tuple[str, ...]
-    """Class names in the order of `recall` and `confusion`."""
+    """Class names in the order of `recall` and `confusion`; of ratings their dimensions, without recalls and confusion."""
     folds: tuple[str, ...]
     """Test sessions."""
     seeds: tuple[int, ...]
@@ -95,12 +96,7 @@ def summarise(runs: Sequence[RunPredictions], classes: Sequence[str]) -> Summary
     Raises:
         ProtocolError: no runs, or a (fold, seed) twice.
     """
-    if not runs:
-        raise ProtocolError("there are no finished runs to summarise")
-    keys = [(run.fold, run.seed) for run in runs]
-    twice = sorted({key for key in keys if keys.count(key) > 1})
-    if twice:
-        raise ProtocolError(f"fold {twice[0][0]}, seed {twice[0][1]} is given twice")
+    keys = keys_of(runs)
     total = np.sum([confusion(run.truth, run.prediction, len(classes)) for run in runs], axis=0)
     styles = sorted({style for run in runs for style in run.styles} - {""})
     return Summary(
@@ -113,6 +109,17 @@ def summarise(runs: Sequence[RunPredictions], classes: Sequence[str]) -> Summary
         recall={name: None if np.isnan(value) else float(value) for name, value in zip(classes, recalls(total), strict=True)},
         confusion=tuple(tuple(row) for row in total.tolist()),
     )
+
+
+def keys_of(runs: Sequence[RunPredictions | RatedRun]) -> list[tuple[str, int]]:
+    """Fold and seed of each; raises ProtocolError where there are none, or one twice."""
+    if not runs:
+        raise ProtocolError("there are no finished runs to summarise")
+    keys = [(run.fold, run.seed) for run in runs]
+    twice = sorted({key for key in keys if keys.count(key) > 1})
+    if twice:
+        raise ProtocolError(f"fold {twice[0][0]}, seed {twice[0][1]} is given twice")
+    return keys
 
 
 class _Cell(NamedTuple):
@@ -141,13 +148,7 @@ def _scores(keys: Sequence[tuple[str, int]], runs: Sequence[Answers], classes: S
     merged_of = [measured(*cell) for cell in merged]
 
     def score(measure: str) -> Score:
-        values = {key: each[measure] for key, each in each_of.items()}
-        return Score(
-            mean_of_folds=float(np.mean(list(values.values()))),
-            merged=float(np.mean([each[measure] for each in merged_of])) if merged_of else None,
-            std_folds=_spread([float(np.mean([v for (f, _), v in values.items() if f == fold])) for fold in by_fold]),
-            std_seeds=_spread([float(np.mean([v for (_, s), v in values.items() if s == seed])) for seed in seeds]),
-        )
+        return score_of({key: each[measure] for key, each in each_of.items()}, [each[measure] for each in merged_of])
 
     return Scores(
         utterances=int(sum(matrix.sum() for matrix in by_fold.values())),
@@ -158,6 +159,17 @@ def _scores(keys: Sequence[tuple[str, int]], runs: Sequence[Answers], classes: S
             for name, count in zip(classes, matrix.sum(1), strict=True)
             if count == 0
         ),
+    )
+
+
+def score_of(values: Mapping[tuple[str, int], float], merged: Sequence[float]) -> Score:
+    """One measure of every (fold, seed), and of every seed whose folds were put together."""
+    folds, seeds = dict.fromkeys(fold for fold, _ in values), sorted({seed for _, seed in values})
+    return Score(
+        mean_of_folds=float(np.mean(list(values.values()))),
+        merged=float(np.mean(merged)) if merged else None,
+        std_folds=_spread([float(np.mean([v for (f, _), v in values.items() if f == fold])) for fold in folds]),
+        std_seeds=_spread([float(np.mean([v for (_, s), v in values.items() if s == seed])) for seed in seeds]),
     )
 
 

@@ -8,12 +8,12 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from mer.protocol.metrics import METRICS
+from mer.protocol.metrics import METRICS, learned_by
 from mer.report.columns import score_definitions, verdict_columns
 from mer.report.comparison_table import comparison_table
 from mer.report.missing_measures import measures_in
 from mer.report.results_report import tested_utterances
-from mer.report.score_table import ScoreRow, ScoreTable, paper_score, trained_on_votes, with_best
+from mer.report.score_table import ScoreRow, ScoreTable, paper_score, with_best
 from mer.report.setup_note import left_out_for_text, seeds_of_paper, setup_text
 from mer.report.terminal_table import scores_table
 
@@ -47,7 +47,7 @@ def grid_report(data: Mapping[str, Any]) -> RenderableType:
         parts += [Text(line, style="dim") for line in _sizes(finished)]
     parts += [Text(f"note: {note}") for note in dict.fromkeys(note for row in finished for note in row.get("notes", ()))]
     parts += [Text(remark, style="yellow") for remark in table.remarks]
-    parts.append(Text(score_definitions(votes=table.votes), style="dim"))
+    parts.append(Text(score_definitions(table), style="dim"))
     if table.paper_measures:
         measures = " and ".join(METRICS[name].title for name in table.paper_measures)
         seeds = seeds_of_paper(grid.get("paper_seeds"))
@@ -80,7 +80,7 @@ def _row(row: Mapping[str, Any], runs: Path, paper: str) -> ScoreRow:
         paper=paper,
         setup=setup_text(row.get("setup") or {}),
         left_out=left_out_for_text(row),
-        votes=any(map(trained_on_votes, row.get("configs") or ())),
+        learned=learned_by(next(iter(row.get("configs") or ()), {})),
     )
 
 

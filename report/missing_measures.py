@@ -27,8 +27,8 @@ def all_measures(scores: Mapping[str, Any], classes: Sequence[str], predictions:
 
 
 def _lacking(scores: Mapping[str, Any]) -> list[str]:
-    """Measures that predictions can give; those against votes they cannot."""
-    return [name for name, metric in METRICS.items() if metric.score is not None and name not in scores]
+    """Measures that predictions can give; those against votes they cannot, and those of ratings are all there."""
+    return [name for name, metric in METRICS.items() if metric.score is not None and name not in scores and "ccc" not in scores]
 
 
 def answers_of(predictions: Sequence[PredictionRow], classes: Sequence[str]) -> list[RunAnswers]:

@@ -7,7 +7,10 @@ import numpy as np
 from jaxtyping import Float64
 
 from mer.protocol import ClassMap, RunPredictions, confusion, summarise
-from mer.protocol.metrics import measured
+from mer.protocol.concordance import RatedRun
+from mer.protocol.metrics import measured, rated
+from mer.protocol.rating_summary import summarise_ratings
+from mer.protocol.summary import Summary
 from mer.results.finished_run import FinishedRun
 from mer.results.names import RESULT_FORMAT
 
@@ -70,6 +73,32 @@ def result_values(
     """
     style = dict(zip(selection.ids, selection.styles, strict=True))
     shares = {} if votes is None else dict(zip(selection.ids, votes, strict=True))
+    if finished[0].ratings:
+        summary, scores = _of_ratings(finished, style, classes.classes)
+    else:
+        summary, scores = _of_classes(finished, style, shares, classes.classes)
+    return {
+        "format": RESULT_FORMAT,
+        "corpus": corpus,
+        "synthetic": synthetic,
+        "cache_key": None,
+        "config": dict(config),
+        "branches": list(branches),
+        "utterances": {**utterance_counts(selection), "failed_extraction": 0},
+        "summary": summary.as_dict(),
+        "layers": {},
+        "layer_shares": {},
+        "runs": [_run_row(run, each) for run, each in zip(finished, scores, strict=True)],
+        "failed_runs": list(failed),
+        "device": device,
+        "seconds": sum(run.seconds for run in finished),
+    }
+
+
+def _of_classes(
+    finished: Sequence[FinishedRun], style: Mapping[str, str], shares: Mapping[str, np.ndarray], classes: tuple[str, ...]
+) -> tuple[Summary, list[dict[str, float]]]:
+    """All runs together, and each measure of each run."""
     predictions = [
         RunPredictions(
             fold=run.fold,
@@ -82,34 +111,38 @@ def result_values(
         )
         for run in finished
     ]
-    return {
-        "format": RESULT_FORMAT,
-        "corpus": corpus,
-        "synthetic": synthetic,
-        "cache_key": None,
-        "config": dict(config),
-        "branches": list(branches),
-        "utterances": {**utterance_counts(selection), "failed_extraction": 0},
-        "summary": summarise(predictions, classes.classes).as_dict(),
-        "layers": {},
-        "layer_shares": {},
-        "runs": [_run_row(run, said, len(classes.classes)) for run, said in zip(finished, predictions, strict=True)],
-        "failed_runs": list(failed),
-        "device": device,
-        "seconds": sum(run.seconds for run in finished),
-    }
+    scores = [measured(each, confusion(each.truth, each.prediction, len(classes))) for each in predictions]
+    return summarise(predictions, classes), scores
 
 
-def _run_row(run: FinishedRun, said: RunPredictions, classes: int) -> dict[str, Any]:
-    matrix = confusion(said.truth, said.prediction, classes)
-    best = run.epochs[run.best_epoch - 1] if run.epochs else None
+def _of_ratings(
+    finished: Sequence[FinishedRun], style: Mapping[str, str], dimensions: tuple[str, ...]
+) -> tuple[Summary, list[dict[str, float]]]:
+    """The same of runs that predict ratings."""
+    runs = [
+        RatedRun(
+            fold=run.fold,
+            seed=run.seed,
+            dimensions=dimensions,
+            truth=np.array(run.ratings, dtype=np.float64),
+            said=np.array(run.logits, dtype=np.float64),
+            styles=tuple(style[name] for name in run.ids),
+        )
+        for run in finished
+    ]
+    return summarise_ratings(runs), [rated(run) for run in runs]
+
+
+def _run_row(run: FinishedRun, scores: Mapping[str, float]) -> dict[str, Any]:
+    best: Any = run.epochs[run.best_epoch - 1] if run.epochs else None
+    measure = "validation_ccc" if run.ratings else "validation_ua"
     return {
         "fold": run.fold,
         "seed": run.seed,
         "epochs": len(run.epochs),
         "best_epoch": run.best_epoch,
-        "validation_ua": None if best is None else best.validation_ua,
-        **measured(said, matrix),
+        measure: None if best is None else getattr(best, measure),
+        **scores,
         "layer_shares": run.layer_shares,
         "seconds": run.seconds,
     }

@@ -120,6 +120,8 @@ def check_same_protocol(coattention: HeadConfig, late: HeadConfig) -> None:
         mine, theirs = getattr(coattention, name), getattr(late, name)
         if mine != theirs:
             problems.append(f"{name} differs: {mine} and {theirs}")
+    if coattention.dimensions or late.dimensions:
+        problems.append(f"it is of emotions, got predict {coattention.predict} and {late.predict}")
     if problems:
         raise HeadError("multi-level fusion: " + "; ".join(problems))
 

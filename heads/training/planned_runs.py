@@ -106,7 +106,7 @@ def plan_runs(selection: Selection, classes: ClassMap, config: ProtocolSettings)
                 sessions=selection.sessions,
                 groups=partition.groups,
                 targets=selection.targets,
-                classes=classes.classes,
+                classes=classes.classes if selection.ratings is None else (),
                 seed=seed,
                 validation=cast(HeldOut, config.validation),
                 share=config.validation_share,

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from mer.heads.config import HeadConfig
 from mer.heads.errors import HeadError
-from mer.heads.features.features import Features
+from mer.heads.features.features import Features, UtteranceColumns
 from mer.protocol import ClassMap, class_map, fewer_classes
+from mer.protocol.dimensions import DIMENSIONS, ratings_of
 from mer.protocol.vote_shares import Votes, is_tied, vote_shares
 
 
@@ -46,8 +47,17 @@ class Selection:
     """Share of each class in the votes of each row, NaN where none counts; None where nobody knows of votes."""
     soft: bool = False
     """Whether `shares` are what is learned."""
+    ratings: Float64[np.ndarray, "rows dimensions"] | None = None
+    """What is learned instead of classes, in the corpus' unit; `targets` are all 0 then."""
+    unrated: int = 0
+    """Utterances that take no part because they are not rated."""
     notes: tuple[str, ...] = ()
     """What a reader of the result has to know of it."""
+
+    @property
+    def learned(self) -> Float64[np.ndarray, "rows columns"] | None:
+        """What is learned of each row instead of its class number."""
+        return self.ratings if self.ratings is not None else self.shares if self.soft else None
 
     @property
     def trainable(self) -> NDArray[np.bool_] | None:
@@ -63,6 +73,8 @@ class Selection:
         columns = [self.ids, self.targets.tolist(), self.speakers, self.sessions, self.styles]
         if self.soft and self.shares is not None:
             columns.append(np.nan_to_num(self.shares, nan=-1).tolist())
+        if self.ratings is not None:
+            columns.append(self.ratings.tolist())
         rows = list(zip(*columns, *([self.texts] if texts else []), strict=True))
         return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
 
@@ -93,17 +105,19 @@ def chosen_classes(config: ClassSettings, labels: Sequence[str]) -> ClassMap:
 
 
 def select(cache: Features, config: HeadConfig) -> tuple[Selection, ClassMap]:
-    """The utterances whose label belongs to a class, and with `no_majority` those whose votes are tied.
+    """The utterances whose label belongs to a class, and with `no_majority` those whose votes are tied; or those with ratings.
 
     Args:
         cache: the feature cache.
-        config: which classes, and what is learned.
+        config: which classes or ratings, and what is learned.
 
     Raises:
         ProtocolError: an unknown class map, one that knows no label of the cache, or fewer than two classes.
-        HeadError: soft targets, and no votes.
+        HeadError: soft targets, and no votes; ratings that no utterance has.
     """
     table = cache.utterances
+    if config.dimensions:
+        return _rated(table, config.dimensions), ClassMap(name=config.predict, classes=config.dimensions, mapping={})
     classes = chosen_classes(config, table.labels)
     numbers = classes.indices(table.labels)
     votes = [each.get("votes") or {} for each in table.more]
@@ -115,21 +129,38 @@ def select(cache: Features, config: HeadConfig) -> tuple[Selection, ClassMap]:
             taken |= np.array([is_tied(each) for each in votes]) & usable
     chosen = np.flatnonzero(taken).tolist()
     left_out = Counter(label for label, takes_part in zip(table.labels, taken, strict=True) if not takes_part)
-    found = Selection(
-        indices=tuple(chosen),
+    found = _rows(
+        table,
+        chosen,
         targets=numbers[chosen],
-        ids=tuple(table.ids[row] for row in chosen),
-        speakers=tuple(table.speakers[row] for row in chosen),
-        sessions=tuple(table.sessions[row] for row in chosen),
-        styles=tuple(table.styles[row] for row in chosen),
-        texts=tuple(table.texts[row] for row in chosen),
-        dialogues=tuple(table.dialogues[row] for row in chosen),
-        more=tuple(table.more[row] for row in chosen),
         left_out=dict(sorted(left_out.items())),
         shares=None if shares is None else shares[chosen],
         soft=config.soft,
     )
     return replace(found, notes=_vote_notes(found, [votes[row] for row in chosen], classes)), classes
+
+
+def _rows(table: UtteranceColumns, chosen: Sequence[int], **about: Any) -> Selection:
+    """Some rows of a cache; `about` are the fields that it does not have."""
+    names = ("ids", "speakers", "sessions", "styles", "texts", "dialogues", "more")
+    columns: dict[str, Any] = {name: tuple(getattr(table, name)[row] for row in chosen) for name in names}
+    return Selection(indices=tuple(chosen), **columns, **about)
+
+
+def _rated(table: UtteranceColumns, dimensions: Sequence[str]) -> Selection:
+    """The utterances that are rated in each of some dimensions."""
+    ratings = np.array([ratings_of(each) for each in table.more], dtype=np.float64).reshape(-1, len(DIMENSIONS))
+    wanted = ratings[:, [DIMENSIONS.index(name) for name in dimensions]]
+    chosen = np.flatnonzero(np.isfinite(wanted).all(1)).tolist()
+    names, unrated = ", ".join(dimensions), len(wanted) - len(chosen)
+    if not chosen:
+        raise HeadError(
+            f"no utterance of the cache has {names}: IEMOCAP and MSP-Podcast bring ratings, and a manifest in the columns "
+            "valence, arousal, dominance. Features of an earlier mer may lack them: `mer extract --cache` into a new folder"
+        )
+    notes = (f"{unrated:,} utterances are not rated ({names}) and take no part",) if unrated else ()
+    none = np.zeros(len(chosen), dtype=np.int64)
+    return _rows(table, chosen, targets=none, left_out={}, ratings=wanted[chosen], unrated=unrated, notes=notes)
 
 
 def _usable(votes: Votes, shares: NDArray[np.float64] | None, classes: ClassMap) -> NDArray[np.bool_]:

@@ -19,7 +19,7 @@ from mer.protocol import class_map
 from mer.protocol.vote_shares import is_tied, vote_shares
 from mer.report.columns import shown_columns
 from mer.report.reported_run import read_run
-from mer.report.results_report import results_table
+from mer.report.results_report import results_table, score_rows
 from mer.report.run_group import group_runs
 from mer.report.score_table import score_table
 
@@ -187,7 +187,7 @@ def test_the_agreement_with_the_votes_is_scipys_and_stands_beside_the_majority(m
     assert all(row.share("vote_agreement", "mean_of_folds") for row in both.rows)
     alone = score_table(group_runs([read_run(hard.directory)])[0])
     assert "vote_agreement" not in [column.key for column in shown_columns(alone)]
-    titles = [[column.header for column in results_table([each.values]).columns] for each in (soft, hard)]
+    titles = [[column.header for column in results_table(score_rows([each.values])).columns] for each in (soft, hard)]
     assert ["1-JSD" in each for each in titles] == [True, False]
 
 
