@@ -171,7 +171,7 @@ def _usable(votes: Votes, shares: NDArray[np.float64] | None, classes: ClassMap)
             "CREMA-D bring them, and a manifest in a column `votes` (ang:2;neu:1). Features that an earlier mer made may lack "
             "them: `mer extract --cache` into a new folder, or use --targets hard"
         )
-    usable: NDArray[np.bool_] = ~np.isnan(shares).any(axis=1)
+    usable = np.asarray(np.isfinite(shares).all(1), dtype=np.bool_)
     if not usable.any():
         labels = ", ".join(sorted({label for each in votes for label in each})[:8])
         raise HeadError(

@@ -24,6 +24,7 @@ from mer.heads.rating_loss import concordances, rating_loss
 from mer.heads.training.selection import select
 from mer.protocol.concordance import concordance
 from mer.protocol.dimensions import DIMENSIONS
+from mer.protocol.paper_setup import check_setup
 from mer.report.errors import ReportError
 from mer.report.figure_set import figure_set
 from mer.report.grid_table import grid_report
@@ -253,6 +254,12 @@ def test_a_grid_may_hold_rows_of_ratings_beside_rows_of_emotions(make_cache: Cac
     console = Console(file=io.StringIO(), width=120)
     console.print(grid_report(values))
     assert "CCC" in console.file.getvalue()  # type: ignore[attr-defined]
+
+
+def test_no_figure_of_a_paper_stands_beside_ratings_or_votes() -> None:
+    for asked, differs in (({"predict": "vad"}, ("predict",)), ({"predict": "emotion", "targets": "soft"}, ("targets",))):
+        assert check_setup({}, {}, [replace(TINY, **asked).identity()]).differs == differs
+    assert check_setup({}, {}, [replace(TINY, predict="emotion").identity()]).fits
 
 
 def test_identities_of_before_do_not_know_of_ratings() -> None:
