@@ -283,7 +283,9 @@ class GridView:
 
 def outcome(done: "RowDone") -> str:
     """A line on a row that is over."""
-    what = f"failed: {done.failure}" if done.ua is None else f"UA {100 * done.ua:.2f}"
+    scores = {"UA": done.ua, "CCC": done.ccc}
+    told = [f"{name} {100 * value:.2f}" for name, value in scores.items() if value is not None]
+    what = ", ".join(told) or f"failed: {done.failure}"
     return f"{done.row}/{done.rows} {done.name}: {what}{', finished before' if done.reused else ''}"
 
 

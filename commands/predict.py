@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from mer.corpus import Utterance
-    from mer.predict import Aligner, Found, Prediction, Predictor
+    from mer.predict import Aligner, Failure, Found, Prediction, Predictor, Rating
 
 RunArgument = Annotated[Path, typer.Argument(help="Run directory, such as those in runs/, or a folder that `mer export` made.")]
 
@@ -101,7 +101,8 @@ def predict(
             say(remark, quiet)
         predictor.aligner = find_aligner(what.alignment, predictor, found)
         with progress_bar("predict", quiet) as bar:
-            answers = predictor.predict_many(found, progress=lambda done, total: bar.update(done, total))
+            ask = predictor.rate_many if predictor.dimensions else predictor.predict_many
+            answers = list(ask(found, progress=lambda done, total: bar.update(done, total)))
         failed += [each for each in answers if isinstance(each, Failure)]
         predictions = [each for each in answers if not isinstance(each, Failure)]
         if what.csv is not None:
@@ -114,7 +115,7 @@ def predict(
         "failed": [dataclasses.asdict(each) for each in failed],
         "problems": [dataclasses.asdict(each) for each in problems],
     }
-    print_result(data, predictions_table(data), as_json)
+    print_result(data, ratings_table(data) if predictor.dimensions else predictions_table(data), as_json)
     for each in failed:
         say(f"no answer for {each.id}: {each.reason}", quiet)
     if failed:
@@ -164,11 +165,40 @@ def predictions_table(data: dict[str, Any]) -> "RenderableType":
     return Group(table, *notes, Text(meaning, style="dim"))
 
 
-def write_csv(path: Path, predictions: "Sequence[Prediction]", classes: "Sequence[str]") -> None:
-    """One line a recording: id, prediction, probability of each class, agreement, notes."""
+def ratings_table(data: dict[str, Any]) -> "RenderableType":
+    """One row a recording: each rating, with its deviation over the runs."""
+    from rich.console import Group
+    from rich.markup import escape
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table()
+    table.add_column("recording", overflow="fold")
+    for name in data["classes"]:
+        table.add_column(escape(name), justify="right", no_wrap=True)
+    for each in data["predictions"]:
+        spread = {name: "" if value is None else f" ±{value:.2f}" for name, value in each["deviations"].items()}
+        table.add_row(escape(each["id"]), *(f"{value:.2f}{spread[name]}" for name, value in each["ratings"].items()))
+    count = len(data["runs"])
+    meaning = f"In the unit of the training corpus, mean over {count} run{'s' if count > 1 else ''}; ± = deviation over them."
+    notes = [Text(f"{each['id']}: {note}", style="dim") for each in data["predictions"] for note in each["notes"]]
+    return Group(table, *notes, Text(meaning, style="dim"))
+
+
+def write_csv(path: Path, predictions: "Sequence[Prediction | Rating]", classes: "Sequence[str]") -> None:
+    """One line a recording: id, prediction, probability of each class, agreement, notes; or id, ratings, deviations, notes."""
+    from mer.predict import Rating
+
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["id", "prediction", *classes, "agreement", "notes"])
+        rated = any(isinstance(each, Rating) for each in predictions)
+        names = [*classes, *(f"{name}_std" for name in classes)] if rated else ["prediction", *classes, "agreement"]
+        writer.writerow(["id", *names, "notes"])
         for each in predictions:
+            if isinstance(each, Rating):
+                numbers = [*each.ratings.values(), *each.deviations.values()]
+                shown = ["" if value is None else f"{value:.6f}" for value in numbers]
+                writer.writerow([each.id, *shown, "; ".join(each.notes)])
+                continue
             shares = [f"{each.probabilities[name]:.6f}" for name in classes]
             writer.writerow([each.id, each.label, *shares, f"{each.agreement:.3f}", "; ".join(each.notes)])

@@ -121,7 +121,7 @@ def train_with_bar(features: "FeatureCache", configs: "Sequence[HeadConfig]", ru
                     # Nobody knows which epoch is the last: half way after ten, which is usual, and never back.
                     share = min(event.epoch / (event.epoch + 10), event.epoch / event.max_epochs)
                     reached = max(reached, event.over + (event.runs - event.over) * share)
-                    detail = f"{event.over}/{event.runs} runs, epoch {event.epoch}, validation UA {100 * event.validation_ua:.1f}"
+                    detail = f"{event.over}/{event.runs} runs, epoch {event.epoch}, validation {event.validation}"
                     bar.update(reached, event.runs, detail)
                 case StackHalved():
                     say(f"{title}: out of memory; going on with {event.runs} runs at once", quiet)

@@ -63,7 +63,9 @@ class RowDone:
     reused: bool
     """True when it was there already and nothing was trained."""
     ua: float | None
-    """UA, mean of folds; None when the row failed."""
+    """UA, mean of folds; None when the row failed, or predicts ratings."""
+    ccc: float | None
+    """CCC, mean of folds; None when the row failed, or predicts an emotion."""
     failure: str | None
     """Why the row failed."""
 

@@ -151,13 +151,17 @@ def _paper(
 
 def grid_comparisons(done: Sequence[RowResult[Config]]) -> dict[str, Any]:
     """Every row against the best one; a row that cannot be compared is named with the reason."""
-    results = {each.row.name: each.result for each in done if each.result is not None}
-    if len(results) < 2:
+    ended = {each.row.name: each.result for each in done if each.result is not None}
+    results = {name: result for name, result in ended.items() if "ua" in result.values["summary"]["all"]}
+    if len(ended) < 2:
         return {}
+    rated = {name: "it predicts ratings, whose differences are not tested" for name in ended if name not in results}
+    if len(results) < 2:
+        return {"not_compared": rated}
     ua = {name: result.values["summary"]["all"]["ua"]["mean_of_folds"] for name, result in results.items()}
     best = max(ua, key=lambda name: ua[name])
     classes = results[best].values["summary"]["classes"]
-    out = {
+    out = rated | {
         name: f"its classes are not those of {best}"
         for name, result in results.items()
         if result.values["summary"]["classes"] != classes

@@ -103,7 +103,8 @@ class GridTable(Generic[Config]):
                 rows=len(self.grid.rows),
                 name=row.name,
                 reused=done.result is not None and done.result.reused,
-                ua=None if done.result is None else done.result.values["summary"]["all"]["ua"]["mean_of_folds"],
+                ua=_mean(done, "ua"),
+                ccc=_mean(done, "ccc"),
                 failure=done.failure,
             )
         )
@@ -121,3 +122,9 @@ class GridTable(Generic[Config]):
             document = grid_document(self._origin, self.grid, self._done)
             values = write_grid(self.directory, {**document, **grid_comparisons(rows)})
         return GridResult(directory=self.directory, rows=rows, values=values)
+
+
+def _mean(done: RowResult[Config], measure: str) -> float | None:
+    """One measure of a row, mean of folds; None where it has none."""
+    scores = {} if done.result is None else done.result.values["summary"]["all"]
+    return scores[measure]["mean_of_folds"] if measure in scores else None

@@ -10,6 +10,7 @@ from mer.heads.errors import HeadError
 from mer.heads.kinds import HEADS, SHAPE_OPTIONS
 from mer.heads.own_kind import head_kind, own_values
 from mer.protocol.classes import classes_option, portable_name
+from mer.protocol.dimensions import PREDICTED
 from mer.protocol.held_out import Validation
 from mer.protocol.leave_out import (
     SPLIT_FIELDS,
@@ -30,6 +31,10 @@ LayerWeights = Literal["plain", "softmax"]
 SPEECH = ("F", "P", "S", "W")
 """Granularities of speech in their fixed order; text adds `T`."""
 
+OF_EMOTIONS = frozenset(
+    ("class_weights", "loss", "focal_gamma", "targets", "no_majority", "classes", "drop_class", "min_per_class")
+)
+"""Fields that mean nothing to a head that answers with ratings."""
 
 HEAD_SOURCE = "head_source"
 """Key of a config in JSON: module, class and hash of a head of the user's own."""
@@ -96,6 +101,34 @@ class HeadConfig:
         choices=get_args(Normalize),
     )
     text_disjoint: bool = option(False, "Train without sentences that the test part has too.")
+    predict: str = option(
+        "emotion",
+        "What a head answers: the emotion, or how the utterance was rated: valence, arousal, dominance, or vad, all three.",
+        choices=("emotion", *PREDICTED),
+        panel=WHAT,
+        later=True,
+    )
+    rating_loss: str = option(
+        "ccc",
+        "What training on ratings lowers: ccc, 1 - the concordance correlation coefficient of a step, or mse, the mean squared "
+        "error of ratings with deviation 1.",
+        choices=("ccc", "mse"),
+        later=True,
+    )
+    targets: str = option(
+        "hard",
+        "What is learned: hard, the class of the label (the paper), or soft, the shares of the annotators' votes. Tests are "
+        "scored against the label.",
+        choices=("hard", "soft"),
+        later=True,
+    )
+    no_majority: str = option(
+        "leave-out",
+        "Utterances whose label is no class and whose votes are tied: leave-out, or use, which trains on them and never "
+        "validates or tests. For soft targets.",
+        choices=("leave-out", "use"),
+        later=True,
+    )
     classes: str = classes_option()
     drop_class: tuple[str, ...] = drop_class_option()
     min_per_class: int = min_per_class_option()
@@ -140,10 +173,21 @@ class HeadConfig:
             *problems_of(self),
             *self._problems_of_branches(),
             *self._problems_of_lists(),
+            *self._problems_of_targets(),
         ]
         if problems:
             raise HeadError("; ".join(problems))
         object.__setattr__(self, "granularities", tuple(order))
+
+    @property
+    def dimensions(self) -> tuple[str, ...]:
+        """Ratings that the head answers with; empty where it answers with an emotion."""
+        return PREDICTED.get(self.predict, ())
+
+    @property
+    def soft(self) -> bool:
+        """Whether votes are learned."""
+        return self.targets == "soft"
 
     @property
     def branches(self) -> tuple[str, ...]:
@@ -179,6 +223,7 @@ class HeadConfig:
         other = {"validation_share"} if self.validation == "session" else set[str]()
         speech = {"modality", "granularities"} if self.modality != "text" else {"modality"}
         other |= SHAPE_OPTIONS - head_kind(self.fusion).options | ({"focal_gamma"} if self.loss != "focal" else set())
+        other |= OF_EMOTIONS if self.dimensions else {"rating_loss"}
         return ((frozenset(self.identity()) | unsaid(self)) - {"branches"} - other) | speech | SPLIT_FIELDS
 
     def identity(self) -> dict[str, object]:
@@ -186,8 +231,10 @@ class HeadConfig:
         left_out = {*number_free(HeadConfig), *SPLIT_FIELDS, "granularities", "modality"}
         left_out |= SHAPE_OPTIONS - head_kind(self.fusion).options
         left_out |= set() if self.loss == "focal" else {"focal_gamma"}
+        left_out |= OF_EMOTIONS if self.dimensions else {"rating_loss"}
         fields = {name: value for name, value in self.as_dict().items() if name not in left_out}
-        return {"branches": list(self.branches), **fields, "classes": portable_name(self.classes)}
+        classes = {} if self.dimensions else {"classes": portable_name(self.classes)}
+        return {"branches": list(self.branches), **fields, **classes}
 
     def fingerprint(self) -> str:
         """SHA-256 of `identity`."""
@@ -220,6 +267,11 @@ class HeadConfig:
         if not self.branches:
             problems.append(f"modality 'speech' needs a granularity out of {'+'.join(SPEECH)}")
         return problems
+
+    def _problems_of_targets(self) -> list[str]:
+        if self.no_majority == "use" and not self.soft:
+            return ["no_majority 'use' needs targets 'soft': an utterance without a majority has no class to learn"]
+        return []
 
     def _problems_of_lists(self) -> list[str]:
         problems = []

@@ -58,8 +58,16 @@ class EpochDone:
     """Mean cross-entropy of the epoch's steps, with dropout."""
     validation_loss: float
     """Mean cross-entropy of the validation part."""
-    validation_ua: float
-    """UA of the validation part."""
+    validation_ua: float | None
+    """UA of the validation part; None where ratings are predicted."""
+    validation_ccc: float | None = None
+    """Mean CCC of the validation part; None where an emotion is predicted."""
+
+    @property
+    def validation(self) -> str:
+        """`UA 61.2` or `CCC 61.2`, of the validation part in percent."""
+        name, value = ("UA", self.validation_ua) if self.validation_ccc is None else ("CCC", self.validation_ccc)
+        return f"{name} {100 * (value or 0):.1f}"
 
 
 @dataclass(frozen=True, kw_only=True)

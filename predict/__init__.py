@@ -1,12 +1,13 @@
 """The emotion of new recordings, by runs that were trained before.
 
 `load` makes a run directory, or an export of one, ready; its `predict` answers for one recording, `predict_many` for
-many; `export_run` makes a folder for another machine. Features and logits come from the code that made those of
-training: `mer.extract`, `mer.heads`, `mer.finetune`.
+many, `rate` and `rate_many` of a run that was trained on ratings; `export_run` makes a folder for another machine.
+Features and logits come from the code that made those of training: `mer.extract`, `mer.heads`, `mer.finetune`.
 """
 
 from mer.predict.answer import Failure as Failure
 from mer.predict.answer import Prediction as Prediction
+from mer.predict.answer import Rating as Rating
 from mer.predict.errors import PredictError as PredictError
 from mer.predict.export import export_run as export_run
 from mer.predict.on_the_fly import Aligner as Aligner

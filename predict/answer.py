@@ -27,6 +27,24 @@ class Prediction:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Rating:
+    """How one recording would be rated, by all runs that were asked."""
+
+    id: str
+    """Which recording it is."""
+    ratings: dict[str, float]
+    """Dimension to the mean over the runs, in the unit of the corpus that the run was trained on."""
+    deviations: dict[str, float | None]
+    """Dimension to the sample deviation over the runs; None for a single run."""
+    runs: dict[str, tuple[float, ...]]
+    """Run, such as `fold1-seed0`, to its ratings in the order of the dimensions."""
+    seconds: float
+    """Seconds of audio that were heard; 0 where only text is used."""
+    notes: tuple[str, ...]
+    """See `Prediction`."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Failure:
     """A recording without an answer."""
 
@@ -41,7 +59,7 @@ class Answer:
     """The logits of one recording, as one kind of model gives them."""
 
     logits: Float64[np.ndarray, "runs classes"]
-    """Logits of each run."""
+    """Logits of each run, or its ratings."""
     seconds: float
     """Seconds of audio that were heard."""
     notes: tuple[str, ...]
@@ -73,6 +91,20 @@ def make_prediction(name: str, answer: Answer, runs: tuple[str, ...], classes: t
         probabilities=dict(zip(classes, mean.tolist(), strict=True)),
         agreement=float((each.argmax(1) == best).mean()),
         logits={run: tuple(row) for run, row in zip(runs, answer.logits.tolist(), strict=True)},
+        seconds=answer.seconds,
+        notes=answer.notes,
+    )
+
+
+def make_rating(name: str, answer: Answer, runs: tuple[str, ...], dimensions: tuple[str, ...]) -> Rating:
+    """Average ratings over runs; arguments as for `make_prediction`."""
+    several = len(answer.logits) > 1
+    spread: list[float | None] = [*answer.logits.std(0, ddof=1).tolist()] if several else [None] * len(dimensions)
+    return Rating(
+        id=name,
+        ratings=dict(zip(dimensions, answer.logits.mean(0).tolist(), strict=True)),
+        deviations=dict(zip(dimensions, spread, strict=True)),
+        runs={run: tuple(row) for run, row in zip(runs, answer.logits.tolist(), strict=True)},
         seconds=answer.seconds,
         notes=answer.notes,
     )

@@ -18,6 +18,7 @@ from mer.predict.errors import PredictError
 from mer.predict.predictor import Predictor
 from mer.predict.saved_run import read_saved
 from mer.protocol import ClassMap, ProtocolError, class_map
+from mer.protocol.dimensions import dimensions_of
 from mer.protocol.part_names import part_names
 from mer.results import Result
 from mer.results.file_hashes import FILES
@@ -83,8 +84,13 @@ def ask(
         parts: of the corpus' own split, such as `test`; None takes all.
 
     Raises:
-        PredictError: no utterance is left, or a map to classes that the run does not have.
+        PredictError: a run that was trained on ratings, no utterance is left, or a map to classes that the run does not have.
     """
+    if rated := dimensions_of(read_saved(run)[1]["config"]):
+        raise PredictError(
+            f"{run} answers with {', '.join(rated)}, and only emotions are scored on another corpus: `mer predict {run} LIST "
+            "--csv FILE` writes its ratings"
+        )
     chosen = list(corpus)
     if parts is not None:
         names = part_names(each.split for each in chosen) or {}

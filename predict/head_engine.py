@@ -18,12 +18,12 @@ from mer.extract.precision import exact_float32, one_thread_on_cpu
 from mer.extract.speech_encoder import SpeechEncoder
 from mer.extract.text_encoder import TextEncoder
 from mer.extract.workers import load_encoders
-from mer.heads import FeatureSource, Head, Statistics
+from mer.heads import FeatureSource
 from mer.predict.answer import Answer
 from mer.predict.call_speakers import CallSpeakers
 from mer.predict.errors import PredictError
 from mer.predict.live_features import LiveUnits, head_logits
-from mer.predict.saved_head import ENCODER_OF, Run, SavedHead, SavedPart, load_head
+from mer.predict.saved_head import ENCODER_OF, LoadedHead, Run, SavedHead, SavedPart, load_head
 
 Answered = Sequence[tuple[Utterance, Mapping[str, Any]]]
 """Recordings with their units by granularity."""
@@ -68,11 +68,11 @@ class HeadEngine:
         self._device = resolve_device(choice.device)
         self._encoders = _load(self._config, self._resources, saved)
         self._layers = _layers_of(self._encoders)
-        self._kept: dict[tuple[int, Run], tuple[Head, dict[str, Statistics]]] = {}
+        self._kept: dict[tuple[int, Run], LoadedHead] = {}
         self._speakers: CallSpeakers | None = None
         self._heard: tuple[Sequence[Utterance], EncodedShard] | None = None
         self._keeps = True
-        head, _ = self._load_head(0, self._runs[0])
+        head = self._load_head(0, self._runs[0]).head
         size = sum(value.numel() * value.element_size() for value in head.state_dict().values())
         self._keeps = size * len(self._runs) * len(saved.parts) <= KEPT_BYTES
 
@@ -169,9 +169,10 @@ class HeadEngine:
         found = []
         for start in range(0, len(self._runs), RUNS_AT_ONCE):
             loaded = [self._load_head(number, run) for run in self._runs[start : start + RUNS_AT_ONCE]]
-            heads, statistics = [head for head, _ in loaded], [each for _, each in loaded]
-            found.append(head_logits(heads, statistics, sources, len(answered)))
-        return np.concatenate(found)
+            heads, statistics = [each.head for each in loaded], [each.statistics for each in loaded]
+            outputs = zip(head_logits(heads, statistics, sources, len(answered)), loaded, strict=True)
+            found += [each if one.scale is None else each * one.scale[1] + one.scale[0] for each, one in outputs]
+        return np.stack(found)
 
     def _units(self, part: SavedPart, name: str, utterance: Utterance, units: Mapping[str, Any]) -> NDArray[Any]:
         """Units of one granularity, as the part reads them."""
@@ -181,7 +182,7 @@ class HeadEngine:
         assert self._speakers is not None  # `Predictor` has every chunk heard first
         return self._speakers.standardise(name, utterance, data)
 
-    def _load_head(self, number: int, run: Run) -> tuple[Head, dict[str, Statistics]]:
+    def _load_head(self, number: int, run: Run) -> LoadedHead:
         if (number, run) in self._kept:
             return self._kept[number, run]
         loaded = load_head(self._saved, self._saved.parts[number], run, self._device)

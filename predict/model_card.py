@@ -5,6 +5,8 @@ from typing import Any
 
 from mer.corpus import CORPORA
 from mer.protocol import METRICS
+from mer.protocol.dimensions import dimensions_of
+from mer.protocol.metrics import learned_by, metrics_for
 
 ENCODERS = ("speech", "text")
 
@@ -51,7 +53,8 @@ def _metadata(result: Mapping[str, Any], encoders: Mapping[str, Mapping[str, Any
     lines = ["library_name: mer", "pipeline_tag: audio-classification", "tags:", "- speech-emotion-recognition"]
     lines += ["- synthetic-speech"] if result["synthetic"] else []
     lines += ["base_model:", *(f"- {name}" for name in bases)] if bases else []
-    return "\n".join(["---", *lines, "metrics:", "- recall", "- accuracy", "---"])
+    metrics = ["- concordance"] if dimensions_of(result["config"]) else ["- recall", "- accuracy"]
+    return "\n".join(["---", *lines, "metrics:", *metrics, "---"])
 
 
 def _use(result: Mapping[str, Any], copied: bool) -> str:
@@ -66,6 +69,9 @@ def _use(result: Mapping[str, Any], copied: bool) -> str:
 
 def _labels(result: Mapping[str, Any]) -> str:
     names = result["summary"]["classes"]
+    if dimensions_of(result["config"]):
+        told = f"Ratings of one spoken utterance in the unit of the corpus: {', '.join(names)}."
+        return f"## Task\n\n{told} Arousal is also called activation."
     merged = ""
     if result["config"].get("classes") == "4":
         merged = " `happy` also stands for excitement, as in most work on IEMOCAP."
@@ -91,8 +97,8 @@ def _training(result: Mapping[str, Any], encoders: Mapping[str, Mapping[str, Any
         *_normalisation(config),
         f"* Protocol: {_protocol(result)}; the epoch was chosen on {validation}, never on the test session"
         + ("; sentences of the test session were left out of training." if config.get("text_disjoint") else "."),
-        f"* Runs in this folder: {', '.join(f'fold {fold} seed {seed}' for fold, seed in runs)}. Their probabilities are "
-        "averaged.",
+        f"* Runs in this folder: {', '.join(f'fold {fold} seed {seed}' for fold, seed in runs)}. Their "
+        f"{'ratings' if dimensions_of(config) else 'probabilities'} are averaged.",
     ]
     return "\n".join(lines)
 
@@ -126,6 +132,7 @@ def _metrics(result: Mapping[str, Any]) -> str:
         for name, metric in METRICS.items()
         if name in scores  # earlier results have fewer
     ]
+    told = [f"{metric.title}: {metric.meaning}." for metric in metrics_for([learned_by(result["config"])]).values()]
     recall = ", ".join(f"{name} {_percent(value)}" for name, value in result["summary"]["recall"].items())
     return "\n".join(
         [
@@ -137,8 +144,8 @@ def _metrics(result: Mapping[str, Any]) -> str:
             "|---|---|---|---|---|",
             *rows,
             "",
-            *(f"{metric.title}: {metric.meaning}." for metric in METRICS.values()),
-            f"merged: all test sessions scored together. Recall: {recall}.",
+            *told,
+            "merged: all test sessions scored together." + (f" Recall: {recall}." if recall else ""),
         ]
     )
 
@@ -151,11 +158,14 @@ def _limits(result: Mapping[str, Any]) -> str:
         lines += [f"* {limits}" for limits in known]
     else:
         lines.append("* If the corpus holds acted speech, expect less on spontaneous speech; `mer` does not know which it is.")
+    rated = dimensions_of(result["config"])
     lines += [
         "* The figures are those of single runs on speakers of the same corpus. The average of several runs has not been "
         "measured, and recordings of the training corpus have been seen by most runs.",
-        "* It always answers with one of its labels, also for music, noise, and emotions that are none of them.",
-        "* Probabilities are not calibrated. Do not decide about a person by them.",
+        "* It always answers, also for music and noise; its unit is that of the raters of this corpus."
+        if rated
+        else "* It always answers with one of its labels, also for music, noise, and emotions that are none of them.",
+        f"* {'Ratings' if rated else 'Probabilities'} are not calibrated. Do not decide about a person by them.",
     ]
     return "\n".join(lines)
 

@@ -6,11 +6,11 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Protocol, TypeVar, runtime_checkable
 
 from mer.corpus import TextGridAlignment, Utterance
 from mer.corpus.audio import audio_seconds
-from mer.predict.answer import Answer, Failure, Prediction, make_prediction
+from mer.predict.answer import Answer, Failure, Prediction, Rating, make_prediction, make_rating
 from mer.predict.checks import RefusedError, listen
 from mer.predict.errors import PredictError
 from mer.predict.finetuned_engine import FinetunedEngine
@@ -24,6 +24,7 @@ CHUNK_SECONDS = 120.0
 """Audio whose features are in memory together: 110 MB of frames at base size."""
 MAX_SECONDS = 60.0
 """Longer audio is refused by default."""
+Said = TypeVar("Said", Prediction, Rating)
 
 
 @runtime_checkable  # beartype checks arguments by isinstance
@@ -72,7 +73,7 @@ class _Ready:
     """With their times."""
     notes: dict[str, tuple[str, ...]]
     """What is to be said of each."""
-    refused: dict[str, Prediction | Failure]
+    refused: dict[str, Failure]
     """What has no answer."""
 
 
@@ -88,12 +89,15 @@ class Predictor:
         max_seconds: float,
         aligner: Aligner | None,
         remarks: tuple[str, ...] = (),
+        dimensions: tuple[str, ...] = (),
     ) -> None:
         """Use `load`."""
         self.remarks = remarks
         """What could not be checked, such as weights that were saved before they were hashed."""
         self.classes = classes
-        """Class names in the order of every logit."""
+        """Class names in the order of every logit, or `dimensions`."""
+        self.dimensions = dimensions
+        """Ratings that are answered with, by `rate` and `rate_many`; empty where it is an emotion."""
         self.runs = tuple(run_stem(*run) for run in runs)
         """Runs that answer, such as `fold1-seed0`."""
         self.hears, self.reads, self.aligns = engine.hears, engine.reads, engine.aligns
@@ -112,14 +116,13 @@ class Predictor:
             textgrid: its alignment, if there is one; else it is made where it is needed.
 
         Raises:
-            PredictError: audio or text that cannot be answered for.
+            PredictError: audio or text that cannot be answered for, or a run that was trained on ratings.
         """
-        path = Path(wav)
-        source = None if textgrid is None else TextGridAlignment(path=Path(textgrid))
-        (found,) = self.predict_many([recording(path, text, alignment=source)])
-        if isinstance(found, Failure):
-            raise PredictError(found.reason)
-        return found
+        return _only(self.predict_many([_single(wav, text, textgrid)]))
+
+    def rate(self, wav: Path | str, text: str | None = None, *, textgrid: Path | str | None = None) -> Rating:
+        """The ratings of one recording; arguments and errors as for `predict`, of a run that was trained on ratings."""
+        return _only(self.rate_many([_single(wav, text, textgrid)]))
 
     def predict_many(
         self, utterances: Sequence[Utterance], *, progress: Callable[[int, int], None] = lambda done, total: None
@@ -132,19 +135,36 @@ class Predictor:
             progress: called with recordings done and in all.
 
         Raises:
-            PredictError: an id that occurs twice.
+            PredictError: an id that occurs twice, or a run that was trained on ratings.
         """
+        if self.dimensions:
+            raise PredictError(
+                f"this run answers with {', '.join(self.dimensions)}, not with an emotion: use `rate`, or `rate_many`"
+            )
+        return self._many(utterances, progress, make_prediction)
+
+    def rate_many(
+        self, utterances: Sequence[Utterance], *, progress: Callable[[int, int], None] = lambda done, total: None
+    ) -> list[Rating | Failure]:
+        """The ratings of many recordings; arguments and errors as for `predict_many`, of a run that was trained on ratings."""
+        if not self.dimensions:
+            raise PredictError("this run answers with an emotion, not with ratings: use `predict`, or `predict_many`")
+        return self._many(utterances, progress, make_rating)
+
+    def _many(
+        self, utterances: Sequence[Utterance], progress: Callable[[int, int], None], make: Callable[..., Said]
+    ) -> list[Said | Failure]:
         repeated = [name for name, count in Counter(each.id for each in utterances).items() if count > 1]
         if repeated:
             raise PredictError(f"id {repeated[0]!r} is used twice; give every recording its own")
-        found: dict[str, Prediction | Failure] = {}
+        found: dict[str, Said | Failure] = {}
         with self._lock:
             chunks: Iterator[_Ready] = (self._prepare(chunk) for chunk in _chunks(utterances))
             if self._engine.by_speaker:
                 chunks = iter(heard := list(chunks))
                 self._engine.hear([each.utterances for each in heard if each.utterances])
             for chunk in chunks:
-                found |= self._answer(chunk)
+                found |= self._answer(chunk, make)
                 progress(len(found), len(utterances))
         return [found[each.id] for each in utterances]
 
@@ -159,7 +179,7 @@ class Predictor:
         )
 
     def _prepare(self, utterances: Sequence[Utterance]) -> _Ready:
-        found: dict[str, Prediction | Failure] = {}
+        found: dict[str, Failure] = {}
         ready, notes = list[Utterance](), dict[str, tuple[str, ...]]()
         for utterance in utterances:
             try:
@@ -170,15 +190,16 @@ class Predictor:
             ready.append(self._align(utterance, notes))
         return _Ready(utterances=ready, notes=notes, refused=found)
 
-    def _answer(self, chunk: _Ready) -> dict[str, Prediction | Failure]:
-        found, notes = dict(chunk.refused), chunk.notes
+    def _answer(self, chunk: _Ready, make: Callable[..., Said]) -> dict[str, Said | Failure]:
+        found: dict[str, Said | Failure] = {**chunk.refused}
+        notes = chunk.notes
         answers = self._engine.answer(chunk.utterances) if chunk.utterances else {}
         for name, answer in answers.items():
             if isinstance(answer, str):
                 found[name] = Failure(id=name, reason=answer)
             else:
                 told = (*notes[name], *(note for note in answer.notes if not any("not aligned" in each for each in notes[name])))
-                found[name] = make_prediction(name, dataclasses.replace(answer, notes=told), self.runs, self.classes)
+                found[name] = make(name, dataclasses.replace(answer, notes=told), self.runs, self.classes)
         return found
 
     def _align(self, utterance: Utterance, notes: dict[str, tuple[str, ...]]) -> Utterance:
@@ -234,13 +255,32 @@ def load(
             engine = _engine(saved, runs, choice)
         finally:  # a damaged file is named as such, whatever it did to the engine
             remarks = checking.result()
-    return Predictor(engine, saved.classes, runs, max_seconds=max_seconds, aligner=aligner, remarks=remarks)
+    return Predictor(
+        engine,
+        saved.classes,
+        runs,
+        max_seconds=max_seconds,
+        aligner=aligner,
+        remarks=remarks,
+        dimensions=saved.dimensions if isinstance(saved, SavedHead) else (),
+    )
 
 
 def _engine(saved: SavedHead | SavedModels, runs: Sequence[Run], choice: EncoderChoice) -> Engine:
     if isinstance(saved, SavedHead):
         return HeadEngine(saved, runs, choice)
     return FinetunedEngine([path for run, path in saved.models if run in runs], choice.device)
+
+
+def _single(wav: Path | str, text: str | None, textgrid: Path | str | None) -> Utterance:
+    return recording(Path(wav), text, alignment=None if textgrid is None else TextGridAlignment(path=Path(textgrid)))
+
+
+def _only(answers: Sequence[Said | Failure]) -> Said:
+    (found,) = answers
+    if isinstance(found, Failure):
+        raise PredictError(found.reason)
+    return found
 
 
 def recording(wav: Path, text: str | None, *, name: str | None = None, alignment: TextGridAlignment | None = None) -> Utterance:

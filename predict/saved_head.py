@@ -3,15 +3,18 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from mer.heads import Head, HeadConfig, HeadError, Statistics
 from mer.heads.config import HEAD_SOURCE, SPEECH
 from mer.heads.fusion.build_head import build_head
+from mer.heads.training.run_queue import SCALE
 from mer.predict.errors import PredictError
 from mer.results.errors import ResultError
 from mer.results.names import run_stem
@@ -96,6 +99,11 @@ class SavedHead:
         return found
 
     @property
+    def dimensions(self) -> tuple[str, ...]:
+        """Ratings that it answers with; empty where it answers with an emotion."""
+        return self.parts[0].config.dimensions
+
+    @property
     def granularities(self) -> tuple[str, ...]:
         """Those that some part uses."""
         wanted = {name for part in self.parts for name in part.config.branches}
@@ -144,8 +152,19 @@ def _check_source(recorded: Mapping[str, str], config: HeadConfig) -> None:
         raise HeadError(f"here it is {found}, another source: put the file back as it was, or train again")
 
 
-def load_head(saved: SavedHead, part: SavedPart, run: Run, device: torch.device) -> tuple[Head, dict[str, Statistics]]:
-    """One run's head with the weights that were tested, and its normalisation.
+class LoadedHead(NamedTuple):
+    """One run's head with the weights that were tested."""
+
+    head: Head
+    """In evaluation mode."""
+    statistics: dict[str, Statistics]
+    """Granularity to its normalisation."""
+    scale: tuple[NDArray[np.float64], NDArray[np.float64]] | None
+    """Mean and deviation that make ratings of its outputs; None of emotions."""
+
+
+def load_head(saved: SavedHead, part: SavedPart, run: Run, device: torch.device) -> LoadedHead:
+    """One run's head.
 
     Raises:
         ResultError: weights that are not there, or not those of such a head.
@@ -159,8 +178,9 @@ def load_head(saved: SavedHead, part: SavedPart, run: Run, device: torch.device)
         for name in part.config.standardised:
             mean, std = (tensors.pop(f"statistics.{name}.{each}") for each in ("mean", "std"))
             statistics[name] = Statistics(mean=mean, std=std).to(device)
+        scale = (tensors.pop(SCALE[0]).numpy(), tensors.pop(SCALE[1]).numpy()) if part.config.dimensions else None
         head = build_head(part.config, shapes, len(saved.classes), seed=run[1], fold=run[0])
         head.load_state_dict(tensors)
     except (KeyError, RuntimeError, HeadError) as problem:
         raise ResultError(f"{place.path}: not the weights of run {run_stem(*run)} ({problem}); {CURE}") from None
-    return head.eval().to(device), statistics
+    return LoadedHead(head.eval().to(device), statistics, scale)

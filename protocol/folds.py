@@ -45,6 +45,7 @@ def make_fold(
     share: float = 0.1,
     texts: Sequence[str] | None = None,
     text_disjoint: bool = False,
+    trainable: NDArray[np.bool_] | None = None,
 ) -> Fold:
     """The cut with a validation part.
 
@@ -57,41 +58,61 @@ def make_fold(
 
     `text_disjoint` takes out of both parts what `shared_texts` finds in the test part. It does so after the
     validation part is chosen: each part is the ordinary one less the shared sentences, so that a row with and a
-    row without differ in nothing else.
+    row without differ in nothing else. The same holds for rows without a class, which are trained on unless their session or
+    group validates, and for those that are not `trainable`.
 
     Args:
         cut: what is tested, and what may be trained on.
         sessions: session of each row.
         groups: group of each row; only `group` reads them.
-        targets: class number of each row, 0 or more.
-        classes: class names, for messages.
+        targets: class number of each row; below 0 one without a class, which is trained on only.
+        classes: class names, for messages; none where ratings are learned, which one utterance is enough for.
         seed: decides the validation part together with the name of the cut.
         validation: `random`, `session`, `group` or `none`.
         share: part of the training utterances that `random` and `group` take; rounded, at least one utterance unless it is 0.
         texts: transcript of each row; only `text_disjoint` reads them.
         text_disjoint: keep sentences of the test part out of training and validation.
+        trainable: rows that can be trained on and validate; None for all.
 
     Raises:
         ProtocolError: fewer than two sessions (groups) to train on for `session` (`group`), fewer than two classes left to train
             on, or `text_disjoint` without one text per row or with nothing left to validate on.
     """
     _check(validation, share)
-    train, chooses = cut.train, cut.dev
+    train, chooses = _parts(cut, targets, sessions, groups, seed, validation, share)
+    wanted, removed = len(chooses), 0
+    if trainable is not None:
+        train, chooses = train[trainable[train]], chooses[trainable[chooses]]
+    if text_disjoint:
+        rest = np.union1d(train, chooses)
+        shared = shared_texts(_one_per_row(texts, len(sessions)), rest, cut.test)
+        train, chooses, removed = np.setdiff1d(train, shared), np.setdiff1d(chooses, shared), len(shared)
+    present = set(targets[train].tolist()) - {-1}
+    missing = tuple(name for number, name in enumerate(classes) if number not in present)
+    fold = Fold(test_session=cut.name, train=train, validation=chooses, test=cut.test, removed=removed, missing=missing)
+    _check_filled(fold, len(present), seed, least=2 if classes else 1, wanted=bool(wanted))
+    return fold
+
+
+def _parts(
+    cut: Cut,
+    targets: NDArray[np.int64],
+    sessions: Sequence[str],
+    groups: Sequence[str],
+    seed: int,
+    validation: HeldOut,
+    share: float,
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """What trains and what chooses the epoch."""
+    classed = targets[cut.train] >= 0
+    extra, train, chooses = cut.train[~classed], cut.train[classed], cut.dev
     if validation == "none" or share == 0:
         chooses = chooses[:0]
     elif not len(chooses):
         held_out = _held_out(train, sessions, groups, cut.name, seed, validation, share)
         train, chooses = train[~held_out], train[held_out]
-    wanted, removed = len(chooses), 0
-    if text_disjoint:
-        rest = np.union1d(train, chooses)
-        shared = shared_texts(_one_per_row(texts, len(sessions)), rest, cut.test)
-        train, chooses, removed = np.setdiff1d(train, shared), np.setdiff1d(chooses, shared), len(shared)
-    present = set(targets[train].tolist())
-    missing = tuple(name for number, name in enumerate(classes) if number not in present)
-    fold = Fold(test_session=cut.name, train=train, validation=chooses, test=cut.test, removed=removed, missing=missing)
-    _check_filled(fold, len(present), seed, wanted=bool(wanted))
-    return fold
+        extra = _beside(extra, chooses, {"session": sessions, "group": groups}.get(validation))
+    return np.union1d(train, extra), chooses
 
 
 def missing_classes(folds: Sequence[Fold]) -> dict[str, list[str]]:
@@ -148,6 +169,12 @@ def _held_out(
     return np.array([each in held for each in own], dtype=np.bool_)
 
 
+def _beside(extra: NDArray[np.int64], chooses: NDArray[np.int64], groups: Sequence[str] | None) -> NDArray[np.int64]:
+    """Rows without a class that are in no group that is held out."""
+    held = set() if groups is None else {groups[row] for row in chooses.tolist()}
+    return np.array([row for row in extra.tolist() if groups is None or groups[row] not in held], dtype=np.int64)
+
+
 def _wanted(rows: int, share: float) -> int:
     return min(max(1, round(share * rows)), rows - 1)
 
@@ -159,18 +186,18 @@ def _one_per_row(texts: Sequence[str] | None, rows: int) -> Sequence[str]:
     return texts
 
 
-def _check_filled(fold: Fold, present: int, seed: int, *, wanted: bool) -> None:
+def _check_filled(fold: Fold, present: int, seed: int, *, least: int, wanted: bool) -> None:
     why = f" after {fold.removed} whose text is in the test part were removed" if fold.removed else ""
-    if present < 2:
+    if present < least:
         raise ProtocolError(
             f"fold {fold.test_session} (seed {seed}): no training utterance of class {', '.join(fold.missing)} "
             f"among {len(fold.train)}{why}, and a training needs two classes; leave out another group (--leave-out), make fewer "
             "folds (--fold-count), or choose other --classes"
         )
-    if fold.removed and wanted and not len(fold.validation):
+    if wanted and not len(fold.validation):
         raise ProtocolError(
             f"fold {fold.test_session} (seed {seed}): no validation utterance is left{why}; "
-            "use a larger validation share or leave text-disjoint off"
+            "use a larger validation share, or leave text-disjoint or soft targets off"
         )
 
 

@@ -1,13 +1,19 @@
-"""The measures of one set of predictions, in float64: each is one function of a confusion matrix, and one entry of `METRICS`."""
+"""The measures of one set of predictions, in float64, each one function and one entry of `METRICS`."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float64, Int64
 from numpy.typing import NDArray
 
+from mer.protocol.answers import Answers
+from mer.protocol.concordance import RatedRun, dimension_ccc, mean_ccc
+from mer.protocol.dimensions import DIMENSIONS, dimensions_of
 from mer.protocol.errors import ProtocolError
+from mer.protocol.vote_shares import vote_agreement
 from mer.settings import Registry
 
 Labels = NDArray[np.int64]
@@ -124,10 +130,41 @@ class Metric:
     """As in `docs/statistics.md`: h_c of the n_c utterances of class c were recognised, m_c were given class c."""
     remark: str
     """What a reader of the formula has to know."""
-    score: Callable[[Int64[np.ndarray, "classes classes"]], float]
+    score: Callable[[Int64[np.ndarray, "classes classes"]], float] | None = None
     """The measure of a confusion matrix (rows are the truth) with at least one utterance; a share of 1."""
+    of_answers: Callable[[Answers], float | None] | None = None
+    """Instead of `score`: the measure of the answers themselves, None where they do not have what it needs."""
+    of_ratings: Callable[[RatedRun], float | None] | None = None
+    """Instead of both: the measure of predicted ratings, None of a dimension that was not predicted."""
     shown: tuple[str, ...] = ("mean_of_folds",)
     """Those of `STATISTICS` that tables for people show, none for a measure that they leave out; JSON and CSV have all."""
+    beside_votes: bool = False
+    """Whether tables for people show it only where a row learnt the annotators' votes."""
+
+    def __post_init__(self) -> None:
+        """Refuse a measure that is computed in two ways or in none."""
+        if [self.score, self.of_answers, self.of_ratings].count(None) != 2:
+            raise ProtocolError(
+                f"the measure {self.title} needs one of `score` (of a confusion matrix), `of_answers`, `of_ratings`"
+            )
+
+    def value(self, answers: Answers, matrix: Int64[np.ndarray, "classes classes"]) -> float | None:
+        """The measure of answers whose confusion matrix is `matrix`; None where they do not have what it needs."""
+        if self.score is not None:
+            return self.score(matrix)
+        return self.of_answers(answers) if self.of_answers is not None else None
+
+
+def measured(answers: Answers, matrix: Int64[np.ndarray, "classes classes"]) -> dict[str, float]:
+    """Every measure that these answers have."""
+    found = {name: metric.value(answers, matrix) for name, metric in METRICS.items()}
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def rated(run: RatedRun) -> dict[str, float]:
+    """Every measure that these predicted ratings have."""
+    found = {name: metric.of_ratings(run) for name, metric in METRICS.items() if metric.of_ratings is not None}
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def definitions_table() -> str:
@@ -136,9 +173,21 @@ def definitions_table() -> str:
     return "\n".join(["| number | formula | |", "|---|---|---|", *rows])
 
 
-def shown_metrics() -> dict[str, Metric]:
-    """The measures that tables for people have."""
-    return {name: metric for name, metric in METRICS.items() if metric.shown}
+def learned_by(config: Mapping[str, Any]) -> str:
+    """What a head with such a config, as JSON has it, learnt: `labels`, `votes` or `ratings`."""
+    return "ratings" if dimensions_of(config) else "votes" if config.get("targets") == "soft" else "labels"
+
+
+def metrics_for(learned: Collection[str]) -> dict[str, Metric]:
+    """The measures that heads can have who learnt `labels`, `votes` or `ratings`."""
+    rated, classed = "ratings" in learned, bool({"labels", "votes"} & set(learned))
+    return {name: each for name, each in METRICS.items() if (rated if each.of_ratings is not None else classed)}
+
+
+def shown_metrics(learned: Collection[str] = ("labels",)) -> dict[str, Metric]:
+    """The measures that tables for people have; those against votes only where something learnt votes."""
+    known = metrics_for(learned).items()
+    return {name: each for name, each in known if each.shown and (not each.beside_votes or "votes" in learned)}
 
 
 METRICS = Registry[Metric]("metric")
@@ -197,3 +246,37 @@ METRICS.add(
         shown=(),
     ),
 )
+METRICS.add(
+    "vote_agreement",
+    Metric(
+        title="1-JSD",
+        meaning="agreement of the probabilities with the annotators' votes (1 - Jensen-Shannon divergence in bits)",
+        formula="mean of 1 - sum_c (q_c log2(q_c / m_c) + p_c log2(p_c / m_c)) / 2 with m = (q + p) / 2",
+        remark="q: shares of the votes, p: probabilities; of utterances with a vote for a class, in corpora that have votes",
+        of_answers=vote_agreement,
+        beside_votes=True,
+    ),
+)
+METRICS.add(
+    "ccc",
+    Metric(
+        title="CCC",
+        meaning="mean of the dimensions' concordance correlation coefficients",
+        formula="mean over dimensions of 2 cov(t, s) / (var(t) + var(s) + (mean(t) - mean(s))^2)",
+        remark="t: ratings, s: predictions; moments divide by n (Lin 1989); only of heads that predict ratings",
+        of_ratings=mean_ccc,
+        shown=tuple(STATISTICS),
+    ),
+)
+for _dimension in DIMENSIONS:
+    METRICS.add(
+        f"ccc_{_dimension}",
+        Metric(
+            title=f"CCC {_dimension}",
+            meaning=f"that of {_dimension}",
+            formula="2 cov(t, s) / (var(t) + var(s) + (mean(t) - mean(s))^2)",
+            remark="0 where nothing varies together",
+            of_ratings=partial(dimension_ccc, dimension=_dimension),
+            shown=("mean_of_folds", "std_folds", "std_seeds"),
+        ),
+    )

@@ -38,7 +38,7 @@ SHOWN = {
 }
 ALWAYS_KEPT = frozenset({"normalize", "validation", "text_disjoint", "classes"})
 """Options that every head uses: where a result has none of that name, it is of an earlier version and not known."""
-NO_PAPER_HAS = ("class_weights", "loss")
+NO_PAPER_HAS = ("class_weights", "loss", "targets", "predict")
 """Options that a result holds only where they were asked for; no paper's set-up is meant with them unless it names them."""
 STREAMS = {"speech_model": "speech", "text_model": "text"}
 

@@ -99,7 +99,7 @@ def make_partition(
 
     Args:
         rows: the utterances that take part.
-        targets: their classes, which `fold_count` balances.
+        targets: their classes, which `fold_count` balances; below 0 an utterance without one, which nobody tests or validates on.
         leave_out: `given` takes the corpus' own train, dev and test parts; `session`, `speaker`, `dialogue`, `utterance` or the
             name of a column leaves out one value of it at a time; `auto` is `given` where every utterance has a part, else
             `session`.
@@ -110,7 +110,7 @@ def make_partition(
         ProtocolError: what is asked for is not there, or leaves too little to train on.
     """
     if splits is not None:
-        return _of_file(rows, Path(splits))
+        return _of_file(rows, targets, Path(splits))
     given, why_not = given_folds(rows)
     if leave_out == AUTO and (given is None or fold_count is not None):
         found = _of_groups(rows, targets, SESSION, fold_count)
@@ -118,7 +118,7 @@ def make_partition(
     if leave_out in (AUTO, GIVEN):
         if given is None:
             raise ProtocolError(why_not or f"the corpus has no split of its own: no utterance has a part; {BY}")
-        found = _of_parts(rows, given)
+        found = _of_parts(rows, targets, given)
         if leave_out == GIVEN:
             return found
         other = f"the corpus' own split is used, {_sizes(found)}; --leave-out session ignores it"
@@ -152,8 +152,8 @@ def values_of(rows: Grouped, name: str) -> tuple[str, ...]:
 
 def _of_groups(rows: Grouped, targets: NDArray[np.int64], name: str, fold_count: int | None) -> Partition:
     """One group left out at a time, or `fold_count` sets of groups."""
-    groups = values_of(rows, name)
-    names = group_names(groups)
+    groups, classed = values_of(rows, name), targets >= 0
+    names = group_names([group for group, has_class in zip(groups, classed, strict=True) if has_class])
     if len(names) < max(2, fold_count or 2):
         wanted = f"{fold_count} folds need at least {fold_count}" if fold_count else f"leaving one {name} out needs at least 2"
         raise ProtocolError(
@@ -164,7 +164,7 @@ def _of_groups(rows: Grouped, targets: NDArray[np.int64], name: str, fold_count:
         raise ProtocolError(f"one fold for each of {len(names):,} utterances is hardly meant: give --fold-count, such as 5")
     every, none, own = np.arange(len(groups)), np.zeros(0, dtype=np.int64), np.array(groups)
     tested = _balanced(groups, targets, fold_count) if fold_count else {each: own == each for each in names}
-    cuts = {each: Cut(name=each, train=every[~inside], dev=none, test=every[inside]) for each, inside in tested.items()}
+    cuts = {each: Cut(name=each, train=every[~inside], dev=none, test=every[inside & classed]) for each, inside in tested.items()}
     found = Partition(leave_out=name, cuts=cuts, groups=groups, plain=name == SESSION and not fold_count)
     return _with_shared(found, rows)
 
@@ -174,26 +174,28 @@ def _balanced(groups: Sequence[str], targets: NDArray[np.int64], count: int) -> 
     from sklearn.model_selection import StratifiedGroupKFold
 
     found = {}
-    order = {name: number for number, name in enumerate(group_names(groups))}
-    numbers = [order[group] for group in groups]
-    for number, (_, test) in enumerate(StratifiedGroupKFold(count).split(np.zeros(len(groups)), targets, numbers), start=1):
-        found[str(number)] = np.isin(np.arange(len(groups)), test)
+    own, classed = np.array(groups), targets >= 0
+    order = {name: number for number, name in enumerate(group_names(own[classed].tolist()))}
+    numbers = [order[group] for group in own[classed].tolist()]
+    for number, (_, test) in enumerate(StratifiedGroupKFold(count).split(numbers, targets[classed], numbers), start=1):
+        found[str(number)] = np.isin(own, own[classed][test])
     return found
 
 
-def _of_file(rows: Grouped, path: Path) -> Partition:
+def _of_file(rows: Grouped, targets: Rows, path: Path) -> Partition:
     folds = read_splits(path).folds
     listed = set().union(*folds.values())
     if not listed & set(rows.ids):
         raise ProtocolError(f"{path}: none of its ids is in the corpus; the first there is {rows.ids[0]!r}, here {min(listed)!r}")
-    return _noting(_of_parts(rows, folds), f"parts are those of {path.name}", first=True)
+    return _noting(_of_parts(rows, targets, folds), f"parts are those of {path.name}", first=True)
 
 
-def _of_parts(rows: Grouped, folds: Mapping[str, Mapping[str, str]]) -> Partition:
+def _of_parts(rows: Grouped, targets: Rows, folds: Mapping[str, Mapping[str, str]]) -> Partition:
     """A fold for each test part of each fold."""
     cuts: dict[str, Cut] = {}
     for fold, parts in folds.items():
         own = [parts.get(name, "") for name in rows.ids]
+        own = [part if part == TRAIN or target >= 0 else "" for part, target in zip(own, targets.tolist(), strict=True)]
         train, dev = (np.flatnonzero([each == part for each in own]) for part in (TRAIN, DEV))
         tests = group_names([each for each in own if each and is_test(each)])
         if not len(train) or not tests:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from operator import attrgetter
 from typing import Any
 
-from mer.protocol.metrics import METRICS, STATISTICS, shown_metrics
+from mer.protocol.metrics import METRICS, STATISTICS, metrics_for, shown_metrics
 from mer.report.comparison_table import DASH, points, probability
 from mer.report.score_table import PAPER_MEASURES, ScoreRow, ScoreTable
 from mer.report.tables import percent
@@ -58,21 +58,22 @@ def measure_column(measure: str, statistic: str) -> Column:
     """One statistic of one measure."""
     title, (suffix, _) = METRICS[measure].title, STATISTICS[statistic]
     key = measure if statistic == MEAN else f"{measure}_{statistic}"
-    short = "±" in suffix and measure == next(iter(METRICS))
+    short = "±" in suffix and measure in ("ua", "ccc")
     shown = suffix if short else f"{title} {suffix}".strip()
     return _share(key, shown, lambda row: row.share(measure, statistic))
 
 
-def measure_columns(*, narrow: bool = False) -> list[Column]:
+def measure_columns(table: ScoreTable, *, narrow: bool = False) -> list[Column]:
     """What tables for people show of the measures.
 
     Args:
+        table: the rows.
         narrow: beside a paper's figures a terminal has room for the measures that papers report, and for the mean of the second.
     """
     if narrow:
         first, *others = PAPER_MEASURES
         return [*(measure_column(first, each) for each in METRICS[first].shown), *(measure_column(each, MEAN) for each in others)]
-    return [measure_column(measure, each) for measure, metric in METRICS.items() for each in metric.shown]
+    return [measure_column(measure, each) for measure, metric in table.shown.items() for each in metric.shown]
 
 
 def paper_columns(measure: str, *, setup: bool = True) -> list[Column]:
@@ -133,26 +134,27 @@ def _difference(row: ScoreRow) -> str:
 def shown_columns(table: ScoreTable) -> list[Column]:
     """The columns of Markdown, LaTeX and page."""
     papers = [column for measure in table.paper_measures for column in paper_columns(measure)]
-    return [NAME, COUNT, *measure_columns(), *papers, *([DIFFERENCE] if table.reference else [])]
+    return [NAME, COUNT, *measure_columns(table), *papers, *([DIFFERENCE] if table.reference else [])]
 
 
 def cells(table: ScoreTable, row: ScoreRow, columns: Sequence[Column]) -> list[str]:
     """The cells of a row for people; a row without a result has its status in place of the first measure."""
-    first = next(iter(METRICS))
+    first = next(iter(table.shown))
     return [row.status if column.key == first and row.status != "done" else column.text(table, row) for column in columns]
 
 
-def score_definitions() -> str:
+def score_definitions(table: ScoreTable | None = None) -> str:
     """What the numbers of a table of scores mean."""
-    meanings = ", ".join(f"{metric.title} = {metric.meaning}" for metric in shown_metrics().values())
-    first, merged = next(iter(METRICS.values())).title, STATISTICS["merged"][1]
+    shown = shown_metrics() if table is None else table.shown
+    meanings = ", ".join(f"{metric.title} = {metric.meaning}" for metric in shown.values())
+    first, merged = next(iter(shown.values())).title, STATISTICS["merged"][1]
     return (
         f"In percent. {meanings}; each the {STATISTICS[MEAN][1]}. ± = standard deviation over test sessions, and over seeds, of "
         f"{first} unless said otherwise; merged = {merged}; n = test utterances."
     )
 
 
-def csv_columns() -> list[Column]:
+def csv_columns(table: ScoreTable) -> list[Column]:
     """Every number of a row, at full precision."""
     papers = [
         Column(key=f"paper_{measure}{suffix}", get=_of_paper(measure, name), share=True)
@@ -164,7 +166,7 @@ def csv_columns() -> list[Column]:
         Column(key="status", get=lambda _, row: row.status),
         COUNT,
         Column(key="runs", get=lambda _, row: row.runs),
-        *(measure_column(measure, statistic) for measure in METRICS for statistic in STATISTICS),
+        *(measure_column(measure, statistic) for measure in metrics_for(table.learned) for statistic in STATISTICS),
         *papers,
         Column(key="reference", get=lambda table, row: None if row.difference is None else table.reference),
         *(_share(name, "", attrgetter(name)) for name in ("difference", "low", "high")),

@@ -21,6 +21,8 @@ def compare_group(group: RunGroup, reference: str | None) -> tuple[list[dict[str
         raise ReportError(f"there is no finished row {reference!r}; expected one of {', '.join(map(repr, finished))}")
     if len(finished) < 2:
         return [], {}
+    if group.rated:
+        return [], dict.fromkeys(finished, "ratings are shown side by side, without a test of their difference")
     chosen = reference or max(finished, key=lambda name: finished[name].result["summary"]["all"]["ua"]["mean_of_folds"])
     answers = {name: answers_of(run.predictions, run.classes) for name, run in finished.items()}
     refusals = {}

@@ -31,7 +31,7 @@ class NamedFigure:
 
 
 def figure_set(group: RunGroup, facts: Facts) -> list[NamedFigure]:
-    """Draw what there is; a figure without numbers is left out.
+    """Draw what there is; a figure without numbers is left out, and so are confusions and UA by part where there are no classes.
 
     Args:
         group: the rows.
@@ -39,34 +39,40 @@ def figure_set(group: RunGroup, facts: Facts) -> list[NamedFigure]:
     """
     found: list[NamedFigure] = []
     done = group.finished
-    if done:
-        found += [_ua_by_row(group), _confusion(group)]
+    if done and group.rated:
+        found += [_by_row(group)]
+    elif done:
+        found += [_by_row(group), _confusion(group)]
         found += [figure for division in PARTS if (figure := _by_part(group, facts, division)) is not None]
     found += _layer_weights(group)
     # A run that holds nothing out for validation has no curve.
-    curves = {run.name: [line for line in run.metrics.epochs if line.get("validation_ua") is not None] for run in group.runs}
+    measure = "CCC" if group.rated else "UA"
+    key = f"validation_{measure.lower()}"
+    curves = {run.name: [line for line in run.metrics.epochs if line.get(key) is not None] for run in group.runs}
     epochs = {name: lines for name, lines in curves.items() if lines}
     if epochs:
         caption = (
-            "Learning curves: validation UA of every run by epoch, one panel a head, one colour a test session; "
+            f"Learning curves: validation {measure} of every run by epoch, one panel a head, one colour a test session; "
             "the dot is the epoch whose weights were tested (lowest validation loss, where the settings do not say the last)."
         )
         kept = {run.name: run.kept_epochs for run in group.runs}
-        found.append(NamedFigure(name="learning-curves", caption=caption, figure=learning_curves_figure(epochs, kept)))
+        found.append(NamedFigure(name="learning-curves", caption=caption, figure=learning_curves_figure(epochs, kept, measure)))
     return found
 
 
-def _ua_by_row(group: RunGroup) -> NamedFigure:
+def _by_row(group: RunGroup) -> NamedFigure:
+    """UA, or mean CCC of the dimensions."""
+    key, chance = ("ccc", 0.0) if group.rated else ("ua", 1 / len(group.classes))
     scores = {
-        run.name: [RunScore(fold=str(each["fold"]), seed=each["seed"], ua=each["ua"]) for each in run.result["runs"]]
+        run.name: [RunScore(fold=str(each["fold"]), seed=each["seed"], ua=each[key]) for each in run.result["runs"]]
         for run in group.finished
     }
-    means = ", ".join(f"{run.name} {100 * run.result['summary']['all']['ua']['mean_of_folds']:.1f}" for run in group.finished)
+    means = ", ".join(f"{run.name} {100 * run.result['summary']['all'][key]['mean_of_folds']:.1f}" for run in group.finished)
     caption = (
-        f"UA of each head in percent ({means}): mean over folds and seeds, with the mean of each test session and of each seed. "
-        f"Guessing has {100 / len(group.classes):.1f}."
+        f"{key.upper()} of each head in percent ({means}): mean over folds and seeds, with the mean of each test session and of "
+        f"each seed. Guessing has {100 * chance:.1f}."
     )
-    return NamedFigure(name="ua-by-head", caption=caption, figure=ua_by_row_figure(scores, 1 / len(group.classes)))
+    return NamedFigure(name=f"{key}-by-head", caption=caption, figure=ua_by_row_figure(scores, chance, key.upper()))
 
 
 def _confusion(group: RunGroup) -> NamedFigure:

@@ -8,7 +8,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from mer.protocol.metrics import METRICS
+from mer.protocol.metrics import METRICS, learned_by
 from mer.report.columns import score_definitions, verdict_columns
 from mer.report.comparison_table import comparison_table
 from mer.report.missing_measures import measures_in
@@ -47,7 +47,7 @@ def grid_report(data: Mapping[str, Any]) -> RenderableType:
         parts += [Text(line, style="dim") for line in _sizes(finished)]
     parts += [Text(f"note: {note}") for note in dict.fromkeys(note for row in finished for note in row.get("notes", ()))]
     parts += [Text(remark, style="yellow") for remark in table.remarks]
-    parts.append(Text(score_definitions(), style="dim"))
+    parts.append(Text(score_definitions(table), style="dim"))
     if table.paper_measures:
         measures = " and ".join(METRICS[name].title for name in table.paper_measures)
         seeds = seeds_of_paper(grid.get("paper_seeds"))
@@ -80,6 +80,7 @@ def _row(row: Mapping[str, Any], runs: Path, paper: str) -> ScoreRow:
         paper=paper,
         setup=setup_text(row.get("setup") or {}),
         left_out=left_out_for_text(row),
+        learned=learned_by(next(iter(row.get("configs") or ()), {})),
     )
 
 

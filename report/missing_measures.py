@@ -20,10 +20,15 @@ def all_measures(scores: Mapping[str, Any], classes: Sequence[str], predictions:
         predictions: of its test utterances; empty where the result has none, and what it lacks stays away.
     """
     found = {name: scores[name] for name in METRICS if name in scores}
-    if len(found) == len(METRICS) or not predictions:
+    if not _lacking(scores) or not predictions:
         return found
     made = summarise(answers_of(predictions, classes), classes).all.measures
-    return {name: found[name] if name in found else asdict(made[name]) for name in METRICS}
+    return found | {name: asdict(made[name]) for name in _lacking(scores)}
+
+
+def _lacking(scores: Mapping[str, Any]) -> list[str]:
+    """Measures that predictions can give; those against votes they cannot, and those of ratings are all there."""
+    return [name for name, metric in METRICS.items() if metric.score is not None and name not in scores and "ccc" not in scores]
 
 
 def answers_of(predictions: Sequence[PredictionRow], classes: Sequence[str]) -> list[RunAnswers]:
@@ -35,6 +40,6 @@ def answers_of(predictions: Sequence[PredictionRow], classes: Sequence[str]) -> 
 def measures_in(scores: Mapping[str, Any], directory: Path) -> Measures:
     """`all_measures` of a result in a run directory, whose predictions are read only where something is missing."""
     file = directory / "predictions.csv"
-    if all(name in scores for name in METRICS) or not file.is_file():
+    if not _lacking(scores) or not file.is_file():
         return all_measures(scores, (), ())
     return all_measures(scores, *read_predictions(file))

@@ -46,7 +46,7 @@ def page(
         title=f"{table.title}: {len(table.rows)} head{'s' if len(table.rows) != 1 else ''}",
         table=table,
         columns=columns,
-        measures=len(measure_columns()),
+        measures=len(measure_columns(table)),
         cell=lambda row, column: column.text(table, row),
         value=lambda row, column: "" if (value := column.get(table, row)) is None else value,
         figures=[_figure(each) for each in figures],

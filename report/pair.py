@@ -139,11 +139,15 @@ def make_pair(a: ReportedRun, b: ReportedRun, comparison: Mapping[str, Any]) -> 
         comparison: their paired test, `a` against `b`.
 
     Raises:
-        ReportError: one is not finished.
+        ReportError: one is not finished, or predicts ratings.
     """
     for run in (a, b):
         if run.status != "done":
             raise ReportError(f"{run.name} ({run.directory}) is not finished: there is nothing to compare yet")
+        if run.rated:
+            raise ReportError(
+                f"{run.name} predicts {', '.join(run.classes)}; --compare is of classes: put both rows into one table"
+            )
     ours, theirs = mean_answers(a.predictions, a.classes), mean_answers(b.predictions, b.classes)
     both = [name for name in ours if name in theirs]
     changed = [_changed(ours[name], theirs[name]) for name in both if ours[name].prediction != theirs[name].prediction]

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+from mer.protocol.dimensions import dimensions_of
 from mer.report.errors import ReportError
 from mer.report.setup_note import left_out_for_text, setup_text
 from mer.report.tables import counted
@@ -32,7 +33,7 @@ class ReportedRun:
     synthetic: bool | None
     """Whether its speech is synthetic; None where an unfinished run does not say."""
     classes: tuple[str, ...]
-    """Class names in order; empty where an unfinished run has none yet."""
+    """Class names in order, or dimensions of ratings; empty where an unfinished run has none yet."""
     config: Mapping[str, Any]
     """What was asked for, as in `config.json`."""
     asked: Mapping[str, Any]
@@ -44,7 +45,7 @@ class ReportedRun:
     metrics: MetricsLog
     """Epochs."""
     predictions: tuple[PredictionRow, ...]
-    """Test utterances of every finished run."""
+    """Test utterances of every finished run; none of ratings."""
     finished: int
     """(fold, seed) that have ended."""
     published: Mapping[str, float]
@@ -55,6 +56,11 @@ class ReportedRun:
     """Seeds that each figure is the mean of; None where that is not known."""
     setup: str | None = None
     """Why a paper's figures do not stand here: `differs in: n`; empty where the set-up is the paper's, None if unchecked."""
+
+    @property
+    def rated(self) -> bool:
+        """Whether ratings are predicted, not classes."""
+        return bool(dimensions_of(self.config))
 
     @property
     def left_out(self) -> str:
@@ -175,9 +181,10 @@ def read_run(directory: Path, *, name: str | None = None) -> ReportedRun:
     result = read_result(directory) if done else {}
     asked = read_config(directory)
     config = result.get("config") or asked.get("config") or {}
-    classes: tuple[str, ...] = tuple(result["summary"]["classes"]) if done else ()
+    rated = dimensions_of(config)
+    classes: tuple[str, ...] = tuple(result["summary"]["classes"]) if done else rated
     predictions: tuple[PredictionRow, ...] = ()
-    if (directory / PREDICTIONS).exists():
+    if (directory / PREDICTIONS).exists() and not rated:
         columns, predictions = read_predictions(directory / PREDICTIONS)
         classes = classes or columns
         if columns != classes:

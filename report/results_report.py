@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from mer.protocol.metrics import class_f1, shown_metrics
+from mer.protocol.metrics import class_f1, learned_by, shown_metrics
 from mer.report.columns import score_definitions, verdict_columns
 from mer.report.missing_measures import measures_in
 from mer.report.score_table import ScoreRow, ScoreTable
@@ -27,8 +27,9 @@ def results_report(rows: Sequence[Mapping[str, Any]]) -> RenderableType:
     parts: list[RenderableType] = []
     if any(row["synthetic"] for row in rows):
         parts.append(Text(SYNTHETIC, style="yellow"))
-    parts.append(results_table(rows))
-    if len(rows) == 1:
+    table = score_rows(rows)
+    parts.append(results_table(table))
+    if len(rows) == 1 and (table.learned != {"ratings"} or rows[0]["summary"]["styles"]):
         parts.append(parts_table(rows[0]))
     for row in rows:
         parts += [Text(f"{_name(row)}: {_notes(row)}", style="dim")]
@@ -36,32 +37,41 @@ def results_report(rows: Sequence[Mapping[str, Any]]) -> RenderableType:
         parts += [
             Text(f"  failed run: fold {f['fold']} seed {f['seed']}: {f['reason']}", style="red") for f in row["failed_runs"]
         ]
-    return Group(*parts, Text(score_definitions(), style="dim"))
+    return Group(*parts, Text(score_definitions(table), style="dim"))
 
 
-def results_table(rows: Sequence[Mapping[str, Any]]) -> Table:
+def results_table(table: ScoreTable) -> Table:
     """Every measure of each result in percent."""
+    return scores_table(table, verdict_columns)
+
+
+def score_rows(rows: Sequence[Mapping[str, Any]]) -> ScoreTable:
+    """What results say, before it has a format."""
     found = [
         ScoreRow(
             name=_name(row),
             status="done",
             utterances=row["summary"]["all"]["utterances"],
             measures=measures_in(row["summary"]["all"], Path(row.get("directory", ""))),
+            learned=learned_by(row["config"]),
         )
         for row in rows
     ]
-    return scores_table(ScoreTable(rows=tuple(found)), verdict_columns)
+    return ScoreTable(rows=tuple(found))
 
 
 def parts_table(row: Mapping[str, Any]) -> Table:
     """The measures of improvised and scripted speech on their own, and F1 and recall of each class."""
-    summary, metrics = row["summary"], shown_metrics()
+    summary, learned = row["summary"], learned_by(row["config"])
+    metrics = {name: each for name, each in shown_metrics([learned]).items() if learned != "ratings" or name in summary["all"]}
     table = Table(box=SIMPLE_HEAD, padding=(0, 0), show_edge=False)
-    for name in ("part", "n", *(metric.title for metric in metrics.values()), "recall"):
+    for name in ("part", "n", *(metric.title for metric in metrics.values()), *(["recall"] if summary["recall"] else [])):
         table.add_column(name, justify="left" if name == "part" else "right")
     for style, scores in summary["styles"].items():
         means = [percent(scores[name]["mean_of_folds"] if name in scores else None) for name in metrics]
-        table.add_row(escape(style), f"{scores['utterances']:,}", *means, "")
+        table.add_row(escape(style), f"{scores['utterances']:,}", *means)
+    if not summary["recall"]:
+        return table
     seeds = len(summary["seeds"])
     matrix = np.array(summary["confusion"], dtype=np.int64)
     for name, line, score in zip(summary["classes"], summary["confusion"], class_f1(matrix).tolist(), strict=True):
@@ -90,6 +100,7 @@ def _notes(row: Mapping[str, Any]) -> str:
     out = [f"{used['other_labels']:,} of other classes" if used["other_labels"] else ""]
     out += [f"{used['failed_extraction']:,} that failed in extraction" if used["failed_extraction"] else ""]
     out += [f"{len(used['left_out']):,} that cannot be read" if used.get("left_out") else ""]
+    out += [f"{used['unrated']:,} that are not rated" if used.get("unrated") else ""]
     left = " and ".join(filter(None, out))
     summary = row["summary"]
     runs = f"{summary['runs']} runs ({len(summary['folds'])} folds x {len(summary['seeds'])} seeds)"

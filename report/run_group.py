@@ -26,8 +26,15 @@ class RunGroup:
         return tuple(run for run in self.runs if run.status == "done")
 
     @property
+    def rated(self) -> bool:
+        """Whether the rows predict ratings, not classes."""
+        return any(run.rated for run in self.runs)
+
+    @property
     def title(self) -> str:
-        """`iemocap, 4 classes`."""
+        """`iemocap, 4 classes`, or `iemocap, valence, arousal, dominance`."""
+        if self.rated:
+            return f"{self.corpus}, {', '.join(self.classes)}"
         return f"{self.corpus}, {len(self.classes)} classes" if self.classes else self.corpus
 
 

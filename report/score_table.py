@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from mer.protocol.metrics import METRICS, ROUNDING, STATISTICS
+from mer.protocol.metrics import METRICS, ROUNDING, STATISTICS, Metric, learned_by, metrics_for, shown_metrics
 from mer.report.comparison_table import mark
 from mer.report.missing_measures import all_measures
 from mer.report.reported_run import ReportedRun
@@ -66,7 +66,9 @@ class ScoreRow:
     mark: str = ""
     """`*` or `**` where the difference is one (docs/statistics.md)."""
     best: bool = False
-    """Whether no row has a higher UA."""
+    """Whether no row has a higher UA, or CCC."""
+    learned: str = "labels"
+    """What it was trained on: `labels`, `votes` or `ratings`."""
 
     def share(self, measure: str, statistic: str) -> float | None:
         """One statistic of one measure; None where the result has none."""
@@ -76,8 +78,10 @@ class ScoreRow:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain numbers, for JSON: `ua`, `ua_folds`, `ua_seeds`, `ua_merged`, and so on for every measure."""
-        values = {name: value for name, value in asdict(self).items() if name not in ("measures", "papers")}
-        shares = {measure + IN_JSON[statistic]: self.share(measure, statistic) for measure in METRICS for statistic in STATISTICS}
+        values = {name: value for name, value in asdict(self).items() if name not in ("measures", "papers", "learned")}
+        shares = {
+            measure + IN_JSON[each]: self.share(measure, each) for measure in metrics_for([self.learned]) for each in STATISTICS
+        }
         papers = {f"paper_{name}": None if name not in self.papers else asdict(self.papers[name]) for name in PAPER_MEASURES}
         return values | shares | papers
 
@@ -103,6 +107,18 @@ class ScoreTable:
     def paper_measures(self) -> tuple[str, ...]:
         """Measures that some row has a paper's figure of."""
         return tuple(name for name in PAPER_MEASURES if any(name in row.papers for row in self.rows))
+
+    @property
+    def learned(self) -> frozenset[str]:
+        """What its rows were trained on."""
+        return frozenset(row.learned for row in self.rows)
+
+    @property
+    def shown(self) -> dict[str, Metric]:
+        """The measures that tables for people have, less those of dimensions that no row predicts."""
+        found = shown_metrics(self.learned)
+        had = {name for row in self.rows for name in row.measures}
+        return {name: each for name, each in found.items() if each.of_ratings is None or name in had or not had}
 
     @property
     def remarks(self) -> tuple[str, ...]:
@@ -145,8 +161,8 @@ def score_table(
 
 
 def with_best(rows: Sequence[ScoreRow]) -> tuple[ScoreRow, ...]:
-    """The rows, those of the highest UA marked as the best."""
-    main = next(iter(METRICS))
+    """The rows, those of the highest UA, or CCC where no row has a UA, marked as the best."""
+    main = next((name for name in METRICS if any(row.share(name, "mean_of_folds") is not None for row in rows)), "")
     shares = [row.share(main, "mean_of_folds") for row in rows]
     best = max((share for share in shares if share is not None), default=None)
     return tuple(replace(row, best=share is not None and share == best) for row, share in zip(rows, shares, strict=True))
@@ -171,6 +187,7 @@ def _row(run: ReportedRun, compared: Mapping[str, Any] | None, beside: Mapping[s
         high=against.get("high"),
         p_holm=against.get("p_holm"),
         mark=mark(compared) if compared else "",
+        learned=learned_by(run.config),
     )
 
 

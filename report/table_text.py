@@ -71,7 +71,7 @@ def latex_table(table: ScoreTable) -> str:
 
 def csv_table(table: ScoreTable) -> str:
     """Every number at full precision, in percent; empty where there is none."""
-    text, columns = io.StringIO(), csv_columns()
+    text, columns = io.StringIO(), csv_columns(table)
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow([column.key for column in columns])
     for row in table.rows:
@@ -87,7 +87,7 @@ def _notes(table: ScoreTable) -> list[str]:
 
 def definitions(table: ScoreTable) -> list[str]:
     """What the numbers of a table mean."""
-    found = [score_definitions()]
+    found = [score_definitions(table)]
     if table.paper_measures:
         found.append(PAPER.format(papers="; ".join(table.papers) or "the figures of the grid"))
     if table.reference:

@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from mer.protocol.metrics import METRICS, STATISTICS, shown_metrics
+from mer.protocol.metrics import METRICS, STATISTICS
 from mer.report.columns import COUNT, NAME, Column, cells, measure_column, measure_columns, paper_columns, score_definitions
 from mer.report.comparison_table import comparison_table
 from mer.report.score_table import ScoreTable
@@ -31,7 +31,7 @@ def terminal_table(table: ScoreTable, comparisons: Sequence[Mapping[str, Any]], 
     parts.append(scores_table(table, lambda measure: paper_columns(measure, setup=False)))
     parts += [Text(f"{row.name}: {row.note}", style="yellow") for row in table.rows if row.note]
     parts += [Text(remark, style="yellow") for remark in table.remarks]
-    parts.append(Text(score_definitions(), style="dim"))
+    parts.append(Text(score_definitions(table), style="dim"))
     if table.paper_measures:
         parts.append(Text(PAPER.format(papers="; ".join(table.papers) or "the figures of the grid"), style="dim"))
     if comparisons:
@@ -46,7 +46,7 @@ def scores_table(
 ) -> Table:
     """Every row's measures and the paper's figures beside them, in 80 columns; the best row is bold.
 
-    Where a paper has several measures, a row has a line for each: side by side they would not fit.
+    Where a paper has several measures, or ratings are predicted, a row has a line for each: side by side they would not fit.
 
     Args:
         table: the rows.
@@ -57,12 +57,12 @@ def scores_table(
     shown = Table(box=SIMPLE_HEAD, padding=(0, 0), show_edge=False)
     shown.add_column(name, overflow="fold")
     front = [COUNT] if count else []
-    several = len(table.paper_measures) > 1
+    several = len(table.paper_measures) > 1 or table.learned == {"ratings"}
     if several:
-        lines = [_line(measure, papers) for measure in shown_metrics()]
+        lines = [_line(measure, papers) for measure in table.shown]
     else:
         beside = [column for measure in table.paper_measures for column in papers(measure)]
-        lines = [[*measure_columns(narrow=bool(beside)), *beside]]
+        lines = [[*measure_columns(table, narrow=bool(beside)), *beside]]
     for column in (*front, *lines[0]):
         shown.add_column(column.narrow, justify="right", no_wrap=True)
     for row in table.rows:

@@ -15,7 +15,9 @@ from mer.results.metrics_log import read_metrics
 from mer.results.names import CONFIG, RESULT
 from mer.results.row_names import name_beside
 
-NOTE = "Validation UA in percent, mean of the class recalls. Of the test session nothing is shown."
+NOTE = (
+    "Validation UA in percent, mean of the class recalls (CCC where ratings are predicted). Of the test session nothing is shown."
+)
 BARS = " ▁▂▃▄▅▆▇█"
 WIDTH = 30
 """Epochs that a sparkline shows; the last ones."""
@@ -64,13 +66,15 @@ def watch_view(directory: Path) -> RenderableType:
 
 
 def _runs(runs: Mapping[tuple[str, int], Sequence[Mapping[str, Any]]]) -> Table:
+    rated = any("validation_ccc" in epochs[-1] for epochs in runs.values())
+    key, measure = ("validation_ccc", "CCC") if rated else ("validation_ua", "UA")
     table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
-    for name in ("fold", "seed", "epoch", "train\nloss", "valid.\nloss", "UA", "best\nUA"):
+    for name in ("fold", "seed", "epoch", "train\nloss", "valid.\nloss", measure, f"best\n{measure}"):
         table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("validation UA", no_wrap=True)
+    table.add_column(f"validation {measure}", no_wrap=True)
     for (fold, seed), epochs in list(runs.items())[-LATEST:]:
         last = epochs[-1]
-        scores = [epoch["validation_ua"] for epoch in epochs if epoch.get("validation_ua") is not None]
+        scores = [epoch[key] for epoch in epochs if epoch.get(key) is not None]
         losses = (_loss(last.get("train_loss")), _loss(last.get("validation_loss")))
         best = percent(max(scores, default=None))
         now = percent(scores[-1] if scores else None)

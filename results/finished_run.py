@@ -24,6 +24,7 @@ SHAPE = {
     "layer_shares": dict,
     "seconds": float,
     "device?": str,
+    "ratings?": [[float]],
     "files_sha256?": dict,
 }
 """What a record must hold; one without hashes is from before weights were hashed."""
@@ -60,9 +61,9 @@ class FinishedRun:
     ids: tuple[str, ...]
     """Test utterances."""
     truth: tuple[int, ...]
-    """Class numbers of the test utterances."""
+    """Class numbers of the test utterances; empty where ratings are predicted."""
     logits: tuple[tuple[float, ...], ...]
-    """One row per test utterance, one value per class."""
+    """One row per test utterance, one value per class; or predicted ratings, one per dimension."""
     layer_shares: dict[str, list[float]]
     """Granularity to the learned share of each layer."""
     seconds: float
@@ -71,6 +72,8 @@ class FinishedRun:
     """Where it was trained."""
     files_sha256: Mapping[str, str] = field(default_factory=dict)
     """Path from the run directory to SHA-256 of its weights; empty where none are kept, or were hashed."""
+    ratings: tuple[tuple[float, ...], ...] = ()
+    """True ratings of the test utterances in the corpus' unit; empty where an emotion is predicted."""
 
     @property
     def predictions(self) -> list[int]:
@@ -102,7 +105,11 @@ def read_finished(file: Path, make_epoch: MakeEpoch) -> FinishedRun | None:
     except (OSError, ValueError, TypeError):
         return None
     ends = {len(row) for row in run.logits}
-    whole = len(run.ids) == len(run.truth) == len(run.logits) > 0 and len(ends) == 1 and set(run.truth) <= set(range(*ends))
+    whole = (
+        len(run.ids) == len(run.truth or run.ratings) == len(run.logits) > 0
+        and len(ends) == 1
+        and set(run.truth) <= set(range(*ends))
+    )
     known = 0 <= run.best_epoch <= len(run.epochs)
     return run if whole and known and file.stem == run_stem(run.fold, run.seed) else None
 
@@ -120,5 +127,6 @@ def _parse(values: dict[str, Any], make_epoch: MakeEpoch) -> FinishedRun:
             "ids": tuple(values["ids"]),
             "truth": tuple(values["truth"]),
             "logits": tuple(tuple(row) for row in values["logits"]),
+            "ratings": tuple(tuple(row) for row in values.get("ratings", ())),
         }
     )

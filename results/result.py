@@ -35,6 +35,6 @@ class RunDone:
     best_epoch: int | None
     """Epoch whose weights were kept; None when the run failed."""
     ua: float | None
-    """UA of the test fold; None when the run failed."""
+    """UA of the test fold; None when the run failed, or predicts ratings."""
     failure: str | None
     """Why the run failed."""

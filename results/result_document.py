@@ -4,8 +4,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
+from jaxtyping import Float64
 
-from mer.protocol import METRICS, ClassMap, RunPredictions, confusion, summarise
+from mer.protocol import ClassMap, RunPredictions, confusion, summarise
+from mer.protocol.concordance import RatedRun
+from mer.protocol.metrics import measured, rated
+from mer.protocol.rating_summary import summarise_ratings
+from mer.protocol.summary import Summary
 from mer.results.finished_run import FinishedRun
 from mer.results.names import RESULT_FORMAT
 
@@ -50,6 +55,7 @@ def result_values(
     finished: Sequence[FinishedRun],
     failed: Sequence[Mapping[str, Any]],
     device: str,
+    votes: Float64[np.ndarray, "utterances classes"] | None = None,
 ) -> dict[str, Any]:
     """What every result holds, whether a head was trained or whole encoders.
 
@@ -63,18 +69,14 @@ def result_values(
         finished: runs that ended with a number.
         failed: fold, seed and reason of the others.
         device: where the runs were trained.
+        votes: shares of the annotators' votes of each utterance of the selection, NaN where none counts; None: nobody knows.
     """
     style = dict(zip(selection.ids, selection.styles, strict=True))
-    predictions = [
-        RunPredictions(
-            fold=run.fold,
-            seed=run.seed,
-            truth=np.array(run.truth, dtype=np.int64),
-            prediction=np.array(run.predictions, dtype=np.int64),
-            styles=tuple(style[name] for name in run.ids),
-        )
-        for run in finished
-    ]
+    shares = {} if votes is None else dict(zip(selection.ids, votes, strict=True))
+    if finished[0].ratings:
+        summary, scores = _of_ratings(finished, style, classes.classes)
+    else:
+        summary, scores = _of_classes(finished, style, shares, classes.classes)
     return {
         "format": RESULT_FORMAT,
         "corpus": corpus,
@@ -83,26 +85,64 @@ def result_values(
         "config": dict(config),
         "branches": list(branches),
         "utterances": {**utterance_counts(selection), "failed_extraction": 0},
-        "summary": summarise(predictions, classes.classes).as_dict(),
+        "summary": summary.as_dict(),
         "layers": {},
         "layer_shares": {},
-        "runs": [_run_row(run, len(classes.classes)) for run in finished],
+        "runs": [_run_row(run, each) for run, each in zip(finished, scores, strict=True)],
         "failed_runs": list(failed),
         "device": device,
         "seconds": sum(run.seconds for run in finished),
     }
 
 
-def _run_row(run: FinishedRun, classes: int) -> dict[str, Any]:
-    matrix = confusion(np.array(run.truth), np.array(run.predictions), classes)
-    best = run.epochs[run.best_epoch - 1] if run.epochs else None
+def _of_classes(
+    finished: Sequence[FinishedRun], style: Mapping[str, str], shares: Mapping[str, np.ndarray], classes: tuple[str, ...]
+) -> tuple[Summary, list[dict[str, float]]]:
+    """All runs together, and each measure of each run."""
+    predictions = [
+        RunPredictions(
+            fold=run.fold,
+            seed=run.seed,
+            truth=np.array(run.truth, dtype=np.int64),
+            prediction=np.array(run.predictions, dtype=np.int64),
+            styles=tuple(style[name] for name in run.ids),
+            probabilities=np.array(run.probabilities, dtype=np.float64),
+            votes=np.array([shares[name] for name in run.ids], dtype=np.float64) if shares else None,
+        )
+        for run in finished
+    ]
+    scores = [measured(each, confusion(each.truth, each.prediction, len(classes))) for each in predictions]
+    return summarise(predictions, classes), scores
+
+
+def _of_ratings(
+    finished: Sequence[FinishedRun], style: Mapping[str, str], dimensions: tuple[str, ...]
+) -> tuple[Summary, list[dict[str, float]]]:
+    """The same of runs that predict ratings."""
+    runs = [
+        RatedRun(
+            fold=run.fold,
+            seed=run.seed,
+            dimensions=dimensions,
+            truth=np.array(run.ratings, dtype=np.float64),
+            said=np.array(run.logits, dtype=np.float64),
+            styles=tuple(style[name] for name in run.ids),
+        )
+        for run in finished
+    ]
+    return summarise_ratings(runs), [rated(run) for run in runs]
+
+
+def _run_row(run: FinishedRun, scores: Mapping[str, float]) -> dict[str, Any]:
+    best: Any = run.epochs[run.best_epoch - 1] if run.epochs else None
+    measure = "validation_ccc" if run.ratings else "validation_ua"
     return {
         "fold": run.fold,
         "seed": run.seed,
         "epochs": len(run.epochs),
         "best_epoch": run.best_epoch,
-        "validation_ua": None if best is None else best.validation_ua,
-        **{name: metric.score(matrix) for name, metric in METRICS.items()},
+        measure: None if best is None else getattr(best, measure),
+        **scores,
         "layer_shares": run.layer_shares,
         "seconds": run.seconds,
     }

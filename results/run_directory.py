@@ -11,7 +11,7 @@ failed/           one JSON per run that ended without a number
 metrics.jsonl     every epoch of every finished run, written with the result
 weights/          fold1-seed0.safetensors: best parameters and normalisation statistics; of a model that was trained
                   end to end a folder fold1-seed0/
-predictions.csv   test utterances of every run
+predictions.csv   test utterances of every run with label, prediction and probabilities, or with ratings and predicted ones
 logits.safetensors  their logits in float64, one tensor (utterances, classes) per run
 result.json       written last: it holds the SHA-256 of all of these but provenance.json, and one of itself; a finished run
                   has that of its weights and of itself, and is trained again when something else is there
@@ -190,7 +190,8 @@ class RunDirectory:
         """Write metrics and predictions in the order of `runs`, then the result, as it will be read back."""
         lines = [_line(run.fold, run.seed, epoch) for run in runs for epoch in run.epochs]
         write_file(self.path / METRICS, "".join(lines).encode())
-        write_file(self.path / PREDICTIONS, _predictions(runs, classes).encode())
+        predictions = _rated_predictions if runs[0].ratings else _predictions
+        write_file(self.path / PREDICTIONS, predictions(runs, classes).encode())
         logits = {run_stem(run.fold, run.seed): np.array(run.logits, dtype=np.float64) for run in runs}
         write_file(self.path / LOGITS, save(logits, {"format": "mer-logits-1"}))
         self._write_provenance()
@@ -251,4 +252,16 @@ def _predictions(runs: Sequence[FinishedRun], classes: Sequence[str]) -> str:
         for name, truth, chosen, row in zip(run.ids, run.truth, run.predictions, run.probabilities, strict=True):
             shown = [f"{value:.6f}" for value in row]
             writer.writerow([run.fold, run.seed, name, classes[truth], classes[chosen], *shown])
+    return text.getvalue()
+
+
+def _rated_predictions(runs: Sequence[FinishedRun], dimensions: Sequence[str]) -> str:
+    """Rating and prediction of each dimension, in the corpus' unit."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["fold", "seed", "id", *(f"{name}{each}" for name in dimensions for each in ("", "_predicted"))])
+    for run in runs:
+        for name, true, said in zip(run.ids, run.ratings, run.logits, strict=True):
+            pairs = zip(true, said, strict=True)
+            writer.writerow([run.fold, run.seed, name, *(f"{value:.6f}" for pair in pairs for value in pair)])
     return text.getvalue()

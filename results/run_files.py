@@ -21,7 +21,7 @@ CURE = (
 """What helps when a file is damaged."""
 FAILURE = {"fold": str, "seed": int, "reason": str}
 """A run that ended without a number."""
-SCORES = {"ua": {"mean_of_folds": float}, "wa": {"mean_of_folds": float}}
+SCORES = {f"{name}?": {"mean_of_folds": float} for name in ("ua", "wa", "ccc")}
 RESULT_SHAPE = {
     "corpus": str,
     "config": dict,

@@ -24,6 +24,7 @@ def result_document(
     device: str,
 ) -> dict[str, Any]:
     """Everything that tables and figures need of a head; `cache` is what it was trained on, the rest as for `result_values`."""
+    unrated = {} if selection.ratings is None else {"unrated": selection.unrated}
     return result_values(
         corpus=cache.spec["corpus"]["name"],
         synthetic=cache.synthetic,
@@ -34,10 +35,11 @@ def result_document(
         finished=finished,
         failed=failed,
         device=device,
+        votes=selection.shares,
     ) | {
         "cache_key": cache.key,
         "features": dict(cache.spec),
-        "utterances": {**utterance_counts(selection), "failed_extraction": len(cache.failed)},
+        "utterances": {**utterance_counts(selection), **unrated, "failed_extraction": len(cache.failed)},
         "layers": {name: list(config.layers or cache.layers(name)) for name in branches},
         "layer_shares": {
             name: np.mean([run.layer_shares[name] for run in finished], axis=0).tolist()

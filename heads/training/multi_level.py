@@ -116,10 +116,12 @@ def check_same_protocol(coattention: HeadConfig, late: HeadConfig) -> None:
     if (coattention.fusion, late.fusion) != MULTI_LEVEL_PARTS:
         problems.append(f"expected a coattention and a late head, got {coattention.fusion} and {late.fusion}")
     shared = "classes drop_class min_per_class leave_out fold_count splits folds seeds validation validation_share text_disjoint"
-    for name in (*shared.split(), "normalize"):
+    for name in (*shared.split(), "normalize", "targets", "no_majority"):
         mine, theirs = getattr(coattention, name), getattr(late, name)
         if mine != theirs:
             problems.append(f"{name} differs: {mine} and {theirs}")
+    if coattention.dimensions or late.dimensions:
+        problems.append(f"it is of emotions, got predict {coattention.predict} and {late.predict}")
     if problems:
         raise HeadError("multi-level fusion: " + "; ".join(problems))
 

@@ -16,7 +16,7 @@ from mer.heads.training.head_document import result_document
 from mer.heads.training.planned_runs import PlannedRuns, plan_runs, refuse_shared_speakers
 from mer.heads.training.run_queue import RunQueue
 from mer.heads.training.selection import Selection, select
-from mer.heads.training.trained_run import Epoch
+from mer.heads.training.trained_run import Epoch, RatedEpoch
 from mer.protocol import ClassMap, Fold
 from mer.results.finished_run import FinishedRun
 from mer.results.names import RESULT_FORMAT, run_folder
@@ -146,7 +146,8 @@ def plan_head(cache: Features, config: HeadConfig, runs: Path) -> PlannedHead:
         **classes.identity(),
         **planned.partition.identity(selection.ids),
     }
-    directory = RunDirectory(runs / directory_name(cache, config.fusion, config.branches, identity), identity, epoch=Epoch)
+    path = runs / directory_name(cache, config.fusion, config.branches, identity)
+    directory = RunDirectory(path, identity, epoch=RatedEpoch if config.dimensions else Epoch)
     return PlannedHead(cache=cache, config=config, selection=selection, classes=classes, planned=planned, directory=directory)
 
 

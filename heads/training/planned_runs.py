@@ -65,12 +65,14 @@ class PlannedRuns:
     """Folds with their seeds."""
     partition: Partition
     """What they are folds of."""
+    said: tuple[str, ...] = ()
+    """What a reader has to know of the utterances."""
 
     @property
     def notes(self) -> tuple[str, ...]:
         """What is said before the training, and kept in the result."""
         missing = missing_note(missing_classes([fold for fold, _ in self.runs]))
-        return (*self.partition.notes, *([missing] if missing else []))
+        return (*self.partition.notes, *self.said, *([missing] if missing else []))
 
     def facts(self) -> dict[str, Any]:
         """What a result says of its folds."""
@@ -104,19 +106,20 @@ def plan_runs(selection: Selection, classes: ClassMap, config: ProtocolSettings)
                 sessions=selection.sessions,
                 groups=partition.groups,
                 targets=selection.targets,
-                classes=classes.classes,
+                classes=classes.classes if selection.ratings is None else (),
                 seed=seed,
                 validation=cast(HeldOut, config.validation),
                 share=config.validation_share,
                 texts=selection.texts,
                 text_disjoint=config.text_disjoint,
+                trainable=selection.trainable,
             ),
             seed,
         )
         for name in partition.chosen(config.folds)
         for seed in config.seeds
     ]
-    return PlannedRuns(runs=tuple(runs), partition=partition)
+    return PlannedRuns(runs=tuple(runs), partition=partition, said=selection.notes)
 
 
 def refuse_shared_speakers(partition: Partition, by_speaker: Sequence[str]) -> None:

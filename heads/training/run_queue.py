@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from safetensors.torch import save
-from torch import Tensor
+from torch import Tensor, from_numpy
 
 from mer.heads.config import HeadConfig
 from mer.heads.errors import DivergedError, HeadError
@@ -16,12 +16,15 @@ from mer.heads.training.planned_runs import PlannedRuns
 from mer.heads.training.selection import Selection
 from mer.heads.training.side_by_side import train_side_by_side
 from mer.heads.training.stack_size import stack_size
-from mer.heads.training.trained_run import Epoch, TrainedRun
+from mer.heads.training.trained_run import AnyEpoch, TrainedRun
 from mer.heads.training.trainer import Job, StackListener, StackTrainer
 from mer.protocol import ClassMap, Fold, confusion, unweighted_accuracy
 from mer.results import RunDone
 from mer.results.finished_run import FinishedRun
 from mer.results.run_directory import RunDirectory
+
+SCALE = ("ratings.mean", "ratings.std")
+"""Tensors beside the weights of a head that predicts ratings: its outputs times the second, plus the first, are ratings."""
 
 
 class RunQueue:
@@ -88,7 +91,12 @@ class RunQueue:
             )
         )
         trainer = StackTrainer(
-            self._sources, self._selection.targets, len(self._classes.classes), self._config, self._store.device
+            self._sources,
+            self._selection.targets,
+            len(self._classes.classes),
+            self._config,
+            self._store.device,
+            learned=self._selection.learned,
         )
         listener = StackListener(
             epoch=self._on_epoch, run=self._on_run, stack=lambda runs: self._progress(StackHalved(runs=runs))
@@ -118,7 +126,7 @@ class RunQueue:
             return every
         return tuple(Statistics(mean=each.mean[positions], std=each.std[positions]) for each in every)
 
-    def _on_epoch(self, job: Job, epoch: Epoch) -> None:
+    def _on_epoch(self, job: Job, epoch: AnyEpoch) -> None:
         self._directory.append_epoch(job.fold.test_session, job.seed, epoch)
         self._progress(
             EpochDone(
@@ -132,6 +140,7 @@ class RunQueue:
                 train_loss=epoch.train_loss,
                 validation_loss=epoch.validation_loss,
                 validation_ua=epoch.validation_ua,
+                validation_ccc=getattr(epoch, "validation_ccc", None),
             )
         )
 
@@ -144,7 +153,8 @@ class RunQueue:
             run = self._as_finished(outcome, job.fold)
             self._directory.commit(run, save(_tensors(outcome, job.statistics), {"format": "mer-head-1"}))
             best_epoch = run.best_epoch
-            ua = unweighted_accuracy(confusion(np.array(run.truth), np.array(run.predictions), len(self._classes.classes)))
+            if run.truth:
+                ua = unweighted_accuracy(confusion(np.array(run.truth), np.array(run.predictions), len(self._classes.classes)))
         self._over += 1
         self._progress(
             RunDone(
@@ -160,13 +170,15 @@ class RunQueue:
         )
 
     def _as_finished(self, trained: TrainedRun, fold: Fold) -> FinishedRun:
+        ratings = self._selection.ratings
         return FinishedRun(
             fold=trained.fold,
             seed=trained.seed,
             best_epoch=trained.best_epoch,
             epochs=trained.epochs,
             ids=tuple(self._selection.ids[row] for row in fold.test),
-            truth=tuple(self._selection.targets[fold.test].tolist()),
+            truth=() if ratings is not None else tuple(self._selection.targets[fold.test].tolist()),
+            ratings=() if ratings is None else tuple(tuple(row) for row in ratings[fold.test].tolist()),
             logits=tuple(tuple(row) for row in trained.logits.tolist()),
             layer_shares=trained.layer_shares,
             seconds=trained.seconds,
@@ -197,4 +209,6 @@ def _tensors(trained: TrainedRun, statistics: Mapping[str, Statistics]) -> dict[
     for name, each in statistics.items():
         tensors[f"statistics.{name}.mean"] = each.mean
         tensors[f"statistics.{name}.std"] = each.std
+    if trained.scale is not None:
+        tensors |= {name: from_numpy(each) for name, each in zip(SCALE, trained.scale, strict=True)}
     return tensors

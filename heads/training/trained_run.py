@@ -4,10 +4,12 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Float64
 from torch import Tensor
 
+from mer.heads.errors import DivergedError
 from mer.heads.fusion.head import Head
+from mer.protocol.concordance import concordance
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +28,41 @@ class Epoch:
     """Weighted accuracy of the validation utterances."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class RatedEpoch:
+    """The same of a head that predicts ratings."""
+
+    epoch: int
+    """From 1."""
+    train_loss: float
+    """Mean loss of the steps, weighted by their utterances, with dropout."""
+    validation_loss: float
+    """1 - `validation_ccc`; what early stopping looks at."""
+    validation_ccc: float
+    """Mean CCC of the dimensions over the validation utterances."""
+
+    @property
+    def validation_ua(self) -> None:
+        """There are no classes."""
+
+
+AnyEpoch = Epoch | RatedEpoch
+
+
+def rated_epoch(
+    number: int,
+    train_loss: float,
+    truth: Float64[np.ndarray, "utterances dimensions"],
+    said: Float64[np.ndarray, "utterances dimensions"],
+    name: str,
+) -> RatedEpoch:
+    """What is kept of an epoch; raises DivergedError where predictions are no numbers."""
+    if not np.isfinite(said).all():
+        raise DivergedError(f"{name}: predictions of validation utterances are no numbers")
+    ccc = float(np.mean([concordance(truth[:, each], said[:, each]) for each in range(truth.shape[1])]))
+    return RatedEpoch(epoch=number, train_loss=train_loss, validation_loss=1 - ccc, validation_ccc=ccc)
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class TrainedRun:
     """What is kept of a run."""
@@ -34,18 +71,20 @@ class TrainedRun:
     """Test session."""
     seed: int
     """Seed of the run."""
-    epochs: tuple[Epoch, ...]
+    epochs: tuple[AnyEpoch, ...]
     """All epochs that were trained."""
     best_epoch: int
     """The epoch with the lowest validation loss; the first of equals."""
     weights: dict[str, Tensor]
     """Parameters after `best_epoch`, on the CPU."""
     logits: Float[np.ndarray, "utterances classes"]
-    """Logits of the test utterances in float64, in the order of `Fold.test`."""
+    """Logits of the test utterances, or their ratings in the corpus' unit, in float64, in the order of `Fold.test`."""
     layer_shares: dict[str, list[float]]
     """Granularity to the learned proportions of the layers."""
     seconds: float
     """Wall time, shared equally among the runs that were trained at the same time."""
+    scale: tuple[Float64[np.ndarray, " dimensions"], Float64[np.ndarray, " dimensions"]] | None = None
+    """Mean and deviation of the training ratings, which make ratings of a head's outputs; None of emotions."""
 
 
 class EarlyStopping:

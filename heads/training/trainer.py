@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Float, Float64, Int64
 from torch import Tensor
 
 from mer.heads.config import HeadConfig
@@ -21,9 +21,10 @@ from mer.heads.features.statistics import Statistics
 from mer.heads.features.step import Step, plan_step
 from mer.heads.fusion.build_head import build_head
 from mer.heads.fusion.head import Head
+from mer.heads.rating_loss import RatingLoss, rating_loss
 from mer.heads.training.heap import keep_large_buffers
 from mer.heads.training.stacked_forward import stacked_logits
-from mer.heads.training.trained_run import EarlyStopping, Epoch, TrainedRun
+from mer.heads.training.trained_run import AnyEpoch, EarlyStopping, Epoch, TrainedRun, rated_epoch
 from mer.protocol import Fold, confusion, integer_seed, numpy_generator, unweighted_accuracy, weighted_accuracy
 
 Rows = Int64[np.ndarray, " _"]
@@ -50,7 +51,7 @@ class Job:
 class StackListener:
     """Called while training goes on."""
 
-    epoch: Callable[[Job, Epoch], None] = lambda job, epoch: None
+    epoch: Callable[[Job, AnyEpoch], None] = lambda job, epoch: None
     """After each epoch of each run."""
     run: Callable[[Job, "TrainedRun | DivergedError"], None] = lambda job, outcome: None
     """After each run, with what is kept of it or why it failed."""
@@ -66,10 +67,10 @@ class _Active:
     head: Head
     statistics: dict[str, Statistics]
     dropout: torch.Generator
-    loss: EmotionLoss
+    loss: EmotionLoss | RatingLoss
     optimizer: torch.optim.Optimizer
     stopping: EarlyStopping
-    epochs: list[Epoch] = field(default_factory=list)
+    epochs: list[AnyEpoch] = field(default_factory=list)
     seconds: float = 0.0
     over: bool = False
     failure: DivergedError | None = None
@@ -94,6 +95,8 @@ class StackTrainer:
         classes: int,
         config: HeadConfig,
         device: torch.device,
+        *,
+        learned: Float64[np.ndarray, "utterances classes"] | None = None,
     ) -> None:
         """Nothing is trained yet.
 
@@ -103,10 +106,11 @@ class StackTrainer:
             classes: number of classes.
             config: the head and how to train it.
             device: where to train.
+            learned: what is learned of every row instead of its class number: shares of the classes, or ratings.
         """
         self._sources, self._targets, self._classes = dict(sources), targets, classes
         self._config, self._device = config, device
-        self._truth = targets
+        self._truth = targets if learned is None else learned
         self.stop = threading.Event()
 
     @property
@@ -176,10 +180,15 @@ class StackTrainer:
             head=head,
             statistics={name: each.to(self._device) for name, each in job.statistics.items()},
             dropout=torch.Generator(self._device).manual_seed(integer_seed(job.seed, "dropout", job.fold.test_session)),
-            loss=emotion_loss(self._config, self._truth, job.fold.train, self._classes, self._device),
+            loss=self._loss(job.fold.train),
             optimizer=torch.optim.Adam(head.parameters(), lr=self._config.learning_rate, fused=True),
             stopping=EarlyStopping(self._config.patience),
         )
+
+    def _loss(self, train: Rows) -> EmotionLoss | RatingLoss:
+        if names := self._config.dimensions:
+            return rating_loss(self._config.rating_loss, self._truth, train, names, self._device)
+        return emotion_loss(self._config, self._truth, train, self._classes, self._device)
 
     def _epoch(self, active: Sequence[_Active], listener: StackListener) -> None:
         """One epoch of every run of the stack, its validation included."""
@@ -192,8 +201,7 @@ class StackTrainer:
             number = len(run.epochs) + 1
             try:
                 train_loss = _mean_loss(loss, f"{run.job.name}, epoch {number}", len(run.job.fold.train))
-                truth = self._targets[run.job.fold.validation]
-                epoch = _validated(number, train_loss, each, truth, self._classes, run)
+                epoch = self._validated(number, train_loss, each, run)
             except DivergedError as problem:
                 run.failure, run.over = problem, True
                 continue
@@ -201,6 +209,22 @@ class StackTrainer:
             listener.epoch(run.job, epoch)
             stop = run.stopping.should_stop(number, epoch.validation_loss, run.head)
             run.over = stop or number == self._config.max_epochs
+
+    def _validated(self, number: int, train_loss: float, outputs: Tensor, run: _Active) -> AnyEpoch:
+        rows, name = run.job.fold.validation, f"{run.job.name}, epoch {number}"
+        if isinstance(run.loss, RatingLoss):
+            return rated_epoch(number, train_loss, self._truth[rows], _answers(run.loss, outputs).numpy(), name)
+        loss = run.loss.mean(rows, outputs.double().cpu())
+        if not math.isfinite(loss):
+            raise DivergedError(f"{name}: the validation loss is {loss}")
+        matrix = confusion(self._targets[rows], outputs.argmax(1).cpu().numpy(), self._classes)
+        return Epoch(
+            epoch=number,
+            train_loss=train_loss,
+            validation_loss=loss,
+            validation_ua=unweighted_accuracy(matrix),
+            validation_wa=weighted_accuracy(matrix),
+        )
 
     def _train_epoch(self, active: Sequence[_Active]) -> list[list[Tensor]]:
         """The summed loss of each step of each run."""
@@ -212,8 +236,7 @@ class StackTrainer:
                 run.optimizer.zero_grad()
             counts = [len(rows) for rows in step.rows]
             logits = self._forward(runs, step, [run.dropout for run in runs])
-            each = torch.split(_losses(runs, logits, step), counts)
-            sums = torch.stack([part.sum() for part in each])
+            sums = _sums(runs, logits, step)
             # Runs share no parameter: the gradient of the sum of their losses is each run's own.
             torch.autograd.backward((sums / sums.new_tensor(counts)).sum())
             for member, run, loss in zip(members, runs, sums.detach().unbind(), strict=True):
@@ -276,7 +299,7 @@ class StackTrainer:
         for run in finished:
             run.head.load_state_dict(run.stopping.weights)
         for run, logits in zip(finished, self._evaluate(finished, [run.job.fold.test for run in finished]), strict=True):
-            run.logits = logits.double().cpu()
+            run.logits = _answers(run.loss, logits)
             lost = int((~run.logits.isfinite()).any(1).sum())
             if lost:
                 run.failure = DivergedError(f"{run.job.name}: the logits of {lost} test utterances are no numbers")
@@ -292,6 +315,7 @@ class StackTrainer:
             weights={name: value.cpu() for name, value in run.stopping.weights.items()},
             logits=run.logits.numpy(),
             layer_shares=run.head.layer_shares(),
+            scale=(run.loss.mean, run.loss.std) if isinstance(run.loss, RatingLoss) else None,
             seconds=run.seconds,
         )
 
@@ -312,12 +336,25 @@ def _batches(rows: Rows, size: int) -> list[Rows]:
     return [rows[start : start + size] for start in range(0, len(rows), size)]
 
 
+def _sums(runs: Sequence[_Active], logits: Tensor, step: Step) -> Float[Tensor, " runs"]:
+    """The summed loss of each run's utterances of a step."""
+    parts = torch.split(logits, [len(rows) for rows in step.rows])
+    rated = [(run.loss, rows, part) for run, rows, part in zip(runs, step.rows, parts, strict=True)]
+    totals = [loss.total(rows, part) for loss, rows, part in rated if isinstance(loss, RatingLoss)]
+    return torch.stack(totals or [part.sum() for part in torch.split(_losses(runs, logits, step), [len(p) for p in parts])])
+
+
 def _losses(runs: Sequence[_Active], logits: Tensor, step: Step) -> Float[Tensor, " utterances"]:
     """The loss of every utterance of a step, each by the weights of its own run."""
-    truth = runs[0].loss.truth[torch.from_numpy(np.concatenate(step.rows)).to(logits.device)]
-    weights = [(run.loss.weights, len(rows)) for run, rows in zip(runs, step.rows, strict=True)]
-    own = [each.expand(count, -1) for each, count in weights if each is not None]
-    return losses(logits, truth, weights=torch.cat(own) if own else None, gamma=runs[0].loss.gamma)
+    own = [(run.loss, len(rows)) for run, rows in zip(runs, step.rows, strict=True) if isinstance(run.loss, EmotionLoss)]
+    truth = own[0][0].truth[torch.from_numpy(np.concatenate(step.rows)).to(logits.device)]
+    weights = [loss.weights.expand(count, -1) for loss, count in own if loss.weights is not None]
+    return losses(logits, truth, weights=torch.cat(weights) if weights else None, gamma=own[0][0].gamma)
+
+
+def _answers(loss: EmotionLoss | RatingLoss, outputs: Tensor) -> Float64[Tensor, "utterances classes"]:
+    """Logits, or ratings in the corpus' unit, in float64 on the CPU."""
+    return torch.from_numpy(loss.ratings(outputs)) if isinstance(loss, RatingLoss) else outputs.double().cpu()
 
 
 def _mean_loss(losses: Sequence[Tensor], name: str, utterances: int) -> float:
@@ -328,20 +365,6 @@ def _mean_loss(losses: Sequence[Tensor], name: str, utterances: int) -> float:
         step = int(finite.int().argmin()) + 1
         raise DivergedError(f"{name}, step {step}: the loss is {float(values[step - 1])}")
     return float(values.sum()) / utterances
-
-
-def _validated(number: int, train_loss: float, logits: Tensor, truth: Rows, classes: int, run: _Active) -> Epoch:
-    loss = run.loss.mean(run.job.fold.validation, logits.double().cpu())
-    if not math.isfinite(loss):
-        raise DivergedError(f"{run.job.name}, epoch {number}: the validation loss is {loss}")
-    matrix = confusion(truth, logits.argmax(1).cpu().numpy(), classes)
-    return Epoch(
-        epoch=number,
-        train_loss=train_loss,
-        validation_loss=loss,
-        validation_ua=unweighted_accuracy(matrix),
-        validation_wa=weighted_accuracy(matrix),
-    )
 
 
 def _is_out_of_memory(problem: BaseException) -> bool:

@@ -21,15 +21,16 @@ class RunScore:
     seed: int
     """Seed of the run."""
     ua: float
-    """Unweighted accuracy, of 1."""
+    """Unweighted accuracy, or another measure, of 1."""
 
 
-def ua_by_row_figure(scores: Mapping[str, Sequence[RunScore]], chance: float) -> Figure:
+def ua_by_row_figure(scores: Mapping[str, Sequence[RunScore]], chance: float, measure: str = "UA") -> Figure:
     """One line a head: its mean, each fold's mean over seeds, and each seed's mean over folds.
 
     Args:
         scores: head to its runs.
         chance: UA of guessing, of 1.
+        measure: what is shown, if not UA.
     """
     with paper_style():
         figure = new_figure(COLUMN, max(1.8, 0.8 + sum(0.24 + 0.12 * wrapped(name).count("\n") for name in scores)))
@@ -63,7 +64,7 @@ def ua_by_row_figure(scores: Mapping[str, Sequence[RunScore]], chance: float) ->
         axis.set_yticks(range(len(scores)), [wrapped(name) for name in scores])
         axis.set_ylim(len(scores) - 0.5, -0.5)
         axis.set_ylabel("head (granularities)")
-        axis.set_xlabel("UA on test sessions (%)")
+        axis.set_xlabel(f"{measure} on test sessions (%)")
         figure.legend(loc="outside upper center", ncols=4, fontsize=6, columnspacing=1.0, handletextpad=0.4)
     return figure
 

@@ -18,7 +18,7 @@ from typing import Any
 
 from rich.console import Console
 
-from mer.report.results_report import results_table
+from mer.report.results_report import results_table, score_rows
 
 README = Path(__file__).parent.parent.parent / "README.md"
 TOLERANCE = 3.0
@@ -31,7 +31,7 @@ WORDS = "no one two three four five six seven eight nine ten eleven twelve thirt
 def table_of(results: Sequence[Mapping[str, Any]]) -> str:
     """The table as the demo prints it."""
     text = io.StringIO()
-    Console(file=text, width=80, color_system=None, force_terminal=False).print(results_table(results))
+    Console(file=text, width=80, color_system=None, force_terminal=False).print(results_table(score_rows(results)))
     return "\n".join(line.rstrip() for line in text.getvalue().rstrip().splitlines())
 
 

@@ -72,6 +72,7 @@ def write_corpus(folder: Path) -> Path:
             "text": TEXTS[row % 4],
             "label": LABELS[row % 3],
             "speaker": f"s{row // EACH}-{row % 2}",
+            **{name: float(random.uniform(11, 15)) for name in ("valence", "arousal", "dominance")},
         }
         if row:
             write_grid(folder / f"u{row}.TextGrid", seconds)
@@ -106,6 +107,8 @@ def trained(
     cache = open_cache(extraction.folder)
     configs = {name: HeadConfig(classes="as-is", **{**TRAINING, **settings}) for name, settings in HEADS.items()}
     runs = {name: train_head(cache, config, folder / "runs").directory for name, config in configs.items()}
+    rated = HeadConfig(**{**TRAINING, "seeds": (0, 1), "learning_rate": 0.1}, granularities=("F", "S"), predict="vad")
+    runs["ratings"] = train_head(cache, rated, folder / "runs").directory
     late = HeadConfig(classes="as-is", **TRAINING, granularities=("F", "P"), fusion="late", layers=(2,))
     runs["multi-level"] = train_multi_level(cache, configs["coattention"], late, folder / "runs").directory
     runs["finetuned"] = finetune(corpus, folder / "runs", **encoders)

@@ -75,9 +75,9 @@ def test_a_class_outside_and_lengths_that_differ_are_refused() -> None:
 
 
 def test_nothing_cannot_be_scored() -> None:
-    for metric in METRICS.values():
+    for score in filter(None, (metric.score for metric in METRICS.values())):
         with pytest.raises(ProtocolError, match="no utterances to score"):
-            metric.score(np.zeros((2, 2), dtype=np.int64))
+            score(np.zeros((2, 2), dtype=np.int64))
 
 
 def test_the_definitions_of_the_docs_are_those_of_the_measures() -> None:
