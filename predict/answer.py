@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float64
 
+from mer.protocol.calibration import softmax
+
 
 @dataclass(frozen=True, kw_only=True)
 class Prediction:
@@ -46,13 +48,6 @@ class Answer:
     """Seconds of audio that were heard."""
     notes: tuple[str, ...]
     """See `Prediction`."""
-
-
-def softmax(logits: Float64[np.ndarray, "runs classes"]) -> Float64[np.ndarray, "runs classes"]:
-    """Probabilities of each run."""
-    powers = np.exp(logits - logits.max(1, keepdims=True))
-    probabilities: Float64[np.ndarray, "runs classes"] = powers / powers.sum(1, keepdims=True)
-    return probabilities
 
 
 def make_prediction(name: str, answer: Answer, runs: tuple[str, ...], classes: tuple[str, ...]) -> Prediction:

@@ -1,4 +1,4 @@
-"""The measures of one set of predictions, in float64: each is one function of a confusion matrix, and one entry of `METRICS`."""
+"""The measures of one set of predictions, in float64, each one function and one entry of `METRICS`."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -7,6 +7,8 @@ import numpy as np
 from jaxtyping import Float64, Int64
 from numpy.typing import NDArray
 
+from mer.protocol.answers import Answers
+from mer.protocol.calibration import BINS, area_under_risk_coverage, calibration_error, scaled_calibration_error
 from mer.protocol.errors import ProtocolError
 from mer.settings import Registry
 
@@ -124,10 +126,29 @@ class Metric:
     """As in `docs/statistics.md`: h_c of the n_c utterances of class c were recognised, m_c were given class c."""
     remark: str
     """What a reader of the formula has to know."""
-    score: Callable[[Int64[np.ndarray, "classes classes"]], float]
+    score: Callable[[Int64[np.ndarray, "classes classes"]], float] | None = None
     """The measure of a confusion matrix (rows are the truth) with at least one utterance; a share of 1."""
+    of_answers: Callable[[Answers], float | None] | None = None
+    """Instead of `score`: the measure of the answers themselves, None where they do not have what it needs."""
     shown: tuple[str, ...] = ("mean_of_folds",)
     """Those of `STATISTICS` that tables for people show, none for a measure that they leave out; JSON and CSV have all."""
+
+    def __post_init__(self) -> None:
+        """Refuse a measure that is computed in two ways or in none."""
+        if (self.score is None) == (self.of_answers is None):
+            raise ProtocolError(f"the measure {self.title} needs `score` (of a confusion matrix) or `of_answers`, and not both")
+
+    def value(self, answers: Answers, matrix: Int64[np.ndarray, "classes classes"]) -> float | None:
+        """The measure of answers whose confusion matrix is `matrix`; None where they do not have what it needs."""
+        if self.score is not None:
+            return self.score(matrix)
+        return self.of_answers(answers) if self.of_answers is not None else None
+
+
+def measured(answers: Answers, matrix: Int64[np.ndarray, "classes classes"]) -> dict[str, float]:
+    """Every measure that these answers have."""
+    found = {name: metric.value(answers, matrix) for name, metric in METRICS.items()}
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def definitions_table() -> str:
@@ -194,6 +215,39 @@ METRICS.add(
         formula="(WA - p) / (1 - p) with p = sum n_c m_c / (sum n_c)^2",
         remark="0 for guesses, below 0 for worse; 0 where all are one class",
         score=kappa,
+        shown=(),
+    ),
+)
+METRICS.add(
+    "ece",
+    Metric(
+        title="ECE",
+        meaning="how far probabilities are from the share that is right (expected calibration error)",
+        formula=f"sum over {BINS} bins of equal width of n_b / n times abs(share right in b - mean probability in b)",
+        remark="of the predicted class' probability; lower is better (Guo et al. 2017)",
+        of_answers=calibration_error,
+        shown=(),
+    ),
+)
+METRICS.add(
+    "ece_scaled",
+    Metric(
+        title="ECE at T",
+        meaning="the same of softmax(logits / T), T from each run's validation part",
+        formula="as ECE",
+        remark="not there where nobody was held out, or for a result of before T was fitted",
+        of_answers=scaled_calibration_error,
+        shown=(),
+    ),
+)
+METRICS.add(
+    "aurc",
+    Metric(
+        title="AURC",
+        meaning="share of wrong answers if only the surest are given, mean over how many (area under the risk-coverage curve)",
+        formula="mean over k = 1 ... n of the share wrong among the k most probable answers",
+        remark="lower is better; equally sure answers count as their mean (Geifman et al. 2019)",
+        of_answers=area_under_risk_coverage,
         shown=(),
     ),
 )

@@ -2,26 +2,24 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Int64
 
+from mer.protocol.answers import Answers, together
 from mer.protocol.errors import ProtocolError
-from mer.protocol.metrics import METRICS, ROUNDING, confusion, recalls
+from mer.protocol.metrics import METRICS, ROUNDING, confusion, measured, recalls
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class RunPredictions:
+class RunPredictions(Answers):
     """What one run said about the test utterances of its fold."""
 
     fold: str
     """The session that was left out."""
     seed: int
     """The run's seed."""
-    truth: Int64[np.ndarray, " utterances"]
-    """Class numbers."""
-    prediction: Int64[np.ndarray, " utterances"]
-    """Class numbers."""
     styles: tuple[str, ...]
     """`improvised`, `scripted` or empty, one per utterance."""
 
@@ -49,7 +47,7 @@ class Scores:
     utterances: int
     """Test utterances, each counted once however many seeds there are."""
     measures: dict[str, Score]
-    """One for each of `METRICS`, by its key."""
+    """One for each of `METRICS` that all runs have, by its key."""
     absent: tuple[str, ...]
     """`fold/class` where a test fold holds no utterance of a class, which its UA therefore leaves out."""
 
@@ -103,50 +101,57 @@ def summarise(runs: Sequence[RunPredictions], classes: Sequence[str]) -> Summary
     twice = sorted({key for key in keys if keys.count(key) > 1})
     if twice:
         raise ProtocolError(f"fold {twice[0][0]}, seed {twice[0][1]} is given twice")
-    matrices = [confusion(run.truth, run.prediction, len(classes)) for run in runs]
-    total = np.sum(matrices, axis=0)
+    total = np.sum([confusion(run.truth, run.prediction, len(classes)) for run in runs], axis=0)
     styles = sorted({style for run in runs for style in run.styles} - {""})
     return Summary(
         classes=tuple(classes),
         folds=tuple(dict.fromkeys(fold for fold, _ in keys)),
         seeds=tuple(sorted({seed for _, seed in keys})),
         runs=len(runs),
-        all=_scores(keys, matrices, classes),
-        styles={style: _scores(keys, [_of_style(run, style, len(classes)) for run in runs], classes) for style in styles},
+        all=_scores(keys, runs, classes),
+        styles={style: _scores(keys, [_of_style(run, style) for run in runs], classes) for style in styles},
         recall={name: None if np.isnan(value) else float(value) for name, value in zip(classes, recalls(total), strict=True)},
         confusion=tuple(tuple(row) for row in total.tolist()),
     )
 
 
-Matrix = Int64[np.ndarray, "classes classes"]
+class _Cell(NamedTuple):
+    """Answers, and how they are confused."""
+
+    answers: Answers
+    matrix: Int64[np.ndarray, "classes classes"]
 
 
-def _of_style(run: RunPredictions, style: str, classes: int) -> Matrix:
-    chosen = np.array([each == style for each in run.styles], dtype=np.bool_)
-    return confusion(run.truth[chosen], run.prediction[chosen], classes)
+def _cell(answers: Answers, classes: int) -> _Cell:
+    return _Cell(answers, confusion(answers.truth, answers.prediction, classes))
 
 
-def _scores(keys: Sequence[tuple[str, int]], matrices: Sequence[Matrix], classes: Sequence[str]) -> Scores:
+def _of_style(run: RunPredictions, style: str) -> Answers:
+    return run.chosen(np.array([each == style for each in run.styles], dtype=np.bool_))
+
+
+def _scores(keys: Sequence[tuple[str, int]], runs: Sequence[Answers], classes: Sequence[str]) -> Scores:
     """Scores of (fold, seed) runs; a fold without any utterance of the style takes no part."""
-    cells = {key: matrix for key, matrix in zip(keys, matrices, strict=True) if matrix.sum()}
-    by_fold = {fold: matrix for (fold, _), matrix in cells.items()}
+    cells = {key: _cell(run, len(classes)) for key, run in zip(keys, runs, strict=True) if len(run.truth)}
+    by_fold = {fold: cell.matrix for (fold, _), cell in cells.items()}
     seeds = sorted({seed for _, seed in cells})
     complete = [seed for seed in seeds if all((fold, seed) in cells for fold in by_fold)]
-    merged = [np.sum([cells[fold, seed] for fold in by_fold], axis=0) for seed in complete]
+    merged = [_cell(together([cells[fold, seed].answers for fold in by_fold]), len(classes)) for seed in complete]
+    each_of = {key: measured(*cell) for key, cell in cells.items()}
+    merged_of = [measured(*cell) for cell in merged]
 
     def score(measure: str) -> Score:
-        function = METRICS[measure].score
-        values = {key: function(matrix) for key, matrix in cells.items()}
+        values = {key: each[measure] for key, each in each_of.items()}
         return Score(
             mean_of_folds=float(np.mean(list(values.values()))),
-            merged=float(np.mean([function(matrix) for matrix in merged])) if merged else None,
+            merged=float(np.mean([each[measure] for each in merged_of])) if merged_of else None,
             std_folds=_spread([float(np.mean([v for (f, _), v in values.items() if f == fold])) for fold in by_fold]),
             std_seeds=_spread([float(np.mean([v for (_, s), v in values.items() if s == seed])) for seed in seeds]),
         )
 
     return Scores(
         utterances=int(sum(matrix.sum() for matrix in by_fold.values())),
-        measures={measure: score(measure) for measure in METRICS},
+        measures={measure: score(measure) for measure in METRICS if all(measure in each for each in each_of.values())},
         absent=tuple(
             f"{fold}/{name}"
             for fold, matrix in by_fold.items()

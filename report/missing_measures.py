@@ -1,9 +1,11 @@
 """Measures that a result was made without, scored from its predictions where they are there."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from mer.protocol import METRICS, RunAnswers, answers_from_table, summarise
 from mer.results.run_files import PredictionRow, read_predictions
@@ -23,13 +25,17 @@ def all_measures(scores: Mapping[str, Any], classes: Sequence[str], predictions:
     if len(found) == len(METRICS) or not predictions:
         return found
     made = summarise(answers_of(predictions, classes), classes).all.measures
-    return {name: found[name] if name in found else asdict(made[name]) for name in METRICS}
+    return {name: found[name] if name in found else asdict(made[name]) for name in METRICS if name in found or name in made}
 
 
 def answers_of(predictions: Sequence[PredictionRow], classes: Sequence[str]) -> list[RunAnswers]:
     """The lines of a `predictions.csv` in the protocol's own form."""
     columns = ("fold", "seed", "id", "label", "prediction")
-    return answers_from_table(({name: str(getattr(each, name)) for name in columns} for each in predictions), classes)
+    found = answers_from_table(({name: str(getattr(each, name)) for name in columns} for each in predictions), classes)
+    shares: dict[tuple[str, int], list[tuple[float, ...]]] = {}
+    for each in predictions:
+        shares.setdefault((each.fold, each.seed), []).append(each.probabilities)
+    return [replace(run, probabilities=np.array(shares[run.fold, run.seed])) for run in found]
 
 
 def measures_in(scores: Mapping[str, Any], directory: Path) -> Measures:

@@ -9,7 +9,8 @@ from urllib.parse import unquote
 import mer
 from mer.corpus import open_corpus
 from mer.files import write_file
-from mer.report.corpus_facts import cache_facts, corpus_facts
+from mer.report.corpus_facts import corpus_facts
+from mer.report.known_facts import cache_facts
 from mer.report.page_sources import PageSources
 from mer.report.progress import Bar
 from mer.report.run_group import RunGroup

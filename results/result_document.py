@@ -5,7 +5,9 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from mer.protocol import METRICS, ClassMap, RunPredictions, confusion, summarise
+from mer.protocol import ClassMap, RunPredictions, confusion, summarise
+from mer.protocol.answers import Answers
+from mer.protocol.metrics import measured
 from mer.results.finished_run import FinishedRun
 from mer.results.names import RESULT_FORMAT
 
@@ -69,9 +71,11 @@ def result_values(
         RunPredictions(
             fold=run.fold,
             seed=run.seed,
+            styles=tuple(style[name] for name in run.ids),
             truth=np.array(run.truth, dtype=np.int64),
             prediction=np.array(run.predictions, dtype=np.int64),
-            styles=tuple(style[name] for name in run.ids),
+            probabilities=np.array(run.probabilities, dtype=np.float64),
+            scaled=run.scaled,
         )
         for run in finished
     ]
@@ -86,15 +90,15 @@ def result_values(
         "summary": summarise(predictions, classes.classes).as_dict(),
         "layers": {},
         "layer_shares": {},
-        "runs": [_run_row(run, len(classes.classes)) for run in finished],
+        "runs": [_run_row(*each, len(classes.classes)) for each in zip(finished, predictions, strict=True)],
         "failed_runs": list(failed),
         "device": device,
         "seconds": sum(run.seconds for run in finished),
     }
 
 
-def _run_row(run: FinishedRun, classes: int) -> dict[str, Any]:
-    matrix = confusion(np.array(run.truth), np.array(run.predictions), classes)
+def _run_row(run: FinishedRun, answers: Answers, classes: int) -> dict[str, Any]:
+    matrix = confusion(answers.truth, answers.prediction, classes)
     best = run.epochs[run.best_epoch - 1] if run.epochs else None
     return {
         "fold": run.fold,
@@ -102,7 +106,8 @@ def _run_row(run: FinishedRun, classes: int) -> dict[str, Any]:
         "epochs": len(run.epochs),
         "best_epoch": run.best_epoch,
         "validation_ua": None if best is None else best.validation_ua,
-        **{name: metric.score(matrix) for name, metric in METRICS.items()},
+        "temperature": run.temperature,
+        **measured(answers, matrix),
         "layer_shares": run.layer_shares,
         "seconds": run.seconds,
     }

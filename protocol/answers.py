@@ -1,0 +1,41 @@
+"""What was said about some test utterances: all that a measure can be computed of."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float64, Int64
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Answers:
+    """Truth, prediction and, where they are known, probabilities of some utterances."""
+
+    truth: Int64[np.ndarray, " utterances"]
+    """Class numbers."""
+    prediction: Int64[np.ndarray, " utterances"]
+    """Class numbers."""
+    probabilities: Float64[np.ndarray, "utterances classes"] | None = None
+    """Shares of the classes, adding up to 1; None where only the predictions are known."""
+    scaled: Float64[np.ndarray, "utterances classes"] | None = None
+    """The same at the temperature of the validation part; None where none was fitted."""
+
+    def chosen(self, which: Bool[np.ndarray, " utterances"]) -> "Answers":
+        """Those about some of the utterances."""
+        found: dict[str, Any] = {name: None if each is None else each[which] for name, each in _columns(self).items()}
+        return Answers(**found)
+
+
+def together(parts: Sequence[Answers]) -> Answers:
+    """Answers of several folds as one; probabilities only where all parts have them."""
+    columns = [_columns(part) for part in parts]
+    joined: dict[str, Any] = {}
+    for name in columns[0]:
+        found = [each[name] for each in columns]
+        joined[name] = None if any(each is None for each in found) else np.concatenate(found)
+    return Answers(**joined)
+
+
+def _columns(answers: Answers) -> dict[str, Any]:
+    return {name: getattr(answers, name) for name in Answers.__dataclass_fields__}
