@@ -152,8 +152,8 @@ def score_definitions() -> str:
     )
 
 
-def csv_columns() -> list[Column]:
-    """Every number of a row, at full precision."""
+def csv_columns(*, parts: bool = False) -> list[Column]:
+    """Every number of a row, at full precision; where rows are of parts, of which."""
     papers = [
         Column(key=f"paper_{measure}{suffix}", get=_of_paper(measure, name), share=True)
         for measure in PAPER_MEASURES
@@ -161,6 +161,7 @@ def csv_columns() -> list[Column]:
     ]
     return [
         NAME,
+        *([Column(key="part", get=lambda _, row: row.part)] if parts else []),
         Column(key="status", get=lambda _, row: row.status),
         COUNT,
         Column(key="runs", get=lambda _, row: row.runs),

@@ -39,6 +39,8 @@ class ScoreRow:
     """Head and granularities."""
     status: str
     """`done` or `unfinished`."""
+    part: str = ""
+    """The part of the test utterances that it is of; empty for all of them."""
     note: str = ""
     """Why there are no numbers, else empty."""
     utterances: int | None = None
@@ -76,7 +78,8 @@ class ScoreRow:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain numbers, for JSON: `ua`, `ua_folds`, `ua_seeds`, `ua_merged`, and so on for every measure."""
-        values = {name: value for name, value in asdict(self).items() if name not in ("measures", "papers")}
+        left_out = ("measures", "papers") if self.part else ("measures", "papers", "part")
+        values = {name: value for name, value in asdict(self).items() if name not in left_out}
         shares = {measure + IN_JSON[statistic]: self.share(measure, statistic) for measure in METRICS for statistic in STATISTICS}
         papers = {f"paper_{name}": None if name not in self.papers else asdict(self.papers[name]) for name in PAPER_MEASURES}
         return values | shares | papers

@@ -71,7 +71,7 @@ def latex_table(table: ScoreTable) -> str:
 
 def csv_table(table: ScoreTable) -> str:
     """Every number at full precision, in percent; empty where there is none."""
-    text, columns = io.StringIO(), csv_columns()
+    text, columns = io.StringIO(), csv_columns(parts=any(row.part for row in table.rows))
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow([column.key for column in columns])
     for row in table.rows:
