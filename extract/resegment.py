@@ -126,6 +126,8 @@ def _fits(spec: Mapping[str, Any], config: ExtractConfig) -> bool:
         return False
     if config.needs_text and (not text or text["model"] != model_label(config.text_model) or text["tags"] != config.text_tags):
         return False
+    if config.needs_text and (text or {}).get("transcripts") != (config.transcripts[1] if config.transcripts else None):
+        return False
     streams = {"speech": config.speech_revision} | ({"text": config.text_revision} if config.needs_text else {})
     return (
         spec["compute"]["dtype"] == config.dtype
