@@ -155,7 +155,7 @@ def _limits(result: Mapping[str, Any]) -> str:
         "* The figures are those of single runs on speakers of the same corpus. The average of several runs has not been "
         "measured, and recordings of the training corpus have been seen by most runs.",
         "* It always answers with one of its labels, also for music, noise, and emotions that are none of them.",
-        "* Probabilities are not calibrated. Do not decide about a person by them.",
+        "* Probabilities are not calibrated without `mer predict --calibrated`. Do not decide about a person by them.",
     ]
     return "\n".join(lines)
 
