@@ -13,7 +13,7 @@ from typer.main import get_command
 
 NAMES = (
     *("demo", "align", "extract", "train-head", "grid", "finetune"),
-    *("predict", "evaluate", "export", "report", "status", "synth", "doctor", "verify", "cache"),
+    *("predict", "evaluate", "combine", "export", "report", "status", "synth", "doctor", "verify", "cache"),
 )
 """In the order of help. Each is a function, and a module of this folder, of the same name."""
 

@@ -13,7 +13,7 @@ from mer.commands.options import JsonOption, QuietOption
 from mer.commands.predict import RunArgument, WhichRuns, find_aligner
 from mer.settings.kinds import NAMES
 from mer.settings.option import WHAT, WHERE, option
-from mer.settings.shared_options import corpus_option, device_option, runs_option, session_option
+from mer.settings.shared_options import corpus_option, device_option, runs_option, session_option, texts_option
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,6 +22,7 @@ class WhatIsScored(HowTablesAreRead):
 
     corpus: Path | None = corpus_option()
     runs: Path = runs_option()
+    texts: Path | None = texts_option()
     map: Path | None = option(
         None,
         'TOML with lines such as joy = "happy": label of the corpus = class of the run; others are left out. Default: the class '
@@ -52,6 +53,7 @@ def evaluate(
         from mer.commands.options import DEFAULT_CORPUS
         from mer.commands.train_head import print_results
         from mer.corpus import open_corpus
+        from mer.corpus.given_texts import read_texts, with_texts
         from mer.predict import load
         from mer.predict.evaluation import ask, read_map
         from mer.predict.evaluation import evaluate as score
@@ -60,6 +62,11 @@ def evaluate(
         corpus = open_corpus(
             what.corpus or DEFAULT_CORPUS, sessions=what.session, audio_root=what.audio_root, encoding=what.encoding
         )
+        texts = None if what.texts is None else read_texts(what.texts)
+        if texts is not None:
+            corpus, notes = with_texts(corpus, texts)
+            for note in notes:
+                say(f"note: {note}", quiet)
         predictor = load(
             run,
             folds=which.fold,
@@ -75,7 +82,7 @@ def evaluate(
         predictor.aligner = find_aligner(what.alignment, predictor, asked.utterances)
         with progress_bar("evaluate", quiet) as bar:
             command = " ".join(["mer", *sys.argv[1:]])
-            result = score(run, predictor, asked, what.runs, progress=bar.update, command=command)
+            result = score(run, predictor, asked, what.runs, progress=bar.update, command=command, texts=texts)
         if result.reused:
             say(f"{result.directory}: evaluated before with these settings; this is its result", quiet)
     print_results([result], as_json)

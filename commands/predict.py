@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from mer.corpus import Utterance
-    from mer.predict import Aligner, Failure, Found, Prediction, Predictor, Rating
+    from mer.predict import Aligner, Found, Prediction, Predictor, Rating
 
 RunArgument = Annotated[Path, typer.Argument(help="Run directory, such as those in runs/, or a folder that `mer export` made.")]
 
@@ -56,6 +56,7 @@ class WhatIsAnswered(HowTablesAreRead):
     alignment: str = option(
         "auto", "auto: with pocketsphinx where a recording brings none; none: one segment.", choices=("auto", "none")
     )
+    calibrated: bool = option(False, "Probabilities at the temperature that each run's validation part gave.", panel=WHAT)
     max_seconds: float = option(60.0, "Longer recordings are refused.")
     device: str = device_option()
     csv: Path | None = option(None, "Also write the predictions to this file.", panel=None)
@@ -96,6 +97,7 @@ def predict(
             text_model=which.text_model,
             device=what.device,
             max_seconds=what.max_seconds,
+            calibrated=what.calibrated,
         )
         for remark in predictor.remarks:
             say(remark, quiet)
@@ -110,6 +112,7 @@ def predict(
     data = {
         "run": str(run),
         "runs": list(predictor.runs),
+        "calibrated": what.calibrated,
         "classes": list(predictor.classes),
         "predictions": [dataclasses.asdict(each) for each in predictions],
         "failed": [dataclasses.asdict(each) for each in failed],
@@ -158,9 +161,8 @@ def predictions_table(data: dict[str, Any]) -> "RenderableType":
         shares = [f"{100 * each['probabilities'][name]:.1f}" for name in data["classes"]]
         table.add_row(escape(each["id"]), escape(each["label"]), *shares, f"{100 * each['agreement']:.0f}")
     count = len(data["runs"])
-    meaning = (
-        f"Probabilities in percent, mean over {count} run{'s' if count > 1 else ''}; agree = share of them with this answer."
-    )
+    kind = "Calibrated probabilities" if data["calibrated"] else "Probabilities"
+    meaning = f"{kind} in percent, mean over {count} run{'s' if count > 1 else ''}; agree = share of them with this answer."
     notes = [Text(f"{each['id']}: {note}", style="dim") for each in data["predictions"] for note in each["notes"]]
     return Group(table, *notes, Text(meaning, style="dim"))
 

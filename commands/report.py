@@ -36,6 +36,13 @@ class WhatIsReported(HowTablesAreRead):
         panel=WHAT,
     )
     reference: str | None = option(None, "The row that the others are compared with. Default: the best.", panel=WHAT)
+    by: tuple[str, ...] = option(
+        (),
+        "Scores of parts of the test utterances, too: gender, speaker, session, style, duration (< 2, 2-4, 4-8, from 8 s), votes "
+        "(their number), or a column of the manifest. May be repeated.",
+        metavar="COLUMN",
+        panel=WHAT,
+    )
     force: bool = option(False, "Runs of different corpora or classes: a table each.")
     audio: str = option("link", "On the page: link to the corpus' files, embed them, or none.", choices=("link", "embed", "none"))
     audio_limit: float = option(20.0, "Megabytes of audio to embed; disagreements and errors first.", least=0)
@@ -77,25 +84,27 @@ def report(
 
 def print_report(runs: tuple[Path, ...], what: WhatIsReported, as_json: bool, quiet: bool) -> None:
     """Tables to standard output, and to a folder where one is given."""
+    from mer.report.by_part import with_parts
+    from mer.report.page_sources import PageSources
     from mer.report.table_report import table_reports
 
     tables, remarks = table_reports(runs, reference=what.reference, force=what.force)
     for remark in remarks:
         say(remark, quiet)
+    sources = PageSources(
+        corpus=what.corpus or DEFAULT_CORPUS,
+        named=what.corpus is not None,
+        audio_root=what.audio_root,
+        encoding=what.encoding,
+        cache=what.cache,
+        audio=what.audio,
+        audio_limit=what.audio_limit,
+    )
+    tables = [with_parts(each, what.by, sources) for each in tables]
     pages: list[Path] = []
     if what.to is not None:
-        from mer.report.page_sources import PageSources
         from mer.report.report_folder import write_reports
 
-        sources = PageSources(
-            corpus=what.corpus or DEFAULT_CORPUS,
-            named=what.corpus is not None,
-            audio_root=what.audio_root,
-            encoding=what.encoding,
-            cache=what.cache,
-            audio=what.audio,
-            audio_limit=what.audio_limit,
-        )
         pages, notes = write_reports(tables, what.to, sources, quiet=quiet)
         for note in notes:
             say(note, quiet)
@@ -109,12 +118,16 @@ def print_tables(tables: "list[TableReport]", written: list[str], table_format: 
     from rich.console import Group
 
     from mer.report import csv_table, latex_table, markdown_table, terminal_table
+    from mer.report.terminal_table import parts_table
 
     if not as_json and table_format != "terminal":
         make = {"markdown": markdown_table, "latex": latex_table, "csv": csv_table}[table_format]
-        print("\n".join(make(each.table) for each in tables), end="")
+        print("\n".join(make(table) for each in tables for table in (each.table, *each.by.values())), end="")
         return
-    shown = [terminal_table(each.table, each.comparisons, each.not_compared) for each in tables]
+    shown = []
+    for each in tables:
+        shown.append(terminal_table(each.table, each.comparisons, each.not_compared))
+        shown += [parts_table(table) for table in each.by.values()]
     print_result({"tables": [each.as_dict() for each in tables], "written": written}, Group(*shown), as_json)
 
 

@@ -77,6 +77,8 @@ class ExtractConfig:
         "Of the forward pass: float32 (exact), float64, bfloat16 (1 % off; faster only on hardware made for it).",
         choices=COMPUTE_DTYPES,
     )
+    transcripts: tuple[str, str] | None = None
+    """Name and SHA-256 of the transcripts that stand in for the corpus' own (`mer.corpus.given_texts`); None = its own."""
     storage: str = option("float16", "On disk: float16, or float32 for activations that leave its range.", choices=STORAGE_DTYPES)
 
     def __post_init__(self) -> None:

@@ -53,7 +53,9 @@ def make_spec(corpus: Corpus, config: ExtractConfig, encoders: Encoders) -> dict
     if text is not None:
         spec["layers"]["text"] = list(text.layers)
         spec["dim"]["text"] = text.dim
-        spec["text"] = text.identity | {"tags": config.text_tags}
+        # Absent for the corpus' own, whose caches keep their key.
+        given = {"transcripts": config.transcripts[1]} if config.transcripts else {}
+        spec["text"] = text.identity | {"tags": config.text_tags} | given
     return spec
 
 

@@ -130,6 +130,8 @@ def _fits(spec: Mapping[str, Any], config: ExtractConfig) -> bool:
         return False
     if config.needs_text and text.get("long", "refuse") != config.long_text:
         return False
+    if config.needs_text and (text or {}).get("transcripts") != (config.transcripts[1] if config.transcripts else None):
+        return False
     streams = {"speech": config.speech_revision} | ({"text": config.text_revision} if config.needs_text else {})
     return (
         spec["compute"]["dtype"] == config.dtype

@@ -303,6 +303,9 @@ class _Queue:
             ids=tuple(self._material.selection.ids[row] for row in fold.test),
             truth=tuple(self._material.selection.targets[fold.test].tolist()),
             logits=tuple(tuple(row) for row in trained.logits.tolist()),
+            validation_ids=tuple(self._material.selection.ids[row] for row in fold.validation),
+            validation_truth=tuple(self._material.selection.targets[fold.validation].tolist()),
+            validation_logits=tuple(tuple(row) for row in trained.validation_logits.tolist()),
             layer_shares={},
             seconds=trained.seconds,
         )

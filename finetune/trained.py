@@ -53,6 +53,8 @@ class Trained:
     """The epoch whose weights were tested."""
     logits: Float[np.ndarray, "utterances classes"]
     """Logits of the test utterances in float64, in the order of `Fold.test`."""
+    validation_logits: Float[np.ndarray, "held_out classes"]
+    """The same of the validation utterances, in the order of `Fold.validation`; no rows without any."""
     cut: Mapping[str, int]
     """Utterances that were cut at `max_seconds`, of `train`, `validation` and `test`."""
     precision: str

@@ -152,16 +152,18 @@ class _Training:
             self._train(epoch)
             self._validate(epoch)
         self._selection.apply(self._model)
-        logits = self._evaluate("test")
-        lost = int((~logits.isfinite()).any(1).sum())
-        if lost:
-            raise DivergedError(f"{self._position}: the logits of {lost} test utterances are no numbers")
+        # Validation once more, with the weights that are kept: a checkpoint does not hold what the best epoch said.
+        logits, held_out = self._evaluate("test"), self._evaluate("validation")
+        for part, each in (("test", logits), ("validation", held_out)):
+            if lost := int((~each.isfinite()).any(1).sum()):
+                raise DivergedError(f"{self._position}: the logits of {lost} {part} utterances are no numbers")
         return Trained(
             fold=self._fold,
             seed=self._seed,
             epochs=self._progress.epochs,
             best_epoch=self._selection.best_epoch,
             logits=logits.numpy(),
+            validation_logits=held_out.numpy(),
             cut=self._cut(),
             precision=self._precision,
             processes=self._accelerator.num_processes,

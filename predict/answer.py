@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float64
 
+from mer.protocol.calibration import softmax
+
 
 @dataclass(frozen=True, kw_only=True)
 class Prediction:
@@ -15,7 +17,7 @@ class Prediction:
     label: str
     """The most probable class, the first of equals."""
     probabilities: dict[str, float]
-    """Class to probability: the mean over the runs of the softmax of each run's logits."""
+    """Class to probability: the mean over the runs of the softmax of each run's logits, over its temperature if calibrated."""
     agreement: float
     """Share of the runs whose own most probable class is `label`."""
     logits: dict[str, tuple[float, ...]]
@@ -66,14 +68,13 @@ class Answer:
     """See `Prediction`."""
 
 
-def softmax(logits: Float64[np.ndarray, "runs classes"]) -> Float64[np.ndarray, "runs classes"]:
-    """Probabilities of each run."""
-    powers = np.exp(logits - logits.max(1, keepdims=True))
-    probabilities: Float64[np.ndarray, "runs classes"] = powers / powers.sum(1, keepdims=True)
-    return probabilities
-
-
-def make_prediction(name: str, answer: Answer, runs: tuple[str, ...], classes: tuple[str, ...]) -> Prediction:
+def make_prediction(
+    name: str,
+    answer: Answer,
+    runs: tuple[str, ...],
+    classes: tuple[str, ...],
+    temperatures: tuple[float, ...] | None = None,
+) -> Prediction:
     """Average an answer over its runs.
 
     Args:
@@ -81,8 +82,9 @@ def make_prediction(name: str, answer: Answer, runs: tuple[str, ...], classes: t
         answer: what the model said.
         runs: names of the rows of its logits.
         classes: names of their columns.
+        temperatures: what the logits of each run are divided by; None leaves them as they are.
     """
-    each = softmax(answer.logits)
+    each = softmax(answer.logits if temperatures is None else answer.logits / np.array(temperatures)[:, None])
     mean = each.mean(0)
     best = int(mean.argmax())
     return Prediction(

@@ -10,6 +10,7 @@ from typing import Any
 
 from mer.backends.agreement import versions
 from mer.corpus import Corpus, Utterance
+from mer.corpus.given_texts import GivenTexts
 from mer.extract.inputs import fingerprint
 from mer.files.regular_file import read_text_file
 from mer.heads.training.trained_run import Epoch
@@ -128,6 +129,7 @@ def evaluate(
     *,
     progress: Callable[[int, int], None],
     command: str | None = None,
+    texts: GivenTexts | None = None,
 ) -> Result:
     """Score every trained run on the same utterances, and write `runs/<corpus>-evaluated-...`; one that is there is returned.
 
@@ -140,6 +142,7 @@ def evaluate(
         runs: folder of run directories.
         progress: called with utterances done and in all.
         command: the command line, for `provenance.json`.
+        texts: the transcripts that the utterances have in place of the corpus' own, if any.
 
     Raises:
         PredictError: no utterance could be answered for.
@@ -168,6 +171,11 @@ def evaluate(
         raise PredictError(f"no utterance of corpus {asked.corpus!r} could be answered for; first: {failed[0].reason}")
     finished = _finished(predictor, asked, answered, time.perf_counter() - begin)
     document = _document(trained, run, predictor, asked, finished, failed)
+    if texts is not None:
+        document |= {
+            "name": f"{document['name']}, texts of {texts.path.name}",
+            "transcripts": {"file": texts.path.name, "sha256": texts.sha256},
+        }
     values = directory.finish(finished, predictor.classes, document)
     (directory.path / WEIGHTS).rmdir()
     return Result(directory=directory.path, values=values, reused=False)

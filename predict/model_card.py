@@ -165,7 +165,8 @@ def _limits(result: Mapping[str, Any]) -> str:
         "* It always answers, also for music and noise; its unit is that of the raters of this corpus."
         if rated
         else "* It always answers with one of its labels, also for music, noise, and emotions that are none of them.",
-        f"* {'Ratings' if rated else 'Probabilities'} are not calibrated. Do not decide about a person by them.",
+        f"* {'Ratings are not calibrated' if rated else 'Probabilities are not calibrated without `mer predict --calibrated`'}. "
+        "Do not decide about a person by them.",
     ]
     return "\n".join(lines)
 

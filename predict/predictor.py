@@ -3,10 +3,11 @@
 import dataclasses
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
-from typing import Protocol, TypeVar, runtime_checkable
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from mer.corpus import TextGridAlignment, Utterance
 from mer.corpus.audio import audio_seconds
@@ -90,8 +91,10 @@ class Predictor:
         aligner: Aligner | None,
         remarks: tuple[str, ...] = (),
         dimensions: tuple[str, ...] = (),
+        temperatures: tuple[float, ...] | None = None,
     ) -> None:
         """Use `load`."""
+        self._temperatures = temperatures
         self.remarks = remarks
         """What could not be checked, such as weights that were saved before they were hashed."""
         self.classes = classes
@@ -141,7 +144,7 @@ class Predictor:
             raise PredictError(
                 f"this run answers with {', '.join(self.dimensions)}, not with an emotion: use `rate`, or `rate_many`"
             )
-        return self._many(utterances, progress, make_prediction)
+        return self._many(utterances, progress, partial(make_prediction, temperatures=self._temperatures))
 
     def rate_many(
         self, utterances: Sequence[Utterance], *, progress: Callable[[int, int], None] = lambda done, total: None
@@ -222,6 +225,7 @@ def load(
     device: str = "auto",
     max_seconds: float = MAX_SECONDS,
     aligner: Aligner | None = None,
+    calibrated: bool = False,
 ) -> Predictor:
     """Make a saved run ready to answer for new recordings.
 
@@ -235,19 +239,21 @@ def load(
         device: `auto`, `cpu`, `cuda` or `cuda:1`.
         max_seconds: longer audio is refused.
         aligner: times the phones, syllables and words of recordings that bring no alignment; None leaves them one segment.
+        calibrated: divide each run's logits by the temperature that its validation part gave.
 
     Raises:
         PredictError: a folder that holds no such run, encoders other than the run's, or labels other than expected.
         ResultError: a file of the run that is damaged, foreign or of another version.
         EncoderError: an encoder that is not to be had.
     """
-    saved, _ = read_saved(Path(folder))
+    saved, document = read_saved(Path(folder))
     runs = choose_runs(saved.runs, folds, seeds, saved.folder)
     if labels is not None and set(labels) != set(saved.classes):
         raise PredictError(
             f"{folder} answers with {', '.join(saved.classes)}, and {', '.join(labels)} were asked for; take a run that was "
             "trained on these, or ask for what it has"
         )
+    temperatures = temperatures_of(document, runs, Path(folder)) if calibrated else None
     choice = EncoderChoice(speech_model=speech_model, text_model=text_model, device=device)
     with ThreadPoolExecutor(1) as beside:  # hashes a GB a second, while the encoders are read
         checking = beside.submit(check_saved, saved, runs)
@@ -263,7 +269,23 @@ def load(
         aligner=aligner,
         remarks=remarks,
         dimensions=saved.dimensions if isinstance(saved, SavedHead) else (),
+        temperatures=temperatures,
     )
+
+
+def temperatures_of(document: Mapping[str, Any], runs: Sequence[Run], folder: Path) -> tuple[float, ...]:
+    """The temperature of each run, as its result has it.
+
+    Raises:
+        PredictError: a run without one.
+    """
+    known = {(str(each["fold"]), int(each["seed"])): each.get("temperature") for each in document.get("runs", ())}
+    if missing := [run_stem(*run) for run in runs if not known.get(run)]:
+        raise PredictError(
+            f"{folder}: {len(missing)} of {len(runs)} runs have no temperature, first {missing[0]} (it predicts ratings, nobody "
+            "was held out for validation, or an earlier mer trained it); leave --calibrated out, or train it again"
+        )
+    return tuple(float(known[run]) for run in runs)
 
 
 def _engine(saved: SavedHead | SavedModels, runs: Sequence[Run], choice: EncoderChoice) -> Engine:

@@ -7,6 +7,7 @@ from typing import Any
 
 from mer.predict.errors import PredictError
 from mer.predict.saved_head import Run, SavedHead, SavedPart, SavedWeights, saved_part
+from mer.results.combination import COMBINATION
 from mer.results.file_hashes import FILES, check_files
 from mer.results.names import CONFIG, FINISHED, RESULT, WEIGHTS, run_stem
 from mer.results.run_files import CURE, is_export, read_export, read_json, read_result
@@ -52,6 +53,11 @@ def read_saved(folder: Path) -> tuple[SavedHead | SavedModels, dict[str, Any]]:
         raise PredictError(f"{folder}: no such folder; give a run directory, such as those in runs/, or an exported folder")
     if (folder / RESULT).exists():
         document = read_result(folder)
+        if document["config"].get("fusion") == COMBINATION:
+            raise PredictError(
+                f"{folder}: a combination of finished runs has no weights of its own; give one of the runs that it is made of: "
+                f"{', '.join(each['directory'] for each in document['combined'])}"
+            )
         if "encoders" in document:
             return _models(folder, document, folder / WEIGHTS), document
         return _head_of_run(folder, document), document

@@ -20,6 +20,8 @@ class Answers:
     """Those of each class, adding up to 1; None where only the predictions are known."""
     votes: Float64[np.ndarray, "utterances classes"] | None = None
     """Shares of the annotators' votes, NaN where none counts; None where nobody knows of votes."""
+    scaled: Float64[np.ndarray, "utterances classes"] | None = None
+    """Probabilities at the temperature of the validation part; None where none was fitted."""
 
     def chosen(self, which: Bool[np.ndarray, " utterances"]) -> "Answers":
         """Those about some of the utterances."""

@@ -10,6 +10,7 @@ from jaxtyping import Float64, Int64
 from numpy.typing import NDArray
 
 from mer.protocol.answers import Answers
+from mer.protocol.calibration import BINS, area_under_risk_coverage, calibration_error, scaled_calibration_error
 from mer.protocol.concordance import RatedRun, dimension_ccc, mean_ccc
 from mer.protocol.dimensions import DIMENSIONS, dimensions_of
 from mer.protocol.errors import ProtocolError
@@ -280,3 +281,36 @@ for _dimension in DIMENSIONS:
             shown=("mean_of_folds", "std_folds", "std_seeds"),
         ),
     )
+METRICS.add(
+    "ece",
+    Metric(
+        title="ECE",
+        meaning="how far probabilities are from the share that is right (expected calibration error)",
+        formula=f"sum over {BINS} bins of equal width of n_b / n times abs(share right in b - mean probability in b)",
+        remark="of the predicted class' probability; lower is better (Guo et al. 2017)",
+        of_answers=calibration_error,
+        shown=(),
+    ),
+)
+METRICS.add(
+    "ece_scaled",
+    Metric(
+        title="ECE at T",
+        meaning="the same of softmax(logits / T), T from each run's validation part",
+        formula="as ECE",
+        remark="not there where nobody was held out, or for a result of before T was fitted",
+        of_answers=scaled_calibration_error,
+        shown=(),
+    ),
+)
+METRICS.add(
+    "aurc",
+    Metric(
+        title="AURC",
+        meaning="share of wrong answers if only the surest are given, mean over how many (area under the risk-coverage curve)",
+        formula="mean over k = 1 ... n of the share wrong among the k most probable answers",
+        remark="lower is better; equally sure answers count as their mean (Geifman et al. 2019)",
+        of_answers=area_under_risk_coverage,
+        shown=(),
+    ),
+)

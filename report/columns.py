@@ -155,7 +155,7 @@ def score_definitions(table: ScoreTable | None = None) -> str:
 
 
 def csv_columns(table: ScoreTable) -> list[Column]:
-    """Every number of a row, at full precision."""
+    """Every number of a row, at full precision; where rows are of parts, of which."""
     papers = [
         Column(key=f"paper_{measure}{suffix}", get=_of_paper(measure, name), share=True)
         for measure in PAPER_MEASURES
@@ -163,6 +163,7 @@ def csv_columns(table: ScoreTable) -> list[Column]:
     ]
     return [
         NAME,
+        *([Column(key="part", get=lambda _, row: row.part)] if any(row.part for row in table.rows) else []),
         Column(key="status", get=lambda _, row: row.status),
         COUNT,
         Column(key="runs", get=lambda _, row: row.runs),

@@ -1,9 +1,10 @@
-"""What a corpus or a feature cache says about the utterances of a report."""
+"""What a corpus says about the utterances of a report, its recordings included."""
 
 import multiprocessing
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import quote
 
@@ -11,9 +12,9 @@ import numpy as np
 
 from mer.backends.interrupt import end_with_parent, never_heard_by_children
 from mer.backends.local import cores
-from mer.cache import CacheError, open_cache
 from mer.corpus import AlignmentError, Corpus, Utterance
 from mer.corpus.part import WHOLE, Part
+from mer.report.known_facts import plain_facts
 from mer.report.utterance_facts import UtteranceFacts
 
 BINS = 100
@@ -82,13 +83,8 @@ def _facts(utterance: Utterance, audio: str) -> UtteranceFacts:
     except (AlignmentError, OSError):
         alignment = None  # the extraction has counted it; here it is a picture without bands
     words, phones = (alignment.words, alignment.phones) if alignment is not None else ((), ())
-    return UtteranceFacts(
-        id=utterance.id,
-        session=utterance.session,
-        speaker=utterance.speaker,
-        style=utterance.style,
-        text=utterance.text,
-        seconds=seconds,
+    return replace(
+        plain_facts(utterance, seconds),
         words=tuple((each.label, each.start_ms / 1000, each.end_ms / 1000) for each in words),
         phones=tuple((each.label, each.start_ms / 1000, each.end_ms / 1000) for each in phones),
         peaks=peaks,
@@ -113,23 +109,3 @@ def waveform(wav: Path, part: Part = WHOLE) -> tuple[float | None, tuple[int, ..
     peaks = np.maximum.reduceat(level, edges)
     top = float(peaks.max()) or 1.0
     return len(samples) / rate, tuple(round(99 * float(peak) / top) for peak in peaks)
-
-
-def cache_facts(cache: Path, key: str) -> dict[str, UtteranceFacts] | None:
-    """Transcripts, speakers and durations out of the cache that the runs were trained on; None where it is not there."""
-    places: Iterable[Path] = [cache, *sorted(cache.glob(f"*/{key[:12]}"))] if cache.is_dir() else []
-    for place in places:
-        try:
-            features = open_cache(place)
-        except CacheError:
-            continue
-        if features.key == key:
-            table = features.utterances
-            columns = zip(
-                table.ids, table.sessions, table.speakers, table.styles, table.texts, table.seconds.tolist(), strict=True
-            )
-            return {
-                name: UtteranceFacts(id=name, session=session, speaker=speaker, style=style, text=text, seconds=seconds)
-                for name, session, speaker, style, text, seconds in columns
-            }
-    return None

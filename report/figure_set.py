@@ -1,13 +1,19 @@
 """Every figure that the runs of a table have the numbers for."""
 
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from matplotlib.figure import Figure
 
+from mer.protocol.answers import Answers
+from mer.protocol.calibration import BINS, reliability, risk_coverage
+from mer.report.confidence import pooled_answers
 from mer.report.figures.confusion import confusion_figure
 from mer.report.figures.layer_weights import layer_weights_figure
 from mer.report.figures.learning_curves import learning_curves_figure
+from mer.report.figures.reliability import reliability_figure
+from mer.report.figures.risk_coverage import risk_coverage_figure
 from mer.report.figures.ua_by_part import ua_by_part_figure
 from mer.report.figures.ua_by_row import RunScore, ua_by_row_figure
 from mer.report.part_scores import PARTS, part_scores, parts_of
@@ -30,20 +36,23 @@ class NamedFigure:
     """The drawing."""
 
 
-def figure_set(group: RunGroup, facts: Facts) -> list[NamedFigure]:
-    """Draw what there is; a figure without numbers is left out, and so are confusions and UA by part where there are no classes.
+def figure_set(group: RunGroup, facts: Facts, by: Sequence[str] = ()) -> list[NamedFigure]:
+    """Draw what there is; a figure without numbers is left out, and where there are no classes, those that need classes.
 
     Args:
         group: the rows.
         facts: of the test utterances.
+        by: columns of the corpus that they are divided by, beside `PARTS`.
     """
     found: list[NamedFigure] = []
     done = group.finished
-    if done and group.rated:
-        found += [_by_row(group)]
-    elif done:
-        found += [_by_row(group), _confusion(group)]
-        found += [figure for division in PARTS if (figure := _by_part(group, facts, division)) is not None]
+    if done:
+        found.append(_by_row(group))
+    if done and not group.rated:
+        found.append(_confusion(group))
+        answers = {run.name: pooled_answers(run) for run in done if run.predictions}
+        found += [make(answers) for make in (_reliability, _risk_coverage) if answers]
+        found += [figure for division in dict.fromkeys([*PARTS, *by]) if (figure := _by_part(group, facts, division)) is not None]
     found += _layer_weights(group)
     # A run that holds nothing out for validation has no curve.
     measure = "CCC" if group.rated else "UA"
@@ -93,7 +102,44 @@ def _by_part(group: RunGroup, facts: Facts, division: str) -> NamedFigure | None
     caption = f"UA by {division} in percent, all seeds together; n = test utterances."
     if any(score.classes < len(group.classes) for each in scores.values() for score in each):
         caption += " A part without utterances of some class has no UA."
-    return NamedFigure(name=f"ua-by-{division}", caption=caption, figure=ua_by_part_figure(scores, division, len(group.classes)))
+    return NamedFigure(
+        name=f"ua-by-{re.sub(r'[^0-9A-Za-z]+', '-', division)}",
+        caption=caption,
+        figure=ua_by_part_figure(scores, division, len(group.classes)),
+    )
+
+
+def _reliability(answers: Mapping[str, Answers]) -> NamedFigure:
+    bins, told = {}, []
+    for name, each in answers.items():
+        right = each.prediction == each.truth
+        plain, scaled = (
+            None if shares is None else reliability(right, shares.max(1)) for shares in (each.probabilities, each.scaled)
+        )
+        assert plain is not None  # predictions.csv has them
+        bins[name] = plain, scaled
+        after = "" if scaled is None else f", {100 * scaled.error:.1f} at the temperature"
+        told.append(f"{name} {100 * plain.error:.1f}{after}")
+    caption = (
+        f"Reliability: share of answers that are right by their confidence, {BINS} bins, all folds and seeds together; grey, the "
+        f"share of all answers in each bin. Expected calibration error in percent: {'; '.join(told)}. The temperature is that of "
+        "each run's validation part."
+    )
+    return NamedFigure(name="reliability", caption=caption, figure=reliability_figure(bins))
+
+
+def _risk_coverage(answers: Mapping[str, Answers]) -> NamedFigure:
+    risks = {
+        name: risk_coverage(each.prediction == each.truth, each.probabilities.max(1))
+        for name, each in answers.items()
+        if each.probabilities is not None
+    }
+    areas = ", ".join(f"{name} {100 * each.mean():.1f}" for name, each in risks.items())
+    caption = (
+        "Risk and coverage: share of wrong answers where only the surest are given, all folds and seeds together. Area under the "
+        f"curve in percent: {areas}; lower is better."
+    )
+    return NamedFigure(name="risk-coverage", caption=caption, figure=risk_coverage_figure(risks))
 
 
 def _layer_weights(group: RunGroup) -> list[NamedFigure]:

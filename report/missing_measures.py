@@ -1,9 +1,11 @@
 """Measures that a result was made without, scored from its predictions where they are there."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from mer.protocol import METRICS, RunAnswers, answers_from_table, summarise
 from mer.results.run_files import PredictionRow, read_predictions
@@ -23,18 +25,24 @@ def all_measures(scores: Mapping[str, Any], classes: Sequence[str], predictions:
     if not _lacking(scores) or not predictions:
         return found
     made = summarise(answers_of(predictions, classes), classes).all.measures
-    return found | {name: asdict(made[name]) for name in _lacking(scores)}
+    found |= {name: asdict(made[name]) for name in _lacking(scores) if name in made}
+    return {name: found[name] for name in METRICS if name in found}
 
 
 def _lacking(scores: Mapping[str, Any]) -> list[str]:
-    """Measures that predictions can give; those against votes they cannot, and those of ratings are all there."""
-    return [name for name, metric in METRICS.items() if metric.score is not None and name not in scores and "ccc" not in scores]
+    """Measures that predictions may give; votes they do not have, and the measures of ratings are all there."""
+    of_classes = [name for name, metric in METRICS.items() if metric.of_ratings is None and not metric.beside_votes]
+    return [] if "ccc" in scores else [name for name in of_classes if name not in scores]
 
 
 def answers_of(predictions: Sequence[PredictionRow], classes: Sequence[str]) -> list[RunAnswers]:
     """The lines of a `predictions.csv` in the protocol's own form."""
     columns = ("fold", "seed", "id", "label", "prediction")
-    return answers_from_table(({name: str(getattr(each, name)) for name in columns} for each in predictions), classes)
+    found = answers_from_table(({name: str(getattr(each, name)) for name in columns} for each in predictions), classes)
+    shares: dict[tuple[str, int], list[tuple[float, ...]]] = {}
+    for each in predictions:
+        shares.setdefault((each.fold, each.seed), []).append(each.probabilities)
+    return [replace(run, probabilities=np.array(shares[run.fold, run.seed])) for run in found]
 
 
 def measures_in(scores: Mapping[str, Any], directory: Path) -> Measures:

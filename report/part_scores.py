@@ -1,4 +1,4 @@
-"""UA of parts of the test utterances: sessions, speakers, durations, styles."""
+"""UA of parts of the test utterances: sessions, speakers, durations, styles, genders, numbers of votes, any column."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -60,22 +60,48 @@ def duration_part(seconds: float) -> str:
 
 
 DURATION_PARTS = tuple(duration_part(edge) for edge in (0.0, *DURATIONS))
+LETTERS = {"F": "female", "M": "male"}
+"""Last letter of a speaker of IEMOCAP, such as 1F, to what it says."""
+
+
+def column_of(facts: UtteranceFacts, *names: str) -> str:
+    """The value of the first column that there is, whatever its spelling in upper or lower case; empty for none."""
+    there = {name.casefold(): value for name, value in facts.columns.items()}
+    return next((there[name.casefold()] for name in names if name.casefold() in there), "")
+
+
+def _gender(facts: UtteranceFacts) -> str:
+    said = column_of(facts, "gender", "sex")
+    iemocap = len(facts.speaker) == 2 and facts.speaker[0] == facts.session and facts.speaker[0].isdigit()
+    return said or (LETTERS.get(facts.speaker[1], "") if iemocap else "")
+
+
 PARTS: Mapping[str, Callable[[UtteranceFacts], str]] = {
     "session": lambda facts: facts.session,
     "speaker": lambda facts: facts.speaker,
     "duration": lambda facts: "" if facts.seconds is None else duration_part(facts.seconds),
     "style": lambda facts: facts.style,
+    "gender": _gender,
+    "votes": lambda facts: column_of(facts, "votes"),
 }
 """How the test utterances are divided: name to what part an utterance belongs to, empty where that is unknown."""
 
 
 def parts_of(facts: Facts, division: str) -> dict[str, str]:
-    """Utterance id to its part, for one of `PARTS`."""
-    return {name: PARTS[division](each) for name, each in facts.items()}
+    """Utterance id to its part, for one of `PARTS` or a column of the corpus; empty where that is unknown."""
+    part = PARTS.get(division) or (lambda each: column_of(each, division))
+    return {name: part(each) for name, each in facts.items()}
 
 
 def part_order(parts: Sequence[str]) -> list[str]:
-    """Durations by length, anything else by name."""
+    """Durations by length, numbers by size, anything else by name."""
     if set(parts) <= set(DURATION_PARTS):
         return [part for part in DURATION_PARTS if part in parts]
-    return sorted(set(parts))
+    return sorted(set(parts), key=_size)
+
+
+def _size(part: str) -> tuple[float, str]:
+    try:
+        return float(part), part
+    except ValueError:
+        return float("inf"), part

@@ -1,6 +1,7 @@
 """Writes what `mer report --to` leaves in its folder."""
 
 import base64
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -9,7 +10,8 @@ from urllib.parse import unquote
 import mer
 from mer.corpus import open_corpus
 from mer.files import write_file
-from mer.report.corpus_facts import cache_facts, corpus_facts
+from mer.report.corpus_facts import corpus_facts
+from mer.report.known_facts import cache_facts
 from mer.report.page_sources import PageSources
 from mer.report.progress import Bar
 from mer.report.run_group import RunGroup
@@ -54,11 +56,13 @@ def write_report(report: TableReport, folder: Path, sources: PageSources, *, qui
     figures_folder.mkdir(parents=True, exist_ok=True)
     for suffix, make in (("md", markdown_table), ("tex", latex_table), ("csv", csv_table)):
         write_file(folder / f"table.{suffix}", make(table).encode())
+        for name, parts in report.by.items():
+            write_file(folder / f"by-{re.sub(r'[^0-9A-Za-z]+', '-', name)}.{suffix}", make(parts).encode())
     facts, notes = gather_facts(group, folder, sources, quiet=quiet)
     if sources.audio == "embed" and facts:
         facts, note = embed_audio(group, facts, folder, sources.audio_limit * MEGABYTE)
         notes.append(note)
-    figures = figure_set(group, facts or session_facts(group))
+    figures = figure_set(group, facts or session_facts(group), tuple(report.by))
     with Bar("figures", quiet=quiet) as bar:
         for done, each in enumerate(figures, start=1):
             write_file(figures_folder / f"{each.name}.png", png(each.figure))

@@ -33,6 +33,7 @@ def results_report(rows: Sequence[Mapping[str, Any]]) -> RenderableType:
         parts.append(parts_table(rows[0]))
     for row in rows:
         parts += [Text(f"{_name(row)}: {_notes(row)}", style="dim")]
+        parts += [Text(f"  {told}", style="dim") for told in _calibration(row)]
         parts += [Text(f"  note: {note}") for note in row.get("notes", ())]
         parts += [
             Text(f"  failed run: fold {f['fold']} seed {f['seed']}: {f['reason']}", style="red") for f in row["failed_runs"]
@@ -107,6 +108,18 @@ def _notes(row: Mapping[str, Any]) -> str:
     lost = left_out_for_text(row)
     said = f"{runs}, {tested_utterances(row)}" + (f", without {left}" if left else "") + _cut(row)
     return said + (f"; {lost}" if lost else "") + f"; {row['directory']}"
+
+
+def _calibration(row: Mapping[str, Any]) -> list[str]:
+    """How well the probabilities say how often they are right, before and after the temperature; nothing of earlier results."""
+    scores, fitted = row["summary"]["all"], [run["temperature"] for run in row["runs"] if run.get("temperature")]
+    if "ece" not in scores:
+        return []
+    told = f"calibration error (ECE, 15 bins) {percent(scores['ece']['mean_of_folds'])} %"
+    if fitted and "ece_scaled" in scores:
+        after = percent(scores["ece_scaled"]["mean_of_folds"])
+        told += f", {after} % at the temperature of each validation part ({min(fitted):.2f} to {max(fitted):.2f})"
+    return [told]
 
 
 def _cut(row: Mapping[str, Any]) -> str:

@@ -39,6 +39,8 @@ class ScoreRow:
     """Head and granularities."""
     status: str
     """`done` or `unfinished`."""
+    part: str = ""
+    """The part of the test utterances that it is of; empty for all of them."""
     note: str = ""
     """Why there are no numbers, else empty."""
     utterances: int | None = None
@@ -78,7 +80,8 @@ class ScoreRow:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain numbers, for JSON: `ua`, `ua_folds`, `ua_seeds`, `ua_merged`, and so on for every measure."""
-        values = {name: value for name, value in asdict(self).items() if name not in ("measures", "papers", "learned")}
+        left_out = ("measures", "papers", "learned") if self.part else ("measures", "papers", "learned", "part")
+        values = {name: value for name, value in asdict(self).items() if name not in left_out}
         shares = {
             measure + IN_JSON[each]: self.share(measure, each) for measure in metrics_for([self.learned]) for each in STATISTICS
         }

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,8 @@ class TableReport:
     """`RowComparison.as_dict()` of each row against the reference."""
     not_compared: Mapping[str, str]
     """Rows that could not be compared, with the reason."""
+    by: Mapping[str, ScoreTable] = field(default_factory=dict)
+    """What the test utterances are divided by to the table of their parts."""
 
     @property
     def folder_name(self) -> str:
@@ -43,6 +45,7 @@ class TableReport:
             "table": self.table.as_dict(),
             "comparisons": self.comparisons,
             "not_compared": self.not_compared,
+            **({"by": {name: table.as_dict() for name, table in self.by.items()}} if self.by else {}),
             "runs": [{"name": run.name, "directory": str(run.directory), "notes": list(run.notes)} for run in self.group.runs],
         }
 

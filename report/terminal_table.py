@@ -41,6 +41,12 @@ def terminal_table(table: ScoreTable, comparisons: Sequence[Mapping[str, Any]], 
     return Group(*parts)
 
 
+def parts_table(table: ScoreTable) -> RenderableType:
+    """The scores of parts of the test utterances, with their title."""
+    notes = [Text(f"{row.name}: {row.note}", style="yellow") for row in table.rows if row.note]
+    return Group(Text(""), Text(table.title, style="bold"), scores_table(table, paper_columns), *notes)
+
+
 def scores_table(
     table: ScoreTable, papers: Callable[[str], Sequence[Column]], *, name: str = "head", count: bool = True
 ) -> Table:

@@ -1,7 +1,7 @@
 """What a corpus says about an utterance, as far as it is at hand."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -26,6 +26,8 @@ class UtteranceFacts:
     """Phone, start and end in seconds."""
     peaks: tuple[int, ...] = ()
     """Largest amplitude of each of equal stretches, 0 to 99; empty without audio."""
+    columns: Mapping[str, str] = field(default_factory=dict)
+    """What else the corpus says: dialogue, split, number of votes, and each column of its table."""
     audio: str = ""
     """Where the page finds the recording: a relative address or a `data:` one; empty without audio."""
 

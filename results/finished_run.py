@@ -3,11 +3,14 @@
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
+from jaxtyping import Float64
 
+from mer.protocol.calibration import fit_temperature, softmax
 from mer.results.file_hashes import SEAL, is_sealed_wrongly, is_whole, seal
 from mer.results.names import run_stem
 from mer.results.run_files import read_json
@@ -21,6 +24,9 @@ SHAPE = {
     "ids": [str],
     "truth": [int],
     "logits": [[float]],
+    "validation_ids?": [str],
+    "validation_truth?": [int],
+    "validation_logits?": [[float]],
     "layer_shares": dict,
     "seconds": float,
     "device?": str,
@@ -64,6 +70,12 @@ class FinishedRun:
     """Class numbers of the test utterances; empty where ratings are predicted."""
     logits: tuple[tuple[float, ...], ...]
     """One row per test utterance, one value per class; or predicted ratings, one per dimension."""
+    validation_ids: tuple[str, ...] = ()
+    """Validation utterances; empty where none are held out, ratings are predicted, and in records of before they were kept."""
+    validation_truth: tuple[int, ...] = ()
+    """Class numbers of them."""
+    validation_logits: tuple[tuple[float, ...], ...] = ()
+    """One row per validation utterance, with the weights that were tested."""
     layer_shares: dict[str, list[float]]
     """Granularity to the learned share of each layer."""
     seconds: float
@@ -83,10 +95,22 @@ class FinishedRun:
     @property
     def probabilities(self) -> list[list[float]]:
         """Softmax of the logits."""
-        rows = np.array(self.logits, dtype=np.float64)
-        raised = np.exp(rows - rows.max(axis=1, keepdims=True))
-        values: list[list[float]] = (raised / raised.sum(axis=1, keepdims=True)).tolist()
+        values: list[list[float]] = softmax(np.array(self.logits, dtype=np.float64)).tolist()
         return values
+
+    @cached_property
+    def temperature(self) -> float | None:
+        """What the logits are divided by to be calibrated, by the validation part alone; None where nobody was held out."""
+        if not self.validation_ids:
+            return None
+        logits = np.array(self.validation_logits, dtype=np.float64)
+        return fit_temperature(logits, np.array(self.validation_truth, dtype=np.int64))
+
+    @property
+    def scaled(self) -> Float64[np.ndarray, "utterances classes"] | None:
+        """Softmax of the logits over the temperature."""
+        found = self.temperature
+        return None if found is None else softmax(np.array(self.logits, dtype=np.float64) / found)
 
 
 def record_of(run: FinishedRun, hashes: Mapping[str, str]) -> bytes:
@@ -110,8 +134,9 @@ def read_finished(file: Path, make_epoch: MakeEpoch) -> FinishedRun | None:
         and len(ends) == 1
         and set(run.truth) <= set(range(*ends))
     )
+    held_out = len(run.validation_ids) == len(run.validation_truth) == len(run.validation_logits)
     known = 0 <= run.best_epoch <= len(run.epochs)
-    return run if whole and known and file.stem == run_stem(run.fold, run.seed) else None
+    return run if whole and held_out and known and file.stem == run_stem(run.fold, run.seed) else None
 
 
 def has_weights(run: FinishedRun, folder: Path, weights: Path) -> bool:
@@ -124,9 +149,7 @@ def _parse(values: dict[str, Any], make_epoch: MakeEpoch) -> FinishedRun:
         **{
             **values,
             "epochs": tuple(make_epoch(**epoch) for epoch in values["epochs"]),
-            "ids": tuple(values["ids"]),
-            "truth": tuple(values["truth"]),
-            "logits": tuple(tuple(row) for row in values["logits"]),
-            "ratings": tuple(tuple(row) for row in values.get("ratings", ())),
+            **{name: tuple(values.get(name, ())) for name in ("ids", "truth", "validation_ids", "validation_truth")},
+            **{name: tuple(tuple(row) for row in values.get(name, ())) for name in ("logits", "validation_logits", "ratings")},
         }
     )

@@ -108,6 +108,7 @@ def _of_classes(
             styles=tuple(style[name] for name in run.ids),
             probabilities=np.array(run.probabilities, dtype=np.float64),
             votes=np.array([shares[name] for name in run.ids], dtype=np.float64) if shares else None,
+            scaled=run.scaled,
         )
         for run in finished
     ]
@@ -142,6 +143,7 @@ def _run_row(run: FinishedRun, scores: Mapping[str, float]) -> dict[str, Any]:
         "epochs": len(run.epochs),
         "best_epoch": run.best_epoch,
         measure: None if best is None else getattr(best, measure),
+        **({} if run.ratings else {"temperature": run.temperature}),
         **scores,
         "layer_shares": run.layer_shares,
         "seconds": run.seconds,

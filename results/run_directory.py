@@ -13,6 +13,7 @@ weights/          fold1-seed0.safetensors: best parameters and normalisation sta
                   end to end a folder fold1-seed0/
 predictions.csv   test utterances of every run with label, prediction and probabilities, or with ratings and predicted ones
 logits.safetensors  their logits in float64, one tensor (utterances, classes) per run
+validation.csv    validation utterances of every run and their logits; not there where no run holds any out
 result.json       written last: it holds the SHA-256 of all of these but provenance.json, and one of itself; a finished run
                   has that of its weights and of itself, and is trained again when something else is there
 """
@@ -49,10 +50,12 @@ from mer.results.names import (
     RESULT,
     RUNNING,
     STARTS,
+    VALIDATION,
     WEIGHTS,
     Key,
     run_stem,
 )
+from mer.results.run_answers import validation_table
 from mer.results.run_files import FAILURE, read_result, read_starts
 from mer.results.shape import misfit
 
@@ -194,9 +197,11 @@ class RunDirectory:
         write_file(self.path / PREDICTIONS, predictions(runs, classes).encode())
         logits = {run_stem(run.fold, run.seed): np.array(run.logits, dtype=np.float64) for run in runs}
         write_file(self.path / LOGITS, save(logits, {"format": "mer-logits-1"}))
+        if any(run.validation_ids for run in runs):
+            write_file(self.path / VALIDATION, validation_table(runs, classes).encode())
         self._write_provenance()
         hashes = {name: digest for run in runs for name, digest in self._hashes(run).items()}
-        for name in (CONFIG, METRICS, PREDICTIONS, LOGITS):
+        for name in (CONFIG, METRICS, PREDICTIONS, LOGITS, VALIDATION):
             hashes |= hashes_below(self.path / name, self.path)
         values = json.loads(json.dumps({**result, FILES: hashes}, allow_nan=False))
         text = json.dumps(seal(values), indent=2, allow_nan=False) + "\n"

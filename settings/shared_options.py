@@ -14,6 +14,12 @@ corpus_option = partial(
     env="MER_CORPUS",
     panel=WHERE,
 )
+texts_option = partial(
+    option,
+    default=None,
+    help="Table with id and text: transcripts from elsewhere, such as a speech recogniser's, in place of the corpus' own.",
+    panel=WHERE,
+)
 audio_root_option = partial(
     option,
     default=None,

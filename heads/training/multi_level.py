@@ -1,14 +1,9 @@
 """Multi-level fusion: the logits of a coattention head and of a late head, averaged run by run."""
 
-import csv
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
-
-import numpy as np
-from jaxtyping import Float
-from safetensors.numpy import load_file
 
 from mer.backends.agreement import versions
 from mer.heads.config import SPEECH, HeadConfig
@@ -24,11 +19,10 @@ from mer.heads.training.train_head import open_store, train_head
 from mer.heads.training.trained_run import Epoch
 from mer.protocol import MULTI_LEVEL, MULTI_LEVEL_PARTS
 from mer.results import Result
-from mer.results.file_hashes import FILES, check_files
+from mer.results.combination import combined_run, read_part
 from mer.results.finished_run import FinishedRun
-from mer.results.names import LOGITS, PREDICTIONS, RESULT_FORMAT, run_stem
+from mer.results.names import RESULT_FORMAT
 from mer.results.run_directory import RunDirectory
-from mer.results.run_files import CURE
 
 
 def train_multi_level(
@@ -97,13 +91,14 @@ def average_heads(
     return Result(directory=directory.path, values=values, reused=False)
 
 
-def _averaged(parts: Sequence[Result], classes: tuple[str, ...]) -> tuple[list[FinishedRun], list[Any]]:
+def _averaged(results: Sequence[Result], classes: tuple[str, ...]) -> tuple[list[FinishedRun], list[Any]]:
     """The runs that both heads finished, and what is known of those that failed."""
-    early, late = (read_test_logits(part) for part in parts)
-    finished = [_combined(key, early[key], late[key], classes) for key in early if key in late]
+    parts = [read_part(each.directory, each.values, name) for each, name in zip(results, MULTI_LEVEL_PARTS, strict=True)]
+    early, late = parts
+    finished = [combined_run(parts, key, classes, lambda logits: logits.mean(0)) for key in early.test if key in late.test]
     if not finished:
         raise HeadError("no fold and seed was finished by both heads, so there is nothing to average")
-    return finished, [failure for part in parts for failure in part.values["failed_runs"]]
+    return finished, [failure for part in parts for failure in part.result["failed_runs"]]
 
 
 def check_same_protocol(coattention: HeadConfig, late: HeadConfig) -> None:
@@ -124,52 +119,3 @@ def check_same_protocol(coattention: HeadConfig, late: HeadConfig) -> None:
         problems.append(f"it is of emotions, got predict {coattention.predict} and {late.predict}")
     if problems:
         raise HeadError("multi-level fusion: " + "; ".join(problems))
-
-
-class RunLogits:
-    """The test utterances of one run and what a head said about them."""
-
-    def __init__(self, ids: tuple[str, ...], labels: tuple[str, ...], logits: Float[np.ndarray, "utterances classes"]) -> None:
-        self.ids, self.labels, self.logits = ids, labels, logits
-
-
-def read_test_logits(result: Result) -> dict[tuple[str, int], RunLogits]:
-    """Logits of every finished run of a result, by fold and seed.
-
-    Raises:
-        HeadError: files that do not belong together.
-        ResultError: files that are not what was written.
-    """
-    check_files(result.directory, result.values.get(FILES, {}), (LOGITS, PREDICTIONS), CURE)
-    logits = load_file(result.directory / LOGITS)
-    rows: dict[tuple[str, int], list[Mapping[str, str]]] = {}
-    with (result.directory / PREDICTIONS).open(encoding="utf-8", newline="") as file:
-        for row in csv.DictReader(file):
-            rows.setdefault((row["fold"], int(row["seed"])), []).append(row)
-    found = {}
-    for key, each in rows.items():
-        values: Any = logits.get(run_stem(*key))
-        if values is None or len(values) != len(each):
-            raise HeadError(
-                f"{result.directory}: logits.safetensors and predictions.csv differ for fold {key[0]}, seed {key[1]}; "
-                "move the folder away and train again"
-            )
-        found[key] = RunLogits(tuple(row["id"] for row in each), tuple(row["label"] for row in each), values)
-    return found
-
-
-def _combined(key: tuple[str, int], early: RunLogits, late: RunLogits, classes: tuple[str, ...]) -> FinishedRun:
-    if early.ids != late.ids:
-        raise HeadError(f"fold {key[0]}, seed {key[1]}: the two heads were tested on different utterances")
-    mean = (early.logits + late.logits) / 2
-    return FinishedRun(
-        fold=key[0],
-        seed=key[1],
-        best_epoch=0,
-        epochs=(),
-        ids=early.ids,
-        truth=tuple(classes.index(label) for label in early.labels),
-        logits=tuple(tuple(row) for row in mean.tolist()),
-        layer_shares={},
-        seconds=0.0,
-    )

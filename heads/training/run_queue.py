@@ -171,6 +171,8 @@ class RunQueue:
 
     def _as_finished(self, trained: TrainedRun, fold: Fold) -> FinishedRun:
         ratings = self._selection.ratings
+        # What is kept of the validation part calibrates and combines probabilities, which ratings are not.
+        held_out = fold.validation if ratings is None else fold.validation[:0]
         return FinishedRun(
             fold=trained.fold,
             seed=trained.seed,
@@ -180,6 +182,9 @@ class RunQueue:
             truth=() if ratings is not None else tuple(self._selection.targets[fold.test].tolist()),
             ratings=() if ratings is None else tuple(tuple(row) for row in ratings[fold.test].tolist()),
             logits=tuple(tuple(row) for row in trained.logits.tolist()),
+            validation_ids=tuple(self._selection.ids[row] for row in held_out),
+            validation_truth=tuple(self._selection.targets[held_out].tolist()),
+            validation_logits=tuple(tuple(row) for row in trained.validation_logits[: len(held_out)].tolist()),
             layer_shares=trained.layer_shares,
             seconds=trained.seconds,
             device=str(self._store.device),

@@ -79,6 +79,8 @@ class TrainedRun:
     """Parameters after `best_epoch`, on the CPU."""
     logits: Float[np.ndarray, "utterances classes"]
     """Logits of the test utterances, or their ratings in the corpus' unit, in float64, in the order of `Fold.test`."""
+    validation_logits: Float[np.ndarray, "held_out classes"]
+    """The same of the validation utterances, in the order of `Fold.validation`."""
     layer_shares: dict[str, list[float]]
     """Granularity to the learned proportions of the layers."""
     seconds: float

@@ -74,6 +74,7 @@ class _Active:
     seconds: float = 0.0
     over: bool = False
     failure: DivergedError | None = None
+    validation_logits: Tensor | None = None
     logits: Tensor | None = None
 
 
@@ -208,6 +209,8 @@ class StackTrainer:
             run.epochs.append(epoch)
             listener.epoch(run.job, epoch)
             stop = run.stopping.should_stop(number, epoch.validation_loss, run.head)
+            if run.stopping.best_epoch == number:
+                run.validation_logits = each.double().cpu()
             run.over = stop or number == self._config.max_epochs
 
     def _validated(self, number: int, train_loss: float, outputs: Tensor, run: _Active) -> AnyEpoch:
@@ -300,12 +303,13 @@ class StackTrainer:
             run.head.load_state_dict(run.stopping.weights)
         for run, logits in zip(finished, self._evaluate(finished, [run.job.fold.test for run in finished]), strict=True):
             run.logits = _answers(run.loss, logits)
-            lost = int((~run.logits.isfinite()).any(1).sum())
-            if lost:
-                run.failure = DivergedError(f"{run.job.name}: the logits of {lost} test utterances are no numbers")
+            for part, each in (("test", run.logits), ("validation", run.validation_logits)):
+                lost = 0 if each is None else int((~each.isfinite()).any(1).sum())
+                if lost and run.failure is None:
+                    run.failure = DivergedError(f"{run.job.name}: the logits of {lost} {part} utterances are no numbers")
 
     def _outcome(self, run: _Active) -> TrainedRun | DivergedError:
-        if run.failure is not None or run.logits is None:
+        if run.failure is not None or run.logits is None or run.validation_logits is None:
             return run.failure or DivergedError(f"{run.job.name}: was not tested")
         return TrainedRun(
             fold=run.job.fold.test_session,
@@ -314,6 +318,7 @@ class StackTrainer:
             best_epoch=run.stopping.best_epoch,
             weights={name: value.cpu() for name, value in run.stopping.weights.items()},
             logits=run.logits.numpy(),
+            validation_logits=run.validation_logits.numpy(),
             layer_shares=run.head.layer_shares(),
             scale=(run.loss.mean, run.loss.std) if isinstance(run.loss, RatingLoss) else None,
             seconds=run.seconds,

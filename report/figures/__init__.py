@@ -3,6 +3,8 @@
 from mer.report.figures.confusion import confusion_figure as confusion_figure
 from mer.report.figures.layer_weights import layer_weights_figure as layer_weights_figure
 from mer.report.figures.learning_curves import learning_curves_figure as learning_curves_figure
+from mer.report.figures.reliability import reliability_figure as reliability_figure
+from mer.report.figures.risk_coverage import risk_coverage_figure as risk_coverage_figure
 from mer.report.figures.style import png as png
 from mer.report.figures.style import svg as svg
 from mer.report.figures.style import vector as vector

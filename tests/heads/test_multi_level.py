@@ -77,7 +77,7 @@ def test_logits_that_do_not_belong_to_the_predictions_are_refused(make_cache: Ca
     # As it was before there were hashes.
     values = {name: value for name, value in late.values.items() if name not in (FILES, SEAL)}
     (late.directory / "result.json").write_text(json.dumps(values))
-    with pytest.raises(HeadError, match=r"logits.safetensors and predictions.csv differ for fold 3, seed 1"):
+    with pytest.raises(ResultError, match=r"logits.safetensors and predictions.csv differ for fold 3, seed 1"):
         train_multi_level(cache, COATTENTION, LATE, tmp_path)
 
 

@@ -1,5 +1,6 @@
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -7,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, cohen_kappa_score, confusion_matrix, f1_score
 
-from mer.protocol import METRICS, ProtocolError, confusion, recalls, unweighted_accuracy, weighted_accuracy
+from mer.protocol import METRICS, Metric, ProtocolError, confusion, recalls, unweighted_accuracy, weighted_accuracy
+from mer.protocol.answers import Answers
 from mer.protocol.metrics import class_f1, definitions_table, kappa, macro_f1, weighted_f1
 
 
@@ -75,9 +77,20 @@ def test_a_class_outside_and_lengths_that_differ_are_refused() -> None:
 
 
 def test_nothing_cannot_be_scored() -> None:
-    for score in filter(None, (metric.score for metric in METRICS.values())):
-        with pytest.raises(ProtocolError, match="no utterances to score"):
-            score(np.zeros((2, 2), dtype=np.int64))
+    nobody, none = np.zeros(0, dtype=np.int64), np.zeros((0, 2))
+    answers = Answers(truth=nobody, prediction=nobody, probabilities=none, scaled=none)
+    for metric in METRICS.values():
+        if metric.of_ratings is None and not metric.beside_votes:
+            with pytest.raises(ProtocolError, match="no utterances to score"):
+                metric.value(answers, np.zeros((2, 2), dtype=np.int64))
+
+
+def test_a_measure_is_computed_in_one_way() -> None:
+    told: dict[str, Any] = {"title": "x", "meaning": "", "formula": "", "remark": ""}
+    both: dict[str, Any] = {"score": lambda matrix: 0.0, "of_answers": lambda answers: 0.0}
+    for ways in ({}, both):
+        with pytest.raises(ProtocolError, match="the measure x needs one of `score`"):
+            Metric(**told, **ways)
 
 
 def test_the_definitions_of_the_docs_are_those_of_the_measures() -> None:

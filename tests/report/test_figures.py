@@ -49,6 +49,8 @@ def test_every_axis_says_its_unit_and_every_figure_fits_a_column_or_a_page(group
     assert [each.name for each in figures] == [
         "ua-by-head",
         "confusion",
+        "reliability",
+        "risk-coverage",
         "ua-by-session",
         "ua-by-speaker",
         "ua-by-duration",

@@ -12,7 +12,8 @@ import soundfile
 from mer.cache import CacheFolder, Units, UtteranceRecord, build_shard
 from mer.corpus import open_corpus
 from mer.report import RunGroup, find_runs, group_runs
-from mer.report.corpus_facts import cache_facts, corpus_facts, waveform
+from mer.report.corpus_facts import corpus_facts, waveform
+from mer.report.known_facts import cache_facts
 from mer.report.page_sources import PageSources
 from mer.report.report_folder import embed_audio, gather_facts
 from mer.report.utterance_facts import UtteranceFacts
