@@ -86,8 +86,8 @@ def predict(
         if (recordings is None) == (what.wav is None and what.text is None):
             raise typer.BadParameter("give either a folder or list of recordings, or --wav with --text")
         found, failed, problems = read_input(recordings, what)
-        for each in problems:
-            say(f"{each.kind}: {each.where}: {each.message}", quiet)
+        for problem in problems:
+            say(f"{problem.kind}: {problem.where}: {problem.message}", quiet)
         predictor = load(
             run,
             folds=which.fold,

@@ -128,7 +128,7 @@ def _fits(spec: Mapping[str, Any], config: ExtractConfig) -> bool:
         return False
     if config.needs_text and (not text or text["model"] != model_label(config.text_model) or text["tags"] != config.text_tags):
         return False
-    if config.needs_text and text.get("long", "refuse") != config.long_text:
+    if config.needs_text and (text or {}).get("long", "refuse") != config.long_text:
         return False
     if config.needs_text and (text or {}).get("transcripts") != (config.transcripts[1] if config.transcripts else None):
         return False

@@ -30,11 +30,16 @@ def with_parts(report: TableReport, divisions: Sequence[str], sources: PageSourc
         sources: where corpus or cache are that say what an utterance belongs to.
 
     Raises:
-        ReportError: neither is at hand, or a division that no utterance or nearly every one has a value of its own of.
+        ReportError: neither is at hand, the rows predict ratings, or a division that no utterance or nearly every one has a
+            value of its own of.
     """
     if not divisions:
         return report
     group = report.group
+    if group.rated:
+        raise ReportError(
+            f"--by {', '.join(divisions)}: {group.title} predicts ratings, whose parts are not scored; leave it out"
+        )
     keys = {str(run.result["cache_key"]) for run in group.finished if run.result.get("cache_key")}
     wanted = {each.id for run in group.finished for each in run.predictions}
     facts = known_facts(wanted, group.corpus, keys, sources)

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Float64
 
 from mer.protocol import ClassMap
+from mer.protocol.dimensions import dimensions_of
 from mer.protocol.mixture import Logits, log_mixture, mixture_weights
 from mer.results.errors import ResultError
 from mer.results.file_hashes import sha256_of
@@ -158,6 +159,10 @@ def _read_parts(directories: Sequence[Path]) -> list[Part]:
         if not (each / RESULT).is_file():
             state = "is not finished" if (each / CONFIG).is_file() else "is no run directory"
             raise ResultError(f"{each}: {state} (no {RESULT}); give run directories that are finished, such as runs/NAME")
+        if names := dimensions_of(read_result(each)["config"]):
+            raise ResultError(
+                f"{each}: predicts ratings ({', '.join(names)}), and probabilities are what is averaged; leave it out"
+            )
     names = row_names([read_row(each) for each in directories])
     return [read_part(each, read_result(each), name) for each, name in zip(directories, names, strict=True)]
 
