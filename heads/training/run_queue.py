@@ -62,6 +62,7 @@ class RunQueue:
         self._positions = {name: layer_positions(cache, name, config.layers) for name in config.branches}
         self._stored = {name: len(cache.layers(name)) for name in config.branches}
         self._numbers = {(fold.test_session, seed): number for number, (fold, seed) in enumerate(planned.runs, start=1)}
+        self._device = str(store.device)
         self._over = 0
 
     def train(self, pending: Sequence[tuple[Fold, int]], *, over: int) -> None:
@@ -77,18 +78,20 @@ class RunQueue:
         for fold, seed in pending:
             self._directory.forget_epochs(fold.test_session, seed)
         stack = stack_size(self._config, self._sources, len(self._classes.classes), len(pending), self._store.device)
+        trainer = StackTrainer(
+            self._sources, self._selection.targets, len(self._classes.classes), self._config, self._store.device
+        )
+        if trainer.path is not None:
+            self._device = f"{self._store.device} ({trainer.path.precision})"
         self._progress(
             TrainingStarted(
                 runs=len(self._planned.runs),
                 finished=over,
                 stack=stack,
-                device=str(self._store.device),
-                features=self._place,
+                device=self._device,
+                features=self._place if trainer.path is None else f"{self._place}; {trainer.path.sentence}",
                 notes=self._planned.notes,
             )
-        )
-        trainer = StackTrainer(
-            self._sources, self._selection.targets, len(self._classes.classes), self._config, self._store.device
         )
         listener = StackListener(
             epoch=self._on_epoch, run=self._on_run, stack=lambda runs: self._progress(StackHalved(runs=runs))
@@ -170,7 +173,7 @@ class RunQueue:
             logits=tuple(tuple(row) for row in trained.logits.tolist()),
             layer_shares=trained.layer_shares,
             seconds=trained.seconds,
-            device=str(self._store.device),
+            device=self._device,
         )
 
 

@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from mer.heads.fusion.head import Head
+from mer.heads.training.device_stack import Slot
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +62,7 @@ class EarlyStopping:
         self.best_epoch = 0
         self.weights: dict[str, Tensor] = {}
 
-    def should_stop(self, epoch: int, loss: float, head: Head) -> bool:
+    def should_stop(self, epoch: int, loss: float, head: Head | Slot) -> bool:
         """Take note of an epoch; True when training should end."""
         if loss < self._lowest:
             self._lowest, self._waited, self.best_epoch = loss, 0, epoch

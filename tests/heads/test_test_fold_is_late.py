@@ -248,6 +248,7 @@ OTHERWISE: Mapping[str, Sequence[dict[str, Any]]] = {
     "classes": [{"classes": "as-is"}],
     "class_weights": [{"class_weights": "balanced"}, {"class_weights": "effective"}],
     "loss": [{"loss": "focal"}],
+    "precision": [{"precision": "float32"}],
     "focal_gamma": [{"loss": "focal", "focal_gamma": 1.0}],
     "drop_class": [{"drop_class": ("sad",)}],
     "min_per_class": [{"min_per_class": 1}],
