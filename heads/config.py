@@ -27,6 +27,7 @@ from mer.settings.shared_options import class_weights_option, device_option, foc
 Modality = Literal["both", "speech", "text"]
 Normalize = Literal["speech", "global", "speaker", "none"]
 LayerWeights = Literal["plain", "softmax"]
+Precision = Literal["float32", "tf32", "bfloat16"]
 
 SPEECH = ("F", "P", "S", "W")
 """Granularities of speech in their fixed order; text adds `T`."""
@@ -156,6 +157,13 @@ class HeadConfig:
         above=0,
         identity=False,
     )
+    precision: str | None = option(
+        None,
+        "Of the products of heads on a GPU: float32, tf32 or bfloat16; sums, weights and losses stay float32. Default: tf32. A "
+        "CPU computes in float32.",
+        choices=get_args(Precision),
+        later=True,
+    )
     stack: int | None = option(
         None, "Runs trained at once; changes rounding at most. Default: as many as fit into memory.", least=1, identity=False
     )
@@ -232,6 +240,7 @@ class HeadConfig:
         left_out |= SHAPE_OPTIONS - head_kind(self.fusion).options
         left_out |= set() if self.loss == "focal" else {"focal_gamma"}
         left_out |= OF_EMOTIONS if self.dimensions else {"rating_loss"}
+        left_out |= set() if self.precision == "bfloat16" else {"precision"}  # the others differ by rounding
         fields = {name: value for name, value in self.as_dict().items() if name not in left_out}
         classes = {} if self.dimensions else {"classes": portable_name(self.classes)}
         return {"branches": list(self.branches), **fields, **classes}

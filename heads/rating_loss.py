@@ -31,14 +31,14 @@ class RatingLoss:
     kind: str
     """`ccc` or `mse`."""
 
-    def total(self, rows: Int64[np.ndarray, " _"], outputs: Float[Tensor, "_ dimensions"]) -> Float[Tensor, ""]:
-        """The loss of one step times its utterances: 1 - mean CCC, or the mean of the squared errors.
+    def each(self, rows: Int64[np.ndarray, " _"], outputs: Float[Tensor, "_ dimensions"]) -> Float[Tensor, " _"]:
+        """The loss of one step, 1 - mean CCC or the mean of the squared errors, for each of its utterances.
 
         A step of one utterance has no CCC, and a loss of 1 without a slope.
         """
         truth = self.truth[torch.as_tensor(rows)].to(outputs.device, outputs.dtype)
         mean = (outputs - truth).square().mean() if self.kind == "mse" else 1 - concordances(outputs, truth).mean()
-        return mean * len(rows)
+        return mean.expand(len(rows))
 
     def ratings(self, outputs: Float[Tensor, "_ dimensions"]) -> Float64[np.ndarray, "_ dimensions"]:
         """Outputs in the corpus' unit."""

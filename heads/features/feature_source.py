@@ -10,8 +10,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from mer.heads.features.device_reads import DeviceReads
 from mer.heads.features.features import PackedFeatures
-from mer.heads.features.reads import GatheredReads, Piece, Reads, SharedReads
+from mer.heads.features.reads import Piece, Reads, SharedReads
 from mer.heads.features.step import Step
 
 
@@ -63,11 +64,10 @@ class FeatureSource:
 
     def reads(self, step: Step) -> Reads:
         """The units that the runs of a step want."""
-        per_run = [self.lengths[rows] for rows in step.rows]
-        lengths = torch.from_numpy(np.concatenate(per_run))
         if self._device.type == "cpu" and self._resident is None:
-            return self._shared(step, per_run, lengths)
-        return self._gathered(step, lengths)
+            per_run = [self.lengths[rows] for rows in step.rows]
+            return self._shared(step, per_run, torch.from_numpy(np.concatenate(per_run)))
+        return self._gathered(step)
 
     def prefetch(self, step: Step) -> None:
         """Say that a step comes next; a stream begins to read."""
@@ -94,20 +94,13 @@ class FeatureSource:
         ]
         return SharedReads(pieces, sizes, lengths)
 
-    def _gathered(self, step: Step, lengths: Tensor) -> GatheredReads:
+    def _gathered(self, step: Step) -> DeviceReads:
         if self._resident is not None:
-            units, starts = self._resident, dict(enumerate(self._starts.tolist()))
-        else:
-            distinct = step.distinct
-            units = torch.cat(self._views(distinct)).to(self._device)
-            ends = np.cumsum(self.lengths[distinct])
-            starts = dict(zip(distinct, (ends - self.lengths[distinct]).tolist(), strict=True))
-        counts = self.lengths.tolist()
-        positions = [
-            torch.from_numpy(np.concatenate([np.arange(counts[row]) + starts[row] for row in rows.tolist()]))
-            for rows in step.rows
-        ]
-        return GatheredReads(units, [each.to(self._device) for each in positions], lengths)
+            return DeviceReads(self._resident, step, self.lengths, self._starts)
+        distinct = step.distinct
+        starts = np.zeros_like(self.lengths)
+        starts[distinct] = np.cumsum(self.lengths[distinct]) - self.lengths[distinct]
+        return DeviceReads(torch.cat(self._views(distinct)).to(self._device), step, self.lengths, starts)
 
     def _views(self, rows: Sequence[int]) -> tuple[Tensor, ...]:
         views = as_tensors(self._packed.views(rows))

@@ -24,9 +24,9 @@ BLOCK_UNITS = 32
 class Statistics:
     """What normalisation subtracts and divides by, per layer and dimension."""
 
-    mean: Float[Tensor, "layers dim"]
+    mean: Float[Tensor, "*runs layers dim"]
     """Mean over the units of the training part, or of a speaker."""
-    std: Float[Tensor, "layers dim"]
+    std: Float[Tensor, "*runs layers dim"]
     """Population standard deviation (ddof 0) over the same units; 1 where the dimension is constant."""
 
     def to(self, device: torch.device) -> "Statistics":

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from mer.heads.errors import HeadError
 from mer.heads.fusion.linear_branch import uniform_linear
-from mer.heads.stacked.dropout import grouped_dropout, grouped_relu_dropout
+from mer.heads.stacked.dropout import Generators, grouped_dropout, grouped_relu_dropout
 from mer.heads.stacked.grouped import grouped_layer_norm, grouped_linear
 from mer.heads.stacked.sequence_pairs import PaddedSide
 
@@ -189,7 +189,7 @@ def after_attention(
     layers: Sequence[AttentionLayer],
     queries: Float[Tensor, "queries dim"],
     attended: Float[Tensor, "queries dim"],
-    generators: Sequence[torch.Generator] | None,
+    generators: Generators,
     sizes: Sequence[int],
 ) -> Float[Tensor, "queries dim"]:
     """`out` from `a`: both residual links, both normalisations and the feed-forward layers.

@@ -8,11 +8,16 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from mer.heads.errors import HeadError
+from mer.heads.fusion import stacked_attention
 from mer.heads.fusion.attention import AttentionLayer, after_attention, attend_to_few, attend_to_many
 from mer.heads.fusion.head import Head, StackedUnits
 from mer.heads.fusion.linear_branch import uniform_linear
-from mer.heads.stacked.dropout import grouped_relu_dropout
+from mer.heads.stacked.device.device_path import DevicePath
+from mer.heads.stacked.device.pairs import Pairs
+from mer.heads.stacked.device.run_rows import RunRows
+from mer.heads.stacked.dropout import Generators
 from mer.heads.stacked.grouped import grouped_affine, grouped_layer_norm, grouped_linear
+from mer.heads.stacked.hidden_layer import hidden_layer
 from mer.heads.stacked.layer_average import LayerAverage
 from mer.heads.stacked.packed_mean import packed_mean
 from mer.heads.stacked.sequence_pairs import pair_sequences
@@ -90,8 +95,13 @@ class CoattentionHead(Head):
         self.w5, self.b5 = uniform_linear(classes, width, generator)
 
     @classmethod
+    def together_on(cls, path: DevicePath) -> bool:
+        """See `Head.together_on`."""
+        return path.kernels
+
+    @classmethod
     def logits(
-        cls, heads: Sequence[Head], units: Mapping[str, StackedUnits], generators: Sequence[torch.Generator] | None
+        cls, heads: Sequence[Head], units: Mapping[str, StackedUnits], generators: Generators
     ) -> Float[Tensor, "utterances classes"]:
         """See `Head.logits`."""
         runs = [head for head in heads if isinstance(head, CoattentionHead)]
@@ -102,8 +112,8 @@ class CoattentionHead(Head):
             for name in runs[0].stacks
         ]
         c, utterances = torch.cat(embeddings, 1), units[TEXT].utterances
-        hidden = grouped_linear(c, [run.w4 for run in runs], [run.b4 for run in runs], utterances)
-        hidden = grouped_relu_dropout(hidden, runs[0].dropout, generators, utterances)
+        fourth = [run.w4 for run in runs], [run.b4 for run in runs]
+        hidden = hidden_layer(c, *fourth, runs[0].dropout, generators, utterances)
         g = grouped_layer_norm(hidden + c, [run.gain for run in runs], [run.bias for run in runs], utterances)
         return grouped_linear(g, [run.w5 for run in runs], [run.b5 for run in runs], utterances)
 
@@ -136,10 +146,12 @@ def _embedding(
     stacks: Sequence[Sequence[CoattentionLayer]],
     speech_units: tuple[Float[Tensor, "speech dim"], StackedUnits],
     text_units: tuple[Float[Tensor, "text dim"], StackedUnits],
-    generators: Sequence[torch.Generator] | None,
+    generators: Generators,
 ) -> Float[Tensor, "utterances dim"]:
     """c_i of every utterance: the layers of one granularity, and the means over units and over branches."""
     (speech, of_speech), (text, of_text) = speech_units, text_units
+    if isinstance(of_speech.sizes, RunRows) and isinstance(of_text.sizes, RunRows):
+        return _stacked_embedding(stacks[0], speech_units, text_units, generators)
     speech_side, text_side = pair_sequences(of_speech.lengths, of_text.lengths, speech.device)
     for layers in zip(*stacks, strict=True):
         speaking, reading = [layer.speech for layer in layers], [layer.text for layer in layers]
@@ -148,3 +160,24 @@ def _embedding(
         speech = after_attention(speaking, speech, to_text, generators, of_speech.sizes)
         text = after_attention(reading, text, to_speech, generators, of_text.sizes)
     return (packed_mean(speech, of_speech.lengths) + packed_mean(text, of_text.lengths)) / 2
+
+
+def _stacked_embedding(
+    layers: Sequence[CoattentionLayer],
+    speech_units: tuple[Float[Tensor, "speech dim"], StackedUnits],
+    text_units: tuple[Float[Tensor, "text dim"], StackedUnits],
+    generators: Generators,
+) -> Float[Tensor, "utterances dim"]:
+    """`_embedding` of layers whose parameters are those of all runs."""
+    (speech, of_speech), (text, of_text) = speech_units, text_units
+    rows, columns = of_speech.sizes, of_text.sizes
+    if not isinstance(rows, RunRows) or not isinstance(columns, RunRows):
+        raise TypeError("stacked parameters need RunRows")
+    pairs = Pairs(of_speech.lengths, of_text.lengths, layers[0].speech.attention_heads, rows.path, speech.device)
+    for layer in layers:
+        to_text = stacked_attention.attend_to_few(layer.speech, speech, text, pairs, columns)
+        to_speech = stacked_attention.attend_to_many(layer.text, text, speech, pairs, columns)
+        speech = stacked_attention.after_attention(layer.speech, speech, to_text, generators, rows)
+        text = stacked_attention.after_attention(layer.text, text, to_speech, generators, columns)
+    means = packed_mean(speech, of_speech.lengths) + packed_mean(text, of_text.lengths)
+    return means.float() / 2

@@ -9,6 +9,8 @@ from torch import Tensor, nn
 from mer.heads.errors import HeadError
 from mer.heads.fusion.head import Head, StackedUnits
 from mer.heads.fusion.linear_branch import LinearBranch, branch_logits, hidden_units
+from mer.heads.stacked.device.device_path import DevicePath
+from mer.heads.stacked.dropout import Generators
 from mer.heads.stacked.layer_average import LayerAverage
 from mer.heads.stacked.packed_mean import packed_mean
 
@@ -49,8 +51,13 @@ class Concatenation(Head):
         )
 
     @classmethod
+    def together_on(cls, path: DevicePath) -> bool:
+        """See `Head.together_on`."""
+        return True
+
+    @classmethod
     def logits(
-        cls, heads: Sequence[Head], units: Mapping[str, StackedUnits], generators: Sequence[torch.Generator] | None
+        cls, heads: Sequence[Head], units: Mapping[str, StackedUnits], generators: Generators
     ) -> Float[Tensor, "utterances classes"]:
         """See `Head.logits`."""
         branches = [head.shared for head in heads if isinstance(head, Concatenation)]

@@ -3,10 +3,12 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
+from mer.heads.stacked.device.device_path import DevicePath
+from mer.heads.stacked.device.layer_average import LayerSums
+from mer.heads.stacked.dropout import Generators
 from mer.heads.stacked.layer_average import LayerAverage
 
 
@@ -21,10 +23,28 @@ class StackedUnits:
     """Layer averages (eq. 1 of Zhao 2022) normalised to mean 0 and variance 1, before LN's gain and bias."""
     lengths: Int64[Tensor, " utterances"]
     """Units of each utterance, at least 1, on the CPU."""
-    sizes: tuple[int, ...]
+    sizes: Sequence[int]
     """Units of each run."""
-    utterances: tuple[int, ...]
+    utterances: Sequence[int]
     """Utterances of each run."""
+
+
+class SummedUnits(StackedUnits):
+    """Units whose values are computed when somebody asks: on the device path a linear layer takes the sums themselves."""
+
+    def __init__(self, sums: LayerSums, lengths: Int64[Tensor, " utterances"], utterances: Sequence[int]) -> None:
+        """As for `StackedUnits`; `sums` knows the units of each run."""
+        for name, value in (("sums", sums), ("lengths", lengths), ("sizes", sums.rows), ("utterances", utterances)):
+            object.__setattr__(self, name, value)
+
+    def __getattr__(self, name: str) -> Tensor:
+        """`values`, once."""
+        if name != "values":
+            raise AttributeError(name)
+        object.__setattr__(self, "values", self.sums.normalized())
+        return self.values
+
+    sums: LayerSums
 
 
 class Head(nn.Module):
@@ -43,7 +63,7 @@ class Head(nn.Module):
         cls,
         heads: Sequence["Head"],
         units: Mapping[str, StackedUnits],
-        generators: Sequence[torch.Generator] | None,
+        generators: Generators,
     ) -> Float[Tensor, "utterances classes"]:
         """Logits of every utterance of every run.
 
@@ -53,6 +73,14 @@ class Head(nn.Module):
             generators: draw each run's dropout; None evaluates without.
         """
         raise NotImplementedError
+
+    @classmethod
+    def together_on(cls, path: DevicePath) -> bool:
+        """Whether `logits` also takes one head whose parameters have the runs before their own axes, with `RunRows` as sizes.
+
+        Others are computed run by run on a device.
+        """
+        return False
 
     def average(self, granularity: str) -> LayerAverage:
         """The layer average of one granularity."""

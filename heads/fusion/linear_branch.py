@@ -7,9 +7,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from mer.heads.fusion.head import StackedUnits
-from mer.heads.stacked.dropout import grouped_relu_dropout
+from mer.heads.fusion.head import StackedUnits, SummedUnits
+from mer.heads.stacked.dropout import Generators
 from mer.heads.stacked.grouped import grouped_linear
+from mer.heads.stacked.hidden_layer import hidden_layer
 from mer.heads.stacked.layer_average import LayerAverage
 
 
@@ -34,7 +35,7 @@ def hidden_units(
     branches: Sequence[LinearBranch],
     averages: Sequence[LayerAverage],
     units: StackedUnits,
-    generators: Sequence[torch.Generator] | None,
+    generators: Generators,
 ) -> Float[Tensor, "units hidden"]:
     """L of every unit, for several runs.
 
@@ -48,13 +49,13 @@ def hidden_units(
         generators: draw each run's dropout; None evaluates without.
     """
     pairs = list(zip(branches, averages, strict=True))
-    first = [branch.w1 * average.gain for branch, average in pairs]
-    biases = [branch.b1 + branch.w1 @ average.bias for branch, average in pairs]
+    first = [branch.w1 * average.gain[..., None, :] for branch, average in pairs]
+    biases = [branch.b1 + _times(branch.w1, average.bias) for branch, average in pairs]
     sizes, dropout = units.sizes, branches[0].dropout
-    hidden = grouped_linear(units.values, first, biases, sizes)
-    hidden = grouped_relu_dropout(hidden, dropout, generators, sizes)
-    hidden = grouped_linear(hidden, [each.w2 for each in branches], [each.b2 for each in branches], sizes)
-    return grouped_relu_dropout(hidden, dropout, generators, sizes)
+    values = units.sums if isinstance(units, SummedUnits) else units.values
+    hidden = hidden_layer(values, first, biases, dropout, generators, sizes)
+    seconds = [each.w2 for each in branches], [each.b2 for each in branches]
+    return hidden_layer(hidden, *seconds, dropout, generators, sizes)
 
 
 def branch_logits(
@@ -62,6 +63,10 @@ def branch_logits(
 ) -> Float[Tensor, "utterances classes"]:
     """`W3 l + b3` of the pooled units of several runs."""
     return grouped_linear(pooled, [each.w3 for each in branches], [each.b3 for each in branches], utterances)
+
+
+def _times(weight: Float[Tensor, "*runs outputs inputs"], vector: Float[Tensor, "*runs inputs"]) -> Tensor:
+    return weight @ vector if vector.ndim == 1 else torch.bmm(weight, vector[..., None])[..., 0]
 
 
 def uniform_linear(outputs: int, inputs: int, generator: torch.Generator) -> tuple[nn.Parameter, nn.Parameter]:

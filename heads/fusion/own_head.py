@@ -12,6 +12,8 @@ from torch import Tensor, nn
 
 from mer.heads.errors import HeadError
 from mer.heads.fusion.head import Head, StackedUnits
+from mer.heads.stacked.device.draws import Draws
+from mer.heads.stacked.dropout import Generators
 from mer.heads.stacked.grouped import grouped_affine
 from mer.heads.stacked.layer_average import LayerAverage
 from mer.heads.stacked.packed_mean import packed_mean
@@ -75,9 +77,11 @@ class OwnHead(Head):
 
     @classmethod
     def logits(
-        cls, heads: Sequence[Head], units: Mapping[str, StackedUnits], generators: Sequence[torch.Generator] | None
+        cls, heads: Sequence[Head], units: Mapping[str, StackedUnits], generators: Generators
     ) -> Float[Tensor, "utterances classes"]:
         """See `Head.logits`."""
+        if isinstance(generators, Draws):
+            raise TypeError("a head of the user's own draws from generators, run by run")
         modules = [head.module for head in heads if isinstance(head, OwnHead)]
         after = {name: _after_norm(name, heads, each) for name, each in units.items()}
         for module in modules:

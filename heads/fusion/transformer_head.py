@@ -10,7 +10,7 @@ from mer.heads.errors import HeadError
 from mer.heads.fusion.attention import AttentionLayer, after_attention, self_attention
 from mer.heads.fusion.head import Head, StackedUnits
 from mer.heads.fusion.linear_branch import uniform_linear
-from mer.heads.stacked.dropout import grouped_relu_dropout
+from mer.heads.stacked.dropout import Generators, grouped_relu_dropout
 from mer.heads.stacked.grouped import grouped_affine, grouped_linear
 from mer.heads.stacked.layer_average import LayerAverage
 from mer.heads.stacked.packed_mean import packed_mean
@@ -62,7 +62,7 @@ class TransformerHead(Head):
 
     @classmethod
     def logits(
-        cls, heads: Sequence[Head], units: Mapping[str, StackedUnits], generators: Sequence[torch.Generator] | None
+        cls, heads: Sequence[Head], units: Mapping[str, StackedUnits], generators: Generators
     ) -> Float[Tensor, "utterances classes"]:
         """See `Head.logits`."""
         runs = [head for head in heads if isinstance(head, TransformerHead)]

@@ -8,13 +8,17 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from mer.heads.stacked.device.draws import Draws, kept
 from mer.heads.stacked.dropout_kernel import drop, pass_back, relu_and_drop
+
+Generators = Sequence[torch.Generator] | Draws | None
+"""What draws each run's dropout: a generator per run, on the device path the draws of a step; None evaluates without."""
 
 
 def grouped_dropout(
     values: Float[Tensor, "rows dim"],
     probability: float,
-    generators: Sequence[torch.Generator] | None,
+    generators: "Generators",
     sizes: Sequence[int],
 ) -> Float[Tensor, "rows dim"]:
     """Dropout whose draws depend on a run's own generator only: zero with `probability`, else divided by the rest.
@@ -28,9 +32,12 @@ def grouped_dropout(
         generators: one per run, on the device of `values`; None returns `values` unchanged.
         sizes: rows per run; 0 is allowed.
     """
-    dropped = _dropped(probability)
+    dropped = dropped_of(probability)
     if generators is None or dropped == 0:
         return values
+    if isinstance(generators, Draws):
+        keep = kept(generators, generators.next(), sizes, values.shape[1], dropped).to(values.dtype)
+        return values * keep.mul_(_scale(dropped))
     bits = _random_bits(values, generators, sizes)
     if _compiles(values):
         out: Tensor = _Dropout.apply(values, bits, dropped)  # type: ignore[no-untyped-call]
@@ -42,19 +49,19 @@ def grouped_dropout(
 def grouped_relu_dropout(
     values: Float[Tensor, "rows dim"],
     probability: float,
-    generators: Sequence[torch.Generator] | None,
+    generators: "Generators",
     sizes: Sequence[int],
 ) -> Float[Tensor, "rows dim"]:
     """ReLU, in place, and `grouped_dropout`; nothing but the output is kept for the backward pass on a CPU."""
-    dropped = _dropped(probability)
-    if generators is None or dropped == 0 or not _compiles(values):
+    dropped = dropped_of(probability)
+    if generators is None or dropped == 0 or not _compiles(values) or isinstance(generators, Draws):
         return grouped_dropout(values.relu_(), probability, generators, sizes)
     bits = _random_bits(values, generators, sizes)
     out: Tensor = _ReluDropout.apply(values, bits, dropped)  # type: ignore[no-untyped-call]
     return out
 
 
-def _dropped(probability: float) -> int:
+def dropped_of(probability: float) -> int:
     """How many of the 2^16 numbers that sixteen bits can be mean zero."""
     return min(round(probability * 2**16), 2**16 - 1)
 

@@ -14,21 +14,33 @@ import torch.nn.functional as F  # noqa: N812
 from jaxtyping import Float
 from torch import Tensor
 
+from mer.heads.stacked.device.linear import stacked_linear
+from mer.heads.stacked.device.norm import stacked_norm
+from mer.heads.stacked.device.run_rows import RunRows
+
 
 def grouped_linear(
     values: Float[Tensor, "rows inputs"],
-    weights: Sequence[Float[Tensor, "_ _"]],
-    biases: Sequence[Float[Tensor, " outputs"]],
+    weights: Sequence[Float[Tensor, "*runs _ _"]],
+    biases: Sequence[Float[Tensor, "*runs outputs"]],
     sizes: Sequence[int],
 ) -> Float[Tensor, "rows outputs"]:
     """`W_r x + b_r` for the rows of each run r.
 
     Args:
         values: rows of run 0, then of run 1, and so on.
-        weights: one per run.
-        biases: one per run.
+        weights: one per run; with `RunRows` one tensor of all runs.
+        biases: likewise.
         sizes: rows per run; 0 is allowed.
     """
+    if isinstance(sizes, RunRows):
+        if sizes.path.kernels:
+            return stacked_linear(values, weights[0], biases[0], sizes)
+        weights, biases = weights[0].unbind(), biases[0].unbind()
+        if sizes.path.precision == "bfloat16":
+            weights, biases = [each.bfloat16() for each in weights], [each.bfloat16() for each in biases]
+            return grouped_linear(values.bfloat16(), weights, biases, sizes.sizes).to(values.dtype)
+        sizes = sizes.sizes
     if len(sizes) == 1:
         return F.linear(values, weights[0], biases[0])
     out: Tensor = _GroupedLinear.apply(values, tuple(sizes), *weights, *biases)  # type: ignore[no-untyped-call]
@@ -37,18 +49,21 @@ def grouped_linear(
 
 def grouped_layer_norm(
     values: Float[Tensor, "rows dim"],
-    gains: Sequence[Float[Tensor, " dim"]],
-    biases: Sequence[Float[Tensor, " dim"]],
+    gains: Sequence[Float[Tensor, "*runs dim"]],
+    biases: Sequence[Float[Tensor, "*runs dim"]],
     sizes: Sequence[int],
 ) -> Float[Tensor, "rows dim"]:
     """Layer normalisation with each run's own gain and bias.
 
     Args:
         values: rows of run 0, then of run 1, and so on.
-        gains: one per run.
-        biases: one per run.
+        gains: one per run; with `RunRows` one tensor of all runs.
+        biases: likewise.
         sizes: rows per run; 0 is allowed.
     """
+    if isinstance(sizes, RunRows) and sizes.path.kernels:
+        return stacked_norm(values, gains[0], biases[0], sizes)
+    gains, biases, sizes = _of_each_run(gains, biases, sizes)
     shape = (values.shape[1],)
     parts = torch.split(values, list(sizes)) if len(sizes) > 1 else (values,)
     normed = [F.layer_norm(part, shape, gain, bias) for part, gain, bias in zip(parts, gains, biases, strict=True)]
@@ -57,14 +72,23 @@ def grouped_layer_norm(
 
 def grouped_affine(
     values: Float[Tensor, "rows dim"],
-    gains: Sequence[Float[Tensor, " dim"]],
-    biases: Sequence[Float[Tensor, " dim"]],
+    gains: Sequence[Float[Tensor, "*runs dim"]],
+    biases: Sequence[Float[Tensor, "*runs dim"]],
     sizes: Sequence[int],
 ) -> Float[Tensor, "rows dim"]:
     """`gain_r * x + bias_r` for the rows of each run r; arguments as for `grouped_layer_norm`."""
+    if isinstance(sizes, RunRows) and sizes.path.kernels:
+        return stacked_norm(values, gains[0], biases[0], sizes, norm=False)
+    gains, biases, sizes = _of_each_run(gains, biases, sizes)
     parts = torch.split(values, list(sizes)) if len(sizes) > 1 else (values,)
     scaled = [torch.addcmul(bias, part, gain) for part, gain, bias in zip(parts, gains, biases, strict=True)]
     return scaled[0] if len(scaled) == 1 else torch.cat(scaled)
+
+
+def _of_each_run(
+    gains: Sequence[Tensor], biases: Sequence[Tensor], sizes: Sequence[int]
+) -> tuple[Sequence[Tensor], Sequence[Tensor], Sequence[int]]:
+    return (gains[0].unbind(), biases[0].unbind(), sizes.sizes) if isinstance(sizes, RunRows) else (gains, biases, sizes)
 
 
 def bounds(sizes: Sequence[int]) -> list[tuple[int, int]]:

@@ -25,6 +25,8 @@ from mer.heads.stacked.layer_kernel import BLOCK, EPSILON, normalized_sums, norm
 class LayerAverage(nn.Module):
     """Parameters of `LN(sum_l w_l u_l / sum_l w_l)` (Zhao 2022, eq. 1), all weights equal at first.
 
+    In a stack every parameter has the runs before its own axes.
+
     Nothing keeps the weights positive: the paper has no such constraint. `softmax` replaces w / sum(w) by
     softmax(w), which does. LN has a learned gain and bias.
     """
@@ -36,25 +38,25 @@ class LayerAverage(nn.Module):
         self.gain = nn.Parameter(torch.ones(dim))
         self.bias = nn.Parameter(torch.zeros(dim))
 
-    def proportions(self) -> Float[Tensor, " layers"]:
+    def proportions(self) -> Float[Tensor, "*runs layers"]:
         """What each layer contributes, w / sum(w) or softmax(w); differentiable."""
-        return self.weights.softmax(0) if self.softmax else self.weights / self.weights.sum()
+        return self.weights.softmax(-1) if self.softmax else self.weights / self.weights.sum(-1, keepdim=True)
 
     def shares(self) -> Float[Tensor, " layers"]:
         """The learned proportions, for reports."""
         return self.proportions().detach()
 
-    def coefficients(self, statistics: Statistics | None) -> tuple[Float[Tensor, "layers dim"], Float[Tensor, " dim"]]:
+    def coefficients(self, statistics: Statistics | None) -> tuple[Float[Tensor, "*runs layers dim"], Float[Tensor, "*runs dim"]]:
         """`scale` and `shift` of the module's equation, differentiable in the weights.
 
         Args:
             statistics: training mean and deviation to normalise with; None leaves the features as they are.
         """
-        shares, dim = self.proportions()[:, None], self.gain.shape[0]
+        shares, gain = self.proportions()[..., None], self.gain
         if statistics is None:
-            return shares.expand(-1, dim), shares.new_zeros(dim)
+            return shares.expand(*shares.shape[:-1], gain.shape[-1]), torch.zeros_like(gain)
         scale = shares / statistics.std.to(shares.dtype)
-        return scale, -(scale * statistics.mean.to(shares.dtype)).sum(0)
+        return scale, -(scale * statistics.mean.to(shares.dtype)).sum(-2)
 
 
 def normalized_averages(

@@ -65,6 +65,7 @@ class RunQueue:
         self._positions = {name: layer_positions(cache, name, config.layers) for name in config.branches}
         self._stored = {name: len(cache.layers(name)) for name in config.branches}
         self._numbers = {(fold.test_session, seed): number for number, (fold, seed) in enumerate(planned.runs, start=1)}
+        self._device = str(store.device)
         self._over = 0
 
     def train(self, pending: Sequence[tuple[Fold, int]], *, over: int) -> None:
@@ -80,16 +81,6 @@ class RunQueue:
         for fold, seed in pending:
             self._directory.forget_epochs(fold.test_session, seed)
         stack = stack_size(self._config, self._sources, len(self._classes.classes), len(pending), self._store.device)
-        self._progress(
-            TrainingStarted(
-                runs=len(self._planned.runs),
-                finished=over,
-                stack=stack,
-                device=str(self._store.device),
-                features=self._place,
-                notes=self._planned.notes,
-            )
-        )
         trainer = StackTrainer(
             self._sources,
             self._selection.targets,
@@ -97,6 +88,18 @@ class RunQueue:
             self._config,
             self._store.device,
             learned=self._selection.learned,
+        )
+        if trainer.path is not None:
+            self._device = f"{self._store.device} ({trainer.path.precision})"
+        self._progress(
+            TrainingStarted(
+                runs=len(self._planned.runs),
+                finished=over,
+                stack=stack,
+                device=self._device,
+                features=self._place if trainer.path is None else f"{self._place}; {trainer.path.sentence}",
+                notes=self._planned.notes,
+            )
         )
         listener = StackListener(
             epoch=self._on_epoch, run=self._on_run, stack=lambda runs: self._progress(StackHalved(runs=runs))
@@ -187,7 +190,7 @@ class RunQueue:
             validation_logits=tuple(tuple(row) for row in trained.validation_logits[: len(held_out)].tolist()),
             layer_shares=trained.layer_shares,
             seconds=trained.seconds,
-            device=str(self._store.device),
+            device=self._device,
         )
 
 

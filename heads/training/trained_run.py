@@ -9,6 +9,7 @@ from torch import Tensor
 
 from mer.heads.errors import DivergedError
 from mer.heads.fusion.head import Head
+from mer.heads.training.device_stack import Slot
 from mer.protocol.concordance import concordance
 
 
@@ -102,7 +103,7 @@ class EarlyStopping:
         self.best_epoch = 0
         self.weights: dict[str, Tensor] = {}
 
-    def should_stop(self, epoch: int, loss: float, head: Head) -> bool:
+    def should_stop(self, epoch: int, loss: float, head: Head | Slot) -> bool:
         """Take note of an epoch; True when training should end."""
         if loss < self._lowest:
             self._lowest, self._waited, self.best_epoch = loss, 0, epoch

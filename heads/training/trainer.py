@@ -7,6 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 import torch
@@ -22,12 +23,15 @@ from mer.heads.features.step import Step, plan_step
 from mer.heads.fusion.build_head import build_head
 from mer.heads.fusion.head import Head
 from mer.heads.rating_loss import RatingLoss, rating_loss
+from mer.heads.stacked.device.device_path import DevicePath, default_path
+from mer.heads.training.device_stack import DeviceStack, Slot
 from mer.heads.training.heap import keep_large_buffers
 from mer.heads.training.stacked_forward import stacked_logits
 from mer.heads.training.trained_run import AnyEpoch, EarlyStopping, Epoch, TrainedRun, rated_epoch
 from mer.protocol import Fold, confusion, integer_seed, numpy_generator, unweighted_accuracy, weighted_accuracy
 
 Rows = Int64[np.ndarray, " _"]
+NO_ROWS = np.empty(0, dtype=np.int64)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -64,11 +68,11 @@ class _Active:
     """A run in the stack."""
 
     job: Job
-    head: Head
+    head: Head | Slot
     statistics: dict[str, Statistics]
-    dropout: torch.Generator
+    dropout: torch.Generator | None
     loss: EmotionLoss | RatingLoss
-    optimizer: torch.optim.Optimizer
+    optimizer: torch.optim.Optimizer | None
     stopping: EarlyStopping
     epochs: list[AnyEpoch] = field(default_factory=list)
     seconds: float = 0.0
@@ -98,6 +102,7 @@ class StackTrainer:
         device: torch.device,
         *,
         learned: Float64[np.ndarray, "utterances classes"] | None = None,
+        path: DevicePath | None = None,
     ) -> None:
         """Nothing is trained yet.
 
@@ -108,7 +113,10 @@ class StackTrainer:
             config: the head and how to train it.
             device: where to train.
             learned: what is learned of every row instead of its class number: shares of the classes, or ratings.
+            path: how a stack is computed on a device; None takes that of `device`.
         """
+        self.path = path or default_path(device, config.precision)
+        """The device path; None where a CPU's compiled loops compute run after run."""
         self._sources, self._targets, self._classes = dict(sources), targets, classes
         self._config, self._device = config, device
         self._truth = targets if learned is None else learned
@@ -140,18 +148,23 @@ class StackTrainer:
         if self._device.type == "cpu":
             keep_large_buffers()
         waiting, active = jobs if isinstance(jobs, deque) else deque(jobs), list[_Active]()
+        together: DeviceStack | None = None
         while True:
             try:
                 while len(active) < stack and (job := _next(waiting)) is not None:
-                    active.append(self._start(job))
+                    head = self._build(job)
+                    if together is None and self.path is not None and head.together_on(self.path):
+                        together = DeviceStack(head, job.statistics, stack, self.path, self._device)
+                    active.append(self._start(job, head, together))
                 if not active:
                     return
                 self._epoch(active, listener)
-                self._test([run for run in active if run.over and run.failure is None])
+                self._test(active)
                 for run in active:
                     if run.over:
                         listener.run(run.job, self._outcome(run))
-                active = [run for run in active if not run.over]
+                staying = [number for number, run in enumerate(active) if not run.over]
+                active = [active[number] for number in (staying if together is None else together.keep(staying))]
             except TrainingStopped:
                 return
             except (torch.OutOfMemoryError, RuntimeError) as problem:
@@ -160,6 +173,7 @@ class StackTrainer:
                 # What was begun begins anew: a run's numbers do not depend on the runs beside it.
                 again = [run.job for run in active]
                 del active[:]
+                together = None
                 if len(again) <= 1:
                     raise HeadError(
                         f"{again[0].name if again else 'a run'}: out of memory with a single run ({problem}); "
@@ -171,25 +185,38 @@ class StackTrainer:
                     torch.cuda.empty_cache()
                 listener.stack(stack)
 
-    def _start(self, job: Job) -> _Active:
+    def _build(self, job: Job) -> Head:
         shapes = {name: (source.layers, source.dim) for name, source in self._sources.items()}
-        head = build_head(self._config, shapes, self._classes, job.seed, job.fold.test_session).to(self._device)
-        if self._config.learning_rate is None:
-            raise HeadError(f"{self._config.fusion} has no learning rate")
+        return build_head(self._config, shapes, self._classes, job.seed, job.fold.test_session)
+
+    def _start(self, job: Job, head: Head, together: DeviceStack | None) -> _Active:
+        seed = integer_seed(job.seed, "dropout", job.fold.test_session)
+        loss = self._loss(job.fold.train)
+        stopping = EarlyStopping(self._config.patience)
+        if together is not None:
+            slot = together.enter(head, job.statistics, seed)
+            return _Active(job=job, head=slot, statistics={}, dropout=None, loss=loss, optimizer=None, stopping=stopping)
+        head = head.to(self._device)
         return _Active(
             job=job,
             head=head,
             statistics={name: each.to(self._device) for name, each in job.statistics.items()},
-            dropout=torch.Generator(self._device).manual_seed(integer_seed(job.seed, "dropout", job.fold.test_session)),
-            loss=self._loss(job.fold.train),
-            optimizer=torch.optim.Adam(head.parameters(), lr=self._config.learning_rate, fused=True),
-            stopping=EarlyStopping(self._config.patience),
+            dropout=torch.Generator(self._device).manual_seed(seed),
+            loss=loss,
+            optimizer=torch.optim.Adam(head.parameters(), lr=self._rate, fused=True),
+            stopping=stopping,
         )
 
     def _loss(self, train: Rows) -> EmotionLoss | RatingLoss:
         if names := self._config.dimensions:
             return rating_loss(self._config.rating_loss, self._truth, train, names, self._device)
         return emotion_loss(self._config, self._truth, train, self._classes, self._device)
+
+    @property
+    def _rate(self) -> float:
+        if self._config.learning_rate is None:
+            raise HeadError(f"{self._config.fusion} has no learning rate")
+        return self._config.learning_rate
 
     def _epoch(self, active: Sequence[_Active], listener: StackListener) -> None:
         """One epoch of every run of the stack, its validation included."""
@@ -233,17 +260,24 @@ class StackTrainer:
         """The summed loss of each step of each run."""
         groups, ranks, batches = self._orders(active)
         losses: list[list[Tensor]] = [[] for _ in active]
-        for members, step in self._steps(batches, groups, ranks):
+        for members, step in self._steps(batches, groups, ranks, whole=_together(active) is not None):
             runs = [active[member] for member in members]
-            for run in runs:
-                run.optimizer.zero_grad()
+            if (together := _together(runs)) is not None:
+                sums = together.train_step(self._sources, step, partial(_losses, runs, step=step), self._rate)
+                for member, rows in enumerate(step.rows):
+                    losses[member] += [sums[member]] if len(rows) else []
+                continue
+            optimizers = [run.optimizer for run in runs if run.optimizer is not None]
+            for optimizer in optimizers:
+                optimizer.zero_grad()
             counts = [len(rows) for rows in step.rows]
-            logits = self._forward(runs, step, [run.dropout for run in runs])
-            sums = _sums(runs, logits, step)
+            logits = self._forward(runs, step, [run.dropout for run in runs if run.dropout is not None])
+            each = torch.split(_losses(runs, logits, step), counts)
+            sums = torch.stack([part.sum() for part in each])
             # Runs share no parameter: the gradient of the sum of their losses is each run's own.
             torch.autograd.backward((sums / sums.new_tensor(counts)).sum())
-            for member, run, loss in zip(members, runs, sums.detach().unbind(), strict=True):
-                run.optimizer.step()
+            for member, optimizer, loss in zip(members, optimizers, sums.detach().unbind(), strict=True):
+                optimizer.step()
                 losses[member].append(loss)
         return losses
 
@@ -265,20 +299,22 @@ class StackTrainer:
         found: list[list[Tensor]] = [[] for _ in active]
         with torch.inference_mode():
             batches = [_batches(each, self._config.batch) for each in rows]
-            for members, step in self._steps(batches, [0] * len(active), None):
+            for members, step in self._steps(batches, [0] * len(active), None, whole=_together(active) is not None):
                 logits = self._forward([active[member] for member in members], step, None)
                 for member, part in zip(members, torch.split(logits, [len(each) for each in step.rows]), strict=True):
                     found[member].append(part)
         return [torch.cat(parts) for parts in found]
 
     def _steps(
-        self, batches: Sequence[Sequence[Rows]], groups: Sequence[int], ranks: Sequence[Rows] | None
+        self, batches: Sequence[Sequence[Rows]], groups: Sequence[int], ranks: Sequence[Rows] | None, *, whole: bool
     ) -> Iterator[tuple[list[int], Step]]:
         """The runs that still have a batch, and these batches; the next step is prefetched, the last one let go."""
 
         def plan(number: int) -> tuple[list[int], Step]:
-            members = [run for run, each in enumerate(batches) if number < len(each)]
-            return members, plan_step([batches[run][number] for run in members], [groups[run] for run in members], ranks)
+            # On the device path the stack stays whole: who has no batch left has no rows.
+            members = [run for run, each in enumerate(batches) if whole or number < len(each)]
+            rows = [batches[run][number] if number < len(batches[run]) else NO_ROWS for run in members]
+            return members, plan_step(rows, [groups[run] for run in members], ranks)
 
         plans = (plan(number) for number in range(max(len(each) for each in batches)))
         for (members, step), after in itertools.pairwise(itertools.chain(plans, [None])):  # type: ignore[misc]
@@ -292,16 +328,23 @@ class StackTrainer:
                 source.done(step)
 
     def _forward(self, runs: Sequence[_Active], step: Step, dropout: Sequence[torch.Generator] | None) -> Tensor:
-        heads, statistics = [run.head for run in runs], [run.statistics for run in runs]
+        if (together := _together(runs)) is not None:
+            return together.logits(self._sources, step, None)
+        heads, statistics = [run.head for run in runs if isinstance(run.head, Head)], [run.statistics for run in runs]
         return stacked_logits(heads, statistics, self._sources, step, dropout)
 
-    def _test(self, finished: Sequence[_Active]) -> None:
-        """Logits of the test utterances with the best weights."""
+    def _test(self, active: Sequence[_Active]) -> None:
+        """Logits of the test utterances of runs that are over, with the best weights."""
+        finished = [run for run in active if run.over and run.failure is None]
         if not finished:
             return
         for run in finished:
             run.head.load_state_dict(run.stopping.weights)
-        for run, logits in zip(finished, self._evaluate(finished, [run.job.fold.test for run in finished]), strict=True):
+        asked = finished if _together(active) is None else active
+        rows = [run.job.fold.test if run in finished else NO_ROWS for run in asked]
+        for run, logits in zip(asked, self._evaluate(asked, rows), strict=True):
+            if run not in finished:
+                continue
             run.logits = _answers(run.loss, logits)
             for part, each in (("test", run.logits), ("validation", run.validation_logits)):
                 lost = 0 if each is None else int((~each.isfinite()).any(1).sum())
@@ -341,16 +384,16 @@ def _batches(rows: Rows, size: int) -> list[Rows]:
     return [rows[start : start + size] for start in range(0, len(rows), size)]
 
 
-def _sums(runs: Sequence[_Active], logits: Tensor, step: Step) -> Float[Tensor, " runs"]:
-    """The summed loss of each run's utterances of a step."""
-    parts = torch.split(logits, [len(rows) for rows in step.rows])
-    rated = [(run.loss, rows, part) for run, rows, part in zip(runs, step.rows, parts, strict=True)]
-    totals = [loss.total(rows, part) for loss, rows, part in rated if isinstance(loss, RatingLoss)]
-    return torch.stack(totals or [part.sum() for part in torch.split(_losses(runs, logits, step), [len(p) for p in parts])])
+def _together(runs: Sequence[_Active]) -> DeviceStack | None:
+    """The stack of runs that are computed on the device path."""
+    return runs[0].head.stack if isinstance(runs[0].head, Slot) else None
 
 
 def _losses(runs: Sequence[_Active], logits: Tensor, step: Step) -> Float[Tensor, " utterances"]:
-    """The loss of every utterance of a step, each by the weights of its own run."""
+    """The loss of every utterance of a step, each by its own run."""
+    if isinstance(runs[0].loss, RatingLoss):
+        parts = zip(runs, step.rows, torch.split(logits, [len(rows) for rows in step.rows]), strict=True)
+        return torch.cat([run.loss.each(rows, part) for run, rows, part in parts if len(rows)])
     own = [(run.loss, len(rows)) for run, rows in zip(runs, step.rows, strict=True) if isinstance(run.loss, EmotionLoss)]
     truth = own[0][0].truth[torch.from_numpy(np.concatenate(step.rows)).to(logits.device)]
     weights = [loss.weights.expand(count, -1) for loss, count in own if loss.weights is not None]

@@ -97,10 +97,10 @@ def test_the_loss_of_a_step_is_its_formula_and_the_scale_is_that_of_the_training
         "ccc": 1 - np.mean([ccc_reference(scaled[:, each], outputs[:, each]) for each in range(2)]),
         "mse": np.mean((scaled - outputs) ** 2),
     }[kind]
-    assert float(loss.total(rows, torch.from_numpy(outputs))) == pytest.approx(4 * expected, rel=1e-6)
+    assert float(loss.each(rows, torch.from_numpy(outputs)).sum()) == pytest.approx(4 * expected, rel=1e-6)
     np.testing.assert_allclose(loss.ratings(torch.from_numpy(outputs)), outputs * loss.std + loss.mean, rtol=1e-15)
     alone = torch.zeros(1, 2, requires_grad=True)
-    loss.total(np.array([3]), alone).backward()
+    loss.each(np.array([3]), alone).sum().backward()
     assert alone.grad is not None
     assert alone.grad.isfinite().all()
 

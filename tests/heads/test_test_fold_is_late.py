@@ -266,6 +266,7 @@ OTHERWISE: Mapping[str, Sequence[dict[str, Any]]] = {
     "classes": [{"classes": "as-is"}],
     "class_weights": [{"class_weights": "balanced"}, {"class_weights": "effective"}],
     "loss": [{"loss": "focal"}],
+    "precision": [{"precision": "float32"}],
     "focal_gamma": [{"loss": "focal", "focal_gamma": 1.0}],
     "predict": [{"predict": "vad"}],
     "rating_loss": [{"predict": "valence", "rating_loss": "mse"}],

@@ -1,0 +1,152 @@
+"""Linear layers of many runs at once, in Triton: each tile of rows belongs to one run and meets that run's weights.
+
+ReLU and dropout are part of the product that makes their input, and of the products that take their gradient: a hidden
+value is written once. Sums over rows are made in one program, in the order of the rows, so that they are the same every time.
+"""
+
+from typing import no_type_check
+
+import triton
+import triton.language as tl
+
+
+@triton.jit
+@no_type_check
+def mixed(word):
+    """Wellons' lowbias32 of unsigned words, see `draws`."""
+    word = (word ^ (word >> 16)) * 0x7FEB352D
+    word = (word ^ (word >> 15)) * 0x846CA68B
+    return word ^ (word >> 16)
+
+
+@triton.jit
+@no_type_check
+def stays(place, keys, run, call, dropped):
+    """Whether the value at a place of a run stays, see `draws.kept`."""
+    first = tl.load(keys + 2 * run).to(tl.uint32, bitcast=True)
+    second = tl.load(keys + 2 * run + 1).to(tl.uint32, bitcast=True)
+    word = mixed(mixed(place.to(tl.uint32) ^ first) + (second + call.to(tl.uint32) * 0x9E3779B9))
+    return (word >> 16) >= dropped.to(tl.uint32)
+
+
+@triton.jit
+@no_type_check
+def product(left, right, total, PRECISION: tl.constexpr):
+    """`total + left @ right`, in the precision that `DevicePath.dot` names."""
+    if PRECISION == "bfloat16":
+        total = tl.dot(left.to(tl.bfloat16), right.to(tl.bfloat16), total)
+    elif PRECISION == "rounded":
+        left, right = left.to(tl.bfloat16), right.to(tl.bfloat16)
+        total = tl.dot(left.to(tl.float32), right.to(tl.float32), total, input_precision="ieee")
+    else:
+        total = tl.dot(left.to(tl.float32), right.to(tl.float32), total, input_precision=PRECISION)
+    return total
+
+
+@triton.jit
+@no_type_check
+def gradient_before(gradient, hidden, at, mask, scale, ACTIVE: tl.constexpr):
+    """The gradient of a layer's sums: where ReLU and dropout let a value out, `scale` times what comes back."""
+    found = tl.load(gradient + at, mask=mask, other=0.0).to(tl.float32)
+    if ACTIVE:
+        out = tl.load(hidden + at, mask=mask, other=0.0).to(tl.float32)
+        # A NaN passes, so that a run that diverges is found out.
+        found = tl.where(out <= 0, 0.0, found * scale)
+    return found
+
+
+@triton.jit
+@no_type_check
+def linear_forward(
+    values, weights, biases, out, tiles, keys, call, dropped, scale, outputs, inputs, heads,
+    RELU: tl.constexpr, DROPOUT: tl.constexpr, PRECISION: tl.constexpr,
+    ROWS: tl.constexpr, COLUMNS: tl.constexpr, DEPTH: tl.constexpr,
+):  # fmt: skip
+    """`dropout(relu(W_r x + b_r))` of a tile of rows and of outputs.
+
+    With attention heads, of which each has its own weights, rows hold the values of one head after the other.
+    """
+    head, across, wide = tl.program_id(2), heads * inputs, heads * outputs
+    tile = tiles + 4 * tl.program_id(0)
+    run, start, end, first = tl.load(tile), tl.load(tile + 1), tl.load(tile + 2), tl.load(tile + 3)
+    rows, columns = start + tl.arange(0, ROWS), tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)
+    inside, wanted = rows < end, columns < outputs
+    total = tl.zeros((ROWS, COLUMNS), tl.float32)
+    own = weights + (run.to(tl.int64) * heads + head) * outputs * inputs
+    for taken in range(0, inputs, DEPTH):
+        depth = taken + tl.arange(0, DEPTH)
+        left = tl.load(
+            values + rows.to(tl.int64)[:, None] * across + head * inputs + depth[None, :],
+            mask=inside[:, None] & (depth < inputs)[None, :], other=0.0,
+        )  # fmt: skip
+        right = tl.load(
+            own + columns[None, :] * inputs + depth[:, None], mask=wanted[None, :] & (depth < inputs)[:, None], other=0.0
+        )
+        total = product(left, right, total, PRECISION)
+    total += tl.load(biases + (run * heads + head) * outputs + columns, mask=wanted, other=0.0)[None, :]
+    if RELU:
+        total = tl.where(total <= 0, 0.0, total)
+    if DROPOUT:
+        place = (rows - first)[:, None] * wide + head * outputs + columns[None, :]
+        total *= tl.where(stays(place, keys, run, call, dropped), scale, 0.0)
+    at = rows.to(tl.int64)[:, None] * wide + head * outputs + columns[None, :]
+    tl.store(out + at, total, mask=inside[:, None] & wanted[None, :])
+
+
+@triton.jit
+@no_type_check
+def linear_of_inputs(
+    gradient, hidden, weights, out, before, tiles, scale, outputs, inputs, heads,
+    ACTIVE: tl.constexpr, BEFORE: tl.constexpr, PRECISION: tl.constexpr,
+    ROWS: tl.constexpr, COLUMNS: tl.constexpr, DEPTH: tl.constexpr,
+):  # fmt: skip
+    """The gradient of `x` of a tile of rows and of inputs; with BEFORE of the sums of the layer before, whose output `x` is."""
+    head, across, wide = tl.program_id(2), heads * inputs, heads * outputs
+    tile = tiles + 4 * tl.program_id(0)
+    run, start, end = tl.load(tile), tl.load(tile + 1), tl.load(tile + 2)
+    rows, columns = start + tl.arange(0, ROWS), tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)
+    inside, wanted = rows < end, columns < inputs
+    total = tl.zeros((ROWS, COLUMNS), tl.float32)
+    own = weights + (run.to(tl.int64) * heads + head) * outputs * inputs
+    for taken in range(0, outputs, DEPTH):
+        depth = taken + tl.arange(0, DEPTH)
+        at = rows.to(tl.int64)[:, None] * wide + head * outputs + depth[None, :]
+        left = gradient_before(gradient, hidden, at, inside[:, None] & (depth < outputs)[None, :], scale, ACTIVE)
+        right = tl.load(
+            own + depth[:, None] * inputs + columns[None, :], mask=(depth < outputs)[:, None] & wanted[None, :], other=0.0
+        )
+        total = product(left, right, total, PRECISION)
+    at = rows.to(tl.int64)[:, None] * across + head * inputs + columns[None, :]
+    if BEFORE:
+        gave = tl.load(before + at, mask=inside[:, None] & wanted[None, :], other=0.0).to(tl.float32)
+        total = tl.where(gave <= 0, 0.0, total * scale)
+    tl.store(out + at, total, mask=inside[:, None] & wanted[None, :])
+
+
+@triton.jit
+@no_type_check
+def linear_of_weights(
+    gradient, hidden, values, of_weights, of_biases, bounds, runs, scale, outputs, inputs, heads,
+    ACTIVE: tl.constexpr, PRECISION: tl.constexpr,
+    ROWS: tl.constexpr, COLUMNS: tl.constexpr, DEPTH: tl.constexpr,
+):  # fmt: skip
+    """The gradients of `W_r` and `b_r`, of a tile of outputs and of inputs, over all rows of a run."""
+    run, head = tl.program_id(2) // heads, tl.program_id(2) % heads
+    start, end = tl.load(bounds + run), tl.load(bounds + runs + run)
+    above, across = tl.program_id(0) * ROWS + tl.arange(0, ROWS), tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)
+    total, plain = tl.zeros((ROWS, COLUMNS), tl.float32), tl.zeros((ROWS,), tl.float32)
+    for taken in range(start, end, DEPTH):
+        rows = taken + tl.arange(0, DEPTH)
+        inside = rows < end
+        at = rows.to(tl.int64)[:, None] * heads * outputs + head * outputs + above[None, :]
+        left = gradient_before(gradient, hidden, at, inside[:, None] & (above < outputs)[None, :], scale, ACTIVE)
+        right = tl.load(
+            values + rows.to(tl.int64)[:, None] * heads * inputs + head * inputs + across[None, :],
+            mask=inside[:, None] & (across < inputs)[None, :], other=0.0,
+        )  # fmt: skip
+        total = product(tl.trans(left), right, total, PRECISION)
+        plain += tl.sum(left, 0)
+    at = tl.program_id(2).to(tl.int64) * outputs * inputs + above[:, None] * inputs + across[None, :]
+    tl.store(of_weights + at, total, mask=(above < outputs)[:, None] & (across < inputs)[None, :])
+    if tl.program_id(1) == 0:
+        tl.store(of_biases + tl.program_id(2) * outputs + above, plain, mask=above < outputs)

@@ -1,0 +1,230 @@
+"""The kernels of the device path, run by Triton's interpreter, against float64."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from mer.heads import FeatureSource
+from mer.heads.config import head_config
+from mer.heads.features.device_reads import DeviceReads
+from mer.heads.features.step import plan_step
+from mer.heads.fusion.build_head import build_head
+from mer.heads.stacked.device.device_path import DevicePath
+from mer.heads.stacked.device.draws import Draws, kept, step_keys
+from mer.heads.stacked.device.layer_average import LayerSums
+from mer.heads.stacked.device.linear import After, feed_forward, stacked_linear
+from mer.heads.stacked.device.norm import stacked_norm
+from mer.heads.stacked.device.pairs import Pairs, attend_columns, attend_rows
+from mer.heads.stacked.device.run_rows import RunRows
+from mer.heads.stacked.device.stacked_adam import StackedAdam
+from mer.heads.training.device_stack import DeviceStack
+from mer.heads.training.stacked_forward import stacked_logits
+
+pytest.importorskip("triton")
+
+CPU = torch.device("cpu")
+FLOAT = DevicePath(kernels=True)
+ACTIVE = (False, True)
+
+
+def draw(*shape: int, seed: int) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed)).requires_grad_()
+
+
+def draws_of(runs: int) -> Draws:
+    return Draws(keys=torch.from_numpy(step_keys(np.arange(runs), np.arange(runs))).int())
+
+
+def after_of(active: bool, runs: int) -> After:
+    return After(relu=True, dropped=20000, draws=draws_of(runs)) if active else After()
+
+
+def gradients(out: Tensor, inputs: list[Tensor]) -> list[Tensor]:
+    weight = draw(*out.shape, seed=99).detach().to(out.dtype)
+    return [out.detach(), *torch.autograd.grad((out * weight).sum(), inputs)]
+
+
+def doubles(inputs: list[Tensor]) -> list[Tensor]:
+    return [each.detach().double().requires_grad_() for each in inputs]
+
+
+def close(found: list[Tensor], expected: list[Tensor], tolerance: float) -> None:
+    for one, other in zip(found, expected, strict=True):
+        scale = float(other.abs().max())
+        np.testing.assert_allclose(one.double(), other, rtol=0, atol=tolerance * max(scale, 1))
+
+
+def layer(values: Tensor, weights: Tensor, biases: Tensor, sizes: list[int], after: After) -> Tensor:
+    """The equation, run by run, in the precision of what is given."""
+    parts = zip(torch.split(values, sizes), weights, biases, strict=True)
+    out = torch.cat([part @ weight.T + bias for part, weight, bias in parts])
+    if not after.relu:
+        return out
+    return out.relu() * kept(draws_of(len(sizes)), 0, sizes, out.shape[1], after.dropped) * after.scale
+
+
+@pytest.mark.parametrize("active", ACTIVE)
+def test_linear_layers_equal_the_equation_forward_and_backward(active: bool) -> None:
+    sizes = [66, 0, 3]
+    inputs = [draw(69, 35, seed=0), draw(3, 18, 35, seed=1), draw(3, 18, seed=2)]
+    found = stacked_linear(*inputs, RunRows(sizes, FLOAT, CPU), after_of(active, 3))
+    exact = doubles(inputs)
+    close(gradients(found, inputs), gradients(layer(*exact, sizes, after_of(active, 3)), exact), 1e-5)
+
+
+def planted() -> tuple[Tensor, DeviceReads, list[Tensor]]:
+    """Stored units, what four runs want of them (one wants nothing, one goes its own way), and these units."""
+    random = np.random.default_rng(0)
+    lengths = np.array([70, 1, 9, 17])
+    starts = np.cumsum(lengths) - lengths
+    units = torch.from_numpy((2 + random.standard_normal((97, 3, 20))).astype(np.float16))
+    wanted = [np.array([0, 3]), np.array([], dtype=np.int64), np.array([3, 1]), np.array([2, 3])]
+    reads = DeviceReads(units, plan_step(wanted, [0, 0, 0, 1]), lengths, starts)
+    rows = [np.concatenate([np.arange(lengths[row]) + starts[row] for row in each] or [[]]).astype(int) for each in wanted]
+    return units, reads, [units[each].double() for each in rows]
+
+
+def average(factors: Tensor, shifts: Tensor, units: list[Tensor]) -> Tensor:
+    sums = [(each * factor).sum(1) + shift for each, factor, shift in zip(units, factors, shifts, strict=True)]
+    return torch.nn.functional.layer_norm(torch.cat(sums), (factors.shape[2],))
+
+
+def test_the_layer_average_equals_float64_forward_and_backward_and_is_the_same_every_time() -> None:
+    _, reads, units = planted()
+    inputs = [draw(4, 3, 20, seed=0), draw(4, 20, seed=1)]
+    exact = doubles(inputs)
+    results = []
+    for _ in range(2):
+        sums = LayerSums(factors=inputs[0], shifts=inputs[1], reads=reads, rows=RunRows(reads.sizes, FLOAT, CPU))
+        results.append(gradients(sums.normalized(), inputs))
+    close(results[0], gradients(average(*exact, units), exact), 1e-5)
+    assert all(torch.equal(one, other) for one, other in zip(*results, strict=True))
+
+
+@pytest.mark.parametrize(("precision", "tolerance"), [("float32", 1e-5), ("tf32", 1e-3), ("bfloat16", 0.15)])
+def test_with_the_linear_layer_after_it_too(precision: str, tolerance: float) -> None:
+    _, reads, units = planted()
+    inputs = [draw(4, 3, 20, seed=0), draw(4, 20, seed=1), draw(4, 10, 20, seed=2), draw(4, 10, seed=3)]
+    path = DevicePath(kernels=True, precision=precision)
+    sums = LayerSums(factors=inputs[0], shifts=inputs[1], reads=reads, rows=RunRows(reads.sizes, path, CPU, path.hidden))
+    found = gradients(sums.linear(inputs[2], inputs[3], after_of(True, 4)), inputs)
+    exact = doubles(inputs)
+    sizes = [len(each) for each in units]
+    expected = gradients(layer(average(exact[0], exact[1], units), exact[2], exact[3], sizes, after_of(True, 4)), exact)
+    close(found, expected, tolerance)
+
+
+@pytest.mark.parametrize("kernels", [True, False])
+def test_adam_of_a_stack_is_that_of_each_run_at_its_own_step(kernels: bool) -> None:
+    starts = [draw(3, 5, 2, seed=0).detach(), draw(3, 4, seed=1).detach()]
+    own = [[each[run].double().clone().requires_grad_() for each in starts] for run in range(3)]
+    alone = [torch.optim.Adam(each, lr=0.1) for each in own]
+    leaves = [torch.nn.Parameter(each.clone()) for each in starts]
+    moments = [(torch.zeros_like(each), torch.zeros_like(each)) for each in starts]
+    adam, steps = StackedAdam(leaves, moments, DevicePath(kernels=kernels)), np.zeros(3, dtype=np.int64)
+    for number, part in enumerate([(True, True, False), (True, False, True), (False, True, True)]):
+        given = [draw(*each.shape, seed=10 + number).detach() for each in starts]
+        for leaf, gradient in zip(leaves, given, strict=True):
+            leaf.grad = gradient.clone()
+        steps += part
+        adam.step(0.1, np.maximum(steps, 1), part)
+        for run in np.flatnonzero(part):
+            for mine, gradient in zip(own[run], given, strict=True):
+                mine.grad = gradient[run].double()
+            alone[run].step()
+    for run in range(3):
+        close([leaf.detach()[run] for leaf in leaves], [each.detach() for each in own[run]], 1e-5)
+
+
+def test_draws_keep_the_share_that_is_asked_for_and_differ_by_run_step_and_call() -> None:
+    draws = Draws(keys=torch.from_numpy(step_keys(np.array([5, 5, 6]), np.array([0, 1, 0]))).int())
+    masks = [*torch.split(kept(draws, 0, [200] * 3, 100, 13107), 200), kept(draws, 1, [200], 100, 13107)]
+    for mask in masks:
+        # Four deviations of 20,000 draws.
+        assert abs(float(mask.double().mean()) - (1 - 13107 / 2**16)) < 0.0114
+    agreements = [float((one == other).double().mean()) for at, one in enumerate(masks) for other in masks[:at]]
+    np.testing.assert_allclose(agreements, 0.2**2 + 0.8**2, atol=0.02)
+
+
+def count_of(fusion: str, runs: int) -> Any:
+    from mer.bench.device_cost import count
+
+    config = head_config(fusion=fusion, granularities=("F", "S", "T"), max_epochs=1)
+    return count(config, runs, 120, 4e14)
+
+
+@pytest.mark.parametrize(("fusion", "runs", "kernels", "gigabytes"), [("late", 25, 200, 0.35), ("coattention", 5, 900, 11)])
+def test_a_step_is_few_kernels_and_few_bytes_and_waits_for_nothing(
+    fusion: str, runs: int, kernels: int, gigabytes: float
+) -> None:
+    cost, steps = count_of(fusion, runs)
+    assert cost.kernels / len(steps) < kernels
+    assert cost.bytes / sum(len(step.rows) for step in steps) < gigabytes * 1e9
+
+
+def test_each_attention_head_has_its_own_weights_and_hidden_layers_theirs() -> None:
+    sizes = [3, 0, 2]
+    rows, after = RunRows(sizes, FLOAT, CPU), after_of(True, 3)
+    inputs = [draw(5, 12, seed=0), draw(3, 3, 8, 4, seed=1), draw(3, 3, 8, seed=2), draw(3, 7, 24, seed=3), draw(3, 7, seed=4)]
+    inputs += [draw(3, 24, 7, seed=5), draw(3, 24, seed=6)]
+    found = feed_forward(stacked_linear(*inputs[:3], rows), (inputs[3], inputs[4]), (inputs[5], inputs[6]), rows, after)
+    exact = doubles(inputs)
+    parts = torch.split(exact[0].view(5, 3, 4), sizes)
+    heads = [torch.einsum("nhi,hoi->nho", *each) + bias for *each, bias in zip(parts, exact[1], exact[2], strict=True)]
+    hidden = layer(torch.cat(heads).flatten(1), exact[3], exact[4], sizes, after_of(True, 3))
+    close(gradients(found, inputs), gradients(layer(hidden, exact[5], exact[6], sizes, After()), exact), 1e-5)
+
+
+@pytest.mark.parametrize("drops", [False, True])
+def test_normalisation_after_a_residual_link_equals_float64(drops: bool) -> None:
+    sizes = [66, 0, 3]
+    after = After(dropped=20000, draws=draws_of(3)) if drops else After()
+    inputs = [draw(69, 20, seed=0), draw(69, 20, seed=1), draw(3, 20, seed=2), draw(3, 20, seed=3)]
+    found = stacked_norm(inputs[0], inputs[2], inputs[3], RunRows(sizes, FLOAT, CPU), added=inputs[1], after=after)
+    exact = doubles(inputs)
+    keep = kept(draws_of(3), 0, sizes, 20, 20000) * after.scale if drops else 1
+    normal = torch.nn.functional.layer_norm(exact[0] + exact[1] * keep, (20,))
+    gains, biases = (each.repeat_interleave(torch.tensor(sizes), 0) for each in exact[2:])
+    close(gradients(found, inputs), gradients(normal * gains + biases, exact), 1e-5)
+
+
+def test_attention_of_utterances_of_any_lengths_equals_float64() -> None:
+    rows, columns, heads = [66, 3, 1], [2, 12, 1], 3
+    pairs = Pairs(torch.tensor(rows), torch.tensor(columns), heads, FLOAT, CPU)
+    inputs = [draw(70, 10, seed=0), draw(45, 10, seed=1), draw(45, seed=2), draw(45, 10, seed=3)]
+    found = torch.cat([attend_rows(*inputs, pairs), attend_columns(*inputs[:2], pairs)])
+    exact, above, below = doubles(inputs), [], []
+    parts = [torch.split(exact[0], rows), *(torch.split(each, [heads * count for count in columns]) for each in exact[1:])]
+    for unit, direction, offset, output in zip(*parts, strict=True):
+        scores = unit @ direction.T
+        above.append((scores + offset).unflatten(1, (-1, heads)).softmax(1).flatten(1) @ output)
+        below.append(scores.softmax(0).T @ unit)
+    close(gradients(found, inputs), gradients(torch.cat([*above, *below]), exact), 1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fusion", ["late", "concatenation", "coattention"])
+def test_a_stack_by_kernels_gives_logits_and_gradients_of_each_run(make_cache: Callable[..., Any], fusion: str) -> None:
+    fields = {"attention_layers": 1, "attention_heads": 2} if fusion == "coattention" else {}
+    config, cache = head_config(fusion=fusion, granularities=("F", "T"), hidden=6, **fields), make_cache()
+    sources = {name: FeatureSource(cache.packed(name), device=CPU, resident=True) for name in config.branches}
+    step = plan_step([np.array([0, 3]), np.array([3, 5])], [0, 0])
+    heads = [build_head(config, {name: (3, 8) for name in config.branches}, 4, seed, "1") for seed in range(2)]
+    stack = DeviceStack(heads[0], {}, 2, FLOAT, CPU)
+    for seed, head in enumerate(heads):
+        stack.enter(head, {}, seed)
+    weight = torch.arange(16.0).view(4, 4)
+    found, expected = stack.logits(sources, step, None), stacked_logits(heads, [{}, {}], sources, step, None)
+    np.testing.assert_allclose(found.detach(), expected.detach(), rtol=1e-5, atol=1e-6)
+    for logits in (found, expected):
+        torch.autograd.backward((logits * weight).sum())
+    for name, leaf in stack.module.named_parameters():
+        for run, head in enumerate(heads):
+            own = head.get_parameter(name).grad
+            assert leaf.grad is not None
+            assert own is not None
+            close([leaf.grad[run]], [own], 1e-5)

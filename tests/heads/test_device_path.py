@@ -1,0 +1,106 @@
+"""Runs that are computed together on a device give what each gives alone, and what the CPU's own path gives."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from mer.heads import FeatureSource, HeadConfig, HeadError, Job, StackListener, StackTrainer, Statistics, TrainedRun
+from mer.heads.config import head_config
+from mer.heads.kinds import HEADS
+from mer.heads.stacked.device.device_path import DevicePath, default_path
+from mer.protocol import Fold
+
+CPU = torch.device("cpu")
+PLAIN = DevicePath(kernels=False)
+BRANCHES = {"late": "F+S+T", "concatenation": "F+T", "coattention": "F+S+T", "linear": "F", "transformer": "F"}
+UTTERANCES = 12
+
+
+def config_of(fusion: str, **fields: Any) -> HeadConfig:
+    single = {"modality": "speech"} if fusion in {"linear", "transformer"} else {}
+    shape = {"hidden": 6, "batch": 3, "max_epochs": 2, "patience": 1, "learning_rate": 0.01, "attention_layers": 1}
+    return head_config(fusion=fusion, granularities=tuple(BRANCHES[fusion].split("+")), **single, **shape, **fields)
+
+
+def jobs_of(runs: int, layers: int = 3, dim: int = 8) -> list[Job]:
+    """Folds of unequal size, so that some runs of a stack have no batch left when others have."""
+    jobs = []
+    for run in range(runs):
+        random = np.random.default_rng(run)
+        rest, test = (np.flatnonzero((np.arange(UTTERANCES) % 3 == run % 3) == other) for other in (False, True))
+        fold = Fold(test_session=str(run % 3), train=rest[2 + 3 * (run % 2) :], validation=rest[:2], test=test)
+        mean, std = (
+            torch.from_numpy(random.standard_normal((layers, dim))),
+            torch.from_numpy(random.uniform(0.5, 2, (layers, dim))),
+        )
+        jobs.append(Job(fold=fold, seed=run // 3, statistics={"F": Statistics(mean=mean.float(), std=std.float())}))
+    return jobs
+
+
+def train(
+    cache: Any, config: HeadConfig, path: DevicePath | None, jobs: Sequence[Job], stack: int
+) -> dict[tuple[str, int], TrainedRun]:
+    sources = {
+        name: FeatureSource(cache.packed(name, range(UTTERANCES)), device=CPU, resident=path is not None)
+        for name in config.branches
+    }
+    trainer = StackTrainer(sources, np.arange(UTTERANCES) % 4, 4, config, CPU, path)
+    found = {}
+
+    def keep(job: Job, outcome: Any) -> None:
+        found[job.fold.test_session, job.seed] = outcome
+
+    trainer.train(jobs, stack=stack, listener=StackListener(run=keep))
+    return found
+
+
+def compare(found: dict[tuple[str, int], TrainedRun], expected: dict[tuple[str, int], TrainedRun], **tolerance: float) -> None:
+    assert set(found) == set(expected)
+    for key, run in expected.items():
+        assert (len(found[key].epochs), found[key].best_epoch) == (len(run.epochs), run.best_epoch)
+        pairs = [(found[key].logits, run.logits), *((found[key].weights[name], each) for name, each in run.weights.items())]
+        pairs += [(found[key].layer_shares[name], each) for name, each in run.layer_shares.items()]
+        pairs += [(each.train_loss, other.train_loss) for each, other in zip(found[key].epochs, run.epochs, strict=True)]
+        for one, other in pairs:
+            np.testing.assert_allclose(one, other, **tolerance)
+
+
+@pytest.mark.parametrize("fusion", HEADS.added)
+def test_it_gives_what_the_path_of_a_cpu_gives(make_cache: Callable[..., Any], fusion: str) -> None:
+    config, cache = config_of(fusion, dropout=0.0, class_weights="balanced"), make_cache()
+    # Three runs through two places: runs enter and leave.
+    compare(train(cache, config, PLAIN, jobs_of(3), 2), train(cache, config, None, jobs_of(3), 2), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("fusion", HEADS.added)
+def test_a_run_alone_gives_the_same_with_dropout(make_cache: Callable[..., Any], fusion: str) -> None:
+    config, cache = config_of(fusion, dropout=0.3), make_cache()
+    together = train(cache, config, PLAIN, jobs_of(2), 2)
+    alone = train(cache, config, PLAIN, jobs_of(2)[1:], 1)
+    key = next(iter(alone))
+    compare({key: together[key]}, alone, rtol=1e-5, atol=1e-6)
+    without = train(cache, config_of(fusion, dropout=0.0), PLAIN, jobs_of(2)[1:], 1)
+    assert not np.allclose(together[key].logits, without[key].logits, atol=1e-3)
+
+
+def test_bfloat16_is_another_result_and_the_others_differ_by_rounding_only() -> None:
+    default, rounded, half = (config_of("late", precision=each).identity() for each in (None, "float32", "bfloat16"))
+    assert default == rounded
+    assert half == default | {"precision": "bfloat16"}
+    with pytest.raises(HeadError, match="precision 'tf32' needs a GPU, and this is a CPU"):
+        default_path(CPU, "tf32")
+    found = default_path(torch.device("cuda"), None)
+    assert found is not None
+    assert found.precision == "tf32"
+    assert default_path(CPU, None) is None
+
+
+def test_products_in_bfloat16_stay_close(make_cache: Callable[..., Any]) -> None:
+    config, cache = config_of("late", dropout=0.0), make_cache()
+    half = train(cache, config, DevicePath(kernels=False, precision="bfloat16"), jobs_of(2), 2)
+    single = train(cache, config, PLAIN, jobs_of(2), 2)
+    for key, run in single.items():
+        assert 1e-5 < np.abs(half[key].logits - run.logits).max() < 0.2
