@@ -180,7 +180,7 @@ def count(config: HeadConfig, runs: int, utterances: int, rate: float, *, kernel
     sources = {name: CountedSource(ShapesOnly(name, utterances), device=device, resident=True) for name in config.branches}
     targets = np.arange(utterances) % CLASSES
     path = DevicePath(kernels=kernels, precision=config.precision or "tf32")
-    trainer = StackTrainer(sources, targets, CLASSES, config, device, path)
+    trainer = StackTrainer(sources, targets, CLASSES, config, device, path=path)
     mode = CostMode(rate)
     for source in sources.values():
         source.steps, source.begin = [], lambda: None

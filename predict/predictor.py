@@ -195,14 +195,13 @@ class Predictor:
 
     def _answer(self, chunk: _Ready, make: Callable[..., Said]) -> dict[str, Said | Failure]:
         found: dict[str, Said | Failure] = {**chunk.refused}
-        notes: dict[str, tuple[str, ...]] = chunk.notes
-        answers: dict[str, Answer | str] = self._engine.answer(chunk.utterances) if chunk.utterances else {}
+        notes = chunk.notes
+        answers = self._engine.answer(chunk.utterances) if chunk.utterances else {}
         for name, answer in answers.items():
             if isinstance(answer, str):
                 found[name] = Failure(id=name, reason=answer)
             else:
-                told = (*notes[name], *(note for note in answer.notes if not any("not aligned" in each for each in notes[name])))
-                found[name] = make(name, dataclasses.replace(answer, notes=told), self.runs, self.classes)
+                found[name] = make(name, _noted(answer, notes[name]), self.runs, self.classes)
         return found
 
     def _align(self, utterance: Utterance, notes: dict[str, tuple[str, ...]]) -> Utterance:
@@ -292,6 +291,12 @@ def _engine(saved: SavedHead | SavedModels, runs: Sequence[Run], choice: Encoder
     if isinstance(saved, SavedHead):
         return HeadEngine(saved, runs, choice)
     return FinetunedEngine([path for run, path in saved.models if run in runs], choice.device)
+
+
+def _noted(answer: Answer, own: tuple[str, ...]) -> Answer:
+    """An answer with what was to be said of its recording before, which may say already that nothing is aligned."""
+    more = answer.notes if not any("not aligned" in each for each in own) else ()
+    return dataclasses.replace(answer, notes=(*own, *more))
 
 
 def _single(wav: Path | str, text: str | None, textgrid: Path | str | None) -> Utterance:

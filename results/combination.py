@@ -159,9 +159,9 @@ def _read_parts(directories: Sequence[Path]) -> list[Part]:
         if not (each / RESULT).is_file():
             state = "is not finished" if (each / CONFIG).is_file() else "is no run directory"
             raise ResultError(f"{each}: {state} (no {RESULT}); give run directories that are finished, such as runs/NAME")
-        if names := dimensions_of(read_result(each)["config"]):
+        if rated := dimensions_of(read_result(each)["config"]):
             raise ResultError(
-                f"{each}: predicts ratings ({', '.join(names)}), and probabilities are what is averaged; leave it out"
+                f"{each}: predicts ratings ({', '.join(rated)}), and probabilities are what is averaged; leave it out"
             )
     names = row_names([read_row(each) for each in directories])
     return [read_part(each, read_result(each), name) for each, name in zip(directories, names, strict=True)]

@@ -15,17 +15,17 @@ from jaxtyping import Float, Float64, Int64
 from torch import Tensor
 
 from mer.heads.config import HeadConfig
-from mer.heads.emotion_loss import EmotionLoss, emotion_loss, losses
 from mer.heads.errors import DivergedError, HeadError
 from mer.heads.features.feature_source import FeatureSource
 from mer.heads.features.statistics import Statistics
 from mer.heads.features.step import Step, plan_step
 from mer.heads.fusion.build_head import build_head
 from mer.heads.fusion.head import Head
-from mer.heads.rating_loss import RatingLoss, rating_loss
+from mer.heads.rating_loss import RatingLoss
 from mer.heads.stacked.device.device_path import DevicePath, default_path
 from mer.heads.training.device_stack import DeviceStack, Slot
 from mer.heads.training.heap import keep_large_buffers
+from mer.heads.training.run_loss import RunLoss, answers_of, losses_of, mean_loss, run_loss
 from mer.heads.training.stacked_forward import stacked_logits
 from mer.heads.training.trained_run import AnyEpoch, EarlyStopping, Epoch, TrainedRun, rated_epoch
 from mer.protocol import Fold, confusion, integer_seed, numpy_generator, unweighted_accuracy, weighted_accuracy
@@ -71,7 +71,7 @@ class _Active:
     head: Head | Slot
     statistics: dict[str, Statistics]
     dropout: torch.Generator | None
-    loss: EmotionLoss | RatingLoss
+    loss: RunLoss
     optimizer: torch.optim.Optimizer | None
     stopping: EarlyStopping
     epochs: list[AnyEpoch] = field(default_factory=list)
@@ -191,7 +191,7 @@ class StackTrainer:
 
     def _start(self, job: Job, head: Head, together: DeviceStack | None) -> _Active:
         seed = integer_seed(job.seed, "dropout", job.fold.test_session)
-        loss = self._loss(job.fold.train)
+        loss = run_loss(self._config, self._truth, job.fold.train, self._classes, self._device)
         stopping = EarlyStopping(self._config.patience)
         if together is not None:
             slot = together.enter(head, job.statistics, seed)
@@ -206,11 +206,6 @@ class StackTrainer:
             optimizer=torch.optim.Adam(head.parameters(), lr=self._rate, fused=True),
             stopping=stopping,
         )
-
-    def _loss(self, train: Rows) -> EmotionLoss | RatingLoss:
-        if names := self._config.dimensions:
-            return rating_loss(self._config.rating_loss, self._truth, train, names, self._device)
-        return emotion_loss(self._config, self._truth, train, self._classes, self._device)
 
     @property
     def _rate(self) -> float:
@@ -228,7 +223,7 @@ class StackTrainer:
             run.seconds += seconds
             number = len(run.epochs) + 1
             try:
-                train_loss = _mean_loss(loss, f"{run.job.name}, epoch {number}", len(run.job.fold.train))
+                train_loss = mean_loss(loss, f"{run.job.name}, epoch {number}", len(run.job.fold.train))
                 epoch = self._validated(number, train_loss, each, run)
             except DivergedError as problem:
                 run.failure, run.over = problem, True
@@ -243,7 +238,7 @@ class StackTrainer:
     def _validated(self, number: int, train_loss: float, outputs: Tensor, run: _Active) -> AnyEpoch:
         rows, name = run.job.fold.validation, f"{run.job.name}, epoch {number}"
         if isinstance(run.loss, RatingLoss):
-            return rated_epoch(number, train_loss, self._truth[rows], _answers(run.loss, outputs).numpy(), name)
+            return rated_epoch(number, train_loss, self._truth[rows], answers_of(run.loss, outputs).numpy(), name)
         loss = run.loss.mean(rows, outputs.double().cpu())
         if not math.isfinite(loss):
             raise DivergedError(f"{name}: the validation loss is {loss}")
@@ -263,7 +258,7 @@ class StackTrainer:
         for members, step in self._steps(batches, groups, ranks, whole=_together(active) is not None):
             runs = [active[member] for member in members]
             if (together := _together(runs)) is not None:
-                sums = together.train_step(self._sources, step, partial(_losses, runs, step=step), self._rate)
+                sums = together.train_step(self._sources, step, partial(losses_of, [run.loss for run in runs], step), self._rate)
                 for member, rows in enumerate(step.rows):
                     losses[member] += [sums[member]] if len(rows) else []
                 continue
@@ -272,7 +267,7 @@ class StackTrainer:
                 optimizer.zero_grad()
             counts = [len(rows) for rows in step.rows]
             logits = self._forward(runs, step, [run.dropout for run in runs if run.dropout is not None])
-            each = torch.split(_losses(runs, logits, step), counts)
+            each = torch.split(losses_of([run.loss for run in runs], step, logits), counts)
             sums = torch.stack([part.sum() for part in each])
             # Runs share no parameter: the gradient of the sum of their losses is each run's own.
             torch.autograd.backward((sums / sums.new_tensor(counts)).sum())
@@ -345,7 +340,7 @@ class StackTrainer:
         for run, logits in zip(asked, self._evaluate(asked, rows), strict=True):
             if run not in finished:
                 continue
-            run.logits = _answers(run.loss, logits)
+            run.logits = answers_of(run.loss, logits)
             for part, each in (("test", run.logits), ("validation", run.validation_logits)):
                 lost = 0 if each is None else int((~each.isfinite()).any(1).sum())
                 if lost and run.failure is None:
@@ -387,32 +382,6 @@ def _batches(rows: Rows, size: int) -> list[Rows]:
 def _together(runs: Sequence[_Active]) -> DeviceStack | None:
     """The stack of runs that are computed on the device path."""
     return runs[0].head.stack if isinstance(runs[0].head, Slot) else None
-
-
-def _losses(runs: Sequence[_Active], logits: Tensor, step: Step) -> Float[Tensor, " utterances"]:
-    """The loss of every utterance of a step, each by its own run."""
-    if isinstance(runs[0].loss, RatingLoss):
-        parts = zip(runs, step.rows, torch.split(logits, [len(rows) for rows in step.rows]), strict=True)
-        return torch.cat([run.loss.each(rows, part) for run, rows, part in parts if len(rows)])
-    own = [(run.loss, len(rows)) for run, rows in zip(runs, step.rows, strict=True) if isinstance(run.loss, EmotionLoss)]
-    truth = own[0][0].truth[torch.from_numpy(np.concatenate(step.rows)).to(logits.device)]
-    weights = [loss.weights.expand(count, -1) for loss, count in own if loss.weights is not None]
-    return losses(logits, truth, weights=torch.cat(weights) if weights else None, gamma=own[0][0].gamma)
-
-
-def _answers(loss: EmotionLoss | RatingLoss, outputs: Tensor) -> Float64[Tensor, "utterances classes"]:
-    """Logits, or ratings in the corpus' unit, in float64 on the CPU."""
-    return torch.from_numpy(loss.ratings(outputs)) if isinstance(loss, RatingLoss) else outputs.double().cpu()
-
-
-def _mean_loss(losses: Sequence[Tensor], name: str, utterances: int) -> float:
-    """Mean over the utterances of an epoch; looked at once per epoch, as on a GPU every look waits for the device."""
-    values = torch.stack(list(losses)).double().cpu()
-    finite = values.isfinite()
-    if not finite.all():
-        step = int(finite.int().argmin()) + 1
-        raise DivergedError(f"{name}, step {step}: the loss is {float(values[step - 1])}")
-    return float(values.sum()) / utterances
 
 
 def _is_out_of_memory(problem: BaseException) -> bool:

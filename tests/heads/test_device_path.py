@@ -47,7 +47,7 @@ def train(
         name: FeatureSource(cache.packed(name, range(UTTERANCES)), device=CPU, resident=path is not None)
         for name in config.branches
     }
-    trainer = StackTrainer(sources, np.arange(UTTERANCES) % 4, 4, config, CPU, path)
+    trainer = StackTrainer(sources, np.arange(UTTERANCES) % 4, 4, config, CPU, path=path)
     found = {}
 
     def keep(job: Job, outcome: Any) -> None:
