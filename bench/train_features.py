@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from mer.heads import DivergedError, Epoch, FeatureSource, HeadConfig, HeadError, Job, StackListener, StackTrainer, TrainedRun
+from mer.heads import AnyEpoch, DivergedError, FeatureSource, HeadConfig, HeadError, Job, StackListener, StackTrainer, TrainedRun
 from mer.heads.features.reads import Reads
 from mer.heads.features.step import Step
 from mer.protocol import Fold
@@ -101,7 +101,7 @@ class Meter:
         if self._since is not None:
             self.steps.append((step, not torch.is_inference_mode_enabled()))
 
-    def epoch(self, job: Job, epoch: Epoch) -> None:
+    def epoch(self, job: Job, epoch: AnyEpoch) -> None:
         """A run has been validated; all runs of a stack are before the first is told."""
         if self._since is not None:
             self.seconds += self.clock() - self._since
