@@ -10,9 +10,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from mer.heads import AnyEpoch, DivergedError, FeatureSource, HeadConfig, HeadError, Job, StackListener, StackTrainer, TrainedRun
+from mer.heads import DivergedError, FeatureSource, HeadConfig, HeadError, Job, StackListener, StackTrainer, TrainedRun
 from mer.heads.features.reads import Reads
 from mer.heads.features.step import Step
+from mer.heads.training.trained_run import AnyEpoch
 from mer.protocol import Fold
 
 LAYERS, DIM, CLASSES = 12, 768, 4
