@@ -193,7 +193,7 @@ class Predictor:
     def _answer(self, chunk: _Ready, make: Callable[..., Said]) -> dict[str, Said | Failure]:
         found: dict[str, Said | Failure] = {**chunk.refused}
         notes = chunk.notes
-        answers = self._engine.answer(chunk.utterances) if chunk.utterances else {}
+        answers: dict[str, Answer | str] = self._engine.answer(chunk.utterances) if chunk.utterances else {}
         for name, answer in answers.items():
             if isinstance(answer, str):
                 found[name] = Failure(id=name, reason=answer)
