@@ -198,8 +198,7 @@ class Predictor:
             if isinstance(answer, str):
                 found[name] = Failure(id=name, reason=answer)
             else:
-                told = (*notes[name], *(note for note in answer.notes if not any("not aligned" in each for each in notes[name])))
-                found[name] = make(name, dataclasses.replace(answer, notes=told), self.runs, self.classes)
+                found[name] = make(name, _noting(answer, notes[name]), self.runs, self.classes)
         return found
 
     def _align(self, utterance: Utterance, notes: dict[str, tuple[str, ...]]) -> Utterance:
@@ -274,6 +273,12 @@ def _engine(saved: SavedHead | SavedModels, runs: Sequence[Run], choice: Encoder
 
 def _single(wav: Path | str, text: str | None, textgrid: Path | str | None) -> Utterance:
     return recording(Path(wav), text, alignment=None if textgrid is None else TextGridAlignment(path=Path(textgrid)))
+
+
+def _noting(answer: Answer, notes: tuple[str, ...]) -> Answer:
+    """The answer with what was said of its recording before; that it is not aligned is said once."""
+    own = [note for note in answer.notes if not any("not aligned" in each for each in notes)]
+    return dataclasses.replace(answer, notes=(*notes, *own))
 
 
 def _only(answers: Sequence[Said | Failure]) -> Said:

@@ -29,7 +29,9 @@ from mer.report.errors import ReportError
 from mer.report.figure_set import figure_set
 from mer.report.grid_table import grid_report
 from mer.report.page import page
+from mer.report.page_sources import PageSources
 from mer.report.pair import make_pair
+from mer.report.report_folder import RATED, gather_facts
 from mer.report.results_report import results_report
 from mer.report.table_report import table_reports
 from mer.report.table_text import csv_table, latex_table, markdown_table
@@ -112,14 +114,14 @@ def test_ratings_that_are_all_the_same_are_refused() -> None:
 
 @pytest.mark.parametrize("fusion", sorted(KINDS))
 def test_every_head_predicts_ratings_and_alone_is_stacked(make_cache: CacheMaker, tmp_path: Path, fusion: str) -> None:
-    cache = with_ratings(make_cache())
+    cache = with_ratings(make_cache(each=8))
     modality = "speech" if KINDS[fusion].needs is Needs.ONE else "both"
     config = replace(TINY, fusion=fusion, modality=modality, seeds=(0,), max_epochs=2)
     alone, stacked = (train_head(cache, replace(config, stack=stack), tmp_path / str(stack)) for stack in (1, 2))
     one, two = (load_file(each.directory / "logits.safetensors") for each in (alone, stacked))
     assert len(one) == 2
     for name, value in one.items():
-        assert value.shape == (16, 3)
+        assert value.shape == (8, 3)
         np.testing.assert_allclose(two[name], value, rtol=1e-3, atol=1e-3)
 
 
@@ -234,6 +236,8 @@ def test_tables_page_and_figures_show_ccc_in_place_of_ua(make_cache: CacheMaker,
     assert f"{100 * scores[0]['ccc_dominance']['std_folds']:.2f}" in shown
     assert "1 that are not rated" in " ".join(shown.split())
     assert [each.name for each in figure_set(report.group, {}) if "layers" not in each.name] == ["ccc-by-head", "learning-curves"]
+    sources = PageSources(corpus=tmp_path, named=False, cache=tmp_path)
+    assert gather_facts(report.group, tmp_path, sources, quiet=True) == ({}, [RATED])
     assert set(report.not_compared.values()) == {"ratings are shown side by side, without a test of their difference"}
     with pytest.raises(ReportError, match="predicts valence, arousal, dominance; --compare is of classes"):
         make_pair(report.group.runs[0], report.group.runs[1], {})
