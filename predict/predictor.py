@@ -196,12 +196,12 @@ class Predictor:
     def _answer(self, chunk: _Ready, make: Callable[..., Said]) -> dict[str, Said | Failure]:
         found: dict[str, Said | Failure] = {**chunk.refused}
         notes = chunk.notes
-        answers = self._engine.answer(chunk.utterances) if chunk.utterances else {}
+        answers: dict[str, Answer | str] = self._engine.answer(chunk.utterances) if chunk.utterances else {}
         for name, answer in answers.items():
             if isinstance(answer, str):
                 found[name] = Failure(id=name, reason=answer)
             else:
-                found[name] = make(name, _noted(answer, notes[name]), self.runs, self.classes)
+                found[name] = make(name, _noting(answer, notes[name]), self.runs, self.classes)
         return found
 
     def _align(self, utterance: Utterance, notes: dict[str, tuple[str, ...]]) -> Utterance:
@@ -293,14 +293,14 @@ def _engine(saved: SavedHead | SavedModels, runs: Sequence[Run], choice: Encoder
     return FinetunedEngine([path for run, path in saved.models if run in runs], choice.device)
 
 
-def _noted(answer: Answer, own: tuple[str, ...]) -> Answer:
-    """An answer with what was to be said of its recording before, which may say already that nothing is aligned."""
-    more = answer.notes if not any("not aligned" in each for each in own) else ()
-    return dataclasses.replace(answer, notes=(*own, *more))
-
-
 def _single(wav: Path | str, text: str | None, textgrid: Path | str | None) -> Utterance:
     return recording(Path(wav), text, alignment=None if textgrid is None else TextGridAlignment(path=Path(textgrid)))
+
+
+def _noting(answer: Answer, notes: tuple[str, ...]) -> Answer:
+    """The answer with what was said of its recording before; that it is not aligned is said once."""
+    own = [note for note in answer.notes if not any("not aligned" in each for each in notes)]
+    return dataclasses.replace(answer, notes=(*notes, *own))
 
 
 def _only(answers: Sequence[Said | Failure]) -> Said:

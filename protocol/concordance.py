@@ -73,4 +73,5 @@ def dimension_ccc(run: RatedRun, dimension: str) -> float | None:
 
 def mean_ccc(run: RatedRun) -> float:
     """Mean of the CCC of the dimensions that were predicted."""
-    return float(np.mean([dimension_ccc(run, name) for name in DIMENSIONS if name in run.dimensions]))
+    found = [dimension_ccc(run, name) for name in DIMENSIONS]
+    return float(np.mean([each for each in found if each is not None]))

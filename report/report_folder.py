@@ -21,6 +21,7 @@ from mer.report.utterance_answers import mean_answers
 from mer.report.utterance_facts import Facts, UtteranceFacts
 
 MEGABYTE = 1_000_000
+RATED = "Ratings have no class that is right or wrong: there are no utterances to browse, no confusion matrix and no parts."
 
 
 def write_reports(
@@ -80,6 +81,8 @@ def session_facts(group: RunGroup) -> Facts:
 
 def gather_facts(group: RunGroup, folder: Path, sources: PageSources, *, quiet: bool) -> tuple[Facts, list[str]]:
     """The facts from the best source at hand, and what the reader of the page has to know about them."""
+    if group.rated:
+        return {}, [RATED]
     wanted = frozenset(session_facts(group))
     found = None
     if sources.named or sources.corpus.exists():

@@ -65,7 +65,7 @@ def scores_table(
     front = [COUNT] if count else []
     several = len(table.paper_measures) > 1 or table.learned == {"ratings"}
     if several:
-        lines = [_line(measure, papers) for measure in table.shown]
+        lines = [_line(measure, papers, asked=bool(table.paper_measures)) for measure in table.shown]
     else:
         beside = [column for measure in table.paper_measures for column in papers(measure)]
         lines = [[*measure_columns(table, narrow=bool(beside)), *beside]]
@@ -77,9 +77,10 @@ def scores_table(
     return shown
 
 
-def _line(measure: str, papers: Callable[[str], Sequence[Column]]) -> list[Column]:
-    """One measure: its name, every statistic, and a paper's figure."""
+def _line(measure: str, papers: Callable[[str], Sequence[Column]], *, asked: bool) -> list[Column]:
+    """One measure: its name, every statistic, and a paper's figure where some row has one."""
     title = METRICS[measure].title
     statistics = [replace(measure_column(measure, each), title=said or "mean") for each, (said, _) in STATISTICS.items()]
-    beside = [replace(column, title=column.title.removesuffix(f" {title}")) for column in papers(measure)]
+    told = papers(measure) if asked else []
+    beside = [replace(column, title=column.title.removesuffix(f" {title}")) for column in told]
     return [Column(key="measure", get=lambda table, row: title, text=lambda table, row: title), *statistics, *beside]

@@ -20,7 +20,19 @@ IN_THE_NAME = frozenset("branches granularities modality fusion fusion_layers au
 OF_ENCODERS = frozenset("speech_model text_model speech_revision text_revision".split())
 CHOSEN = ("text tags",)
 """Facts of an encoder that are chosen, not part of its checkpoint."""
-ADDED_LATER: Mapping[str, Any] = {"leave_out": "auto", "fold_count": None, "splits": None, "drop_class": [], "min_per_class": 0}
+ADDED_LATER: Mapping[str, Any] = {
+    "leave_out": "auto",
+    "fold_count": None,
+    "splits": None,
+    "drop_class": [],
+    "min_per_class": 0,
+    "class_weights": "none",
+    "loss": "cross-entropy",
+    "targets": "hard",
+    "no_majority": "leave-out",
+    "predict": "emotion",
+    "rating_loss": "ccc",
+}
 """Settings that results hold only where they are not left alone."""
 DEFAULTS: Mapping[str, Any] = {
     "hidden": 128,
@@ -36,8 +48,6 @@ DEFAULTS: Mapping[str, Any] = {
     "text_disjoint": False,
     "classes": "4",
     "folds": None,
-    "class_weights": "none",
-    "loss": "cross-entropy",
     **ADDED_LATER,
 }
 """What a row has without asking: not told where another row was asked for something else."""

@@ -62,7 +62,7 @@ class Selection:
     @property
     def trainable(self) -> NDArray[np.bool_] | None:
         """Rows that can be trained on and validate; None for all. Others are tested only."""
-        return np.isfinite(self.shares).all(1) if self.soft and self.shares is not None else None
+        return np.asarray(np.isfinite(self.shares).all(1)) if self.soft and self.shares is not None else None
 
     def fingerprint(self, *, texts: bool = False) -> str:
         """SHA-256 of who takes part with which class: a cache that has grown gives another result.

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -55,8 +56,8 @@ class Job:
 class StackListener:
     """Called while training goes on."""
 
-    epoch: Callable[[Job, AnyEpoch], None] = lambda job, epoch: None
-    """After each epoch of each run."""
+    epoch: Callable[[Job, Any], None] = lambda job, epoch: None
+    """After each epoch of each run, with its `Epoch` or `RatedEpoch`."""
     run: Callable[[Job, "TrainedRun | DivergedError"], None] = lambda job, outcome: None
     """After each run, with what is kept of it or why it failed."""
     stack: Callable[[int], None] = lambda runs: None

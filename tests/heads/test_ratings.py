@@ -29,7 +29,9 @@ from mer.report.errors import ReportError
 from mer.report.figure_set import figure_set
 from mer.report.grid_table import grid_report
 from mer.report.page import page
+from mer.report.page_sources import PageSources
 from mer.report.pair import make_pair
+from mer.report.report_folder import RATED, gather_facts
 from mer.report.results_report import results_report
 from mer.report.table_report import table_reports
 from mer.report.table_text import csv_table, latex_table, markdown_table
@@ -112,14 +114,14 @@ def test_ratings_that_are_all_the_same_are_refused() -> None:
 
 @pytest.mark.parametrize("fusion", sorted(KINDS))
 def test_every_head_predicts_ratings_and_alone_is_stacked(make_cache: CacheMaker, tmp_path: Path, fusion: str) -> None:
-    cache = with_ratings(make_cache())
+    cache = with_ratings(make_cache(each=8))
     modality = "speech" if KINDS[fusion].needs is Needs.ONE else "both"
     config = replace(TINY, fusion=fusion, modality=modality, seeds=(0,), max_epochs=2)
     alone, stacked = (train_head(cache, replace(config, stack=stack), tmp_path / str(stack)) for stack in (1, 2))
     one, two = (load_file(each.directory / "logits.safetensors") for each in (alone, stacked))
     assert len(one) == 2
     for name, value in one.items():
-        assert value.shape == (16, 3)
+        assert value.shape == (8, 3)
         np.testing.assert_allclose(two[name], value, rtol=1e-3, atol=1e-3)
 
 
@@ -132,7 +134,7 @@ def test_the_result_has_the_ccc_of_every_dimension_with_its_spreads(make_cache: 
         rows = list(csv.DictReader(file))
     assert list(rows[0]) == ["fold", "seed", "id", *(f"{name}{each}" for name in DIMENSIONS for each in ("", "_predicted"))]
     assert len(rows) == 2 * 2 * 15
-    found = {}
+    found: dict[tuple[str, str, str], float] = {}
     for fold in "12":
         for seed in "01":
             mine = [row for row in rows if (row["fold"], row["seed"]) == (fold, seed)]
@@ -160,8 +162,8 @@ def test_the_result_has_the_ccc_of_every_dimension_with_its_spreads(make_cache: 
     assert values["notes"] == ["2 utterances are not rated (valence, arousal, dominance) and take no part"]
     lines = [json.loads(line) for line in (result.directory / "metrics.jsonl").read_text().splitlines()]
     for run in values["runs"]:
-        own = [line for line in lines if (line["fold"], line["seed"]) == (run["fold"], run["seed"])]
-        assert run["best_epoch"] == 1 + int(np.argmax([line["validation_ccc"] for line in own]))
+        cccs = [line["validation_ccc"] for line in lines if (line["fold"], line["seed"]) == (run["fold"], run["seed"])]
+        assert run["best_epoch"] == 1 + int(np.argmax(cccs))
 
 
 def test_one_dimension_alone_and_columns_of_a_manifest(make_cache: CacheMaker, tmp_path: Path) -> None:
@@ -210,6 +212,7 @@ def test_what_cannot_be_predicted_is_refused(make_cache: CacheMaker, tmp_path: P
 def test_tables_page_and_figures_show_ccc_in_place_of_ua(make_cache: CacheMaker, tmp_path: Path) -> None:
     cache = with_ratings(make_cache(), without=(7,))
     runs = [train_head(cache, replace(TINY, hidden=hidden, max_epochs=2), tmp_path / "runs") for hidden in (4, 8)]
+    assert [report.group.runs[0].name for report in table_reports([runs[0].directory])[0]] == ["late F+T"]
     reports, _ = table_reports([each.directory for each in runs])
     (report,) = reports
     assert report.group.title == "planted, valence, arousal, dominance"
@@ -233,9 +236,11 @@ def test_tables_page_and_figures_show_ccc_in_place_of_ua(make_cache: CacheMaker,
     assert f"{100 * scores[0]['ccc_dominance']['std_folds']:.2f}" in shown
     assert "1 that are not rated" in " ".join(shown.split())
     assert [each.name for each in figure_set(report.group, {}) if "layers" not in each.name] == ["ccc-by-head", "learning-curves"]
+    sources = PageSources(corpus=tmp_path, named=False, cache=tmp_path)
+    assert gather_facts(report.group, tmp_path, sources, quiet=True) == ({}, [RATED])
     assert set(report.not_compared.values()) == {"ratings are shown side by side, without a test of their difference"}
     with pytest.raises(ReportError, match="predicts valence, arousal, dominance; --compare is of classes"):
-        make_pair(*report.group.runs, {})
+        make_pair(report.group.runs[0], report.group.runs[1], {})
 
 
 def test_a_grid_may_hold_rows_of_ratings_beside_rows_of_emotions(make_cache: CacheMaker, tmp_path: Path) -> None:
@@ -257,9 +262,10 @@ def test_a_grid_may_hold_rows_of_ratings_beside_rows_of_emotions(make_cache: Cac
 
 
 def test_no_figure_of_a_paper_stands_beside_ratings_or_votes() -> None:
-    for asked, differs in (({"predict": "vad"}, ("predict",)), ({"predict": "emotion", "targets": "soft"}, ("targets",))):
-        assert check_setup({}, {}, [replace(TINY, **asked).identity()]).differs == differs
-    assert check_setup({}, {}, [replace(TINY, predict="emotion").identity()]).fits
+    emotion = replace(TINY, predict="emotion")
+    for config, differs in ((TINY, ("predict",)), (replace(emotion, targets="soft"), ("targets",))):
+        assert check_setup({}, {}, [config.identity()]).differs == differs
+    assert check_setup({}, {}, [emotion.identity()]).fits
 
 
 def test_identities_of_before_do_not_know_of_ratings() -> None:

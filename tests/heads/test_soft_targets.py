@@ -18,7 +18,7 @@ from mer.heads.training.selection import Selection, select
 from mer.protocol import class_map
 from mer.protocol.vote_shares import is_tied, vote_shares
 from mer.report.columns import shown_columns
-from mer.report.reported_run import read_run
+from mer.report.reported_run import find_runs, read_run
 from mer.report.results_report import results_table, score_rows
 from mer.report.run_group import group_runs
 from mer.report.score_table import score_table
@@ -182,6 +182,8 @@ def test_the_agreement_with_the_votes_is_scipys_and_stands_beside_the_majority(m
         np.testing.assert_allclose(scores["vote_agreement"]["mean_of_folds"], np.mean(means), rtol=1e-12)
         np.testing.assert_allclose(result.values["runs"][0]["vote_agreement"], means[0], rtol=1e-12)
         assert scores["ua"]["mean_of_folds"] > 0
+    named = [run.name for run in find_runs((tmp_path,))]
+    assert sorted(named) == ["late F+T", "late F+T, targets soft"]
     both = score_table(group_runs([read_run(each.directory) for each in (hard, soft)])[0])
     assert [column.key for column in shown_columns(both)].count("vote_agreement") == 1
     assert all(row.share("vote_agreement", "mean_of_folds") for row in both.rows)
