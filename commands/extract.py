@@ -18,7 +18,7 @@ from mer.commands.options import DEFAULT_CORPUS, JsonOption, QuietOption, Revisi
 from mer.extract.config import ExtractConfig, Resources
 from mer.protocol.classes import classes_option
 from mer.settings.option import WHAT, WHERE, option
-from mer.settings.shared_options import cache_option, corpus_option, session_option, texts_option
+from mer.settings.shared_options import cache_option, corpus_option, session_option
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -37,7 +37,6 @@ class WhatIsExtracted(HowTablesAreRead):
 
     corpus: Path | None = corpus_option()
     cache: Path = cache_option(help="Folder of the feature caches; settings name a cache in it.")
-    texts: Path | None = texts_option()
     textgrids: Path | None = option(
         None, "Folder of TextGrids, JSON or CTM by `mer align`, MFA or others, for --alignment textgrid.", panel=WHERE
     )
@@ -90,8 +89,8 @@ def extract(
                 "it runs in this process, in minutes: without --backend and --shard-rank", param_hint="--resegment"
             )
         found = find_corpus(what.corpus, what.session, what.classes, what.alignment_offset, what)
-        if what.texts is not None:
-            found, config = with_other_texts(found, config, what, quiet)
+        if config.texts is not None:
+            found = with_other_texts(found, config, quiet)
         processes = place.workers if place.backend == "local" else None
         found = with_alignment(found, config, what.textgrids, what.cache, processes, quiet)
         if not what.allow_missing_segments:
@@ -150,21 +149,16 @@ def warn_of_missing_tiers(corpus: "Corpus", config: ExtractConfig, quiet: bool) 
         say("the extraction goes on, and its exit code will be 1; Ctrl-C stops it", quiet)
 
 
-def with_other_texts(
-    corpus: "Corpus", config: ExtractConfig, what: WhatIsExtracted, quiet: bool
-) -> "tuple[Corpus, ExtractConfig]":
-    """The corpus with the transcripts of `--texts`, and the config that names them.
+def with_other_texts(corpus: "Corpus", config: ExtractConfig, quiet: bool) -> "Corpus":
+    """The corpus with the transcripts of `--texts`.
 
     Raises:
         CorpusError: a file that cannot be read, or that lacks utterances.
     """
     from mer.corpus.given_texts import read_texts, with_texts
 
-    assert what.texts is not None
-    if not config.needs_text:
-        raise typer.BadParameter("without granularity T no transcript is read: leave it out", param_hint="--texts")
-    given = read_texts(what.texts, what.encoding)
-    corpus, notes = with_texts(corpus, given)
+    assert config.texts is not None
+    corpus, notes = with_texts(corpus, read_texts(config.texts))
     own = sum(each.alignment is not None for each in corpus) if config.alignment == "corpus" and config.needs_alignment else 0
     if own:
         tiers = "+".join(name for name in config.granularities if name in "PSW")
@@ -175,13 +169,14 @@ def with_other_texts(
         )
     for note in notes:
         say(f"note: {note}", quiet)
-    return corpus, dataclasses.replace(config, transcripts=(given.path.name, given.sha256))
+    return corpus
 
 
 def with_alignment(
     corpus: "Corpus", config: ExtractConfig, textgrids: Path | None, cache: Path, workers: int | None, quiet: bool
 ) -> "Corpus":
     """The corpus with the alignments of `--alignment`; those of pocketsphinx are made first, where they are missing."""
+    from mer.corpus.given_texts import read_texts
     from mer.corpus.textgrid_folder import with_textgrids
 
     alignment = config.alignment
@@ -194,7 +189,7 @@ def with_alignment(
     from mer.corpus.aligner import AlignError
 
     # Alignments of other words are others: those of the corpus' own stay as they are.
-    of_texts = f"-{config.transcripts[1][:12]}" if config.transcripts else ""
+    of_texts = "" if config.texts is None else f"-{read_texts(config.texts).sha256[:12]}"
     folder = cache / corpus.name / f"pocketsphinx{of_texts}"
     summary = align_with_bar(corpus, folder, workers, quiet)
     if summary.waiting:

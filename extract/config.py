@@ -1,6 +1,7 @@
 """What decides the cached numbers, and what only decides how fast they are made."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from mer.cache.granularity import GRANULARITIES
 from mer.extract.encoder_options import (
@@ -8,6 +9,7 @@ from mer.extract.encoder_options import (
     speech_revision_option,
     text_model_option,
     text_revision_option,
+    texts_option,
 )
 from mer.settings.kinds import GRANULARITY, NUMBERS
 from mer.settings.option import WHAT, option, problems_of
@@ -77,8 +79,7 @@ class ExtractConfig:
         "Of the forward pass: float32 (exact), float64, bfloat16 (1 % off; faster only on hardware made for it).",
         choices=COMPUTE_DTYPES,
     )
-    transcripts: tuple[str, str] | None = None
-    """Name and SHA-256 of the transcripts that stand in for the corpus' own (`mer.corpus.given_texts`); None = its own."""
+    texts: Path | None = texts_option()
     storage: str = option("float16", "On disk: float16, or float32 for activations that leave its range.", choices=STORAGE_DTYPES)
 
     def __post_init__(self) -> None:
@@ -97,6 +98,8 @@ class ExtractConfig:
             if not self.layers or min(self.layers) < 0 or len(set(self.layers)) < len(self.layers):
                 problems.append(f"layers must be different numbers, 0 or more, such as 1-12, got {list(self.layers)}")
             object.__setattr__(self, "layers", tuple(sorted(self.layers)))
+        if self.texts is not None and "T" not in self.granularities:
+            problems.append("texts: without granularity T no transcript is read; leave it out")
         if problems:
             raise ExtractError("; ".join(problems))
         object.__setattr__(self, "granularities", tuple(each for each in GRANULARITIES if each in self.granularities))

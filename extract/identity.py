@@ -13,6 +13,7 @@ from mer.backends.agreement import versions
 from mer.cache import FORMAT_VERSION
 from mer.corpus import Corpus
 from mer.corpus.audio import RESAMPLER
+from mer.corpus.given_texts import read_texts
 from mer.extract.batch_trial import ONE_BY_ONE, PADDED
 from mer.extract.config import ExtractConfig
 from mer.extract.encode import Encoders
@@ -54,7 +55,7 @@ def make_spec(corpus: Corpus, config: ExtractConfig, encoders: Encoders) -> dict
         spec["layers"]["text"] = list(text.layers)
         spec["dim"]["text"] = text.dim
         # Absent for the corpus' own, whose caches keep their key.
-        given = {"transcripts": config.transcripts[1]} if config.transcripts else {}
+        given = {} if config.texts is None else {"transcripts": read_texts(config.texts).sha256}
         spec["text"] = text.identity | {"tags": config.text_tags} | given
     return spec
 

@@ -21,6 +21,7 @@ from mer.cache import (
 )
 from mer.corpus import AlignmentError, Corpus, Segment, Utterance
 from mer.corpus.audio import audio_seconds
+from mer.corpus.given_texts import read_texts, with_texts
 from mer.extract.config import ExtractConfig, ExtractError, Resources
 from mer.extract.extraction import Extraction, summary
 from mer.extract.identity import earlier_spec, provenance, segment_rule
@@ -63,6 +64,8 @@ def resegment(
     """
     if not config.needs_alignment:
         raise ExtractError("--resegment makes P, S and W; name one of them in --granularity, or leave --resegment out")
+    if config.texts is not None:
+        corpus, _ = with_texts(corpus, read_texts(config.texts))
     source = _find_source(corpus, config, cache)
     _check_same_inputs(corpus, source, config)
     folder = CacheFolder.create(cache, _new_spec(source.spec, config))
@@ -130,7 +133,9 @@ def _fits(spec: Mapping[str, Any], config: ExtractConfig) -> bool:
         return False
     if config.needs_text and (text or {}).get("long", "refuse") != config.long_text:
         return False
-    if config.needs_text and (text or {}).get("transcripts") != (config.transcripts[1] if config.transcripts else None):
+    if config.needs_text and (text or {}).get("transcripts") != (
+        None if config.texts is None else read_texts(config.texts).sha256
+    ):
         return False
     streams = {"speech": config.speech_revision} | ({"text": config.text_revision} if config.needs_text else {})
     return (

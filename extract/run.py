@@ -16,6 +16,7 @@ from mer.backends.local import cores
 from mer.cache import CacheError, CacheFolder, cache_key
 from mer.cache.failed_shard import FailedShard
 from mer.corpus import Corpus
+from mer.corpus.given_texts import read_texts, with_texts
 from mer.extract.config import ExtractConfig, ExtractError, Resources
 from mer.extract.extraction import Extraction, summary
 from mer.extract.feature_size import feature_size
@@ -56,10 +57,13 @@ def extract(
         ExtractError: nothing to extract, an encoder that cannot be had, a disk too small.
         BackendError: no workers to be had, or only such with other code or models.
         CacheError: a cache folder that holds something else.
+        CorpusError: transcripts of `config.texts` that cannot be read, or that lack utterances.
     """
     resources = resources or Resources()
     if not len(corpus):
         raise ExtractError(f"corpus {corpus.name!r} has no utterances with these labels and sessions")
+    if config.texts is not None:
+        corpus, _ = with_texts(corpus, read_texts(config.texts))
     with one_thread_on_cpu(resolve_device(resources.device if backend is None else "cpu")):
         return _extract(corpus, config, cache, resources, backend, shard, (on_progress, on_notice))
 

@@ -167,7 +167,7 @@ class ShardMaker:
             "odd_sounds": {kind: sorted(ids) for kind, ids in encoded.odd_sounds.items()},
             "alignments": dict(encoded.alignments),
             "whole_segments": encoded.whole,
-            **({"transcripts": self._work.config.transcripts[0]} if self._work.config.transcripts else {}),
+            **({} if self._work.config.texts is None else {"transcripts": self._work.config.texts.name}),
             "audio": {u.id: audio_digest(u) for u in task.content.utterances},
             "started": started,
             "finished": time.time(),

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from mer.report.figures.style import COLOURS, COLUMN, new_figure, paper_style, wrapped
 
 DASHES = ("-", "--", ":")
-"""Of the first seven heads, of the next seven, and so on."""
+"""First for seven heads, then for the next seven, and so on."""
 
 
 def risk_coverage_figure(risks: Mapping[str, Float64[np.ndarray, " _"]]) -> Figure:

@@ -15,6 +15,7 @@ from mer.cache import open_cache
 from mer.cli import app
 from mer.commands.extract import with_alignment
 from mer.corpus import Corpus, open_corpus
+from mer.corpus.given_texts import read_texts
 from mer.extract import ExtractConfig
 from mer.extract.resegment import _fits
 
@@ -67,7 +68,7 @@ def test_gold_and_recognised_texts_stand_side_by_side(run: Run, make_manifest: C
 
 def test_what_does_not_fit_is_said_or_refused(run: Run, tmp_path: Path) -> None:
     texts = ["--texts", str(tmp_path / "asr.csv")]
-    assert "without granularity T no transcript is read" in run("--granularity", "F", *texts, code=2)["said"]
+    assert "texts: without granularity T no transcript is read" in run("--granularity", "F", *texts, code=2)["said"]
     note = "W of 3 utterances are averaged over the corpus' own alignments, which are of its own words"
     assert note in run("--granularity", "W+T", *texts)["said"]
     (tmp_path / "asr.csv").write_text("id,text\nutt000,x\n")
@@ -88,13 +89,15 @@ def test_alignments_of_other_words_have_a_folder_of_their_own(
 
     monkeypatch.setattr(command, "align_with_bar", align)
     corpus = open_corpus(make_manifest(3))
-    for transcripts in (None, ("asr.csv", "ab" * 32)):
-        config = ExtractConfig(alignment="pocketsphinx", transcripts=transcripts)
+    (tmp_path / "asr.csv").write_text(HEARD)
+    for texts in (None, tmp_path / "asr.csv"):
+        config = ExtractConfig(alignment="pocketsphinx", texts=texts)
         with_alignment(corpus, config, None, tmp_path, 1, quiet=True)
-    assert folders == ["pocketsphinx", "pocketsphinx-abababababab"]
+    assert folders == ["pocketsphinx", f"pocketsphinx-{read_texts(tmp_path / 'asr.csv').sha256[:12]}"]
 
 
-def test_frames_are_not_segmented_anew_beside_other_texts(config: ExtractConfig) -> None:
+def test_frames_are_not_segmented_anew_beside_other_texts(config: ExtractConfig, tmp_path: Path) -> None:
+    (tmp_path / "asr.csv").write_text(HEARD)
     spec: dict[str, Any] = {
         "granularities": ["F", "T"],
         "speech": {"model": Path(config.speech_model).name},
@@ -103,9 +106,9 @@ def test_frames_are_not_segmented_anew_beside_other_texts(config: ExtractConfig)
         "storage": {"dtype": "float16"},
         "layers": {},
     }
-    other = dataclasses.replace(config, transcripts=("asr.csv", "ab"))
+    other = dataclasses.replace(config, texts=tmp_path / "asr.csv")
     assert _fits(spec, config)
     assert not _fits(spec, other)
-    spec["text"]["transcripts"] = "ab"
+    spec["text"]["transcripts"] = read_texts(tmp_path / "asr.csv").sha256
     assert _fits(spec, other)
     assert not _fits(spec, config)
