@@ -127,7 +127,7 @@ def alignments(folder: Path) -> dict[str, tuple[bytes, Callable[[Path], Alignmen
     gold = TextGridAlignment(path=folder / "gold.json").read()
     long = textgrid_text(gold, SECONDS)
     short = "\n".join(line.rpartition("= ")[2] for line in long.splitlines()).replace("item []:", "")
-    texts = {"a.TextGrid": long, "b.TextGrid": short, "c.TextGrid": long.encode("utf-16")}
+    texts: dict[str, str | bytes] = {"a.TextGrid": long, "b.TextGrid": short, "c.TextGrid": long.encode("utf-16")}
     texts |= {f"{name}.json": json.dumps(layout) for name, layout in LAYOUTS.items()}
 
     def as_grid(path: Path) -> Alignment:
