@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from mer.cli import app
 from mer.finetune import run as module
 from mer.finetune.config import FinetuneConfig
+from mer.finetune.trainer import train_run
 from mer.protocol import Fold
 
 NarrowConfig = Callable[..., FinetuneConfig]
@@ -71,7 +72,6 @@ def test_given_parts_train_choose_and_test(
         rows.append(about | {name: values[row] for name, values in columns.items()})
     (tmp_path / "own.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     used: dict[tuple[str, int], dict[str, set[str]]] = {}
-    train_run = module.train_run
 
     def noted(*given: Any, **more: Any) -> Any:
         (fold,) = [each for each in (*given, *more.values()) if isinstance(each, Fold)]
