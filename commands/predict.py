@@ -86,8 +86,8 @@ def predict(
         if (recordings is None) == (what.wav is None and what.text is None):
             raise typer.BadParameter("give either a folder or list of recordings, or --wav with --text")
         found, failed, problems = read_input(recordings, what)
-        for problem in problems:
-            say(f"{problem.kind}: {problem.where}: {problem.message}", quiet)
+        for odd in problems:
+            say(f"{odd.kind}: {odd.where}: {odd.message}", quiet)
         predictor = load(
             run,
             folds=which.fold,
@@ -116,7 +116,7 @@ def predict(
         "classes": list(predictor.classes),
         "predictions": [dataclasses.asdict(each) for each in predictions],
         "failed": [dataclasses.asdict(each) for each in failed],
-        "problems": [dataclasses.asdict(each) for each in problems],
+        "problems": [dataclasses.asdict(odd) for odd in problems],
     }
     print_result(data, ratings_table(data) if predictor.dimensions else predictions_table(data), as_json)
     for each in failed:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 
 REQUIRED = ("id", "wav", "label", "speaker", "session")
 OPTIONAL = ("text", "dialogue", "style", "textgrid", "seconds", "channel", "split", "votes", "valence", "activation", "dominance")
@@ -60,5 +61,6 @@ def second_choices(given: Sequence[str]) -> list[tuple[str, str, str]]:
     ]
 
 
+@lru_cache(maxsize=4096)  # the spellings, and the columns of some files
 def _plain(name: str) -> str:
     return re.sub(r"[\W_]+", "", name.casefold())

@@ -51,14 +51,15 @@ class CtmAlignment:
         for tier, path in self.files:
             channels = read_ctm(path).get(self.recording, {})
             channel = next(iter(channels), 1) if self.channel is None and len(channels) < 2 else self.channel
-            if channel not in channels:
+            units = None if channel is None else channels.get(channel)
+            if units is None:
                 there = ", ".join(map(str, channels)) or "none"
                 raise AlignmentError(
                     f"{path}: {self.recording!r} has the channels {there}, and the utterance is of {channel or 'all'}: say which "
                     "one it is of in a column `channel`"
                 )
             try:
-                tiers[tier] = Tier(tier, in_order(_unrounded(channels[channel], tier), 0.0, float("inf")))
+                tiers[tier] = Tier(tier, in_order(_unrounded(units, tier), 0.0, float("inf")))
             except TextGridError as error:
                 raise AlignmentError(f"{path}: {self.recording!r}: {error}; align it again") from error
         return alignment_of(self.paths[0], tiers)

@@ -31,11 +31,10 @@ def refuse_times_beyond(path: Path, columns: Sequence[str], utterances: Sequence
     first, seconds = lengths[0]
     end = "the end" if first.end is None else f"{first.end:g} s"
     raise CorpusError(
-        f"{path}: {', '.join(map(repr, columns))} are not times of its recordings: all of {len(lengths)} that were looked at "
-        f"begin after the end of their file, the first, {first.id!r}, from {first.start:g} s to {end} of a file of "
-        f"{seconds:.3f} s. "
-        "If every file is one utterance, cut out of something longer (MELD's clips of their episode), leave these columns out; "
-        "if they are in another unit, say it in their names (start_ms, start_samples)"
+        f"{path}: {', '.join(map(repr, columns))} are not times of its recordings: {len(lengths)} rows were looked at, and all "
+        f"begin after the end of their file, the first, {first.id!r}, from {first.start:g} s to {end} of a file of {seconds:.3f} "
+        "s. If every file is one utterance, cut out of something longer (MELD's clips of their episode), leave these columns "
+        "out; if they are in another unit, say it in their names (start_ms, start_samples)"
     )
 
 

@@ -9,11 +9,10 @@ from mer.extract.encoder_options import (
     speech_revision_option,
     text_model_option,
     text_revision_option,
-    texts_option,
 )
 from mer.settings.kinds import GRANULARITY, NUMBERS
 from mer.settings.option import WHAT, option, problems_of
-from mer.settings.shared_options import device_option
+from mer.settings.shared_options import device_option, texts_option
 
 SPEECH_GRANULARITIES = ("F", "P", "S", "W")
 COMPUTE_DTYPES = ("float32", "float64", "bfloat16")

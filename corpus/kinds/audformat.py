@@ -64,10 +64,15 @@ class AudFormat(RowFormat):
             yield Problem(
                 kind="tables that are not read", where=str(path), message=f"emotions are those of {GOLD}, not of {others}"
             )
-        used = [table for table in tables if table not in speaking or table in (gold or speaking)]
+        used = [table if table not in speaking or table in (gold or speaking) else _without_labels(table) for table in tables]
         places = dict.fromkeys(place for table in gold or speaking for place in table.rows)
         for number, place in enumerate(places, start=1):
             yield number, _row(path, place, used)
+
+
+def _without_labels(table: Table) -> Table:
+    rows = {place: {name: value for name, value in row.items() if name != "label"} for place, row in table.rows.items()}
+    return table._replace(rows=rows)
 
 
 def _row(path: Path, place: Place, tables: list[Table]) -> dict[str, object]:

@@ -202,10 +202,10 @@ def audformat_of_files(root: Path) -> Written:
             database[table][column] = audformat.Column(scheme_id=column)
             database[table][column].set(values)
 
-    add("emotion", names, emotion=["anger", "anger", "happiness"])
+    add("emotion", names, emotion=["anger", "anger", "happiness"], speaker=[3, 8, 8])
     add("emotion.categories.train.gold_standard", names[:2], "train", emotion=["anger", "neutral"])
     add("emotion.categories.test.gold_standard", names[2:], "test", emotion=["happiness"])
-    add("files", names, speaker=[3, 8, 8], transcription=["a01", "b01", None], duration=["1s", "1s", "1s"])
+    add("files", names, transcription=["a01", "b01", None], duration=["1s", "1s", "1s"])
     database.save(str(root), storage_format="csv")
     text = "Der Lappen liegt auf dem Eisschrank."
     return root, {

@@ -3,6 +3,7 @@
 import shutil
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -89,8 +90,8 @@ def test_the_same_part_is_repeated_and_another_part_or_bytes_are_not(tmp_path: P
         (tmp_path / f"{name}.wav").touch()
 
     def spoken(name: str, file: str, part: Part = Part()) -> Utterance:  # noqa: B008
-        where = {"start": part.start, "end": part.end, "channel": part.channel}
-        return Utterance(id=name, wav=tmp_path / file, text=None, label="x", speaker="s", session="1", **where)  # pyright: ignore[reportArgumentType]
+        whole = Utterance(id=name, wav=tmp_path / file, text=None, label="x", speaker="s", session="1")
+        return replace(whole, start=part.start, end=part.end, channel=part.channel)
 
     rows = [
         *(spoken(f"whole {name}", f"{name}.wav") for name in "abcdef"),
