@@ -126,9 +126,8 @@ def _fits(spec: Mapping[str, Any], config: ExtractConfig) -> bool:
         return False
     if speech.get("long", config.long) != config.long:
         return False
-    if config.needs_text and (not text or text["model"] != model_label(config.text_model) or text["tags"] != config.text_tags):
-        return False
-    if config.needs_text and text.get("long", "refuse") != config.long_text:
+    wanted = [model_label(config.text_model), config.text_tags, config.long_text]
+    if config.needs_text and (not text or [text["model"], text["tags"], text.get("long", "refuse")] != wanted):
         return False
     streams = {"speech": config.speech_revision} | ({"text": config.text_revision} if config.needs_text else {})
     return (
