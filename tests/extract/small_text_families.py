@@ -54,7 +54,20 @@ TEXT: dict[str, tuple[str, str, dict[str, Any]]] = {
         {"dim": DIM, "n_layers": LAYERS, "n_heads": 4, "hidden_dim": 48, "max_position_embeddings": POSITIONS},
     ),
     "MPNet": ("mpnet", "WordPiece of RoBERTa's special tokens", _ROBERTA),
-    "ModernBERT": ("modernbert", "BPE", _SIZES | {"pad_token_id": 1, "local_attention": 8, "global_attn_every_n_layers": 2}),
+    "ModernBERT": (
+        "modernbert",
+        "BPE",
+        _SIZES
+        | {
+            "pad_token_id": 1,
+            "cls_token_id": 0,
+            "bos_token_id": 0,
+            "sep_token_id": 2,
+            "eos_token_id": 2,
+            "local_attention": 8,
+            "global_attn_every_n_layers": 2,
+        },
+    ),
 }
 """Type, kind of tokenizer and config of each small text encoder, by the name that people know."""
 
