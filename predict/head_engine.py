@@ -230,10 +230,10 @@ def refuse_a_folders_name(saved: SavedHead, config: ExtractConfig) -> None:
     Raises:
         PredictError: such a folder is not here.
     """
-    used = {"speech": config.needs_speech and config.speech_model, "text": config.needs_text and config.text_model}
-    for name, model in used.items():
+    named = {"speech": (config.needs_speech, config.speech_model), "text": (config.needs_text, config.text_model)}
+    for name, (used, model) in named.items():
         identity: Mapping[str, Any] = saved.features.get(name, {})
-        if model and identity.get("revision") is None and model == identity.get("model") and not Path(model).is_dir():
+        if used and identity.get("revision") is None and model == identity.get("model") and not Path(model).is_dir():
             raise PredictError(
                 f"{saved.folder} needs the encoders that its features came from: {model} was a folder, and is not here; give "
                 f"`--{name}-model DIR` (weights sha256 {str(identity.get('weights_sha256'))[:12]}). The hub is not asked for it"

@@ -156,7 +156,7 @@ def test_an_impulse_moves_the_frames_around_it(kind: str, encoder_of: Make) -> N
         for place in [None, *places]:
             wave = base.copy()
             if place is not None:
-                wave[place : place + 2] += np.float32([0.4, -0.4])
+                wave[place : place + 2] += np.array([0.4, -0.4], np.float32)
             encoder([wave])
     finally:
         handle.remove()
