@@ -1,10 +1,11 @@
 """Audio seconds per CPU-second: `mer extract`, writing included, beside two plain `transformers` loops.
 
-All rows use the same base-size wav2vec 2.0 with random weights, the same audio with IEMOCAP's durations and one CPU
+All rows of a family use the same encoder with random weights, the same audio with IEMOCAP's durations and one CPU
 thread, each in a process of its own, taking turns; CPU time, because machines are shared. Loading is left out of every
 row: `mer extract` is charged for the command less the same command with nothing left to do.
 
     python bench/extract.py --seconds 240 --rounds 2
+    python bench/extract.py --seconds 20 --rounds 2 --family whisper-base,wavlm-large
 """
 
 import argparse
@@ -19,6 +20,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import soundfile
@@ -26,11 +28,39 @@ import torch
 from rich.console import Console
 from rich.table import Table
 from textgrid import IntervalTier, TextGrid
-from transformers import AutoFeatureExtractor, AutoModel, Wav2Vec2Config, Wav2Vec2FeatureExtractor, Wav2Vec2Model
+from transformers import (
+    AutoFeatureExtractor,
+    AutoModel,
+    PretrainedConfig,
+    Wav2Vec2Config,
+    Wav2Vec2FeatureExtractor,
+    WavLMConfig,
+    WhisperConfig,
+    WhisperFeatureExtractor,
+)
 
 from mer.cache import open_cache
 
 BATCH = 8
+FAMILIES: dict[str, tuple[PretrainedConfig, Callable[[], Any]]] = {
+    "wav2vec2-base": (Wav2Vec2Config(), lambda: Wav2Vec2FeatureExtractor(do_normalize=True, return_attention_mask=False)),
+    "wavlm-large": (
+        WavLMConfig(
+            hidden_size=1024,
+            num_hidden_layers=24,
+            num_attention_heads=16,
+            intermediate_size=4096,
+            feat_extract_norm="layer",
+            do_stable_layer_norm=True,
+        ),
+        lambda: Wav2Vec2FeatureExtractor(do_normalize=True, return_attention_mask=True),
+    ),
+    "whisper-base": (
+        WhisperConfig(d_model=512, encoder_layers=6, encoder_attention_heads=8, encoder_ffn_dim=2048, decoder_attention_heads=8),
+        WhisperFeatureExtractor,
+    ),
+}
+"""Config and preprocessor of each, of the shape of the real checkpoint; Whisper's decoder takes no part."""
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
 
 
@@ -41,17 +71,19 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=2, help="turns of every row; bfloat16 takes one")
     parser.add_argument("--loop", type=int, metavar="BATCH", help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--family", default="wav2vec2-base", help=f"some of {','.join(FAMILIES)}")
     arguments = parser.parse_args()
     if arguments.loop:
         print(plain_loop(arguments.folder, batch=arguments.loop))
         return
-    with tempfile.TemporaryDirectory() as scratch:
-        measure(Path(scratch), arguments.seconds, arguments.rounds)
+    for family in arguments.family.split(","):
+        with tempfile.TemporaryDirectory() as scratch:
+            measure(Path(scratch), family, arguments.seconds, arguments.rounds)
 
 
-def measure(folder: Path, seconds: float, rounds: int) -> None:
+def measure(folder: Path, family: str, seconds: float, rounds: int) -> None:
     """Run the rows and print the table."""
-    write_base_encoder(folder / "wav2vec2-base-random")
+    write_encoder(folder / "encoder", family)
     lengths = write_corpus(folder / "corpus", seconds)
     rows: dict[str, Callable[[int], float]] = {
         "transformers, batch 1": lambda turn: loop_in_process(folder, batch=1),
@@ -65,14 +97,16 @@ def measure(folder: Path, seconds: float, rounds: int) -> None:
             if turn == 0 or "bfloat16" not in name:
                 spent[name].append(run(turn))
                 print(f"round {turn + 1}: {name}: {spent[name][-1]:.1f} CPU s", file=sys.stderr)
+    print(family)
     show(spent, lengths, bfloat16_error(folder / "features-0"))
 
 
-def write_base_encoder(folder: Path) -> Path:
-    """wav2vec 2.0 base as transformers' own defaults describe it, with random weights."""
+def write_encoder(folder: Path, family: str = "wav2vec2-base") -> Path:
+    """An encoder of a family with random weights, and its preprocessor."""
+    config, preprocessor = FAMILIES[family]
     torch.manual_seed(0)
-    Wav2Vec2Model(Wav2Vec2Config()).save_pretrained(folder)
-    Wav2Vec2FeatureExtractor(do_normalize=True, return_attention_mask=False).save_pretrained(folder)
+    AutoModel.from_config(config).save_pretrained(folder)
+    preprocessor().save_pretrained(folder)
     return folder
 
 
@@ -130,14 +164,17 @@ def loop_in_process(folder: Path, *, batch: int) -> float:
 @torch.inference_mode()
 def plain_loop(folder: Path, *, batch: int) -> float:
     """CPU-seconds of a loop as one writes it with transformers: nothing kept, nothing written."""
-    encoder = folder / "wav2vec2-base-random"
+    encoder = folder / "encoder"
     model = AutoModel.from_pretrained(encoder, dtype=torch.float32).eval()
+    whisper = model.config.model_type == "whisper"
+    model = model.get_encoder() if whisper else model
     prepare = AutoFeatureExtractor.from_pretrained(encoder)
     started = time.process_time()
     waves = waves_of(folder / "corpus" / "noise.jsonl")
     for group in grouped(sorted(waves, key=len, reverse=True) if batch > 1 else waves, batch):
-        mask = batch > 1
-        inputs = prepare(group, sampling_rate=16_000, return_tensors="pt", padding=mask, return_attention_mask=mask)
+        mask = batch > 1 and not whisper
+        padding = "max_length" if whisper else mask
+        inputs = prepare(group, sampling_rate=16_000, return_tensors="pt", padding=padding, return_attention_mask=mask)
         model(**inputs, output_hidden_states=True)
     return time.process_time() - started
 
@@ -151,7 +188,7 @@ def grouped(waves: list[np.ndarray], batch: int) -> Iterator[list[np.ndarray]]:
 def mer_extract(folder: Path, turn: int, dtype: str) -> float:
     """CPU-seconds of the command to disk, less those of the same command with nothing left to do (loading)."""
     places: list[str | Path] = ["--corpus", folder / "corpus" / "noise.jsonl", "--cache", folder / f"features-{turn}"]
-    what: list[str | Path] = ["--speech-model", folder / "wav2vec2-base-random", "--granularity", "F+P+S+W", "--dtype", dtype]
+    what: list[str | Path] = ["--speech-model", folder / "encoder", "--granularity", "F+P+S+W", "--dtype", dtype]
     how = ["--device", "cpu", "--workers", "1", "--quiet"]
     command = [sys.executable, "-c", "from mer.cli import app; app()", "extract", *places, *what, *how]
     times = [cpu_seconds_of_children()]

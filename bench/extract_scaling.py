@@ -19,7 +19,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from mer.bench.extract import ONE_THREAD, write_base_encoder, write_corpus
+from mer.bench.extract import ONE_THREAD, write_corpus, write_encoder
 from mer.cache import CacheFolder
 
 WORKERS = (1, 2)
@@ -50,7 +50,7 @@ def main() -> None:
 
 def measure(folder: Path, seconds: float, rounds: int) -> None:
     """Run every row in turn and print the table."""
-    write_base_encoder(folder / "wav2vec2-base-random")
+    write_encoder(folder / "wav2vec2-base-random")
     audio = sum(write_corpus(folder / "corpus", seconds))
     (folder / "run.py").write_text(RUN)
     whole: dict[int, list[float]] = {workers: [] for workers in WORKERS}

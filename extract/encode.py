@@ -120,7 +120,8 @@ def _prefetched(
     utterances: Sequence[Utterance], encoders: Encoders, config: ExtractConfig, resources: Resources
 ) -> Iterator[tuple[list[int], list[Prepared | FailedUtterance]]]:
     """Batches of positions with their prepared inputs; the next batch is decoded while this one is encoded."""
-    batches = batches_by_budget([_padded_seconds(u, encoders) for u in utterances], speech_budget(encoders, resources))
+    padded = encoders.speech.checkpoint.padded_seconds if encoders.speech is not None else float
+    batches = batches_by_budget([padded(audio_seconds(u)) for u in utterances], speech_budget(encoders, resources))
 
     def load(positions: Iterable[int]) -> list[Prepared | FailedUtterance]:
         return [prepare(utterances[p], config, encoders.speech, encoders.text) for p in positions]
@@ -132,14 +133,6 @@ def _prefetched(
             if number + 1 < len(batches):
                 following = decoder.submit(load, batches[number + 1])
             yield positions, prepared
-
-
-def _padded_seconds(utterance: Utterance, encoders: Encoders) -> float:
-    """Seconds that an utterance takes in a batch of its own."""
-    seconds, speech = audio_seconds(utterance), encoders.speech
-    if speech is None or speech.checkpoint.window is None:
-        return seconds
-    return speech.checkpoint.padded(round(seconds * speech.sample_rate)) / speech.sample_rate
 
 
 def speech_budget(encoders: Encoders, resources: Resources) -> float | None:

@@ -129,13 +129,10 @@ def _fits(spec: Mapping[str, Any], config: ExtractConfig) -> bool:
         return False
     if speech.get("long", config.long) != config.long:
         return False
-    if config.needs_text and (not text or text["model"] != model_label(config.text_model) or text["tags"] != config.text_tags):
-        return False
-    if config.needs_text and (text or {}).get("long", "refuse") != config.long_text:
-        return False
-    if config.needs_text and (text or {}).get("transcripts") != (
-        None if config.texts is None else read_texts(config.texts).sha256
-    ):
+    heard = None if config.texts is None else read_texts(config.texts).sha256
+    wanted = [model_label(config.text_model), config.text_tags, config.long_text, heard]
+    found = None if not text else [text["model"], text["tags"], text.get("long", "refuse"), text.get("transcripts")]
+    if config.needs_text and found != wanted:
         return False
     streams = {"speech": config.speech_revision} | ({"text": config.text_revision} if config.needs_text else {})
     return (

@@ -60,7 +60,9 @@ class BatchReader:
         """Rows that are longer than `max_seconds` and end there."""
         self.seconds = {row: min(length, config.max_seconds) if self._speech else length for row, length in full.items()}
         """Length of each row as it goes into a batch."""
-        self.lengths = [self.seconds.get(row, 0.0) for row in range(len(utterances))]
+        self.padded = {row: encoders.padded_seconds(length) for row, length in self.seconds.items()}
+        """Seconds that each row takes in a batch: its length, or the whole windows of an encoder that has them."""
+        self.lengths = [self.padded.get(row, 0.0) for row in range(len(utterances))]
         """The same by row number; 0 for rows that were not asked for."""
 
     def wordpieces(self, rows: Sequence[int]) -> tuple[int, ...]:

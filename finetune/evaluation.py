@@ -33,7 +33,9 @@ def evaluate(
         position: told of each forward pass.
     """
     seconds = [reader.seconds[row] for row in rows]
-    batches = batches_by_budget(seconds, config.batch_seconds)[accelerator.process_index :: accelerator.num_processes]
+    batches = batches_by_budget([reader.padded[row] for row in rows], config.batch_seconds)[
+        accelerator.process_index :: accelerator.num_processes
+    ]
     logits = torch.zeros(len(rows), model.classes, dtype=torch.float64, device=accelerator.device)
     model.eval()
     with torch.inference_mode():

@@ -63,6 +63,10 @@ class TrainableEncoders:
         """Audio at `sample_rate`, normalised over this utterance alone where the checkpoint asks for it."""
         return self._spoken.prepare(wave)
 
+    def padded_seconds(self, seconds: float) -> float:
+        """What an utterance, or a text that counts as so many seconds, takes in a batch."""
+        return seconds if self.speech is None else self.speech.checkpoint.padded_seconds(seconds)
+
     @property
     def pad_token(self) -> int:
         """Id that fills up the shorter texts of a batch."""

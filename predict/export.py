@@ -18,7 +18,7 @@ from mer.files import whole_folder
 from mer.finetune.errors import FinetuneError
 from mer.finetune.model_folder import check_model
 from mer.predict.errors import PredictError
-from mer.predict.head_engine import EncoderChoice, extract_config
+from mer.predict.head_engine import EncoderChoice, extract_config, refuse_a_folders_name
 from mer.predict.model_card import model_card
 from mer.predict.saved_head import Run, SavedHead
 from mer.predict.saved_run import SavedModels, check_saved, choose_runs, read_saved
@@ -142,6 +142,7 @@ def _write_encoders(saved: SavedHead, choice: EncoderChoice, wanted: bool | None
     on_hub = all(saved.features[name].get("revision") for name in used)
     if wanted is False or (wanted is None and on_hub):
         return False
+    refuse_a_folders_name(saved, config)
     for name in used:
         model, revision = (
             (config.speech_model, config.speech_revision) if name == "speech" else (config.text_model, config.text_revision)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -220,6 +221,26 @@ def extract_config(saved: SavedHead, choice: EncoderChoice) -> ExtractConfig:
     )
 
 
+def refuse_a_folders_name(saved: SavedHead, config: ExtractConfig) -> None:
+    """An encoder that was a folder is not looked for on the hub, which may have another one under the folder's name.
+
+    Args:
+        saved: the head.
+        config: of `extract_config`.
+
+    Raises:
+        PredictError: such a folder is not here.
+    """
+    named = {"speech": (config.needs_speech, config.speech_model), "text": (config.needs_text, config.text_model)}
+    for name, (used, model) in named.items():
+        identity: Mapping[str, Any] = saved.features.get(name, {})
+        if used and identity.get("revision") is None and model == identity.get("model") and not Path(model).is_dir():
+            raise PredictError(
+                f"{saved.folder} needs the encoders that its features came from: {model} was a folder, and is not here; give "
+                f"`--{name}-model DIR` (weights sha256 {str(identity.get('weights_sha256'))[:12]}). The hub is not asked for it"
+            )
+
+
 def _wanted_layers(saved: SavedHead) -> tuple[int, ...] | None:
     """The layers that some part uses; None for encoders of different depth, all of whose layers are used."""
     stored = {tuple(each) for each in saved.features["layers"].values()}
@@ -229,6 +250,7 @@ def _wanted_layers(saved: SavedHead) -> tuple[int, ...] | None:
 
 
 def _load(config: ExtractConfig, resources: Resources, saved: SavedHead) -> Encoders:
+    refuse_a_folders_name(saved, config)
     try:
         with one_thread_on_cpu(resolve_device(resources.device)):
             encoders = load_encoders(config, resources)

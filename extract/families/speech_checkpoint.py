@@ -76,6 +76,10 @@ class SpeechCheckpoint(Checkpoint):
         """Samples that an utterance takes in a batch, by which batches and their memory are measured."""
         return samples if self.window is None else self.windows(samples) * self.window
 
+    def padded_seconds(self, seconds: float) -> float:
+        """The same in seconds; those given, where any length goes through at once."""
+        return seconds if self.window is None else self.padded(round(seconds * self.sample_rate)) / self.sample_rate
+
     def windows(self, samples: int) -> int:
         """How many windows an utterance goes through in; 1 where any length goes through at once."""
         return 1 if self.window is None else max(1, -(-samples // self.window))

@@ -126,7 +126,8 @@ def filter_banks(
     pieces = pieces - pieces.mean(2, keepdim=True)
     before = torch.cat([pieces[..., :1], pieces[..., :-1]], 2)
     power = torch.fft.rfft((pieces - PREEMPHASIS * before) * window, FOURIER).abs() ** 2
-    return (power @ filters).clamp(min=FLOOR).log()
+    found: Tensor = (power @ filters).clamp(min=FLOOR).log()
+    return found
 
 
 def normalised(

@@ -33,7 +33,7 @@ class Whisper(SpeechCheckpoint):
     """
 
     architecture = WhisperEncoder
-    renamed: ClassVar[Mapping[str, str]] = {r"^(model\.)?encoder\.": ""}
+    renamed: ClassVar[Mapping[str, str] | None] = {r"^(model\.)?encoder\.": ""}
     normalize = False
     alike = True
 

@@ -92,7 +92,7 @@ def random_model(make: Any, config: Any) -> PreTrainedModel:
                 torch.nn.init.normal_(each, std=0.2)
             elif name.endswith("bias"):
                 torch.nn.init.normal_(each, std=0.1)
-        for name, each in model.named_buffers():
+        for name, buffer in model.named_buffers():
             if name.endswith("running_mean"):
-                torch.nn.init.normal_(each, std=0.1)
+                torch.nn.init.normal_(buffer, std=0.1)
     return model

@@ -54,7 +54,20 @@ TEXT: dict[str, tuple[str, str, dict[str, Any]]] = {
         {"dim": DIM, "n_layers": LAYERS, "n_heads": 4, "hidden_dim": 48, "max_position_embeddings": POSITIONS},
     ),
     "MPNet": ("mpnet", "WordPiece of RoBERTa's special tokens", _ROBERTA),
-    "ModernBERT": ("modernbert", "BPE", _SIZES | {"pad_token_id": 1, "local_attention": 8, "global_attn_every_n_layers": 2}),
+    "ModernBERT": (
+        "modernbert",
+        "BPE",
+        _SIZES
+        | {
+            "pad_token_id": 1,
+            "cls_token_id": 0,
+            "bos_token_id": 0,
+            "sep_token_id": 2,
+            "eos_token_id": 2,
+            "local_attention": 8,
+            "global_attn_every_n_layers": 2,
+        },
+    ),
 }
 """Type, kind of tokenizer and config of each small text encoder, by the name that people know."""
 
@@ -87,13 +100,17 @@ def _tokenizer(name: str) -> Any:
         return _plain_bpe(vocabulary)
     pieces = [(each, -float(number) / 10) for number, each in enumerate(["▁", *letters])]
     if name == "XLM-R":
-        special = [(each, 0.0) for each in ("<s>", "<pad>", "</s>", "<unk>")]
-        return XLMRobertaTokenizer(vocab=[*special, *pieces, ("<mask>", 0.0)], model_max_length=POSITIONS)
+        vocabulary_of_pieces = [*_scored("<s>", "<pad>", "</s>", "<unk>"), *pieces, *_scored("<mask>")]
+        return XLMRobertaTokenizer(vocab=vocabulary_of_pieces, model_max_length=POSITIONS)
     if name == "ALBERT":
-        special = [(each, 0.0) for each in ("<pad>", "<unk>", "[CLS]", "[SEP]", "[MASK]")]
-        return AlbertTokenizer(vocab=[*special, *pieces], model_max_length=POSITIONS)
-    special = [(each, 0.0) for each in ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")]
-    return DebertaV2Tokenizer(vocab=[*special, *pieces])
+        return AlbertTokenizer(
+            vocab=[*_scored("<pad>", "<unk>", "[CLS]", "[SEP]", "[MASK]"), *pieces], model_max_length=POSITIONS
+        )
+    return DebertaV2Tokenizer(vocab=[*_scored("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"), *pieces])
+
+
+def _scored(*special: str) -> list[tuple[str, float]]:
+    return [(each, 0.0) for each in special]
 
 
 def _numbered(pieces: list[str]) -> dict[str, int]:

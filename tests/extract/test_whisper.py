@@ -51,6 +51,8 @@ def test_longer_audio_is_its_windows_one_after_the_other(samples: int, encoder_o
 def test_what_batches_cost_is_measured_in_windows(encoder_of: Make, family_folder: Folder) -> None:
     family = encoder_of("whisper").checkpoint
     assert [family.padded(count) for count in (400, 16_000, 16_001)] == [16_000, 16_000, 32_000]
+    assert [family.padded_seconds(each) for each in (0.2, 1.0, 1.1)] == [1.0, 1.0, 2.0]
+    assert encoder_of("wav2vec2").checkpoint.padded_seconds(0.1234567) == 0.1234567
     config = ExtractConfig(speech_model=str(family_folder("whisper")), granularities=("F",))
     size = feature_size(config, load_encoders(config, Resources(device="cpu")))
     assert size(1.01) == -(-16_160 // 320) * 3 * 32 * 2

@@ -63,7 +63,7 @@ def test_a_recognisers_encoder_is_the_one_it_was_made_of(kind: str, family_folde
     values: dict[str, Any] = {"vocab_size": 12, "pad_token_id": 0}
     AutoModelForCTC.from_pretrained(folder, **values).save_pretrained(tmp_path)
     shutil.copy(folder / "preprocessor_config.json", tmp_path)
-    assert AutoConfig.from_pretrained(tmp_path).architectures[0].endswith("ForCTC")
+    assert "ForCTC" in str(AutoConfig.from_pretrained(tmp_path).architectures)
     found, expected = (SpeechEncoder(str(each)).identity for each in (tmp_path, folder))
     assert found["weights_sha256"] == expected["weights_sha256"]
 
