@@ -50,7 +50,7 @@ def pair_sums(
     TWO: tl.constexpr, MORE: tl.constexpr, PRECISION: tl.constexpr,
     ROWS: tl.constexpr, COLUMNS: tl.constexpr, DEPTH: tl.constexpr,
 ):  # fmt: skip
-    """Per row `sum_column shares[row, column] values[column]`, plus the same of a second pair where TWO, plus `more` where MORE."""
+    """Per row `sum_column shares[row, column] values[column]`, of a second pair, too, where TWO, and `more` where MORE."""
     tile = tiles + 6 * tl.program_id(0)
     start, end, left, width = tl.load(tile), tl.load(tile + 1), tl.load(tile + 2).to(tl.int64), tl.load(tile + 3)
     begin, first = tl.load(tile + 4).to(tl.int64), tl.load(tile + 5)

@@ -88,7 +88,8 @@ class Pairs:
         dim, pair = values.shape[1], second or (shares, values)
         out = torch.empty(int(self._rows.sum()), dim, dtype=values.dtype, device=values.device)
         launch(
-            pair_sums, (len(self.tiles), -(-dim // 128)), shares, values, *pair, out if more is None else more, out, self.tiles, dim,
+            pair_sums, (len(self.tiles), -(-dim // 128)),
+            shares, values, *pair, out if more is None else more, out, self.tiles, dim,
             reads=[shares, values, self.tiles, *(second or []), *([] if more is None else [more])],
             writes=[out],
             flops=2.0 * self.scores * dim * (2 if second else 1),
