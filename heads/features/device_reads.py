@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from functools import cached_property
+from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
@@ -69,32 +70,35 @@ class DeviceReads(GatheredReads):
         """Stored units that somebody wants, each once for all runs that go through the corpus in one order."""
         return int(self._row_lengths[[row for row, _ in self._step.order]].sum())
 
-    def host_tables(self) -> list[Int64[np.ndarray, "..."]]:
+    def host_tables(self) -> list[np.ndarray]:
         """`ChunkTables` on the host."""
-        first = np.cumsum([0, *self.sizes])
-        places = [np.cumsum(counts) - counts + start for counts, start in zip(self._counts, first, strict=False)]
-        uses = np.array([(run, places[run][at]) for _, wanted in self._step.order for run, at in wanted]).reshape(-1, 2)
-        rows = np.array([row for row, _ in self._step.order], dtype=np.int64)
-        ends = np.cumsum([len(wanted) for _, wanted in self._step.order], dtype=np.int64)
+        counts = np.concatenate(self._counts)
+        places = np.cumsum(counts) - counts
+        utterances = np.cumsum([0, *(len(rows) for rows in self._step.rows)])
+        pairs = chain.from_iterable(chain.from_iterable(wanted for _, wanted in self._step.order))
+        uses = np.fromiter(pairs, dtype=np.int64).reshape(-1, 2)
+        uses[:, 1] = places[utterances[uses[:, 0]] + uses[:, 1]]
+        rows = np.fromiter((row for row, _ in self._step.order), dtype=np.int64)
+        ends = np.cumsum(np.fromiter((len(wanted) for _, wanted in self._step.order), dtype=np.int64))
         begins = np.concatenate([[0], ends])[: len(ends)]
         short, long = (self._chunks(rows, begins, ends, length) for length in (SHORT, LONG))
         wanted = long[:, 4] - long[:, 3]
         within = np.arange(int(wanted.sum())) - np.repeat(long[:, 5], wanted)
         runs = uses[np.repeat(long[:, 3], wanted) + within, 0]
-        counts = np.bincount(runs, minlength=len(self.sizes))
-        return [uses, short, long, np.argsort(runs, kind="stable"), np.stack([np.cumsum(counts) - counts, np.cumsum(counts)])]
+        ends = np.cumsum(np.bincount(runs, minlength=len(self.sizes)))
+        return [uses, short, long, np.argsort(runs, kind="stable"), np.stack([np.concatenate([[0], ends[:-1]]), ends])]
 
-    def _chunks(self, rows: np.ndarray, begins: np.ndarray, ends: np.ndarray, length: int) -> Int64[np.ndarray, "chunks six"]:
+    def _chunks(self, rows: np.ndarray, begins: np.ndarray, ends: np.ndarray, length: int) -> Int32[np.ndarray, "chunks six"]:
         counts = self._row_lengths[rows]
-        pieces = np.repeat(np.arange(len(rows)), -(-counts // length))
-        offsets = length * (np.arange(len(pieces)) - np.searchsorted(pieces, pieces))
+        parts = -(-counts // length)
+        pieces = np.repeat(np.arange(len(rows)), parts)
+        offsets = length * (np.arange(len(pieces)) - np.repeat(np.cumsum(parts) - parts, parts))
         wanted = (ends - begins)[pieces]
-        columns = [
-            self._starts[rows[pieces]] + offsets,
-            np.minimum(counts[pieces] - offsets, length),
-            offsets,
-            begins[pieces],
-            ends[pieces],
-            np.cumsum(wanted) - wanted,
-        ]
-        return np.stack(columns, 1)
+        table = np.empty((len(pieces), 6), dtype=np.int32)
+        table[:, 0] = self._starts[rows][pieces] + offsets
+        table[:, 1] = np.minimum(counts[pieces] - offsets, length)
+        table[:, 2] = offsets
+        table[:, 3] = begins[pieces]
+        table[:, 4] = ends[pieces]
+        table[:, 5] = np.cumsum(wanted) - wanted
+        return table

@@ -175,8 +175,8 @@ def _stacked_embedding(
         raise TypeError("stacked parameters need RunRows")
     pairs = Pairs(of_speech.lengths, of_text.lengths, layers[0].speech.attention_heads, rows.path, speech.device)
     for layer in layers:
-        to_text = stacked_attention.attend_to_few(layer.speech, speech, text, pairs, columns)
-        to_speech = stacked_attention.attend_to_many(layer.text, text, speech, pairs, columns)
+        to_text, speech = stacked_attention.attend_to_few(layer.speech, speech, text, pairs, columns)
+        to_speech, speech = stacked_attention.attend_to_many(layer.text, text, speech, pairs, columns)
         speech = stacked_attention.after_attention(layer.speech, speech, to_text, generators, rows)
         text = stacked_attention.after_attention(layer.text, text, to_speech, generators, columns)
     means = packed_mean(speech, of_speech.lengths) + packed_mean(text, of_text.lengths)

@@ -17,10 +17,10 @@ from mer.heads.stacked.dropout import Generators, dropped_of
 Units = Float[Tensor, "_ dim"]
 
 
-def attend_to_few(layer: AttentionLayer, queries: Units, keys: Units, pairs: Pairs, rows: RunRows) -> Units:
-    """`a` of every query, see `attention.attend_to_few`; `rows` are those of the keys."""
+def attend_to_few(layer: AttentionLayer, queries: Units, keys: Units, pairs: Pairs, rows: RunRows) -> tuple[Units, Units]:
+    """`a` of every query, see `attention.attend_to_few`, and the queries for their next use; `rows` are those of the keys."""
     heads, dim, none = layer.attention_heads, queries.shape[1], torch.zeros_like(layer.bv)
-    key = stacked_linear(keys, layer.wk * _scale(layer), none, rows)
+    key = stacked_linear(keys, layer.wk, none, rows) * _scale(layer)
     value = stacked_linear(keys, layer.wv, layer.bv, rows)
     directions = _per_head(key, _by_head(layer.wq, heads).transpose(2, 3), None, rows)
     offsets = _per_head(key, layer.bq.view(len(layer.bq), heads, 1, -1), None, rows)
@@ -30,14 +30,14 @@ def attend_to_few(layer: AttentionLayer, queries: Units, keys: Units, pairs: Pai
     return attend_rows(queries, directions.view(-1, dim), offsets.view(-1), outputs.view(-1, dim), pairs)
 
 
-def attend_to_many(layer: AttentionLayer, queries: Units, keys: Units, pairs: Pairs, rows: RunRows) -> Units:
-    """`a` of every query, see `attention.attend_to_many`; `rows` are those of the queries."""
+def attend_to_many(layer: AttentionLayer, queries: Units, keys: Units, pairs: Pairs, rows: RunRows) -> tuple[Units, Units]:
+    """`a` of every query, see `attention.attend_to_many`, and the keys for their next use; `rows` are those of the queries."""
     heads, dim = layer.attention_heads, queries.shape[1]
-    query = stacked_linear(queries, layer.wq * _scale(layer), layer.bq * _scale(layer), rows)
+    query = stacked_linear(queries, layer.wq, layer.bq, rows) * _scale(layer)
     directions = _per_head(query, _by_head(layer.wk, heads).transpose(2, 3), None, rows)
-    context = attend_columns(keys, directions.view(-1, dim), pairs).view(len(queries), -1)
-    value = _per_head(context, _by_head(layer.wv, heads), layer.bv.view(len(layer.bv), heads, -1), rows)
-    return stacked_linear(value, layer.wo, layer.bo, rows)
+    context, keys = attend_columns(keys, directions.view(-1, dim), pairs)
+    value = _per_head(context.view(len(queries), -1), _by_head(layer.wv, heads), layer.bv.view(len(layer.bv), heads, -1), rows)
+    return stacked_linear(value, layer.wo, layer.bo, rows), keys
 
 
 def after_attention(layer: AttentionLayer, queries: Units, attended: Units, generators: Generators, rows: RunRows) -> Units:
@@ -46,7 +46,7 @@ def after_attention(layer: AttentionLayer, queries: Units, attended: Units, gene
     draws = generators if isinstance(generators, Draws) and dropped else None
     x = stacked_norm(queries, layer.gain1, layer.bias1, rows, added=attended)
     first, second = (layer.w1, layer.b1), (layer.w2, layer.b2)
-    hidden = feed_forward(x, first, second, rows, After(relu=True, dropped=dropped, draws=draws))
+    hidden, x = feed_forward(x, first, second, rows, After(relu=True, dropped=dropped, draws=draws))
     return stacked_norm(x, layer.gain2, layer.bias2, rows, added=hidden, after=After(dropped=dropped, draws=draws))
 
 

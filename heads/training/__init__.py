@@ -7,7 +7,7 @@ train_head -> plan_head          who is trained, validated and tested in each fo
                 _orders            each run's utterances in its own order, cut into batches
                 _steps             the batches of all runs that still have one = a Step; the next one is prefetched
                 stacked_logits     FeatureSource.reads -> layer average -> head, all runs at once
-                _train_epoch       loss, gradients, Adam, run by run
+                _train_epoch       loss, gradients, Adam: run by run, or all at once on a device (DeviceStack)
                 _evaluate          validation logits; early stopping keeps the best weights
            -> RunDirectory       each run as soon as it is tested, then the result
 ```

@@ -223,7 +223,7 @@ def test_dropout_follows_the_relu_of_equation_four_before_the_residual_link() ->
 @pytest.mark.parametrize("silent", ["speech", "text"])
 def test_both_branches_of_the_layers_drop_too(silent: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The dropout of eq. 4 is switched off, and one branch has no feed-forward part: what is left is the other's."""
-    monkeypatch.setattr("mer.heads.fusion.coattention_head.grouped_relu_dropout", lambda values, *_: values.relu_())
+    monkeypatch.setattr("mer.heads.stacked.hidden_layer.grouped_relu_dropout", lambda values, *_: values.relu_())
     head = make_head(5, "FT", layers=1)
     with torch.no_grad():
         for name, parameter in head.named_parameters():

@@ -55,9 +55,12 @@ def feed_forward(
     second: tuple[Float[Tensor, "runs dim hidden"], Float[Tensor, "runs dim"]],
     rows: RunRows,
     after: After,
-) -> Float[Tensor, "rows dim"]:
-    """Two layers with `after`, which has a ReLU, between them; what is between is kept as the second product takes it."""
-    out: Tensor = _FeedForward.apply(values, *first, *second, rows, after)  # type: ignore[no-untyped-call]
+) -> tuple[Float[Tensor, "rows dim"], Float[Tensor, "rows dim"]]:
+    """Two layers with `after`, which has a ReLU, between them; what is between is kept as the second product takes it.
+
+    Gives the values, too, for the residual link: what it owes them is added while their gradient is made.
+    """
+    out: tuple[Tensor, Tensor] = _FeedForward.apply(values, *first, *second, rows, after)  # type: ignore[no-untyped-call]
     return out
 
 
@@ -86,12 +89,13 @@ class _FeedForward(torch.autograd.Function):
     """The gradient between the layers is stored once, as that of the first layer's sums."""
 
     @staticmethod
-    def forward(ctx: Any, values: Tensor, w1: Tensor, b1: Tensor, w2: Tensor, b2: Tensor, rows: RunRows, after: After) -> Tensor:
-        values = values.contiguous()
+    def forward(
+        ctx: Any, values: Tensor, w1: Tensor, b1: Tensor, w2: Tensor, b2: Tensor, rows: RunRows, after: After
+    ) -> tuple[Tensor, Tensor]:
         hidden = multiply(values, w1, b1, rows, after, rows.path.normal)
         ctx.rows, ctx.after = rows, after
         ctx.save_for_backward(values, w1, w2, hidden)
-        return multiply(hidden, w2, b2, rows, NOTHING)
+        return multiply(hidden, w2, b2, rows, NOTHING), values
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
@@ -99,7 +103,7 @@ class _FeedForward(torch.autograd.Function):
         rows, gradient = ctx.rows, gradients[0].contiguous()
         of_sums = of_inputs(gradient, gradient, w2, rows.path.hidden, rows, ctx.after, before=hidden)
         second = of_parameters(gradient, gradient, hidden, w2, rows, NOTHING)
-        of_values = of_inputs(of_sums, of_sums, w1, values.dtype, rows, NOTHING)
+        of_values = of_inputs(of_sums, of_sums, w1, values.dtype, rows, NOTHING, more=gradients[1].contiguous())
         return of_values, *of_parameters(of_sums, of_sums, values, w1, rows, NOTHING), *second, None, None
 
 
@@ -109,7 +113,7 @@ def multiply(
     """What `stacked_linear` gives, in `dtype` where one is given."""
     from mer.heads.stacked.device.linear_kernels import linear_forward
 
-    weights, biases, heads = weights.contiguous(), biases.contiguous(), _heads(weights)
+    biases, (heads, *strides) = biases.contiguous(), _heads(weights)
     outputs, inputs = weights.shape[-2:]
     out = torch.empty(values.shape[0], heads * outputs, dtype=dtype or rows.dtype, device=values.device)
     drops = after.draws is not None and after.dropped > 0
@@ -117,7 +121,7 @@ def multiply(
     call = after.draws.next() if drops and after.draws is not None else 0
     launch(
         linear_forward, (len(rows.tiles), _count(outputs, 128), heads),
-        values, weights, biases, out, rows.tiles, keys, call, after.dropped, after.scale, outputs, inputs, heads,
+        values, weights, biases, out, rows.tiles, keys, call, after.dropped, after.scale, outputs, inputs, heads, *strides,
         reads=[values, weights, biases, rows.tiles], writes=[out], flops=2.0 * values.shape[0] * outputs * inputs * heads,
         RELU=after.relu, DROPOUT=drops, COLUMNS=_block(outputs, 128), **_options(rows),
     )  # fmt: skip
@@ -125,20 +129,25 @@ def multiply(
 
 
 def of_inputs(
-    gradient: Tensor, out: Tensor, weights: Tensor, dtype: torch.dtype, rows: RunRows, after: After, before: Tensor | None = None
-) -> Float[Tensor, "rows inputs"]:
-    """The gradient of values; where `before` is given they are that layer's output, and `after` was done to it, not to `out`."""
+    gradient: Tensor, out: Tensor, weights: Tensor, dtype: torch.dtype, rows: RunRows, after: After,
+    before: Tensor | None = None, more: Tensor | None = None,
+) -> Float[Tensor, "rows inputs"]:  # fmt: skip
+    """The gradient of values; where `before` is given they are that layer's output, and `after` was done to it, not to `out`.
+
+    `more` is added: what another use of the values owes.
+    """
     from mer.heads.stacked.device.linear_kernels import linear_of_inputs
 
-    weights, heads, active = weights.contiguous(), _heads(weights), after.relu and before is None
+    (heads, *strides), active = _heads(weights), after.relu and before is None
     outputs, inputs = weights.shape[-2:]
     found = torch.empty(gradient.shape[0], heads * inputs, dtype=dtype, device=gradient.device)
-    more = [each for each in (out if active else None, before) if each is not None]
+    read = [each for each in (out if active else None, before, more) if each is not None]
     launch(
         linear_of_inputs, (len(rows.tiles), _count(inputs, 128), heads),
-        gradient, out, weights, found, found if before is None else before, rows.tiles, after.scale, outputs, inputs, heads,
-        reads=[gradient, *more, weights, rows.tiles], writes=[found], flops=2.0 * gradient.shape[0] * outputs * inputs * heads,
-        ACTIVE=active, BEFORE=before is not None, COLUMNS=_block(inputs, 128), **_options(rows),
+        gradient, out, weights, found, found if before is None else before, found if more is None else more, rows.tiles,
+        after.scale, outputs, inputs, heads, *strides,
+        reads=[gradient, *read, weights, rows.tiles], writes=[found], flops=2.0 * gradient.shape[0] * outputs * inputs * heads,
+        ACTIVE=active, BEFORE=before is not None, MORE=more is not None, COLUMNS=_block(inputs, 128), **_options(rows),
     )  # fmt: skip
     return found
 
@@ -149,13 +158,14 @@ def of_parameters(
     """The gradients of weights and of biases."""
     from mer.heads.stacked.device.linear_kernels import linear_of_weights
 
-    runs, heads, (outputs, inputs) = len(weights), _heads(weights), weights.shape[-2:]
-    of_weights = torch.empty(weights.shape, dtype=weights.dtype, device=weights.device)
+    runs, (heads, *strides), (outputs, inputs) = len(weights), _heads(weights), weights.shape[-2:]
+    # Laid out as the weights are, which may be a view of a parameter: its gradient then needs no copy.
+    of_weights = torch.empty_strided(weights.shape, weights.stride(), dtype=weights.dtype, device=weights.device)
     of_biases, above = weights.new_empty(weights.shape[:-1]), _block(outputs, 64)
     options = _options(rows) | {"ROWS": above}
     launch(
         linear_of_weights, (_count(outputs, above), _count(inputs, 128), runs * heads),
-        gradient, out, values, of_weights, of_biases, rows.bounds, runs, after.scale, outputs, inputs, heads,
+        gradient, out, values, of_weights, of_biases, rows.bounds, runs, after.scale, outputs, inputs, heads, *strides,
         reads=[gradient, *([out] if after.relu else []), values, rows.bounds], writes=[of_weights, of_biases],
         flops=2.0 * values.shape[0] * outputs * inputs * heads,
         ACTIVE=after.relu, COLUMNS=_block(inputs, 128), **options,
@@ -163,8 +173,10 @@ def of_parameters(
     return of_weights, of_biases
 
 
-def _heads(weights: Tensor) -> int:
-    return weights.shape[1] if weights.ndim == 4 else 1
+def _heads(weights: Tensor) -> tuple[int, int, int, int, int]:
+    """Attention heads, and the strides of run, head, output and input."""
+    run, *head, output, inputs = weights.stride()
+    return (weights.shape[1] if head else 1), run, sum(head), output, inputs
 
 
 def _options(rows: RunRows) -> dict[str, Any]:

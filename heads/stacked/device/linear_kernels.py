@@ -55,16 +55,18 @@ def gradient_before(gradient, hidden, at, mask, scale, ACTIVE: tl.constexpr):
     return found
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["call", "dropped"])
 @no_type_check
 def linear_forward(
     values, weights, biases, out, tiles, keys, call, dropped, scale, outputs, inputs, heads,
+    of_run, of_head, of_output, of_input,
     RELU: tl.constexpr, DROPOUT: tl.constexpr, PRECISION: tl.constexpr,
     ROWS: tl.constexpr, COLUMNS: tl.constexpr, DEPTH: tl.constexpr,
 ):  # fmt: skip
     """`dropout(relu(W_r x + b_r))` of a tile of rows and of outputs.
 
-    With attention heads, of which each has its own weights, rows hold the values of one head after the other.
+    With attention heads, of which each has its own weights, rows hold the values of one head after the other. `of_run` to
+    `of_input` are the strides of the weights.
     """
     head, across, wide = tl.program_id(2), heads * inputs, heads * outputs
     tile = tiles + 4 * tl.program_id(0)
@@ -72,7 +74,7 @@ def linear_forward(
     rows, columns = start + tl.arange(0, ROWS), tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)
     inside, wanted = rows < end, columns < outputs
     total = tl.zeros((ROWS, COLUMNS), tl.float32)
-    own = weights + (run.to(tl.int64) * heads + head) * outputs * inputs
+    own = weights + run.to(tl.int64) * of_run + head * of_head
     for taken in range(0, inputs, DEPTH):
         depth = taken + tl.arange(0, DEPTH)
         left = tl.load(
@@ -80,7 +82,9 @@ def linear_forward(
             mask=inside[:, None] & (depth < inputs)[None, :], other=0.0,
         )  # fmt: skip
         right = tl.load(
-            own + columns[None, :] * inputs + depth[:, None], mask=wanted[None, :] & (depth < inputs)[:, None], other=0.0
+            own + columns[None, :] * of_output + depth[:, None] * of_input,
+            mask=wanted[None, :] & (depth < inputs)[:, None],
+            other=0.0,
         )
         total = product(left, right, total, PRECISION)
     total += tl.load(biases + (run * heads + head) * outputs + columns, mask=wanted, other=0.0)[None, :]
@@ -96,30 +100,37 @@ def linear_forward(
 @triton.jit
 @no_type_check
 def linear_of_inputs(
-    gradient, hidden, weights, out, before, tiles, scale, outputs, inputs, heads,
-    ACTIVE: tl.constexpr, BEFORE: tl.constexpr, PRECISION: tl.constexpr,
+    gradient, hidden, weights, out, before, more, tiles, scale, outputs, inputs, heads, of_run, of_head, of_output, of_input,
+    ACTIVE: tl.constexpr, BEFORE: tl.constexpr, MORE: tl.constexpr, PRECISION: tl.constexpr,
     ROWS: tl.constexpr, COLUMNS: tl.constexpr, DEPTH: tl.constexpr,
 ):  # fmt: skip
-    """The gradient of `x` of a tile of rows and of inputs; with BEFORE of the sums of the layer before, whose output `x` is."""
+    """The gradient of `x` of a tile of rows and of inputs; with BEFORE of the sums of the layer before, whose output `x` is.
+
+    With MORE what another use of `x` owes is added.
+    """
     head, across, wide = tl.program_id(2), heads * inputs, heads * outputs
     tile = tiles + 4 * tl.program_id(0)
     run, start, end = tl.load(tile), tl.load(tile + 1), tl.load(tile + 2)
     rows, columns = start + tl.arange(0, ROWS), tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)
     inside, wanted = rows < end, columns < inputs
     total = tl.zeros((ROWS, COLUMNS), tl.float32)
-    own = weights + (run.to(tl.int64) * heads + head) * outputs * inputs
+    own = weights + run.to(tl.int64) * of_run + head * of_head
     for taken in range(0, outputs, DEPTH):
         depth = taken + tl.arange(0, DEPTH)
         at = rows.to(tl.int64)[:, None] * wide + head * outputs + depth[None, :]
         left = gradient_before(gradient, hidden, at, inside[:, None] & (depth < outputs)[None, :], scale, ACTIVE)
         right = tl.load(
-            own + depth[:, None] * inputs + columns[None, :], mask=(depth < outputs)[:, None] & wanted[None, :], other=0.0
+            own + depth[:, None] * of_output + columns[None, :] * of_input,
+            mask=(depth < outputs)[:, None] & wanted[None, :],
+            other=0.0,
         )
         total = product(left, right, total, PRECISION)
     at = rows.to(tl.int64)[:, None] * across + head * inputs + columns[None, :]
     if BEFORE:
         gave = tl.load(before + at, mask=inside[:, None] & wanted[None, :], other=0.0).to(tl.float32)
         total = tl.where(gave <= 0, 0.0, total * scale)
+    if MORE:
+        total += tl.load(more + at, mask=inside[:, None] & wanted[None, :], other=0.0).to(tl.float32)
     tl.store(out + at, total, mask=inside[:, None] & wanted[None, :])
 
 
@@ -127,6 +138,7 @@ def linear_of_inputs(
 @no_type_check
 def linear_of_weights(
     gradient, hidden, values, of_weights, of_biases, bounds, runs, scale, outputs, inputs, heads,
+    of_run, of_head, of_output, of_input,
     ACTIVE: tl.constexpr, PRECISION: tl.constexpr,
     ROWS: tl.constexpr, COLUMNS: tl.constexpr, DEPTH: tl.constexpr,
 ):  # fmt: skip
@@ -146,7 +158,7 @@ def linear_of_weights(
         )  # fmt: skip
         total = product(tl.trans(left), right, total, PRECISION)
         plain += tl.sum(left, 0)
-    at = tl.program_id(2).to(tl.int64) * outputs * inputs + above[:, None] * inputs + across[None, :]
+    at = run.to(tl.int64) * of_run + head * of_head + above[:, None] * of_output + across[None, :] * of_input
     tl.store(of_weights + at, total, mask=(above < outputs)[:, None] & (across < inputs)[None, :])
     if tl.program_id(1) == 0:
         tl.store(of_biases + tl.program_id(2) * outputs + above, plain, mask=above < outputs)

@@ -8,7 +8,7 @@ import triton.language as tl
 from mer.heads.stacked.device.linear_kernels import stays
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["call", "dropped"])
 @no_type_check
 def norm_forward(
     values, added, gains, biases, out, tiles, keys, call, dropped, scale, dim, epsilon,
@@ -36,7 +36,7 @@ def norm_forward(
         tl.store(out + at, total * gain + bias, mask=inside)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["call", "dropped"])
 @no_type_check
 def norm_backward(
     gradient, values, added, gains, of_values, of_added, of_gains, of_biases, tiles, keys, call, dropped, scale, dim, epsilon,

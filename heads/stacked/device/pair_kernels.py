@@ -46,10 +46,11 @@ def pair_scores(
 @triton.jit
 @no_type_check
 def pair_sums(
-    shares, values, more_shares, more_values, out, tiles, dim,
-    TWO: tl.constexpr, PRECISION: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr, DEPTH: tl.constexpr,
+    shares, values, more_shares, more_values, more, out, tiles, dim,
+    TWO: tl.constexpr, MORE: tl.constexpr, PRECISION: tl.constexpr,
+    ROWS: tl.constexpr, COLUMNS: tl.constexpr, DEPTH: tl.constexpr,
 ):  # fmt: skip
-    """Per row `sum_column shares[row, column] values[column]`, plus the same of a second pair where TWO."""
+    """Per row `sum_column shares[row, column] values[column]`, of a second pair, too, where TWO, and `more` where MORE."""
     tile = tiles + 6 * tl.program_id(0)
     start, end, left, width = tl.load(tile), tl.load(tile + 1), tl.load(tile + 2).to(tl.int64), tl.load(tile + 3)
     begin, first = tl.load(tile + 4).to(tl.int64), tl.load(tile + 5)
@@ -67,22 +68,28 @@ def pair_sums(
         if TWO:
             one = tl.load(more_shares + at, mask=there, other=0.0)
             total = product(one, tl.load(more_values + below, mask=known, other=0.0), total, PRECISION)
-    tl.store(out + rows.to(tl.int64)[:, None] * dim + d[None, :], total, mask=inside[:, None] & real[None, :])
+    at = rows.to(tl.int64)[:, None] * dim + d[None, :]
+    if MORE:
+        total += tl.load(more + at, mask=inside[:, None] & real[None, :], other=0.0).to(tl.float32)
+    tl.store(out + at, total, mask=inside[:, None] & real[None, :])
 
 
 @triton.jit
 @no_type_check
 def pair_columns(
-    shares, values, out, blocks, dim,
-    PRECISION: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr, DEPTH: tl.constexpr,
+    shares, values, out, totals, blocks, dim,
+    TOTALS: tl.constexpr, PRECISION: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr, DEPTH: tl.constexpr,
 ):  # fmt: skip
-    """Per column `sum_row shares[row, column] values[row]`; a block is some columns of one utterance."""
+    """Per column `sum_row shares[row, column] values[row]`, and of the shares alone where TOTALS.
+
+    A block is some columns of one utterance.
+    """
     block = blocks + 6 * tl.program_id(0)
     first, end, left, width = tl.load(block), tl.load(block + 1), tl.load(block + 2).to(tl.int64), tl.load(block + 3)
     begin, columns = tl.load(block + 4).to(tl.int64), tl.load(block + 5) + tl.arange(0, ROWS)
     d = tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)
     wanted, real = columns < width, d < dim
-    total = tl.zeros((ROWS, COLUMNS), tl.float32)
+    total, plain = tl.zeros((ROWS, COLUMNS), tl.float32), tl.zeros((ROWS,), tl.float32)
     for taken in range(first, end, DEPTH):
         rows = taken + tl.arange(0, DEPTH)
         inside = rows < end
@@ -91,6 +98,10 @@ def pair_columns(
         at = rows.to(tl.int64)[:, None] * dim + d[None, :]
         other = tl.load(values + at, mask=inside[:, None] & real[None, :], other=0.0)
         total = product(tl.trans(one), other, total, PRECISION)
+        plain += tl.sum(one.to(tl.float32), 0)
+    if TOTALS:
+        if tl.program_id(1) == 0:
+            tl.store(totals + left + columns, plain, mask=wanted)
     tl.store(out + (left + columns)[:, None] * dim + d[None, :], total, mask=wanted[:, None] & real[None, :])
 
 

@@ -79,29 +79,35 @@ class Pairs:
         )  # fmt: skip
         return out
 
-    def sums(self, shares: Tensor, values: Tensor, second: tuple[Tensor, Tensor] | None = None) -> Float[Tensor, "rows dim"]:
-        """Per row the sum over columns of share times value, and of a second pair."""
+    def sums(
+        self, shares: Tensor, values: Tensor, second: tuple[Tensor, Tensor] | None = None, more: Tensor | None = None
+    ) -> Float[Tensor, "rows dim"]:
+        """Per row the sum over columns of share times value, and of a second pair, plus `more`."""
         from mer.heads.stacked.device.pair_kernels import pair_sums
 
-        dim, more = values.shape[1], second or (shares, values)
+        dim, pair = values.shape[1], second or (shares, values)
         out = torch.empty(int(self._rows.sum()), dim, dtype=values.dtype, device=values.device)
         launch(
-            pair_sums, (len(self.tiles), -(-dim // 128)), shares, values, *more, out, self.tiles, dim,
-            reads=[shares, values, self.tiles, *(second or [])], writes=[out],
+            pair_sums, (len(self.tiles), -(-dim // 128)),
+            shares, values, *pair, out if more is None else more, out, self.tiles, dim,
+            reads=[shares, values, self.tiles, *(second or []), *([] if more is None else [more])],
+            writes=[out],
             flops=2.0 * self.scores * dim * (2 if second else 1),
-            TWO=second is not None, ROWS=TILE, COLUMNS=128, **self._options,
+            TWO=second is not None, MORE=more is not None, ROWS=TILE, COLUMNS=128, **self._options,
         )  # fmt: skip
         return out
 
-    def columns(self, shares: Tensor, values: Tensor) -> Float[Tensor, "columns dim"]:
-        """Per column the sum over rows of share times value."""
+    def columns(self, shares: Tensor, values: Tensor, totals: Tensor | None = None) -> Float[Tensor, "columns dim"]:
+        """Per column the sum over rows of share times value; `totals` takes that of the shares alone."""
         from mer.heads.stacked.device.pair_kernels import pair_columns
 
         dim = values.shape[1]
         out = torch.empty(int(self._columns.sum()), dim, dtype=values.dtype, device=values.device)
         launch(
-            pair_columns, (len(self.blocks), -(-dim // 128)), shares, values, out, self.blocks, dim,
-            reads=[shares, values, self.blocks], writes=[out], flops=2.0 * self.scores * dim,
+            pair_columns, (len(self.blocks), -(-dim // 128)),
+            shares, values, out, out if totals is None else totals, self.blocks, dim,
+            reads=[shares, values, self.blocks], writes=[out, *([] if totals is None else [totals])], TOTALS=totals is not None,
+            flops=2.0 * self.scores * dim,
             ROWS=BLOCK, COLUMNS=128, **self._options,
         )  # fmt: skip
         return out
@@ -134,8 +140,12 @@ class Pairs:
         return {"PRECISION": self.path.dot, "DEPTH": DEPTH}
 
 
-def attend_rows(values: Tensor, directions: Tensor, offsets: Tensor, outputs: Tensor, pairs: Pairs) -> Float[Tensor, "rows dim"]:
+def attend_rows(
+    values: Tensor, directions: Tensor, offsets: Tensor, outputs: Tensor, pairs: Pairs
+) -> tuple[Float[Tensor, "rows dim"], Float[Tensor, "rows dim"]]:
     """Every row attends to the columns: `sum_column softmax(values . directions + offsets) outputs`, the heads added.
+
+    Gives the values, too, for their next use: what that owes them is added while their gradient is made.
 
     Args:
         values: (rows, dim).
@@ -144,23 +154,27 @@ def attend_rows(values: Tensor, directions: Tensor, offsets: Tensor, outputs: Te
         outputs: (columns, dim).
         pairs: who meets whom.
     """
-    out: Tensor = _Rows.apply(values, directions, offsets, outputs, pairs)  # type: ignore[no-untyped-call]
+    out: tuple[Tensor, Tensor] = _Rows.apply(values, directions, offsets, outputs, pairs)  # type: ignore[no-untyped-call]
     return out
 
 
-def attend_columns(values: Tensor, directions: Tensor, pairs: Pairs) -> Float[Tensor, "columns dim"]:
-    """Every column attends to the rows: `sum_row softmax(values . directions) values`; arguments as for `attend_rows`."""
-    out: Tensor = _Columns.apply(values, directions, pairs)  # type: ignore[no-untyped-call]
+def attend_columns(
+    values: Tensor, directions: Tensor, pairs: Pairs
+) -> tuple[Float[Tensor, "columns dim"], Float[Tensor, "rows dim"]]:
+    """Every column attends to the rows: `sum_row softmax(values . directions) values`; otherwise as `attend_rows`."""
+    out: tuple[Tensor, Tensor] = _Columns.apply(values, directions, pairs)  # type: ignore[no-untyped-call]
     return out
 
 
 class _Rows(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, values: Tensor, directions: Tensor, offsets: Tensor, outputs: Tensor, pairs: Pairs) -> Tensor:
+    def forward(
+        ctx: Any, values: Tensor, directions: Tensor, offsets: Tensor, outputs: Tensor, pairs: Pairs
+    ) -> tuple[Tensor, Tensor]:
         shares = pairs.share(pairs.score(values, directions, offsets), over_rows=False)
         ctx.pairs = pairs
         ctx.save_for_backward(values, directions, outputs, shares)
-        return pairs.sums(shares, outputs)
+        return pairs.sums(shares, outputs), values
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
@@ -168,25 +182,26 @@ class _Rows(torch.autograd.Function):
         pairs, gradient = ctx.pairs, gradients[0].contiguous()
         of_outputs = pairs.columns(shares, gradient)
         owed = pairs.owe(pairs.score(gradient, outputs), shares, over_rows=False)
-        # The offset of a column is a direction that meets a one in every row.
-        of_offsets = pairs.columns(owed, values.new_ones(len(values), 1))[:, 0]
-        return pairs.sums(owed, directions), pairs.columns(owed, values), of_offsets, of_outputs, None
+        of_offsets = torch.empty(len(directions), device=values.device)
+        of_directions = pairs.columns(owed, values, of_offsets)
+        return pairs.sums(owed, directions, more=gradients[1].contiguous()), of_directions, of_offsets, of_outputs, None
 
 
 class _Columns(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, values: Tensor, directions: Tensor, pairs: Pairs) -> Tensor:
+    def forward(ctx: Any, values: Tensor, directions: Tensor, pairs: Pairs) -> tuple[Tensor, Tensor]:
         shares = pairs.share(pairs.score(values, directions), over_rows=True)
         ctx.pairs = pairs
         ctx.save_for_backward(values, directions, shares)
-        return pairs.columns(shares, values)
+        return pairs.columns(shares, values), values
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         values, directions, shares = ctx.saved_tensors
         pairs, gradient = ctx.pairs, gradients[0].contiguous()
         owed = pairs.owe(pairs.score(values, gradient), shares, over_rows=True)
-        return pairs.sums(shares, gradient, (owed, directions)), pairs.columns(owed, values), None
+        of_values = pairs.sums(shares, gradient, (owed, directions), gradients[1].contiguous())
+        return of_values, pairs.columns(owed, values), None
 
 
 def _cut(sizes: Int64[np.ndarray, " utterances"], length: int) -> tuple[np.ndarray, np.ndarray]:
