@@ -1,6 +1,7 @@
 """Whether a probability says how often an answer is right, and one number that makes it say so: all in float64."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float64, Int64
@@ -138,4 +139,5 @@ def fit_temperature(logits: Float64[np.ndarray, "utterances classes"], truth: In
         return TEMPERATURES[1]
     if slope(ends[1]) <= 0:
         return TEMPERATURES[0]
-    return 1 / float(brentq(slope, *ends, xtol=1e-14, rtol=1e-14))
+    found: Any = brentq(slope, ends[0], ends[1], xtol=1e-14)
+    return 1 / float(found)

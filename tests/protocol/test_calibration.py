@@ -87,7 +87,7 @@ def test_the_temperature_has_the_lowest_validation_loss(seed: int) -> None:
     def loss(log_temperature: Any) -> float:
         return float(log_loss(truth, softmax(logits / np.exp(log_temperature)), labels=range(4)))
 
-    expected = minimize_scalar(loss, bounds=(-3, 3), method="bounded", options={"xatol": 1e-9})
+    expected: Any = minimize_scalar(loss, bounds=(-3, 3), method="bounded", options={"xatol": 1e-9})
     np.testing.assert_allclose(found, np.exp(expected.x), rtol=1e-5)
     assert loss(np.log(found)) <= expected.fun + 1e-12
     np.testing.assert_array_equal((logits / found).argmax(1), logits.argmax(1))

@@ -119,6 +119,10 @@ def test_csv_has_full_precision_in_percent(two_runs: Path) -> None:
         "kappa_std_seeds": "17.67766953",
         "kappa_merged": "46.66666667",
         **dict.fromkeys([f"vote_agreement{each}" for each in ("", "_std_folds", "_std_seeds", "_merged")], ""),
+        # Three of four are right in every run, and all are said with 80 %.
+        **{"ece": "5", "ece_std_folds": "0", "ece_std_seeds": "0", "ece_merged": "5"},
+        **dict.fromkeys([f"ece_scaled{each}" for each in ("", "_std_folds", "_std_seeds", "_merged")], ""),
+        **{"aurc": "25", "aurc_std_folds": "0", "aurc_std_seeds": "0", "aurc_merged": "25"},
         "paper_ua": "68.12",
         "paper_ua_difference": "2.71333",
         "paper_ua_noise": "0.61",

@@ -13,7 +13,6 @@ from mer.protocol.calibration import softmax
 from mer.report.confidence import pooled_answers
 from mer.report.figure_set import figure_set
 from mer.report.reported_run import find_runs
-from mer.report.results_report import results_table
 from mer.report.run_group import group_runs
 from mer.results import ResultError
 from mer.results.run_files import read_result
@@ -59,7 +58,6 @@ def test_a_result_without_temperatures_shows_its_probabilities_only(make_result:
     directory = make_result("a", change=lambda run: replace(run, validation_ids=(), validation_truth=(), validation_logits=()))
     (run,) = find_runs((directory,))
     assert pooled_answers(run).scaled is None
-    assert results_table([{"directory": str(directory), **read_result(directory)}]).row_count == 1
 
 
 def test_logits_that_were_changed_are_no_figure(make_result: Make) -> None:
