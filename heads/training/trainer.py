@@ -23,7 +23,7 @@ from mer.heads.features.step import Step, plan_step
 from mer.heads.fusion.build_head import build_head
 from mer.heads.fusion.head import Head
 from mer.heads.stacked.device.device_path import DevicePath, default_path
-from mer.heads.training.device_stack import DeviceStack, Slot
+from mer.heads.training.device_stack import DeviceStack, Slot, summed_losses
 from mer.heads.training.heap import keep_large_buffers
 from mer.heads.training.stacked_forward import stacked_logits
 from mer.heads.training.trained_run import EarlyStopping, Epoch, TrainedRun
@@ -236,7 +236,7 @@ class StackTrainer:
         for members, step in self._steps(batches, groups, ranks, whole=_together(active) is not None):
             runs = [active[member] for member in members]
             if (together := _together(runs)) is not None:
-                sums = together.train_step(self._sources, step, partial(_losses, runs, step=step), self._rate)
+                sums = together.train_step(self._sources, step, partial(_totals, runs, step=step), self._rate)
                 for member, rows in enumerate(step.rows):
                     losses[member] += [sums[member]] if len(rows) else []
                 continue
@@ -352,6 +352,11 @@ def _next(waiting: deque[Job]) -> Job | None:
 
 def _batches(rows: Rows, size: int) -> list[Rows]:
     return [rows[start : start + size] for start in range(0, len(rows), size)]
+
+
+def _totals(runs: Sequence[_Active], logits: Tensor, step: Step) -> tuple[Tensor, Tensor]:
+    """What is lowered for all runs at once, and the summed loss of each."""
+    return summed_losses(_losses(runs, logits, step), [len(rows) for rows in step.rows])
 
 
 def _together(runs: Sequence[_Active]) -> DeviceStack | None:
