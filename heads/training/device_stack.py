@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from mer.heads.features.feature_source import FeatureSource
@@ -91,18 +91,18 @@ class DeviceStack:
         return stacked_logits([self.module], [self.statistics], sources, step, draws, self.path)
 
     def train_step(
-        self, sources: Mapping[str, FeatureSource], step: Step, losses: Callable[[Tensor], Tensor], rate: float
+        self, sources: Mapping[str, FeatureSource], step: Step, losses: Callable[[Tensor], tuple[Tensor, Tensor]], rate: float
     ) -> Float[Tensor, " runs"]:
         """Move every run that has rows; gives the summed loss of each.
 
         Args:
             sources: granularity to features.
             step: rows, or none, of every run.
-            losses: of every utterance, from their logits.
+            losses: from the logits of all runs what is to be lowered, and the summed loss of each run; see `summed_losses`.
             rate: step size.
         """
         sizes = np.array([len(rows) for rows in step.rows])
-        total, sums = summed_losses(losses(self.logits(sources, step, self._draws())), sizes, self._device)
+        total, sums = losses(self.logits(sources, step, self._draws()))
         # Runs share no parameter: the gradient of the sum of their losses is each run's own.
         torch.autograd.backward(total)
         for slot, size in zip(self.slots, sizes, strict=True):
@@ -162,10 +162,9 @@ def _room(like: Tensor, capacity: int, device: torch.device) -> Tensor:
     return torch.zeros(capacity, *like.shape, dtype=like.dtype, device=device)
 
 
-def summed_losses(
-    each: Float[Tensor, " utterances"], sizes: Int64[np.ndarray, " runs"], device: torch.device
-) -> tuple[Float[Tensor, ""], Float[Tensor, " runs"]]:
+def summed_losses(each: Float[Tensor, " utterances"], counts: Sequence[int]) -> tuple[Float[Tensor, ""], Float[Tensor, " runs"]]:
     """The sum over runs of the mean loss of a step, and the summed loss of each run; a run without utterances has zero."""
+    sizes, device = np.asarray(counts), each.device
     runs = np.repeat(np.arange(len(sizes)), sizes)
     shares = (1 / np.maximum(sizes, 1)).astype(np.float32)
     bits, places = tables_to_device([shares[runs].view(np.int32), np.cumsum(sizes) - sizes], device)

@@ -12,6 +12,7 @@ from mer.heads.emotion_loss import EmotionLoss, emotion_loss, losses
 from mer.heads.errors import DivergedError
 from mer.heads.features.step import Step
 from mer.heads.rating_loss import RatingLoss, rating_loss
+from mer.heads.training.device_stack import summed_losses
 
 RunLoss = EmotionLoss | RatingLoss
 
@@ -42,6 +43,11 @@ def losses_of(runs: Sequence[RunLoss], step: Step, logits: Tensor) -> Float[Tens
     truth = own[0][0].truth[torch.from_numpy(np.concatenate(step.rows)).to(logits.device)]
     weights = [loss.weights.expand(count, -1) for loss, count in own if loss.weights is not None]
     return losses(logits, truth, weights=torch.cat(weights) if weights else None, gamma=own[0][0].gamma)
+
+
+def totals_of(runs: Sequence[RunLoss], step: Step, logits: Tensor) -> tuple[Float[Tensor, ""], Float[Tensor, " runs"]]:
+    """What is lowered for all runs of a stack at once, and the summed loss of each."""
+    return summed_losses(losses_of(runs, step, logits), [len(rows) for rows in step.rows])
 
 
 def answers_of(loss: RunLoss, outputs: Tensor) -> Float64[Tensor, "utterances classes"]:

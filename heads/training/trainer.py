@@ -24,12 +24,13 @@ from mer.heads.fusion.build_head import build_head
 from mer.heads.fusion.head import Head
 from mer.heads.rating_loss import RatingLoss
 from mer.heads.stacked.device.device_path import DevicePath, default_path
+from mer.heads.training.batches import cut, ordered_batches
 from mer.heads.training.device_stack import DeviceStack, Slot
 from mer.heads.training.heap import keep_large_buffers
-from mer.heads.training.run_loss import RunLoss, answers_of, losses_of, mean_loss, run_loss
+from mer.heads.training.run_loss import RunLoss, answers_of, losses_of, mean_loss, run_loss, totals_of
 from mer.heads.training.stacked_forward import stacked_logits
 from mer.heads.training.trained_run import AnyEpoch, EarlyStopping, Epoch, TrainedRun, rated_epoch
-from mer.protocol import Fold, confusion, integer_seed, numpy_generator, unweighted_accuracy, weighted_accuracy
+from mer.protocol import Fold, confusion, integer_seed, unweighted_accuracy, weighted_accuracy
 
 Rows = Int64[np.ndarray, " _"]
 NO_ROWS = np.empty(0, dtype=np.int64)
@@ -254,12 +255,16 @@ class StackTrainer:
 
     def _train_epoch(self, active: Sequence[_Active]) -> list[list[Tensor]]:
         """The summed loss of each step of each run."""
-        groups, ranks, batches = self._orders(active)
+        keys = [(run.job.seed, len(run.epochs) + 1) for run in active]
+        groups, ranks, batches = ordered_batches(
+            keys, [run.job.fold.train for run in active], len(self._targets), self._config.batch
+        )
         losses: list[list[Tensor]] = [[] for _ in active]
         for members, step in self._steps(batches, groups, ranks, whole=_together(active) is not None):
             runs = [active[member] for member in members]
             if (together := _together(runs)) is not None:
-                sums = together.train_step(self._sources, step, partial(losses_of, [run.loss for run in runs], step), self._rate)
+                own = [run.loss for run in runs]
+                sums = together.train_step(self._sources, step, partial(totals_of, own, step), self._rate)
                 for member, rows in enumerate(step.rows):
                     losses[member] += [sums[member]] if len(rows) else []
                 continue
@@ -277,24 +282,11 @@ class StackTrainer:
                 losses[member].append(loss)
         return losses
 
-    def _orders(self, active: Sequence[_Active]) -> tuple[list[int], list[Rows], list[list[Rows]]]:
-        """Which runs go through the corpus in one order, the place of every row in each order, and the batches."""
-        keys = [(run.job.seed, len(run.epochs) + 1) for run in active]
-        numbers = {key: number for number, key in enumerate(dict.fromkeys(keys))}
-        orders = [numpy_generator(seed, "order", epoch).permutation(len(self._targets)) for seed, epoch in numbers]
-        groups = [numbers[key] for key in keys]
-        batches = []
-        for run, group in zip(active, groups, strict=True):
-            member = np.zeros(len(self._targets), dtype=np.bool_)
-            member[run.job.fold.train] = True
-            batches.append(_batches(orders[group][member[orders[group]]], self._config.batch))
-        return groups, [np.argsort(order) for order in orders], batches
-
     def _evaluate(self, active: Sequence[_Active], rows: Sequence[Rows]) -> list[Float[Tensor, "_ classes"]]:
         """Logits of each run's own rows, without dropout."""
         found: list[list[Tensor]] = [[] for _ in active]
         with torch.inference_mode():
-            batches = [_batches(each, self._config.batch) for each in rows]
+            batches = [cut(each, self._config.batch) for each in rows]
             for members, step in self._steps(batches, [0] * len(active), None, whole=_together(active) is not None):
                 logits = self._forward([active[member] for member in members], step, None)
                 for member, part in zip(members, torch.split(logits, [len(each) for each in step.rows]), strict=True):
@@ -374,10 +366,6 @@ def _next(waiting: deque[Job]) -> Job | None:
         return waiting.popleft()
     except IndexError:
         return None
-
-
-def _batches(rows: Rows, size: int) -> list[Rows]:
-    return [rows[start : start + size] for start in range(0, len(rows), size)]
 
 
 def _together(runs: Sequence[_Active]) -> DeviceStack | None:

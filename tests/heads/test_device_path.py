@@ -104,3 +104,14 @@ def test_products_in_bfloat16_stay_close(make_cache: Callable[..., Any]) -> None
     single = train(cache, config, PLAIN, jobs_of(2), 2)
     for key, run in single.items():
         assert 1e-5 < np.abs(half[key].logits - run.logits).max() < 0.2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fusion", ["linear", "concatenation"])
+def test_training_by_kernels_gives_what_training_by_operations_gives_dropout_included(
+    make_cache: Callable[..., Any], fusion: str
+) -> None:
+    pytest.importorskip("triton")
+    config, cache = config_of(fusion, dropout=0.3), make_cache()
+    kernels = train(cache, config, DevicePath(kernels=True), jobs_of(2), 2)
+    compare(kernels, train(cache, config, PLAIN, jobs_of(2), 2), rtol=1e-4, atol=1e-5)
