@@ -71,9 +71,9 @@ def layer(values: Tensor, weights: Tensor, biases: Tensor, sizes: list[int], aft
 def test_linear_layers_equal_the_equation_forward_and_backward(active: bool) -> None:
     sizes = [66, 0, 3]
     inputs = [draw(69, 35, seed=0), draw(3, 18, 35, seed=1), draw(3, 18, seed=2)]
-    found = stacked_linear(*inputs, RunRows(sizes, FLOAT, CPU), after_of(active, 3))
+    found = stacked_linear(inputs[0], inputs[1], inputs[2], RunRows(sizes, FLOAT, CPU), after_of(active, 3))
     exact = doubles(inputs)
-    close(gradients(found, inputs), gradients(layer(*exact, sizes, after_of(active, 3)), exact), 1e-5)
+    close(gradients(found, inputs), gradients(layer(exact[0], exact[1], exact[2], sizes, after_of(active, 3)), exact), 1e-5)
 
 
 def planted() -> tuple[Tensor, DeviceReads, list[Tensor]]:
@@ -84,7 +84,7 @@ def planted() -> tuple[Tensor, DeviceReads, list[Tensor]]:
     units = torch.from_numpy((2 + random.standard_normal((97, 3, 20))).astype(np.float16))
     wanted = [np.array([0, 3]), np.array([], dtype=np.int64), np.array([3, 1]), np.array([2, 3])]
     reads = DeviceReads(units, plan_step(wanted, [0, 0, 0, 1]), lengths, starts)
-    rows = [np.concatenate([np.arange(lengths[row]) + starts[row] for row in each] or [[]]).astype(int) for each in wanted]
+    rows = [np.concatenate([np.arange(int(lengths[row])) + starts[row] for row in each] or [[]]).astype(int) for each in wanted]
     return units, reads, [units[each].double() for each in rows]
 
 
@@ -101,7 +101,7 @@ def test_the_layer_average_equals_float64_forward_and_backward_and_is_the_same_e
     for _ in range(2):
         sums = LayerSums(factors=inputs[0], shifts=inputs[1], reads=reads, rows=RunRows(reads.sizes, FLOAT, CPU))
         results.append(gradients(sums.normalized(), inputs))
-    close(results[0], gradients(average(*exact, units), exact), 1e-5)
+    close(results[0], gradients(average(exact[0], exact[1], units), exact), 1e-5)
     assert all(torch.equal(one, other) for one, other in zip(*results, strict=True))
 
 
@@ -171,7 +171,7 @@ def test_each_attention_head_has_its_own_weights_and_hidden_layers_theirs() -> N
     rows, after = RunRows(sizes, FLOAT, CPU), after_of(True, 3)
     inputs = [draw(5, 12, seed=0), draw(3, 3, 8, 4, seed=1), draw(3, 3, 8, seed=2), draw(3, 7, 24, seed=3), draw(3, 7, seed=4)]
     inputs += [draw(3, 24, 7, seed=5), draw(3, 24, seed=6)]
-    values = stacked_linear(*inputs[:3], rows)
+    values = stacked_linear(inputs[0], inputs[1], inputs[2], rows)
     found = torch.cat(feed_forward(values, (inputs[3], inputs[4]), (inputs[5], inputs[6]), rows, after))
     exact = doubles(inputs)
     parts = torch.split(exact[0].view(5, 3, 4), sizes)
@@ -200,7 +200,7 @@ def test_attention_of_utterances_of_any_lengths_equals_float64() -> None:
     rows, columns, heads = [66, 3, 1], [2, 12, 1], 3
     pairs = Pairs(torch.tensor(rows), torch.tensor(columns), heads, FLOAT, CPU)
     inputs = [draw(70, 10, seed=0), draw(45, 10, seed=1), draw(45, seed=2), draw(45, 10, seed=3)]
-    over, values = attend_rows(*inputs, pairs)
+    over, values = attend_rows(inputs[0], inputs[1], inputs[2], inputs[3], pairs)
     found = torch.cat([over, *attend_columns(values, inputs[1], pairs)])
     exact, above, below = doubles(inputs), [], []
     parts = [torch.split(exact[0], rows), *(torch.split(each, [heads * count for count in columns]) for each in exact[1:])]

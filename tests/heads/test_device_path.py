@@ -57,7 +57,9 @@ def train(
     return found
 
 
-def compare(found: dict[tuple[str, int], TrainedRun], expected: dict[tuple[str, int], TrainedRun], **tolerance: float) -> None:
+def compare(
+    found: dict[tuple[str, int], TrainedRun], expected: dict[tuple[str, int], TrainedRun], *, rtol: float, atol: float
+) -> None:
     assert set(found) == set(expected)
     for key, run in expected.items():
         assert (len(found[key].epochs), found[key].best_epoch) == (len(run.epochs), run.best_epoch)
@@ -65,7 +67,7 @@ def compare(found: dict[tuple[str, int], TrainedRun], expected: dict[tuple[str, 
         pairs += [(found[key].layer_shares[name], each) for name, each in run.layer_shares.items()]
         pairs += [(each.train_loss, other.train_loss) for each, other in zip(found[key].epochs, run.epochs, strict=True)]
         for one, other in pairs:
-            np.testing.assert_allclose(one, other, **tolerance)
+            np.testing.assert_allclose(one, other, rtol=rtol, atol=atol)
 
 
 @pytest.mark.parametrize("fusion", HEADS.added)
