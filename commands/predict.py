@@ -128,10 +128,10 @@ def predict(
 def read_input(recordings: Path | None, what: WhatIsAnswered) -> "Found":
     """The recordings that are asked for, those of them that are refused at once, and what is odd in a corpus."""
     from mer.corpus import TextGridAlignment, Wanted
-    from mer.predict import Found, read_recordings, recording
+    from mer.predict import Found, find_recordings, recording
 
     if recordings is not None:
-        return read_recordings(recordings, Wanted(audio_root=what.audio_root, encoding=what.encoding))
+        return find_recordings(recordings, Wanted(audio_root=what.audio_root, encoding=what.encoding))
     source = None if what.textgrid is None else TextGridAlignment(path=what.textgrid)
     return Found([recording(what.wav or Path(), what.text, alignment=source)], [])
 

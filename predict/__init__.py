@@ -16,4 +16,5 @@ from mer.predict.predictor import Predictor as Predictor
 from mer.predict.predictor import load as load
 from mer.predict.predictor import recording as recording
 from mer.predict.recordings import Found as Found
+from mer.predict.recordings import find_recordings as find_recordings
 from mer.predict.recordings import read_recordings as read_recordings

@@ -46,7 +46,7 @@ class Found(NamedTuple):
     """What of a corpus is not read, or odd; nothing for other recordings."""
 
 
-def read_recordings(path: Path, how: Wanted = ALL) -> Found:
+def find_recordings(path: Path, how: Wanted = ALL) -> Found:
     """What is to be predicted, and what of it cannot be, each with its reason; no audio is opened.
 
     A folder gives every audio file in it and below it, with the text of the same name beside it (`.txt` or `.lab`) and its
@@ -73,6 +73,12 @@ def read_recordings(path: Path, how: Wanted = ALL) -> Found:
             f"{path}: nothing there; give a folder of audio with text files, or a .jsonl or .csv list of recordings"
         )
     return _in_list(path, how)
+
+
+def read_recordings(path: Path, how: Wanted = ALL) -> tuple[list[Utterance], list[Failure]]:
+    """What is to be predicted and what cannot be: `find_recordings` without what is odd in a corpus."""
+    found = find_recordings(path, how)
+    return found.utterances, found.failed
 
 
 def _in_folder(folder: Path, encoding: str | None) -> Found:

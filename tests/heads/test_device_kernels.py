@@ -132,7 +132,7 @@ def test_adam_of_a_stack_is_that_of_each_run_at_its_own_step(kernels: bool) -> N
             leaf.grad = gradient.clone()
         steps += part
         adam.step(0.1, np.maximum(steps, 1), part)
-        for run in np.flatnonzero(part):
+        for run in np.flatnonzero(part).tolist():
             for mine, gradient in zip(own[run], given, strict=True):
                 mine.grad = gradient[run].double()
             alone[run].step()

@@ -67,7 +67,7 @@ def compare(
         pairs += [(found[key].layer_shares[name], each) for name, each in run.layer_shares.items()]
         pairs += [(each.train_loss, other.train_loss) for each, other in zip(found[key].epochs, run.epochs, strict=True)]
         for one, other in pairs:
-            np.testing.assert_allclose(one, other, rtol=rtol, atol=atol)
+            np.testing.assert_allclose(np.asarray(one), np.asarray(other), rtol=rtol, atol=atol)
 
 
 @pytest.mark.parametrize("fusion", HEADS.added)

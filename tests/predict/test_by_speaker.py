@@ -58,6 +58,6 @@ def test_the_only_recording_of_a_speaker_and_one_without_speaker_have_no_answer(
 def test_a_list_names_speakers_in_a_column(tmp_path: Path) -> None:
     rows = [{"wav": "a.wav", "speaker": "anna"}, {"wav": "b.wav", "spk": "ben"}, {"wav": "c.wav"}]
     (tmp_path / "new.jsonl").write_text("\n".join(json.dumps(row) for row in rows))
-    found, failed, _ = read_recordings(tmp_path / "new.jsonl")
+    found, failed = read_recordings(tmp_path / "new.jsonl")
     assert failed == []
     assert [each.speaker for each in found] == ["anna", "ben", ""]

@@ -10,7 +10,7 @@ import pytest
 import soundfile
 
 from mer.corpus import CorpusError, Wanted
-from mer.predict import PredictError, read_recordings
+from mer.predict import PredictError, find_recordings, read_recordings
 from mer.tests.corpus.release_folders import RELEASES
 
 
@@ -26,7 +26,7 @@ def test_a_folder_gives_every_audio_file_with_the_text_and_the_grid_beside_it(tm
     (tmp_path / "b.txt").write_text("\ufeffleave\n me  alone\n", encoding="utf-8")
     (tmp_path / "sub" / "a.lab").write_text("noon")
     (tmp_path / "sub" / "a.TextGrid").touch()
-    found, failed, _ = read_recordings(tmp_path)
+    found, failed = read_recordings(tmp_path)
     assert [(each.id, each.text, each.alignment is not None) for each in found] == [
         ("b", "leave me alone", False),
         ("c", None, False),
@@ -39,11 +39,11 @@ def test_two_files_of_one_name_and_a_text_that_is_no_utf8_are_listed_and_the_oth
     for name in ("a.flac", "a.wav", "b.wav", "c.wav"):
         sound(tmp_path / name)
     (tmp_path / "b.txt").write_bytes("déjà".encode("latin-1"))
-    found, failed, _ = read_recordings(tmp_path)
+    found, failed = read_recordings(tmp_path)
     assert [each.id for each in found] == ["a", "c"]
     assert "a.flac has the same name" in failed[0].reason
     assert "b.txt: not UTF-8" in failed[1].reason
-    found, failed, _ = read_recordings(tmp_path, Wanted(encoding="latin-1"))
+    found, failed = read_recordings(tmp_path, Wanted(encoding="latin-1"))
     assert [(each.id, each.text) for each in found] == [("a", None), ("b", "déjà"), ("c", None)]
     assert len(failed) == 1
 
@@ -57,7 +57,7 @@ def test_every_file_that_is_not_answered_is_named(tmp_path: Path) -> None:
     os.close(os.open(os.fsencode(folder) + b"/caf\xe9.wav", os.O_CREAT))
     (folder / "gone.wav").symlink_to("nowhere.wav")
     (folder / "linked").symlink_to(folder / "sub")
-    found, failed, _ = read_recordings(folder)
+    found, failed = read_recordings(folder)
     assert [(each.id, each.text, each.alignment is not None) for each in found] == [
         ("a", "noon", True),
         ("b", "noon", False),
@@ -83,7 +83,7 @@ def test_a_list_needs_wav_and_text_and_no_labels(suffix: str, tmp_path: Path) ->
         path.write_text("\n".join(json.dumps(row) for row in rows))
     else:
         path.write_text('wav,text,id,label\nclips/a.wav,"hello, you",,\nb.wav,noon,second,sad\n')
-    found, failed, _ = read_recordings(path)
+    found, failed = read_recordings(path)
     assert [(each.id, each.wav, each.text) for each in found] == [
         ("clips/a", tmp_path / "clips/a.wav", "hello, you"),
         ("second", tmp_path / "b.wav", "noon"),
@@ -95,7 +95,7 @@ def test_rows_that_leave_the_folder_or_repeat_an_id_are_listed_with_their_line(t
     rows = [{"wav": "../a.wav"}, {"wav": "b.wav", "text": "noon"}, {"wav": "b.wav"}, {"text": "no audio"}, {"wav": 7}]
     path = tmp_path / "new.jsonl"
     path.write_text("\n".join(json.dumps(row) for row in rows))
-    found, failed, _ = read_recordings(path)
+    found, failed = read_recordings(path)
     assert [each.id for each in found] == ["b"]
     assert [each.reason.split(": ", 1)[0].rpartition(":")[2] for each in failed] == ["1", "3", "4", "5"]
     assert "stay in it" in failed[0].reason
@@ -130,7 +130,7 @@ def test_a_list_may_name_parts_of_recordings(tmp_path: Path) -> None:
     sound(tmp_path / "a.wav")
     path = tmp_path / "list.csv"
     path.write_text("wav,text,start,end\na.wav,noon,0.02,0.05\na.wav,night,0.05,\n")
-    found, failed, _ = read_recordings(path)
+    found, failed = read_recordings(path)
     assert not failed
     assert [(each.id, each.start, each.end) for each in found] == [("a-0.02-0.05", 0.02, 0.05), ("a-0.05", 0.05, None)]
     path.write_text("wav,text\na.wav,noon\n")
@@ -140,7 +140,7 @@ def test_a_list_may_name_parts_of_recordings(tmp_path: Path) -> None:
 def test_a_list_may_be_in_another_encoding_and_its_recordings_on_another_disk(tmp_path: Path) -> None:
     path = tmp_path / "list.csv"
     path.write_bytes("wav;text\n/home/anna/disk/a.wav;déjà\n".encode("cp1252"))
-    (found, *others), failed, _ = read_recordings(path, Wanted(audio_root=tmp_path / "disk", encoding="cp1252"))
+    (found, *others), failed = read_recordings(path, Wanted(audio_root=tmp_path / "disk", encoding="cp1252"))
     assert (found.wav, found.text, others, failed) == (tmp_path / "disk" / "a.wav", "déjà", [], [])
     with pytest.raises(CorpusError, match="--encoding cp1252"):
         read_recordings(path)
@@ -148,7 +148,7 @@ def test_a_list_may_be_in_another_encoding_and_its_recordings_on_another_disk(tm
 
 def test_what_is_not_read_of_a_corpus_is_named(tmp_path: Path) -> None:
     RELEASES["ravdess"](tmp_path / "copy")
-    found, failed, problems = read_recordings(tmp_path / "copy")
+    found, failed, problems = find_recordings(tmp_path / "copy")
     assert (len(found), failed) == (32, [])
     assert {each.kind for each in problems} == {
         "recording of another name",
