@@ -12,7 +12,7 @@ from mer.commands.command_line import options_from
 from mer.commands.console import clear_errors, say
 from mer.commands.options import DEFAULT_CORPUS, JsonOption, QuietOption
 from mer.settings.option import WHAT, option
-from mer.settings.shared_options import cache_option, corpus_option, runs_option
+from mer.settings.shared_options import audio_root_option, cache_option, corpus_option, encoding_option, runs_option
 
 RULES = ("equal", "validation")
 
@@ -31,6 +31,8 @@ class HowCombined:
     to: Path = runs_option(help="Folder of run directories that the combination is put into.", env="MER_RUNS")
     cache: Path = cache_option()
     corpus: Path | None = corpus_option()
+    audio_root: Path | None = audio_root_option()
+    encoding: str | None = encoding_option()
 
 
 @options_from()
@@ -55,7 +57,13 @@ def combine(
         from mer.results.combination import Asked
         from mer.results.combination import combine as average
 
-        sources = PageSources(corpus=how.corpus or DEFAULT_CORPUS, named=how.corpus is not None, cache=how.cache)
+        sources = PageSources(
+            corpus=how.corpus or DEFAULT_CORPUS,
+            named=how.corpus is not None,
+            audio_root=how.audio_root,
+            encoding=how.encoding,
+            cache=how.cache,
+        )
         result = average(
             runs,
             Asked(weights=how.weights, runs=how.to, name=how.name),

@@ -153,7 +153,7 @@ class _Training:
             self._validate(epoch)
         self._selection.apply(self._model)
         # Validation once more, with the weights that are kept: a checkpoint does not hold what the best epoch said.
-        logits, held_out = self._evaluate("test"), self._evaluate("validation")
+        held_out, logits = self._evaluate("validation"), self._evaluate("test")
         for part, each in (("test", logits), ("validation", held_out)):
             if lost := int((~each.isfinite()).any(1).sum()):
                 raise DivergedError(f"{self._position}: the logits of {lost} {part} utterances are no numbers")

@@ -242,7 +242,7 @@ def test_a_run_that_fails_and_memory_that_runs_out_are_said_when_they_happen(
         (["zhao2022-table1", "--device", "abacus"], ["auto, cpu or cuda"]),
         (["zhao2022-table1", "--stack", "0"], ["--stack"]),
         (["zhao2022-table1", "--ram", "-1"], ["ram must be positive"]),
-        (["zhao2022-table1", "--classes", "5"], ["unknown classes '5'"]),
+        (["zhao2022-table1", "--classes", "7"], ["unknown classes '7'"]),
     ],
 )
 def test_what_cannot_be_run_is_refused_with_exit_2(

@@ -225,7 +225,7 @@ def test_channels_alone_can_be_masked(narrow_config: NarrowConfig, make_batch: M
             "--text-model .*not trainable .* quantised",
         ),
         ("text_model", {"is_decoder": True}, "--text-model .*'bert' model is no encoder trained to see both sides"),
-        ("speech_model", {"model_type": "whisper"}, "--speech-model .*'whisper' model is no speech encoder that mer can read"),
+        ("speech_model", {"model_type": "whisper"}, "--speech-model .*its encoder takes a WhisperFeatureExtractor"),
     ],
 )
 def test_an_encoder_that_is_not_trainable_here_is_refused(

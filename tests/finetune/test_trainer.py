@@ -261,7 +261,7 @@ def test_the_test_part_is_looked_at_once_and_last(
 
     monkeypatch.setattr(module, "evaluate", noted)
     small.train(config, corpus, tmp_path)
-    assert looked == [[14, 15, 16, 17], [14, 15, 16, 17], [18, 19, 20, 21]]
+    assert looked == [*[[14, 15, 16, 17]] * 3, [18, 19, 20, 21]]
 
 
 def test_test_logits_are_those_of_the_model_one_utterance_at_a_time(

@@ -326,6 +326,8 @@ def test_no_option_of_a_command_is_more_than_a_field_or_a_matter_of_files_and_pr
         "list_presets",
         "cache",
         "corpus",
+        "audio_root",
+        "encoding",
         "runs",
         "show_layers",
         "as_json",

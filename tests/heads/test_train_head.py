@@ -50,6 +50,7 @@ def test_a_run_directory_holds_everything_that_a_table_needs(make_cache: CacheMa
         "predictions.csv",
         "provenance.json",
         "result.json",
+        "validation.csv",
         "weights",
     ]
     values = json.loads((result.directory / "result.json").read_text())
