@@ -113,7 +113,7 @@ def make_setting(name: str, utterances: int | None, device: torch.device, *, dro
     single = fusion in {"linear", "transformer"}
     config = HeadConfig(
         fusion=fusion,
-        granularities=tuple((granularity or GRANULARITY.get(fusion, "F")).split("+")),
+        granularities=tuple(each for each in (granularity or GRANULARITY.get(fusion, "F")).split("+") if each != "T"),
         modality="speech" if single else "both",
         max_epochs=1,
         dropout=dropout,
