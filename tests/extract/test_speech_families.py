@@ -1,5 +1,6 @@
 """Every family of speech encoders: batches, layers, masks and times, on a small random encoder of the real class."""
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -83,8 +84,16 @@ def test_one_utterance_has_the_layers_of_transformers(kind: str, encoder_of: Mak
         assert torch.equal(found, theirs)
 
 
+def newer_masks(encoder: SpeechEncoder) -> str:
+    """The module of the model, where this version of transformers makes masks in the way that is broken here."""
+    module = type(encoder.model).__module__
+    if not hasattr(sys.modules[module], "create_bidirectional_mask"):
+        pytest.skip("this version of transformers makes its masks elsewhere; batches are held against single waves above")
+    return module
+
+
 def unmasked(encoder: SpeechEncoder, monkeypatch: pytest.MonkeyPatch) -> None:
-    module = encoder.model.__class__.__module__
+    module = newer_masks(encoder)
     monkeypatch.setattr(f"{module}.create_bidirectional_mask", lambda **kwargs: None)
 
 
@@ -110,6 +119,7 @@ def loud_padding(encoder: SpeechEncoder, monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def together(encoder: SpeechEncoder, monkeypatch: pytest.MonkeyPatch) -> None:
+    newer_masks(encoder)
     encoder.one_by_one = False
 
 

@@ -77,6 +77,8 @@ def test_a_long_text_is_its_windows_or_its_beginning(name: str, text_family_fold
     windows, cut = (TextEncoder(folder, dtype=torch.float64, long=rule) for rule in ("windows", "cut"))
     ids = windows.tokenize([LONG])[0]
     assert len(ids) > 2 * POSITIONS
+    if not windows.tokenize([""])[0]:
+        pytest.skip("this version's tokenizer puts nothing around a text, so that its windows are longer")
     room, (first, last) = POSITIONS - 2, (ids[0], ids[-1])
     parts = [[first, *ids[1:-1][place : place + room], last] for place in range(0, len(ids) - 2, room)]
     alone = [windows([part])[0] for part in parts]
