@@ -14,6 +14,7 @@ from mer.corpus.alignment import Alignment, AlignmentError
 from mer.corpus.json_alignment import POSITION
 from mer.corpus.praat_alignment import KINDS, alignment_of
 from mer.corpus.textgrid_parser import DIGITS, Interval, TextGridError, Tier, in_order
+from mer.files.regular_file import read_text_file
 
 ENDING = ".ctm"
 OTHER_TIERS = frozenset({"token", "tokens", "segment", "segments", "char", "chars"})
@@ -93,7 +94,7 @@ def read_ctm(path: Path) -> Mapping[str, Mapping[int, tuple[Interval, ...]]]:
 @lru_cache(maxsize=16)
 def _parsed(path: Path, *state: int) -> dict[str, dict[int, tuple[Interval, ...]]]:
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = read_text_file(path, "utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise AlignmentError(f"{path}: cannot be read as UTF-8 ({error})") from error
     found: dict[str, dict[int, list[Interval]]] = {}

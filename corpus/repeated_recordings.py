@@ -1,10 +1,11 @@
 """Recordings that a corpus has under several ids: the same audio would be trained on and tested."""
 
-import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from mer.corpus.utterance import Utterance
+from mer.files import file_sha256
+from mer.files.regular_file import open_file
 
 PROBE = 4096
 """Bytes out of the middle of files of the same length that are compared before all of them are."""
@@ -18,7 +19,7 @@ def repeated_recordings(utterances: Iterable[Utterance]) -> list[tuple[Utterance
     """
     rows = list(utterances)
     groups = [list(dict.fromkeys(each.wav for each in rows))]
-    for look in (_size, _middle, _digest):
+    for look in (_size, _middle, file_sha256):
         groups = [alike for paths in groups for alike in _alike(paths, look)]
     first_of = {path: alike[0] for alike in groups for path in alike}
     found: dict[object, list[Utterance]] = {}
@@ -46,11 +47,6 @@ def _size(path: Path) -> int:
 
 
 def _middle(path: Path) -> bytes:
-    with path.open("rb") as file:
+    with open_file(path) as file:
         file.seek(max(0, path.stat().st_size - PROBE) // 2)
         return file.read(PROBE)
-
-
-def _digest(path: Path) -> bytes:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").digest()

@@ -6,6 +6,8 @@ from pathlib import Path
 from huggingface_hub import constants
 from huggingface_hub.utils import get_session  # type: ignore[attr-defined]
 
+from mer.files.regular_file import read_text_file
+
 HUB_SECONDS = 10.0
 """How long the hub may take for its first answer."""
 _SAID_OFFLINE = bool(constants.HF_HUB_OFFLINE)
@@ -60,7 +62,7 @@ def _elsewhere(folder: Path, option: str) -> str | None:
             "`model.merge_and_unload().save_pretrained(DIR)`"
         )
     try:
-        modules = json.loads((folder / "modules.json").read_text(encoding="utf-8"))
+        modules = json.loads(read_text_file(folder / "modules.json"))
         place = folder / next(each["path"] for each in modules if each["type"].endswith(".Transformer"))
     except (OSError, ValueError, KeyError, TypeError, AttributeError, StopIteration):
         return None

@@ -10,7 +10,7 @@ from mer.predict.saved_head import Run, SavedHead, SavedPart, SavedWeights, save
 from mer.results.combination import COMBINATION
 from mer.results.file_hashes import FILES, check_files
 from mer.results.names import CONFIG, FINISHED, RESULT, WEIGHTS, run_stem
-from mer.results.run_files import CURE, is_export, read_export, read_json, read_result
+from mer.results.run_files import CURE, EXPORT_FORMAT, EXPORT_SHAPE, check_document, is_export, read_json, read_result
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +63,7 @@ def read_saved(folder: Path) -> tuple[SavedHead | SavedModels, dict[str, Any]]:
         return _head_of_run(folder, document), document
     config = read_json(folder / CONFIG) if (folder / CONFIG).exists() else {}
     if is_export(config):
-        config = read_export(folder)
+        check_document(folder / CONFIG, config, EXPORT_FORMAT, EXPORT_SHAPE)
         return _exported(folder, config), config["result"]
     if (folder / FINISHED).is_dir():
         raise PredictError(f"{folder}: this result is not finished; give the command that trains it again, it goes on from there")

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from mer.cache import CacheError, open_cache
-from mer.corpus import Utterance, open_corpus
+from mer.corpus import Corpus, Utterance, open_corpus
 from mer.corpus.audio import audio_seconds
 from mer.report.page_sources import PageSources
 from mer.report.utterance_facts import Facts, UtteranceFacts
@@ -27,12 +27,20 @@ def known_facts(wanted: Collection[str] | None, corpus: str, keys: Collection[st
         for key in sorted(keys):
             if (found := cache_facts(sources.cache, key)) is not None:
                 return {name: each for name, each in found.items() if wanted is None or name in wanted}
-    if sources.named or sources.corpus.exists():
-        opened = open_corpus(sources.corpus)
-        if sources.named or opened.name == corpus:
-            chosen = (each for each in opened if wanted is None or each.id in wanted)
-            return {each.id: plain_facts(each, audio_seconds(each) or None) for each in chosen}
-    return {}
+    chosen = (each for each in corpus_at_hand(corpus, sources) or () if wanted is None or each.id in wanted)
+    return {each.id: plain_facts(each, audio_seconds(each) or None) for each in chosen}
+
+
+def corpus_at_hand(corpus: str, sources: PageSources) -> Corpus | None:
+    """The corpus that was named, or one of this name where it usually lies; None where there is neither.
+
+    Raises:
+        CorpusError: one that cannot be read.
+    """
+    if not sources.named and not sources.corpus.exists():
+        return None
+    found = open_corpus(sources.corpus, audio_root=sources.audio_root, encoding=sources.encoding)
+    return found if sources.named or found.name == corpus else None
 
 
 def plain_facts(utterance: Utterance, seconds: float | None) -> UtteranceFacts:

@@ -8,10 +8,10 @@ from pathlib import Path
 from urllib.parse import unquote
 
 import mer
-from mer.corpus import open_corpus
 from mer.files import write_file
+from mer.files.regular_file import read_file
 from mer.report.corpus_facts import corpus_facts
-from mer.report.known_facts import cache_facts
+from mer.report.known_facts import cache_facts, corpus_at_hand
 from mer.report.page_sources import PageSources
 from mer.report.progress import Bar
 from mer.report.run_group import RunGroup
@@ -84,10 +84,8 @@ def gather_facts(group: RunGroup, folder: Path, sources: PageSources, *, quiet: 
     if group.rated:
         return {}, [RATED]
     wanted = frozenset(session_facts(group))
-    found = None
-    if sources.named or sources.corpus.exists():
-        found = open_corpus(sources.corpus, audio_root=sources.audio_root, encoding=sources.encoding)
-    if found is not None and (sources.named or found.name == group.corpus):
+    found = corpus_at_hand(group.corpus, sources)
+    if found is not None:
         with Bar("recordings", quiet=quiet) as bar:
             facts = corpus_facts(found, wanted, folder, audio=sources.audio != "none", progress=bar.update)
         missing = len(wanted) - len(facts)
@@ -122,7 +120,7 @@ def embed_audio(group: RunGroup, facts: Facts, folder: Path, limit: float) -> tu
             size = 4 * wav.stat().st_size / 3
             if used + size <= limit:
                 kind = {".wav": "wav", ".flac": "flac", ".ogg": "ogg", ".mp3": "mpeg"}.get(wav.suffix.lower(), "wav")
-                address = f"data:audio/{kind};base64,{base64.b64encode(wav.read_bytes()).decode()}{mark}{part}"
+                address = f"data:audio/{kind};base64,{base64.b64encode(read_file(wav)).decode()}{mark}{part}"
                 used, embedded = used + size, embedded + 1
         found[name] = replace(each, audio=address)
     return found, f"{embedded:,} of {len(facts):,} recordings are in this page ({used / MEGABYTE:.1f} MB): disagreements first."

@@ -12,6 +12,7 @@ from jaxtyping import Float64
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
+from mer.files.regular_file import open_file
 from mer.results.errors import ResultError
 from mer.results.file_hashes import FILES, check_files
 from mer.results.names import LOGITS, PREDICTIONS, VALIDATION, Key, run_stem
@@ -62,7 +63,7 @@ def read_validation_logits(directory: Path, result: Mapping[str, Any]) -> dict[K
         return {}
     check_files(directory, hashes, (VALIDATION,), CURE)
     lines: dict[Key, list[list[str]]] = {}
-    with file.open(encoding="utf-8", newline="") as stream:
+    with open_file(file) as opened, io.TextIOWrapper(opened, "utf-8", newline="") as stream:
         for line in list(csv.reader(stream))[1:]:
             lines.setdefault((line[0], int(line[1])), []).append(line)
     return {

@@ -134,6 +134,9 @@ def read_result(directory: Path) -> dict[str, Any]:
     file = directory / RESULT
     values: dict[str, Any] = read_json(file)
     check_document(file, values, RESULT_FORMAT, RESULT_SHAPE)
+    scores = values["summary"]["all"]
+    if "ccc" not in scores and not {"ua", "wa"} <= set(scores):
+        raise ResultError(f"{file}: is not what mer writes: summary.all has neither ua and wa nor ccc; {CURE}")
     return values
 
 

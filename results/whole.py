@@ -70,10 +70,12 @@ def _files(folder: Path) -> list[Path]:
 
 def _checked(folder: Path, kind: str, last: str, read: Any, needed: Sequence[str]) -> Whole:
     """What the file that was written last says of the others, and what it says nothing of."""
-    if problems := _problems_of(read):
-        return _whole(folder, kind, (), (), problems)
-    document = read()
+    try:
+        document: Mapping[str, Any] = read()
+    except (ResultError, OSError) as problem:
+        return _whole(folder, kind, (), (), [str(problem)])
     hashes: Mapping[str, str] = document.get(FILES, {})
+    problems: list[str] = []
     unchecked = [name for name in needed if name not in hashes and (folder / name).exists()]
     for name in hashes:
         problems += _problems_of(partial(check_files, folder, hashes, [name], CURE))

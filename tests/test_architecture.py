@@ -122,3 +122,24 @@ def test_contributing_shows_the_rule() -> None:
 if __name__ == "__main__":
     place = ROOT / "CONTRIBUTING.md"
     place.write_text(TABLE.sub(lambda found: table_of_rooms(), place.read_text()))
+
+
+OWN_FILES = {
+    "corpus/sphinx_alignment.py",
+    "extract/families/checkpoint.py",
+    "grids/grid_file.py",
+    "grids/grid_record.py",
+    "heads/own_kind.py",
+    "report/page.py",
+    "report/papers.py",
+    "results/run_directory.py",
+    "settings/lazy.py",
+}
+"""What reads files of the package, of an import, or of this very process."""
+
+
+@pytest.mark.parametrize("room", sorted(set(ALLOWED) - {"backends", "cli", "commands", "demo", "files"}))
+def test_files_of_users_are_opened_in_the_one_way_that_waits_for_no_pipe(room: str) -> None:
+    raw = re.compile(r"\.read_text\(|\.read_bytes\(|(?<!av)\.open\((\"rb\"|encoding)")
+    places = {file.relative_to(ROOT).as_posix() for file in files_of(room) if raw.search(file.read_text())}
+    assert places - OWN_FILES == {name for name in places if name.startswith("corpus/synthetic/")}

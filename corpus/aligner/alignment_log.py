@@ -150,7 +150,7 @@ def _log_at(folder: Path, *stamp: int) -> dict[str, Outcome]:
 
 def _outcomes(path: Path) -> Iterator[Outcome]:
     try:
-        text = path.read_text("utf-8", errors="replace")
+        text = read_file(path).decode("utf-8", errors="replace")
     except FileNotFoundError:
         return
     for line in text.split("\n"):

@@ -13,7 +13,7 @@ from mer.cache import CacheFolder, Units, UtteranceRecord, build_shard
 from mer.corpus import open_corpus
 from mer.report import RunGroup, find_runs, group_runs
 from mer.report.corpus_facts import corpus_facts, waveform
-from mer.report.known_facts import cache_facts
+from mer.report.known_facts import cache_facts, known_facts
 from mer.report.page_sources import PageSources
 from mer.report.report_folder import embed_audio, gather_facts
 from mer.report.utterance_facts import UtteranceFacts
@@ -195,3 +195,12 @@ def test_recordings_are_embedded_disagreements_first_then_what_all_have_wrong(tm
         assert {name for name, each in found.items() if each.audio} == expected
         assert all(each.audio.startswith("data:audio/flac;base64,") for each in found.values() if each.audio)
         assert note.startswith(f"{count} of 4 recordings are in this page")
+
+
+def test_a_table_elsewhere_and_in_another_encoding_says_its_facts(tmp_path: Path) -> None:
+    (tmp_path / "disk").mkdir()
+    soundfile.write(tmp_path / "disk" / "a.wav", np.ones(8_000, dtype=np.float32) / 8, 16_000)
+    (tmp_path / "t.csv").write_bytes("wav,label,text,session\na.wav,joy,café,1\n".encode("cp1252"))
+    sources = PageSources(corpus=tmp_path / "t.csv", named=True, cache=tmp_path, audio_root=tmp_path / "disk", encoding="cp1252")
+    (facts,) = known_facts(None, "t", (), sources).values()
+    assert (facts.text, facts.seconds) == ("café", 0.5)

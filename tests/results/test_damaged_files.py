@@ -101,3 +101,12 @@ def test_the_room_loads_no_torch() -> None:
     modules = [f"mer.results.{file.stem}" for file in Path(mer.results.__file__).parent.glob("[a-z]*.py")]
     program = f"import importlib, sys; [importlib.import_module(name) for name in {modules}]; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+def test_a_result_without_scores_is_damaged(tmp_path: Path) -> None:
+    run = places(tmp_path) / LATE
+    values = json.loads((run / "result.json").read_text())
+    values["summary"]["all"] = {"utterances": 3, "ua": values["summary"]["all"]["ua"]}
+    (run / "result.json").write_text(json.dumps(values))
+    with pytest.raises(ResultError, match="neither ua and wa nor ccc"):
+        read_saved(run)
