@@ -11,6 +11,9 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     # Processes that run tests side by side leave each other the cores; before PyTorch is imported.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+# The commands that tests start would each compile the package again where Python was told to keep no bytecode.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 # Triton's kernels run in its interpreter, unless a GPU is to run them; before anything imports Triton.
 os.environ.setdefault("TRITON_INTERPRET", "1")
 
