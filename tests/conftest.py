@@ -9,6 +9,7 @@ import pytest
 from hypothesis import settings
 
 from mer.tests import array_types
+from mer.tests.loaded_weights import weights_are_read_once as weights_are_read_once
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     # Processes that run tests side by side leave each other the cores; before PyTorch is imported.
