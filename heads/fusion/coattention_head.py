@@ -12,6 +12,7 @@ from mer.heads.fusion import stacked_attention
 from mer.heads.fusion.attention import AttentionLayer, after_attention, attend_to_few, attend_to_many
 from mer.heads.fusion.head import Head, StackedUnits
 from mer.heads.fusion.linear_branch import uniform_linear
+from mer.heads.stacked.device.attention import Meetings
 from mer.heads.stacked.device.device_path import DevicePath
 from mer.heads.stacked.device.pairs import Pairs
 from mer.heads.stacked.device.run_rows import RunRows
@@ -173,11 +174,21 @@ def _stacked_embedding(
     rows, columns = of_speech.sizes, of_text.sizes
     if not isinstance(rows, RunRows) or not isinstance(columns, RunRows):
         raise TypeError("stacked parameters need RunRows")
-    pairs = Pairs(of_speech.lengths, of_text.lengths, layers[0].speech.attention_heads, rows.path, speech.device)
-    for layer in layers:
-        to_text, speech = stacked_attention.attend_to_few(layer.speech, speech, text, pairs, columns)
-        to_speech, speech = stacked_attention.attend_to_many(layer.text, text, speech, pairs, columns)
-        speech = stacked_attention.after_attention(layer.speech, speech, to_text, generators, rows)
-        text = stacked_attention.after_attention(layer.text, text, to_speech, generators, columns)
+    sides, heads = (of_speech.lengths, of_text.lengths), layers[0].speech.attention_heads
+    if int(sides[0].sum()) > heads * int(sides[1].sum()):
+        pairs = Pairs(*sides, heads, rows.path, speech.device)
+        for layer in layers:
+            to_text, speech = stacked_attention.attend_to_few(layer.speech, speech, text, pairs, columns)
+            to_speech, speech = stacked_attention.attend_to_many(layer.text, text, speech, pairs, columns)
+            speech = stacked_attention.after_attention(layer.speech, speech, to_text, generators, rows)
+            text = stacked_attention.after_attention(layer.text, text, to_speech, generators, columns)
+    else:
+        # Keys for each attention head would be more than the units that are spared their projections.
+        meetings = [Meetings(*each, heads, rows.path, speech.device) for each in (sides, sides[::-1])]
+        for layer in layers:
+            to_text, speech, text = stacked_attention.attend_plainly(layer.speech, speech, text, meetings[0], (rows, columns))
+            to_speech, text, speech = stacked_attention.attend_plainly(layer.text, text, speech, meetings[1], (columns, rows))
+            speech = stacked_attention.after_attention(layer.speech, speech, to_text, generators, rows)
+            text = stacked_attention.after_attention(layer.text, text, to_speech, generators, columns)
     means = packed_mean(speech, of_speech.lengths) + packed_mean(text, of_text.lengths)
     return means.float() / 2
