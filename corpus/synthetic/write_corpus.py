@@ -5,7 +5,7 @@ import json
 import random
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from mer.corpus.synthetic.sphinx_files import (
 )
 from mer.corpus.synthetic.voices import VOICES
 from mer.corpus.utterance import CorpusError
+from mer.files import make_folder, whole_folder
 
 MARKER = "SYNTHETIC.json"
 """Marks a corpus as synthetic. Written before anything else, so that no half-written one passes for real."""
@@ -155,7 +156,18 @@ def _speak_corpus(
     synthesizer: Synthesizer,
     progress: Callable[[int, int], None] | None,
 ) -> SyntheticSummary:
-    root.mkdir(parents=True, exist_ok=True)
+    make_folder(root.absolute().parent)
+    with whole_folder(root, replace=True) as hidden:
+        return replace(_fill(hidden, turns, seed, synthesizer, progress), root=root)
+
+
+def _fill(
+    root: Path,
+    turns: list[Turn],
+    seed: int,
+    synthesizer: Synthesizer,
+    progress: Callable[[int, int], None] | None,
+) -> SyntheticSummary:
     marker = _marker(synthesizer, len(turns), seed)
     _write(root / MARKER, json.dumps({**marker, "complete": False}, indent=2) + "\n")
     _write(root / "README.txt", _README)
