@@ -15,6 +15,8 @@ from mer.files.refusals import advice
 
 _STALE_SECONDS = 24 * 3600
 _BLOCK = 8 << 20
+_TEMPORARY = re.compile(r"\..*~([^~]+)~([0-9]+)~[0-9a-f]{12}", re.DOTALL)
+"""Names as `temporary_name` gives them: host and process."""
 _swept: set[Path] = set()
 """Folders in which this process has removed already what ended ones left."""
 
@@ -186,12 +188,12 @@ def sweep_temporaries(folder: Path, disk: Disk) -> int:
     """
     removed = 0
     for path in sorted(folder.iterdir()) if folder.is_dir() else ():
-        parts = path.name.rsplit("~", 3)
-        if len(parts) != 4 or not parts[2].isdigit():
+        found = _TEMPORARY.fullmatch(path.name)
+        if found is None:
             continue
         try:
             stale = time.time() - path.stat().st_mtime > _STALE_SECONDS
-            if stale or (parts[1] == _host() and not _is_running(int(parts[2]))):
+            if stale or (found[1] == _host() and not _is_running(int(found[2]))):
                 if path.is_dir():
                     shutil.rmtree(path)
                 else:

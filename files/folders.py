@@ -1,5 +1,6 @@
 """Folders that appear whole or not at all, and that go away the same."""
 
+import errno
 import os
 import shutil
 from collections.abc import Iterator
@@ -47,6 +48,10 @@ def whole_folder(folder: Path, *, replace: bool = False, alone: bool = False) ->
         part.rename(folder)
         Disk().fsync_folder(folder.parent)
     except OSError as problem:
+        if problem.errno in (errno.ENOTEMPTY, errno.EEXIST) and folder.exists():
+            raise WriteError(
+                f"{folder}: another command has put something there meanwhile; what this one made is gone"
+            ) from problem
         if isinstance(problem, WriteError) or problem.errno not in REFUSED:
             raise
         raise WriteError(

@@ -86,3 +86,10 @@ def test_what_a_killed_writer_left_goes_with_the_next_one(tmp_path: Path) -> Non
     with whole_folder(tmp_path / "exported"):
         pass
     assert sorted(each.name for each in tmp_path.iterdir()) == sorted([running, "exported"])
+
+
+def test_what_somebody_puts_in_the_place_meanwhile_is_not_replaced(tmp_path: Path) -> None:
+    with pytest.raises(WriteError, match="another command has put something there"), whole_folder(tmp_path / "spoken"):
+        (tmp_path / "spoken").mkdir()
+        (tmp_path / "spoken" / "mine.txt").touch()
+    assert [each.name for each in tmp_path.rglob("*")] == ["spoken", "mine.txt"]

@@ -1,11 +1,12 @@
 """The whole synthetic corpus: a folder in IEMOCAP's layout, spoken by espeak-ng."""
 
+import dataclasses
 import io
 import json
 import random
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -90,7 +91,7 @@ def write_synthetic_corpus(
     if root.exists() and (not root.is_dir() or any(root.iterdir())):
         raise CorpusError(f"{root}: not an empty folder; give a new one for the synthetic corpus")
     with open_synthesizer(seed) as synthesizer:
-        return _speak_corpus(root, turns, seed, synthesizer, progress)
+        return _speak_corpus(root, turns, seed, synthesizer, progress, replace=False)
 
 
 def ensure_synthetic_corpus(
@@ -118,7 +119,7 @@ def ensure_synthetic_corpus(
                     "give a new folder or remove this one"
                 )
         if found.get("complete") is not True:
-            return _speak_corpus(root, write_screenplay(utterances, seed), seed, synthesizer, progress)
+            return _speak_corpus(root, write_screenplay(utterances, seed), seed, synthesizer, progress, replace=True)
     return SyntheticSummary(
         root=root,
         seed=seed,
@@ -155,10 +156,12 @@ def _speak_corpus(
     seed: int,
     synthesizer: Synthesizer,
     progress: Callable[[int, int], None] | None,
+    *,
+    replace: bool,
 ) -> SyntheticSummary:
     make_folder(root.absolute().parent)
-    with whole_folder(root, replace=True) as hidden:
-        return replace(_fill(hidden, turns, seed, synthesizer, progress), root=root)
+    with whole_folder(root, replace=replace) as hidden:
+        return dataclasses.replace(_fill(hidden, turns, seed, synthesizer, progress), root=root)
 
 
 def _fill(
