@@ -2,6 +2,8 @@
 
 import errno
 import os
+import shutil
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -89,7 +91,9 @@ def test_what_a_killed_writer_left_goes_with_the_next_one(tmp_path: Path) -> Non
 
 
 def test_what_somebody_puts_in_the_place_meanwhile_is_not_replaced(tmp_path: Path) -> None:
-    with pytest.raises(WriteError, match="another command has put something there"), whole_folder(tmp_path / "spoken"):
-        (tmp_path / "spoken").mkdir()
-        (tmp_path / "spoken" / "mine.txt").touch()
-    assert [each.name for each in tmp_path.rglob("*")] == ["spoken", "mine.txt"]
+    place = tmp_path / "spoken"
+    put = partial(shutil.copytree, Path(__file__).parent / "data" / "cache-v1", place)
+    with pytest.raises(WriteError, match="another command has put something there"), whole_folder(place):
+        put()
+    assert [each.name for each in tmp_path.iterdir()] == ["spoken"]
+    assert list(place.rglob("*.h5"))
