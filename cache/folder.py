@@ -16,7 +16,7 @@ from mer.cache.failed_shard import FailedShard, parse_failed_shard
 from mer.cache.shard_image import BuiltShard
 from mer.cache.sidecar import SHARD_NAME, Sidecar, parse_sidecar
 from mer.cache.spec import Spec, cache_key, checked_spec
-from mer.files import Disk, check_space, sweep_temporaries, write_atomically
+from mer.files import Disk, check_space, make_folder, sweep_temporaries, write_atomically
 from mer.files.regular_file import read_file, read_text_file
 
 _KEY_FOLDER = re.compile(r"[0-9a-f]{12}")
@@ -48,7 +48,7 @@ class CacheFolder:
         folder = cls(path, spec, disk=disk)
         try:
             for name in ("shards", "tmp"):
-                (path / name).mkdir(parents=True, exist_ok=True)
+                make_folder(path / name)
         except OSError as error:
             raise CacheError(f"{path}: cannot make this folder ({error.strerror}); give another with `--cache`") from error
         text = json.dumps(spec, sort_keys=True, indent=1, allow_nan=False) + "\n"
@@ -220,7 +220,7 @@ class CacheFolder:
         """
         path = self.failure_path(failed.shard)
         try:
-            path.parent.mkdir(exist_ok=True)
+            make_folder(path.parent)
         except OSError as error:
             raise CacheError(f"{path.parent}: cannot make this folder ({error.strerror})") from error
         self._write(path, failed.to_json().encode("ascii"))

@@ -119,6 +119,7 @@ def _parameter(option: Option, old: str | None = None) -> inspect.Parameter:
     about: dict[str, Any] = {"help": told(option), "rich_help_panel": option.panel, "hidden": old is not None}
     about |= {
         "min": option.least if option.below is None else None,
+        "max": option.most,
         "envvar": None if old else option.env,
         "metavar": option.metavar,
     }

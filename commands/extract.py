@@ -226,7 +226,7 @@ def shard_lines(result: "Extraction", shard: tuple[int, int] | None) -> list["Te
         lines.append(Text(f"{counted(len(result.failed_shards), 'shard')} failed, not in the cache:", style="red"))
         lines += [Text(f"  {failed.shard}: {failed.reason}") for failed in result.failed_shards[:SHOWN_FAILURES]]
         if len(result.failed_shards) > SHOWN_FAILURES:
-            lines.append(Text(f"  and {len(result.failed_shards) - SHOWN_FAILURES} more, in {result.folder}/failed"))
+            lines.append(Text(f"  and {len(result.failed_shards) - SHOWN_FAILURES} more: --json names all"))
         lines.append(Text("Put right what can be, and give the same command again: it goes on with them."))
     return lines
 

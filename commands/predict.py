@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -189,18 +190,20 @@ def ratings_table(data: dict[str, Any]) -> "RenderableType":
 
 def write_csv(path: Path, predictions: "Sequence[Prediction | Rating]", classes: "Sequence[str]") -> None:
     """One line a recording: id, prediction, probability of each class, agreement, notes; or id, ratings, deviations, notes."""
+    from mer.files import write_file
     from mer.predict import Rating
 
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        rated = any(isinstance(each, Rating) for each in predictions)
-        names = [*classes, *(f"{name}_std" for name in classes)] if rated else ["prediction", *classes, "agreement"]
-        writer.writerow(["id", *names, "notes"])
-        for each in predictions:
-            if isinstance(each, Rating):
-                numbers = [*each.ratings.values(), *each.deviations.values()]
-                shown = ["" if value is None else f"{value:.6f}" for value in numbers]
-                writer.writerow([each.id, *shown, "; ".join(each.notes)])
-                continue
-            shares = [f"{each.probabilities[name]:.6f}" for name in classes]
-            writer.writerow([each.id, each.label, *shares, f"{each.agreement:.3f}", "; ".join(each.notes)])
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    rated = any(isinstance(each, Rating) for each in predictions)
+    names = [*classes, *(f"{name}_std" for name in classes)] if rated else ["prediction", *classes, "agreement"]
+    writer.writerow(["id", *names, "notes"])
+    for each in predictions:
+        if isinstance(each, Rating):
+            numbers = [*each.ratings.values(), *each.deviations.values()]
+            shown = ["" if value is None else f"{value:.6f}" for value in numbers]
+            writer.writerow([each.id, *shown, "; ".join(each.notes)])
+            continue
+        shares = [f"{each.probabilities[name]:.6f}" for name in classes]
+        writer.writerow([each.id, each.label, *shares, f"{each.agreement:.3f}", "; ".join(each.notes)])
+    write_file(path, text.getvalue().encode())

@@ -20,7 +20,7 @@ from mer.finetune.events import EpochDone, Event, FinetuneEvent, FinetuningStart
 from mer.finetune.material import Material, take_material
 from mer.finetune.model import FinetuneModel
 from mer.finetune.model_folder import save_model
-from mer.finetune.processes import make_accelerator
+from mer.finetune.processes import make_accelerator, resolve_precision
 from mer.finetune.row_name import row_name as row_name
 from mer.finetune.tracking import Tracker, check_tracking
 from mer.finetune.trainable import TrainableEncoders, load_encoders
@@ -205,6 +205,7 @@ class _Queue:
                 "cut": self._material.longer_than(self._config.max_seconds),
             },
             **self._planned.facts(),
+            "precision": resolve_precision(self._config, self._accelerator.device),
             "processes": self._accelerator.num_processes,
             **self._notes,
         }
@@ -272,7 +273,7 @@ class _Queue:
     def _note_finished(self, trained: Trained, fold: Fold) -> None:
         run = self._as_finished(trained, fold)
         self._finished[run.fold, run.seed] = run
-        self._notes = {"precision": trained.precision, "memory": max(trained.memory, self._notes.get("memory", 0))}
+        self._notes = {"memory": max(trained.memory, self._notes.get("memory", 0))}
         matrix = confusion(np.array(run.truth), np.array(run.predictions), len(self._material.classes.classes))
         self._tell_over(fold, trained.seed, best_epoch=run.best_epoch, ua=unweighted_accuracy(matrix), failure=None)
 

@@ -4,8 +4,8 @@ import hashlib
 import itertools
 import json
 import math
-from collections.abc import Mapping, Sequence
-from contextlib import closing
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from accelerate import Accelerator
 from jaxtyping import Float64, Int64
 from torch import Tensor
 
+from mer.backends.interrupt import ctrl_c_waits, sigterm_is_ctrl_c
 from mer.corpus import Utterance
 from mer.extract.precision import exact_float32
 from mer.finetune.checkpoint import Checkpoint, CheckpointFolder, RunPosition
@@ -147,10 +148,12 @@ class _Training:
         self._pace = Pace(self._accelerator.device)
         self._before = self._progress.seconds
         self._written = 0.0
+        self._on_disk = (self._progress.epoch, self._progress.step)
         self._announce(resumed)
-        for epoch in range(self._progress.epoch, self._config.epochs + 1):
-            self._train(epoch)
-            self._validate(epoch)
+        with sigterm_is_ctrl_c(), self._saved_when_stopped():
+            for epoch in range(self._progress.epoch, self._config.epochs + 1):
+                self._train(epoch)
+                self._validate(epoch)
         self._selection.apply(self._model)
         # Validation once more, with the weights that are kept: a checkpoint does not hold what the best epoch said.
         held_out, logits = self._evaluate("validation"), self._evaluate("test")
@@ -170,6 +173,16 @@ class _Training:
             memory=self._pace.memory(),
             seconds=self._before + self._pace.elapsed(),
         )
+
+    @contextmanager
+    def _saved_when_stopped(self) -> Iterator[None]:
+        """Write a checkpoint before Ctrl-C or SIGTERM ends the block: where it waits, weights and position belong together."""
+        try:
+            yield
+        except KeyboardInterrupt:
+            if (self._progress.epoch, self._progress.step) != self._on_disk:
+                self._write()
+            raise
 
     def _prepare(self) -> bool:
         """Load the newest checkpoint, if there is one, and put everything on the device."""
@@ -225,15 +238,16 @@ class _Training:
             for plan in todo:
                 self._position.at(epoch, plan.step + 1)
                 done = (epoch - 1) * self._steps + plan.step
-                sums, norm = self._stepper.take(epoch, plan, batches)
-                factor = self._optimizer.step(done)
-                lap = self._pace.trained(sum(self._reader.seconds[row] for rows in plan.micro_batches for row in rows))
-                self._progress = replace(
-                    self._progress,
-                    step=plan.step + 1,
-                    sums=self._progress.sums + sums,
-                    epoch_seconds=self._progress.epoch_seconds + lap,
-                )
+                with ctrl_c_waits():
+                    sums, norm = self._stepper.take(epoch, plan, batches)
+                    factor = self._optimizer.step(done)
+                    lap = self._pace.trained(sum(self._reader.seconds[row] for rows in plan.micro_batches for row in rows))
+                    self._progress = replace(
+                        self._progress,
+                        step=plan.step + 1,
+                        sums=self._progress.sums + sums,
+                        epoch_seconds=self._progress.epoch_seconds + lap,
+                    )
                 self._tell(self._step_done(sums.means(self._config), norm, factor))
                 if plan.step + 1 < self._steps:  # after the last one the epoch's own is written
                     self._write_if_due()
@@ -258,10 +272,11 @@ class _Training:
             validation_wa=wa,
             seconds=self._progress.epoch_seconds + lap,
         )
-        self._selection.note(epoch, loss, self._model)
-        best, lowest = self._selection.best_epoch, self._selection.lowest
-        epochs = (*self._progress.epochs, over)
-        self._progress = RunPosition(epoch=epoch + 1, epochs=epochs, best_epoch=best, lowest=lowest)
+        with ctrl_c_waits():
+            self._selection.note(epoch, loss, self._model)
+            best, lowest = self._selection.best_epoch, self._selection.lowest
+            epochs = (*self._progress.epochs, over)
+            self._progress = RunPosition(epoch=epoch + 1, epochs=epochs, best_epoch=best, lowest=lowest)
         self._tell(EpochDone(fold=self._fold, seed=self._seed, epochs=self._config.epochs, epoch=over))
         self._write_if_due()
 
@@ -279,10 +294,14 @@ class _Training:
         return evaluate(self._model, self._reader, self._rows[part], self._config, self._accelerator, self._position)
 
     def _write_if_due(self) -> None:
+        if self._pace.elapsed() - self._written >= 60 * self._config.checkpoint_minutes:
+            self._write()
+
+    def _write(self) -> None:
         """A checkpoint, by the main process alone: all hold the same weights and moments."""
-        elapsed = self._pace.elapsed()
-        if not self._accelerator.is_main_process or elapsed - self._written < 60 * self._config.checkpoint_minutes:
+        if not self._accelerator.is_main_process:
             return
+        elapsed = self._pace.elapsed()
         self._progress = replace(self._progress, seconds=self._before + elapsed)
         state = {name: value.detach().to("cpu", copy=True) for name, value in self._model.state_dict().items()}
         checkpoint = Checkpoint(
@@ -290,6 +309,7 @@ class _Training:
         )
         path = self._checkpoints.write(checkpoint, (self._progress.epoch - 1) * self._steps + self._progress.step)
         self._written = self._pace.elapsed()
+        self._on_disk = (self._progress.epoch, self._progress.step)
         self._pace.start()
         self._tell(CheckpointWritten(path=path, seconds=self._written - elapsed))
 

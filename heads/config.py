@@ -62,12 +62,16 @@ class HeadConfig:
         own_class=True,
         panel=WHAT,
     )
-    hidden: int = option(128, "Width of the two hidden layers of each linear branch, and before a transformer's logits.", least=1)
+    hidden: int = option(
+        128, "Width of the two hidden layers of each linear branch, and before a transformer's logits.", least=1, most=65_536
+    )
     attention_heads: int | None = option(
         None, "Heads of an attention layer, a divisor of the encoders' width. Default: 8, fewer for narrow encoders.", least=1
     )
-    attention_layers: int = option(3, "Layers of transformer and coattention.", least=1)
-    feed_forward_ratio: int = option(4, "Width of the feed-forward part of an attention layer, in encoder widths.", least=1)
+    attention_layers: int = option(3, "Layers of transformer and coattention.", least=1, most=100)
+    feed_forward_ratio: int = option(
+        4, "Width of the feed-forward part of an attention layer, in encoder widths.", least=1, most=100
+    )
     head_options: tuple[str, ...] = option(
         (), "What only a head of your own has, such as gate=tanh,deep=true.", kind=ASSIGNMENTS, panel=WHAT, later=True
     )

@@ -7,14 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import save_file
 from torch import Tensor
 from transformers.utils import logging
 
 from mer.extract import EncoderError
 from mer.extract.families.open_checkpoint import open_speech, open_text
 from mer.extract.pretrained import weights_fingerprint
-from mer.files import whole_folder
+from mer.files import make_folder, whole_folder
+from mer.files.shown_text import shown
+from mer.files.tensors import save_tensors
 from mer.finetune.errors import FinetuneError
 from mer.finetune.model_folder import check_model
 from mer.predict.errors import PredictError
@@ -78,7 +79,7 @@ def export_run(
     remarks = check_saved(saved, runs)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise PredictError(f"{folder}: not an empty folder; give a new one for the export")
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(folder.absolute().parent)
     with whole_folder(folder) as scratch:
         described = _described(result)
         if isinstance(saved, SavedModels):
@@ -90,7 +91,7 @@ def export_run(
         document |= {"format": EXPORT_FORMAT, "classes": list(saved.classes), "runs": [list(each) for each in runs]}
         document |= {"id2label": dict(enumerate(saved.classes)), "result": described}
         card = model_card(described, encoders, runs, copied=copied, kind=document["kind"])
-        (scratch / "README.md").write_text(card, encoding="utf-8")
+        (scratch / "README.md").write_text(shown(card), encoding="utf-8")
         hashes = {name: digest for name, digest in hashes_below(scratch, scratch).items() if name != "README.md"}
         document = seal(json.loads(json.dumps(document | {FILES: hashes}, allow_nan=False)))
         (scratch / "config.json").write_text(json.dumps(document, indent=2, allow_nan=False) + "\n", encoding="utf-8")
@@ -127,7 +128,7 @@ def _write_heads(saved: SavedHead, runs: Sequence[Run], folder: Path) -> dict[st
         for run in runs:
             read = part.weights[run].read()
             tensors |= {f"{number}.{run_stem(*run)}.{name}": value.contiguous() for name, value in read.items()}
-    save_file(tensors, folder / "model.safetensors", {"format": "pt"})
+    save_tensors(tensors, folder / "model.safetensors", {"format": "pt"})
     parts = [
         {"config": part.config.as_dict(), "layers": {name: list(each) for name, each in part.layers.items()}}
         for part in saved.parts

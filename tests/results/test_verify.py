@@ -123,6 +123,11 @@ def test_a_damaged_grid_is_named(tmp_path: Path) -> None:
     (tmp_path / "grid.json").write_text("{")
     (problem,) = check_grid(tmp_path).problems
     assert "grid.json" in problem
+    (tmp_path / "grid.json").write_text(json.dumps(seal({"rows": [{"name": "a", "published_ua": 71.5}]})))
+    assert (check_grid(tmp_path).problems, check_grid(tmp_path).files, check_grid(tmp_path).unchecked) == ((), 1, ())
+    (tmp_path / "grid.json").write_text((tmp_path / "grid.json").read_text().replace("71.5", "71.7"))
+    (problem,) = check_grid(tmp_path).problems
+    assert "its own sha256 differs" in problem
 
 
 def test_the_command_reads_folders_of_everything_and_exits_with_1_where_something_is_damaged(tmp_path: Path) -> None:
