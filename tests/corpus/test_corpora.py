@@ -109,8 +109,8 @@ def test_a_corpus_beside_a_folder_is_not_around_it(tmp_path: Path) -> None:
     with pytest.raises(CorpusError, match="no corpus that is known") as caught:
         corpus_at(tmp_path / "notes")
     assert "give" not in str(caught.value)
-    with pytest.raises(CorpusError, match="part of a corpus: give .*meld"):
-        (tmp_path / "meld" / "notes").mkdir()
+    (tmp_path / "meld" / "notes").mkdir()
+    with pytest.raises(CorpusError, match=r"part of a corpus: give .*meld"):
         corpus_at(tmp_path / "meld" / "notes")
 
 
