@@ -48,7 +48,7 @@ def finished_places(material: Material) -> tuple[Place, ...]:
         digest = hashlib.sha256(b"".join(part.tobytes() for row in values for part in row)).hexdigest()
         return [digest, list(table.ids), list(table.labels)]
 
-    def answers(folder: Path, **encoders: str) -> Any:
+    def answers(folder: Path, **encoders: Any) -> Any:
         from mer.predict import load
 
         found = load(folder, device="cpu", **encoders).predict(recording, "happy alone noon", textgrid=grid)
@@ -140,7 +140,7 @@ def flip_unfinished(reference: Reference, count: int, seed: int, root: Path) -> 
         to = root / "to"
         to.mkdir(parents=True)
         moment = chance.randint(reference.calls // 3, reference.calls)
-        reference.again(to, prepare=lambda to=to, moment=moment: watch(to, kill_at(moment)))  # type: ignore[misc]
+        reference.again(to, prepare=lambda to=to, moment=moment: watch(to, kill_at(moment)))
         files = [each for each in sorted(to.rglob("*")) if each.is_file() and each.stat().st_size]
         if not files:
             continue

@@ -5,6 +5,7 @@ import json
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ def craft(material: Material, count: int, seed: int, root: Path) -> list[Tally]:
         change(to / folder.name)
         tally.count += 1
         try:
-            kind, said = asked(lambda read=read, to=to, folder=folder: outcome(read, to / folder.name), root, limit=SECONDS)
+            kind, said = asked(partial(outcome, read, to / folder.name), root, limit=SECONDS)
         except HangError as problem:
             tally.hangs += 1
             tally.seen.append(f"{name}: {problem}")
