@@ -154,8 +154,8 @@ class CheckpointFolder:
             state = json.loads(read_text_file(path / "state.json"))
         except (OSError, ValueError, RecursionError) as problem:
             raise _DamagedError(f"no readable state.json ({problem})") from problem
-        if problem := misfit(state, SHAPE):
-            raise _DamagedError(f"no readable state.json ({problem})")
+        if wrong := misfit(state, SHAPE):
+            raise _DamagedError(f"no readable state.json ({wrong})")
         if is_sealed_wrongly(state):
             raise _DamagedError("state.json is not what was written")
         form, run, files = state.get("format"), state["run"], state["files"]
@@ -167,8 +167,8 @@ class CheckpointFolder:
                 "or move it away to start anew"
             )
         for name, expected in files.items():
-            if problem := misfit(expected, FILE_SHAPE, name):
-                raise _DamagedError(f"no readable state.json ({problem})")
+            if wrong := misfit(expected, FILE_SHAPE, name):
+                raise _DamagedError(f"no readable state.json ({wrong})")
             _check_file(path / name, expected)
         try:
             found = {name: load_file(path / name) for name in files}

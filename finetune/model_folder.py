@@ -141,10 +141,10 @@ def _read_document(folder: Path) -> dict[str, Any]:
         document: dict[str, Any] = json.loads(read_text_file(file))
     except (OSError, ValueError, RecursionError) as problem:
         raise FinetuneError(f"{folder}: no model saved by `mer finetune` (config.json: {problem})") from problem
-    if problem := misfit(document, {"format": str}):
-        raise FinetuneError(f"{folder}: no model saved by `mer finetune` (config.json: {problem})")
+    if wrong := misfit(document, {"format": str}):
+        raise FinetuneError(f"{folder}: no model saved by `mer finetune` (config.json: {wrong})")
     if document["format"] != FORMAT:
         raise FinetuneError(f"{file}: format {document['format']!r}, this mer reads {FORMAT!r}")
-    if problem := misfit(document, SHAPE):
-        raise FinetuneError(f"{file}: is damaged: {problem}; copy the folder again, or train again")
+    if wrong := misfit(document, SHAPE):
+        raise FinetuneError(f"{file}: is damaged: {wrong}; copy the folder again, or train again")
     return document
