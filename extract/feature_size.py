@@ -4,7 +4,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from mer.extract.config import ExtractConfig
-from mer.extract.encode import STORAGE, Encoders
+from mer.extract.encoders import Encoders
+from mer.extract.launch import STORAGE
 
 # Units per second of English speech, for planning only (measured on IEMOCAP: docs/cache-format.md).
 UNITS_PER_SECOND = {"P": 11.0, "S": 4.5, "W": 3.0, "T": 4.5}

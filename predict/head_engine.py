@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from mer.backends.device import resolve_device
 from mer.corpus import Utterance
 from mer.extract import EncoderError, ExtractConfig, Resources
-from mer.extract.encode import EncodedShard, Encoders, encode_shard
+from mer.extract.encode import EncodedShard, encode_shard
+from mer.extract.encoders import Encoders
 from mer.extract.identity import STATEMENTS
 from mer.extract.own_units import TIERS
 from mer.extract.precision import exact_float32, one_thread_on_cpu

@@ -37,6 +37,8 @@ def extraction_lines(data: Mapping[str, Any]) -> RenderableType:
             f"{data['audio_seconds']:,.0f} s of audio in {data['wall_seconds']:,.0f} s ({speed:.0f} x real time), "
             f"{size(data['bytes_written'])}",
         )
+    if data["stage_seconds"]:
+        table.add_row("stages", _stages(data["stage_seconds"], data["gpu_waits"]))
     aligned = {kind: n for kind, n in data["alignments"].items() if kind != "none"}
     whole = data["alignments"].get("none", 0)
     if aligned:
@@ -59,6 +61,12 @@ def extraction_lines(data: Mapping[str, Any]) -> RenderableType:
         parts += [Text(f"  {failed['id']}: {_without_id(failed)}") for failed in data["failed"]]
         parts.append(Text("Put right what can be, and give the same command again: it tries those that have changed."))
     return Group(*parts)
+
+
+def _stages(seconds: Mapping[str, float], waits: float | None) -> str:
+    """What each stage took, and how long the GPU waited for the others."""
+    said = ", ".join(f"{stage} {each:,.1f} s" for stage, each in seconds.items())
+    return said if waits is None else f"{said} (they overlap); the GPU waited {waits:.0%} of the time"
 
 
 def _own_units(tiers: Mapping[str, Mapping[str, Any]]) -> str:
