@@ -35,7 +35,7 @@ class LayerSums:
     @cached_property
     def tables(self) -> ChunkTables:
         """On the device."""
-        return ChunkTables(*tables_to_device(self.reads.host_tables(), self.factors.device))
+        return ChunkTables(*tables_to_device(self.reads.host_tables, self.factors.device))
 
     def normalized(self) -> Float[Tensor, "units dim"]:
         """The sums with mean 0 and variance 1 each."""
