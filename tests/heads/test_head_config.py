@@ -27,7 +27,7 @@ def test_the_defaults_are_those_of_the_paper() -> None:
         ({"granularities": ("F", "F")}, r"granularity given twice in F\+F"),
         ({"granularities": (), "modality": "speech"}, "modality 'speech' needs a granularity"),
         ({"fusion": "linear"}, r"fusion 'linear' is one branch, got F\+S\+T"),
-        ({"hidden": 0}, rr"hidden must lie in \[1, 65536\], got 0"),
+        ({"hidden": 0}, r"hidden must lie in \[1, 65536\], got 0"),
         ({"patience": 0}, "patience must be 1 or more"),
         ({"dropout": 1.0}, r"dropout must lie in \[0, 1\), got 1.0"),
         ({"learning_rate": float("nan")}, "learning_rate must be positive, got nan"),
