@@ -8,10 +8,11 @@ import psutil
 import torch
 from jaxtyping import Bool
 
-from mer.cache import FeatureCache, check_numbers
+from mer.cache import CacheSet, FeatureCache, check_numbers
 from mer.heads.errors import HeadError
 from mer.heads.features.feature_source import FeatureSource
 from mer.heads.features.features import Features, PackedFeatures
+from mer.heads.features.held_names import what_holds
 from mer.heads.features.speaker_units import SpeakerUnits
 from mer.heads.features.statistics import Statistics
 
@@ -79,9 +80,9 @@ class FeatureStore:
             CacheError: layers that an earlier version stored otherwise than they are taken for.
         """
         check_held(cache, granularities)
-        if isinstance(cache, FeatureCache):
+        if isinstance(cache, FeatureCache | CacheSet):
             for name in granularities:
-                check_numbers(cache, name, layers)
+                check_numbers(*cache.holder(name), layers)
         speakers = speakers or {}
         wanted = (cache.key, tuple(indices))
         if self._key != wanted:  # other utterances: what is in memory is of no use any more
@@ -159,7 +160,7 @@ def check_held(cache: Features, granularities: Sequence[str]) -> None:
     if missing:
         raise HeadError(
             f"the cache holds {'+'.join(cache.granularities)}, not {'+'.join(missing)}: "
-            f"`mer extract --granularity {'+'.join([*cache.granularities, *missing])}` makes one that does"
+            f"{what_holds([*cache.granularities, *missing])} makes one that does"
         )
 
 

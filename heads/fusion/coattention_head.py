@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from mer.cache.granularity import is_text
 from mer.heads.errors import HeadError
 from mer.heads.fusion import stacked_attention
 from mer.heads.fusion.attention import AttentionLayer, after_attention, attend_to_few, attend_to_many
@@ -22,8 +23,6 @@ from mer.heads.stacked.hidden_layer import hidden_layer
 from mer.heads.stacked.layer_average import LayerAverage
 from mer.heads.stacked.packed_mean import packed_mean
 from mer.heads.stacked.sequence_pairs import pair_sequences
-
-TEXT = "T"
 
 
 class CoattentionLayer(nn.Module):
@@ -73,7 +72,7 @@ class CoattentionHead(Head):
         """
         super().__init__()
         dim = _common_dim(shapes)
-        speech = [name for name in shapes if name != TEXT]
+        speech = [name for name in shapes if not is_text(name)]
         self.averages = nn.ModuleDict(
             {name: LayerAverage(layers=layers, dim=dim, softmax=softmax) for name, (layers, _) in shapes.items()}
         )
@@ -107,12 +106,13 @@ class CoattentionHead(Head):
         """See `Head.logits`."""
         runs = [head for head in heads if isinstance(head, CoattentionHead)]
         inputs = {name: _units_of(runs, name, each) for name, each in units.items()}
-        text = inputs[TEXT], units[TEXT]
+        written = next(filter(is_text, units))
+        text = inputs[written], units[written]
         embeddings = [
             _embedding([run.stack(name) for run in runs], (inputs[name], units[name]), text, generators)
             for name in runs[0].stacks
         ]
-        c, utterances = torch.cat(embeddings, 1), units[TEXT].utterances
+        c, utterances = torch.cat(embeddings, 1), units[written].utterances
         fourth = [run.w4 for run in runs], [run.b4 for run in runs]
         hidden = hidden_layer(c, *fourth, runs[0].dropout, generators, utterances)
         g = grouped_layer_norm(hidden + c, [run.gain for run in runs], [run.bias for run in runs], utterances)
@@ -124,7 +124,8 @@ class CoattentionHead(Head):
 
 
 def _common_dim(shapes: Mapping[str, tuple[int, int]]) -> int:
-    if TEXT not in shapes or len(shapes) < 2:
+    texts = [name for name in shapes if is_text(name)]
+    if len(texts) != 1 or len(shapes) < 2:
         raise HeadError(
             f"coattention needs text (T) and a speech granularity, got {'+'.join(shapes) or 'nothing'}: "
             "use a transformer or linear head for one of them alone"
@@ -135,7 +136,7 @@ def _common_dim(shapes: Mapping[str, tuple[int, int]]) -> int:
         raise HeadError(
             f"coattention needs units of one dim in speech and text, got {given}: use late fusion, or encoders of one width"
         )
-    return dims[TEXT]
+    return dims[texts[0]]
 
 
 def _units_of(runs: Sequence[CoattentionHead], granularity: str, units: StackedUnits) -> Tensor:
