@@ -253,7 +253,8 @@ def test_attention_of_utterances_of_any_lengths_equals_float64() -> None:
 def test_attention_per_head_equals_float64() -> None:
     queries, keys, heads = [34, 1, 3], [2, 33, 1], 2
     inputs = [draw(sum(size), 6, seed=seed) for seed, size in enumerate((queries, keys, keys))]
-    found = attend(*inputs, Meetings(torch.tensor(queries), torch.tensor(keys), heads, FLOAT, CPU))  # type: ignore[arg-type]
+    meetings = Meetings(torch.tensor(queries), torch.tensor(keys), heads, FLOAT, CPU)
+    found = attend(inputs[0], inputs[1], inputs[2], meetings)
     exact, expected = doubles(inputs), []
     parts = [torch.split(each, size) for each, size in zip(exact, (queries, keys, keys), strict=True)]
     for one, key, value in zip(*parts, strict=True):
@@ -276,7 +277,7 @@ def test_attention_per_head_equals_float64() -> None:
 def test_a_stack_by_kernels_gives_logits_and_gradients_of_each_run(
     make_cache: Callable[..., Any], fusion: str, granularities: str, heads: int, kernel: str
 ) -> None:
-    fields = {"attention_layers": 1, "attention_heads": heads} if fusion in {"coattention", "transformer"} else {}
+    fields: dict[str, Any] = {"attention_layers": 1, "attention_heads": heads} if fusion in {"coattention", "transformer"} else {}
     fields |= {"modality": "speech"} if fusion == "transformer" else {}
     names = tuple(granularities.split("+"))
     config, cache = head_config(fusion=fusion, granularities=names, hidden=6, **fields), make_cache()
