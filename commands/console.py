@@ -25,14 +25,14 @@ def print_result(data: Mapping[str, Any], shown: "RenderableType", as_json: bool
     if as_json:
         print(json.dumps(data, indent=1, default=str))
         return
-    from mer.report.screen import screen
+    from mer.files.screen import screen
 
     screen().print(shown)
 
 
 def is_terminal() -> bool:
     """Whether somebody watches standard output."""
-    from mer.report.screen import screen
+    from mer.files.screen import screen
 
     return screen().is_terminal
 
@@ -51,7 +51,7 @@ def show_live(pictures: "Iterable[RenderableType]") -> None:
     """Each picture in place of the one before it."""
     from rich.live import Live
 
-    from mer.report.screen import screen
+    from mer.files.screen import screen
 
     with Live(console=screen(), auto_refresh=False) as live:
         for picture in pictures:

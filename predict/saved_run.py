@@ -159,6 +159,8 @@ def _models(folder: Path, document: dict[str, Any], place: Path) -> SavedModels:
 def _exported(folder: Path, config: dict[str, Any]) -> SavedHead | SavedModels:
     if wrong := [each for each in config["runs"] if [type(value) for value in each] != [str, int]]:
         raise ResultError(f"{folder / CONFIG}: is not what mer writes: a run is a fold and a seed, got {wrong[0]!r}; {CURE}")
+    if len(set(config["classes"])) < len(config["classes"]):
+        raise ResultError(f"{folder / CONFIG}: is not what mer writes: a class is named twice; {CURE}")
     runs = tuple((fold, seed) for fold, seed in config["runs"])
     classes, hashes = tuple(config["classes"]), {folder: config.get(FILES, {})}
     if config["kind"] == "finetuned":

@@ -15,7 +15,7 @@ from rich.progress import (
 from rich.table import Column
 from rich.text import Text
 
-from mer.report.screen import screen
+from mer.files.screen import screen
 
 PLAIN_SECONDS = 30.0
 """How often a log file (no terminal) gets a line."""

@@ -43,7 +43,13 @@ EXPORT_SHAPE = {
     "classes": [str],
     "runs": [list],
     "result": {"corpus": str, "config": dict, "summary": dict},
-    "features?": dict,
+    "features?": {
+        **{f"{name}?": dict for name in ("speech", "text", "segments")},
+        "compute": {"dtype": str},
+        "storage": {"dtype": str},
+        "layers": dict,
+        "dim": dict,
+    },
     "parts?": [{"config": dict, "layers": dict}],
     "files_sha256?": dict,
 }
@@ -210,7 +216,8 @@ def check_document(file: Path, document: Mapping[str, Any], known: object, shape
         )
     if is_sealed_wrongly(document):
         raise ResultError(f"{file}: damaged (its own sha256 differs); {CURE}")
-    problem = misfit(document, shape) or next(map(_outside, filter(_leads_outside, document.get(FILES, {}))), None)
+    problem = misfit(document, shape) or misfit(list(document.get(FILES, {}).values()), [str], FILES)
+    problem = problem or next(map(_outside, filter(_leads_outside, document.get(FILES, {}))), None)
     if problem:
         raise ResultError(f"{file}: is not what mer writes: {problem}; {CURE}")
 
