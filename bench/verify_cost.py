@@ -3,7 +3,7 @@
 Every call that hashes is timed in the same process and run as what it is part of, with encoders of base size and random weights,
 so the shares are of one machine at one moment.
 
-    python bench/verify_cost.py --utterances 20
+    python bench/verify_cost.py --utterances 60
 """
 
 import argparse
@@ -56,7 +56,7 @@ _sha256 = hashlib.sha256
 def main() -> None:
     """Extract, train and predict; print the share of each."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--utterances", type=int, default=20, help="of 3 seconds")
+    parser.add_argument("--utterances", type=int, default=60, help="of 3 seconds")
     arguments = parser.parse_args()
     meter = Meter()
     file_digest = hashlib.file_digest
