@@ -40,8 +40,10 @@ def settings(
     version: Annotated[bool, typer.Option("--version", help="Print the version.", is_eager=True, callback=print_version)] = False,
 ) -> None:
     """Read the defaults that a settings file gives."""
+    from mer.files.shown_text import write_plainly
     from mer.settings import load_plugins
 
+    write_plainly()
     with clear_errors():
         read_defaults(context, config)
         load_plugins()

@@ -6,6 +6,7 @@ import traceback
 from dataclasses import dataclass
 
 from mer.backends.work import Task
+from mer.files.refusals import explained
 
 TRIES = 2
 HALF = 0.5
@@ -41,7 +42,7 @@ def failure_of(error: BaseException) -> TryFailure:
     """A failure on this host from the exception that a worker raised."""
     memory = ran_out_of_memory(error)
     if memory or isinstance(error, ValueError | OSError):
-        reason = str(error) or type(error).__name__
+        reason = (explained(error) if isinstance(error, OSError) else str(error)) or type(error).__name__
     else:
         reason = "".join(traceback.format_exception(error)).strip()
     return TryFailure(reason=f"{reason} (on {socket.gethostname()})", memory=memory)

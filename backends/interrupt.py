@@ -1,4 +1,4 @@
-"""How Ctrl-C and the end of a parent reach the processes of a command."""
+"""How Ctrl-C, SIGTERM and the end of a parent reach the processes of a command."""
 
 import multiprocessing
 import os
@@ -9,20 +9,52 @@ from contextlib import contextmanager
 from multiprocessing import resource_tracker
 
 
+class TerminatedError(KeyboardInterrupt):
+    """SIGTERM, where it is heard as Ctrl-C is."""
+
+    code = 128 + signal.SIGTERM
+    """Exit code of a command that it ends."""
+
+
+@contextmanager
+def sigterm_is_ctrl_c() -> Iterator[None]:
+    """SIGTERM raises an error in the block, so that there is time to save something; only in the main thread.
+
+    Schedulers send it some seconds before they kill.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(number: int, frame: object) -> None:
+        raise TerminatedError
+
+    handler = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, handler or signal.SIG_DFL)
+
+
 @contextmanager
 def ctrl_c_waits() -> Iterator[None]:
-    """Ctrl-C takes effect at the end of the block; in a thread that is not the main one nothing changes."""
+    """Ctrl-C takes effect at the end of the block; in a thread that is not the main one nothing changes.
+
+    SIGTERM waits, too, where it is heard as Ctrl-C.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     pressed: list[int] = []
-    handler = signal.signal(signal.SIGINT, lambda number, frame: pressed.append(number))
+    heard = [number for number in (signal.SIGINT, signal.SIGTERM) if callable(signal.getsignal(number))]
+    handlers = {number: signal.signal(number, lambda number, frame: pressed.append(number)) for number in heard}
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, handler or signal.SIG_DFL)
+        for number, handler in handlers.items():
+            signal.signal(number, handler or signal.SIG_DFL)
     if pressed:
-        raise KeyboardInterrupt
+        raise TerminatedError if signal.SIGTERM in pressed else KeyboardInterrupt
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from mer.cache.cache_error import CacheError, refusals_named
 from mer.cache.folder import CacheFolder
 from mer.cache.sidecar import SHARD_NAME
 from mer.cache.spec import FORMAT_VERSION
-from mer.files import write_atomically
+from mer.files import make_folder, write_atomically
 from mer.files.regular_file import read_text_file
 
 FOLDER = "plan"
@@ -47,7 +47,7 @@ class PlanFile:
         """
         place = folder.path / FOLDER
         try:
-            place.mkdir(exist_ok=True)
+            make_folder(place)
         except OSError as error:
             raise CacheError(f"{place}: cannot make this folder ({error.strerror}); give another with `--cache`") from error
         document = {"format_version": FORMAT_VERSION, "bytes": self.bytes, "ids": self.ids}

@@ -11,6 +11,7 @@ from mer.cache.layout import Dataset, check_datasets, expected_datasets
 from mer.cache.sidecar import Sidecar
 from mer.cache.spec import Spec
 from mer.cache.verified import VerifiedShards
+from mer.files.refusals import cure
 from mer.files.regular_file import open_file
 
 
@@ -110,7 +111,8 @@ class ShardFile:
             with open_file(self.path) as file:
                 return mmap.mmap(file.fileno(), self.sidecar.bytes, access=mmap.ACCESS_READ)
         except (OSError, ValueError) as error:
-            raise CacheError(f"{self.path}: cannot be mapped ({error}); `mer extract` makes a missing shard anew") from error
+            helps = cure(error, "`mer extract` makes a missing shard anew")
+            raise CacheError(f"{self.path}: cannot be mapped ({error}); {helps}") from error
 
 
 _FAULT_AROUND = max(1 << 16, mmap.ALLOCATIONGRANULARITY)
@@ -134,7 +136,8 @@ def check_structure(path: Path, sidecar: Sidecar, spec: Spec) -> None:
     except (OSError, RuntimeError, KeyError, TypeError, ValueError) as error:
         if isinstance(error, CacheError):
             raise
-        raise CacheError(f"{path}: HDF5 cannot read its structure ({error}); delete it and re-run `mer extract`") from error
+        helps = cure(error, "delete it and re-run `mer extract`")
+        raise CacheError(f"{path}: HDF5 cannot read its structure ({error}); {helps}") from error
     if version != 1 or key != sidecar.key.encode("ascii"):
         raise CacheError(
             f"{path}: format version {version!r} and key {key!r} in the file, expected 1 and "

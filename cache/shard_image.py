@@ -204,7 +204,7 @@ def _checked_data(utterance_id: str, granularity: str, one: Units, shape: tuple[
             f"utterance {utterance_id!r}: {unusable} of {stored.size} values of granularity "
             f"{granularity} are "
             f"infinite or not a number as {spec['storage']['dtype']}; "
-            "record the utterance as failed, or extract with `--dtype float32`"
+            "record the utterance as failed, or extract with `--storage float32`"
         )
     return stored
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from mer.cache.cache_error import CacheError
 from mer.cache.sidecar import Sidecar
 from mer.files import Disk, WriteError, file_sha256, write_atomically
+from mer.files.refusals import cure
 from mer.files.regular_file import read_text_file
 
 _SETTLED_NS = 2_000_000_000
@@ -47,7 +48,7 @@ class VerifiedShards:
         except FileNotFoundError:
             raise CacheError(f"{path}: this shard is missing though it was committed; {redo}") from None
         except OSError as error:
-            raise CacheError(f"{path}: cannot be read ({error.strerror}); {redo}") from error
+            raise CacheError(f"{path}: cannot be read ({error.strerror}); {cure(error, redo)}") from error
         if found != sidecar.sha256:
             raise CacheError(
                 f"{path}: the content was altered since it was committed (sha256 {found[:12]}, expected "

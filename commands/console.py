@@ -25,16 +25,16 @@ def print_result(data: Mapping[str, Any], shown: "RenderableType", as_json: bool
     if as_json:
         print(json.dumps(data, indent=1, default=str))
         return
-    from rich.console import Console
+    from mer.files.screen import screen
 
-    Console(highlight=False).print(shown)
+    screen().print(shown)
 
 
 def is_terminal() -> bool:
     """Whether somebody watches standard output."""
-    from rich.console import Console
+    from mer.files.screen import screen
 
-    return Console().is_terminal
+    return screen().is_terminal
 
 
 def looks(look: Callable[[], Look], seconds: float, over: Callable[[], bool] = lambda: False) -> Iterator[Look]:
@@ -49,10 +49,11 @@ def looks(look: Callable[[], Look], seconds: float, over: Callable[[], bool] = l
 
 def show_live(pictures: "Iterable[RenderableType]") -> None:
     """Each picture in place of the one before it."""
-    from rich.console import Console
     from rich.live import Live
 
-    with Live(console=Console(highlight=False), auto_refresh=False) as live:
+    from mer.files.screen import screen
+
+    with Live(console=screen(), auto_refresh=False) as live:
         for picture in pictures:
             live.update(picture, refresh=True)
 
@@ -60,7 +61,7 @@ def show_live(pictures: "Iterable[RenderableType]") -> None:
 def say(message: str, quiet: bool) -> None:
     """A message to standard error."""
     if not quiet:
-        print(message, file=sys.stderr)
+        _tell(message)
 
 
 def progress_bar(title: str, quiet: bool) -> "Bar":
@@ -81,16 +82,28 @@ def clear_errors(interrupted: str = f"what is finished is kept; {GO_ON}", *, pro
     """
     try:
         yield
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         if not process:
-            print(f"interrupted: {interrupted}", file=sys.stderr)
-        raise typer.Exit(130) from None
+            _tell(f"interrupted: {interrupted}")
+        raise typer.Exit(getattr(stop, "code", 130)) from None
+    except BrokenPipeError:
+        raise  # `| head` has seen enough: typer ends without a word
     except Exception as problem:
         if not (isinstance(problem, OSError) or type(problem).__module__.startswith("mer.")):
             raise
+        from mer.files.refusals import explained
+
+        said = explained(problem) if isinstance(problem, OSError) else str(problem)
         if not process or getattr(problem, "__notes__", None):
-            print(f"error{f' in process {process}' if process else ''}: {problem}", file=sys.stderr)
+            _tell(f"error{f' in process {process}' if process else ''}: {said}")
         else:
             # A launcher kills the others when one ends: let process 0 say it first.
             time.sleep(SECONDS_TO_SPEAK)
         raise typer.Exit(2) from None
+
+
+def _tell(message: str) -> None:
+    """One message on standard error."""
+    from mer.files.shown_text import shown
+
+    print(shown(message), file=sys.stderr)

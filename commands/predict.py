@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,12 +38,23 @@ class WhichRuns:
     seed: tuple[int, ...] | None = option(
         None, "Only the runs of these seeds, such as 0,2. Default: all.", kind=NUMBERS, panel=WHAT
     )
-    speech_model: str | None = speech_model_option(
-        default=None, help="Folder of the run's speech encoder, where the hub does not have it.", panel=WHERE
+    speech_model: tuple[Path, ...] = speech_model_option(
+        default=(),
+        help="Folder of the run's speech encoder, where the hub does not have it; of several, each as NAME=DIR.",
+        panel=WHERE,
+        metavar="<str>",
     )
-    text_model: str | None = text_model_option(
-        default=None, help="Folder of the run's text encoder, where the hub does not have it.", panel=WHERE
+    text_model: tuple[Path, ...] = text_model_option(
+        default=(), help="Folder of the run's text encoder, where the hub does not have it.", panel=WHERE, metavar="TEXT"
     )
+
+    @property
+    def encoders(self) -> dict[str, Any]:
+        """The folders or hub ids, as `mer.predict` takes them."""
+        return {
+            "speech_model": tuple(each.as_posix() for each in self.speech_model),
+            "text_model": tuple(each.as_posix() for each in self.text_model),
+        }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,8 +105,7 @@ def predict(
             folds=which.fold,
             seeds=which.seed,
             labels=None if what.labels is None else tuple(each.strip() for each in what.labels.split(",")),
-            speech_model=which.speech_model,
-            text_model=which.text_model,
+            **which.encoders,
             device=what.device,
             max_seconds=what.max_seconds,
             calibrated=what.calibrated,
@@ -189,18 +200,20 @@ def ratings_table(data: dict[str, Any]) -> "RenderableType":
 
 def write_csv(path: Path, predictions: "Sequence[Prediction | Rating]", classes: "Sequence[str]") -> None:
     """One line a recording: id, prediction, probability of each class, agreement, notes; or id, ratings, deviations, notes."""
+    from mer.files import write_file
     from mer.predict import Rating
 
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        rated = any(isinstance(each, Rating) for each in predictions)
-        names = [*classes, *(f"{name}_std" for name in classes)] if rated else ["prediction", *classes, "agreement"]
-        writer.writerow(["id", *names, "notes"])
-        for each in predictions:
-            if isinstance(each, Rating):
-                numbers = [*each.ratings.values(), *each.deviations.values()]
-                shown = ["" if value is None else f"{value:.6f}" for value in numbers]
-                writer.writerow([each.id, *shown, "; ".join(each.notes)])
-                continue
-            shares = [f"{each.probabilities[name]:.6f}" for name in classes]
-            writer.writerow([each.id, each.label, *shares, f"{each.agreement:.3f}", "; ".join(each.notes)])
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    rated = any(isinstance(each, Rating) for each in predictions)
+    names = [*classes, *(f"{name}_std" for name in classes)] if rated else ["prediction", *classes, "agreement"]
+    writer.writerow(["id", *names, "notes"])
+    for each in predictions:
+        if isinstance(each, Rating):
+            numbers = [*each.ratings.values(), *each.deviations.values()]
+            shown = ["" if value is None else f"{value:.6f}" for value in numbers]
+            writer.writerow([each.id, *shown, "; ".join(each.notes)])
+            continue
+        shares = [f"{each.probabilities[name]:.6f}" for name in classes]
+        writer.writerow([each.id, each.label, *shares, f"{each.agreement:.3f}", "; ".join(each.notes)])
+    write_file(path, text.getvalue().encode())

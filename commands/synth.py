@@ -34,7 +34,7 @@ def synth(
     synthesiser's own phone times, and each quirk of the real release once. Always
     marked as synthetic.
     """
-    with clear_errors(f"{folder} is not complete: delete it and give the same command again"):
+    with clear_errors(f"nothing was written to {folder}; give the same command again"):
         from mer.corpus.synthetic import write_synthetic_corpus
 
         with progress_bar("speak", quiet) as bar:

@@ -41,7 +41,8 @@ def canonical(given: Sequence[str]) -> tuple[str, ...]:
     if "key" in plain and names[plain.index("key")] == "id":  # EmoBox: its length is in seconds, its channel a number of them
         rename = {"channel": "channels", **({} if "seconds" in names else {"length": "seconds"})}
         names = [rename.get(name, name) for name in names]
-    return tuple(f"{name} ({at})" if name in names[:at] else name for at, name in enumerate(names))
+    first = {name: at for at, name in reversed(list(enumerate(names)))}
+    return tuple(f"{name} ({at})" if first[name] < at else name for at, name in enumerate(names))
 
 
 def known(given: Sequence[str]) -> int:

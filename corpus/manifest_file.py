@@ -8,7 +8,8 @@ import os
 import threading
 import weakref
 from array import array
-from collections.abc import Callable, Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -20,6 +21,8 @@ from mer.corpus.utterance import CorpusError
 from mer.files.regular_file import open_file
 
 MAX_COLUMN_SETS = 1000
+MOST_COLUMNS = 10_000
+"""Columns that a table may have: features have a format of their own."""
 LONGEST_LINE = 16 << 20
 """Bytes; without a bound a file without line ends is read into memory whole."""
 DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
@@ -189,7 +192,8 @@ class ManifestFile:
                     self._header = [cell.strip() for cell in cells]
                     while self._header and not self._header[-1]:  # a separator after the last name
                         self._header.pop()
-                    repeated = sorted({name for name in self._header if self._header.count(name) > 1})
+                    self._check_columns(self._header)
+                    repeated = sorted(name for name, count in Counter(self._header).items() if count > 1)
                     if repeated:
                         raise CorpusError(f"{self.path}: the header names {', '.join(map(repr, repeated))} twice")
                 elif any(cells) and len(cells) >= len(self._header) and not any(cells[len(self._header) :]):
@@ -199,7 +203,17 @@ class ManifestFile:
                     complain(reader.line_num, f"{said}; quote cells that hold one")
                 start = end
         except csv.Error as error:
-            raise CorpusError(f"{self.path}:{reader.line_num}: not CSV ({error})") from error
+            raise CorpusError(
+                f"{self.path}:{reader.line_num}: not CSV ({error}); quote cells that hold a quote or a line's end, and keep each "
+                f"under {csv.field_size_limit():,} characters"
+            ) from error
+
+    def _check_columns(self, names: Collection[str]) -> None:
+        if len(names) > MOST_COLUMNS:
+            raise CorpusError(
+                f"{self.path}: {len(names):,} columns, and a table has {MOST_COLUMNS:,} at most; keep those that mer "
+                "reads (docs/corpora.md) and leave the others out"
+            )
 
     def _csv_row(self, text: str) -> dict[str, object]:
         reader = csv.reader(io.StringIO(text, newline=""), skipinitialspace=True, delimiter=self.delimiter)
@@ -226,6 +240,7 @@ class ManifestFile:
         given = tuple(row)
         names = self._names.get(given)
         if names is None:
+            self._check_columns(given)
             if len(self._names) >= MAX_COLUMN_SETS:
                 self._names.clear()
             names = self._names[given] = canonical(given)

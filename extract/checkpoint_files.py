@@ -18,6 +18,8 @@ POINTER = b"version https://git-lfs"
 COPY_AGAIN = "copy it again from where the checkpoint comes from"
 SIZES = ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "vocab_size", "max_position_embeddings")
 """Values of a config that are positive whole numbers, where it has them."""
+MOST = {"hidden_size": 1 << 16, "num_hidden_layers": 1000, "num_attention_heads": 1 << 12, "intermediate_size": 1 << 18}
+"""The largest of them: no encoder that has them fits into a machine, and such a config is damaged or made to use one up."""
 _INPUTS = ("*.json", "vocab.txt", "merges.txt", "*.model")
 _HEADER_LIMIT = 100_000_000
 """Bytes of the longest safetensors header that is read anywhere."""
@@ -76,6 +78,9 @@ def wrong_value(config: Any) -> str | None:
             continue  # letters of a speech recogniser, which is no part of the encoder
         if type(value) is not int or value < 1:
             return f"config.json has {name} = {value!r}, and a whole number above 0 is expected there; {COPY_AGAIN}"
+        most = MOST.get(name, 1 << 24)
+        if value > most:
+            return f"config.json has {name} = {value:,}, and {most:,} is the most that is loaded; {COPY_AGAIN}"
     act = getattr(config, "hidden_act", "gelu")
     if not isinstance(act, str) or not act:  # older versions of transformers fail in the first batch only
         return f"config.json has hidden_act = {act!r}, and the name of a function such as 'gelu' is expected there; {COPY_AGAIN}"

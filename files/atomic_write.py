@@ -5,6 +5,7 @@ import hashlib
 import os
 import platform
 import re
+import shutil
 import time
 import uuid
 from collections.abc import Iterable
@@ -12,9 +13,15 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
+from mer.files.refusals import advice
+
 _STALE_SECONDS = 24 * 3600
 _BLOCK = 8 << 20
 _LARGE = 1 << 20
+_TEMPORARY = re.compile(r"\..*~([^~]+)~([0-9]+)~[0-9a-f]{12}", re.DOTALL)
+"""Names as `temporary_name` gives them: host and process."""
+_swept: set[Path] = set()
+"""Folders in which this process has removed already what ended ones left."""
 
 
 class WriteError(OSError):
@@ -85,7 +92,7 @@ def write_atomically(
         FileExistsError: if `exclusive` and the file exists.
         WriteError: if the file system refuses (full, read-only, quota); the unfinished file is removed.
     """
-    temporary = temporaries / _temporary_name(path.name)
+    temporary = temporaries / temporary_name(path.name)
     try:
         descriptor = disk.open_new(temporary)
         try:
@@ -104,9 +111,8 @@ def write_atomically(
     except OSError as error:
         _discard(temporary, disk)
         raise WriteError(
-            f"{path}: could not be written ({error.strerror or error}); nothing half-written was left. "
-            "Free space or correct the folder's permissions, then repeat the command: it continues "
-            "where it stopped"
+            f"{path}: could not be written ({error.strerror or error}); nothing half-written was left. {advice(error)}, then "
+            "repeat the command: it continues where it stopped"
         ) from error
     except BaseException:  # Ctrl-C, too, should not leave a quarter of a gigabyte behind
         _discard(temporary, disk)
@@ -117,10 +123,31 @@ def write_atomically(
 def write_file(path: Path, content: bytes) -> None:
     """Put content at a path, whole or not at all, and on the device before returning; the unfinished file is hidden beside it.
 
+    What killed processes left in the folder is removed the first time that this process writes there.
+
     Raises:
         WriteError: if the file system refuses.
     """
+    if path.parent not in _swept:
+        _swept.add(path.parent)
+        sweep_temporaries(path.parent, Disk())
     write_atomically(path, [memoryview(content)], temporaries=path.parent, disk=Disk())
+
+
+def append_line(file: Path, line: str) -> None:
+    """Add a line to a file that grows while work goes on; a kill may cut the last line short.
+
+    Raises:
+        WriteError: if the file system refuses.
+    """
+    try:
+        with file.open("a", encoding="utf-8") as lines:
+            lines.write(line)
+    except OSError as error:
+        raise WriteError(
+            f"{file}: could not be written ({error.strerror or error}). {advice(error)}, then repeat the command: it continues "
+            "where it stopped"
+        ) from error
 
 
 def check_space(folder: Path, size: int, disk: Disk) -> None:
@@ -134,7 +161,7 @@ def check_space(folder: Path, size: int, disk: Disk) -> None:
     Raises:
         WriteError: if the file system refuses.
     """
-    temporary = folder / _temporary_name("space")
+    temporary = folder / temporary_name("space")
     try:
         descriptor = disk.open_new(temporary)
         try:
@@ -150,30 +177,34 @@ def check_space(folder: Path, size: int, disk: Disk) -> None:
 
 
 def sweep_temporaries(folder: Path, disk: Disk) -> int:
-    """Remove unfinished files that no running process will finish.
+    """Remove unfinished files and folders that no running process will finish.
 
-    A file goes when it is older than 24 hours, or when the process that began it on this host has ended.
+    One goes when it is older than 24 hours, or when the process that began it on this host has ended.
 
     Returns:
         How many were removed.
     """
     removed = 0
     for path in sorted(folder.iterdir()) if folder.is_dir() else ():
-        parts = path.name.rsplit("~", 3)
-        if len(parts) != 4 or not parts[2].isdigit():
+        found = _TEMPORARY.fullmatch(path.name)
+        if found is None:
             continue
         try:
             stale = time.time() - path.stat().st_mtime > _STALE_SECONDS
-            if stale or (parts[1] == _host() and not _is_running(int(parts[2]))):
-                disk.unlink(path)
+            if stale or (found[1] == _host() and not _is_running(int(found[2]))):
+                if path.is_dir():
+                    shutil.rmtree(path)
+                else:
+                    disk.unlink(path)
                 removed += 1
         except OSError:
             continue  # somebody else swept it, or may not: it is in nobody's way
     return removed
 
 
-def _temporary_name(name: str) -> str:
-    # Hidden, and cut where an utterance's id would make it too long for a file system.
+def temporary_name(name: str) -> str:
+    """A hidden name for what is not finished, by which `sweep_temporaries` knows whose it is."""
+    # Cut where an utterance's id would make it too long for a file system.
     return f".{name[:140]}~{_host()}~{os.getpid()}~{uuid.uuid4().hex[:12]}"
 
 

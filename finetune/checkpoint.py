@@ -21,12 +21,17 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from mer.files import file_sha256, remove_folder, whole_folder
+from mer.files import file_sha256, make_folder, remove_folder, whole_folder
 from mer.files.regular_file import read_text_file
 from mer.finetune.errors import FinetuneError
 from mer.finetune.losses import Sums
 from mer.finetune.trained import FinetuneEpoch
+from mer.results.file_hashes import is_sealed_wrongly, seal
+from mer.results.shape import misfit
 
+SHAPE = {"run": dict, "progress": {"epochs": [dict], "sums": dict}, "files": dict}
+"""What `state.json` must hold beside its format."""
+FILE_SHAPE = {"bytes": int, "sha256": str}
 FORMAT = "mer-checkpoint-1"
 
 
@@ -93,7 +98,7 @@ class CheckpointFolder:
         Raises:
             FinetuneError: it cannot be written, as on a full disk.
         """
-        self.path.mkdir(parents=True, exist_ok=True)
+        make_folder(self.path)
         final = self.path / f"step-{number:06d}"
         try:
             # What may be there is a damaged one that was passed over.
@@ -141,14 +146,19 @@ class CheckpointFolder:
                 files[file.name] = {"bytes": file.stat().st_size, "sha256": file_sha256(file)}
         progress = dataclasses.asdict(checkpoint.progress)
         state = {"format": FORMAT, "run": self._run, "progress": progress, "files": files}
+        state = seal(json.loads(json.dumps(state, allow_nan=False)))
         (part / "state.json").write_text(json.dumps(state, indent=2, allow_nan=False) + "\n", encoding="utf-8")
 
     def _read(self, path: Path) -> Checkpoint:
         try:
             state = json.loads(read_text_file(path / "state.json"))
-            form, run, files = state["format"], state["run"], state["files"]
-        except (OSError, ValueError, KeyError, TypeError) as problem:
+        except (OSError, ValueError, RecursionError) as problem:
             raise _DamagedError(f"no readable state.json ({problem})") from problem
+        if wrong := misfit(state, SHAPE):
+            raise _DamagedError(f"no readable state.json ({wrong})")
+        if is_sealed_wrongly(state):
+            raise _DamagedError("state.json is not what was written")
+        form, run, files = state.get("format"), state["run"], state["files"]
         if form != FORMAT:
             raise FinetuneError(f"{path}: checkpoint format {form!r}, this mer reads {FORMAT}; move it away to start anew")
         if run != self._run:
@@ -157,6 +167,8 @@ class CheckpointFolder:
                 "or move it away to start anew"
             )
         for name, expected in files.items():
+            if wrong := misfit(expected, FILE_SHAPE, name):
+                raise _DamagedError(f"no readable state.json ({wrong})")
             _check_file(path / name, expected)
         try:
             found = {name: load_file(path / name) for name in files}

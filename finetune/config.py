@@ -66,7 +66,9 @@ class FinetuneConfig:
         choices=get_args(Fusion),
         panel=WHAT,
     )
-    fusion_layers: int = option(1, "K, layers of cross-attention. Used by ca with both modalities only.", panel=WHAT, least=1)
+    fusion_layers: int = option(
+        1, "K, layers of cross-attention. Used by ca with both modalities only.", panel=WHAT, least=1, most=100
+    )
     attention_heads: int = option(8, "Heads of each cross-attention (section 3.2 of Sun 2023).", panel=WHAT, least=1)
     aux: str = option("none", "Auxiliary tasks that are trained beside the emotion.", choices=get_args(Auxiliary), panel=WHAT)
     aux_weights: tuple[float, float] = option(

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import nn
 
 from mer.extract import ExtractError
@@ -23,14 +23,18 @@ from mer.extract.families.open_checkpoint import open_speech, open_text
 from mer.extract.pretrained import model_label
 from mer.files import file_sha256, whole_folder
 from mer.files.regular_file import read_text_file
+from mer.files.tensors import save_tensors
 from mer.finetune.backbones import SpeechBackbone, TextBackbone
 from mer.finetune.config import FinetuneConfig
 from mer.finetune.errors import FinetuneError
 from mer.finetune.model import FinetuneModel
 from mer.finetune.trainable import TrainableEncoders
 from mer.results.file_hashes import sha256_of
+from mer.results.shape import misfit
 
 FORMAT = "mer-finetune-1"
+SHAPE = {"config": dict, "classes": [str], "identity": dict, "sha256": str}
+"""What `config.json` must hold beside its format."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -65,7 +69,7 @@ def save_model(
                 (scratch / name).mkdir(parents=True)
                 encoder.checkpoint.save(scratch / name, encoder.model, weights=False)
         weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-        save_file(weights, scratch / "model.safetensors", {"format": FORMAT})
+        save_tensors(weights, scratch / "model.safetensors", {"format": FORMAT})
         written = dataclasses.asdict(config)
         written |= {name: model_label(written[name]) for name in ("speech_model", "text_model")}
         document = {
@@ -135,8 +139,12 @@ def _read_document(folder: Path) -> dict[str, Any]:
     file = folder / "config.json"
     try:
         document: dict[str, Any] = json.loads(read_text_file(file))
-    except (OSError, ValueError) as problem:
+    except (OSError, ValueError, RecursionError) as problem:
         raise FinetuneError(f"{folder}: no model saved by `mer finetune` (config.json: {problem})") from problem
-    if document.get("format") != FORMAT:
-        raise FinetuneError(f"{file}: format {document.get('format')!r}, this mer reads {FORMAT!r}")
+    if wrong := misfit(document, {"format": str}):
+        raise FinetuneError(f"{folder}: no model saved by `mer finetune` (config.json: {wrong})")
+    if document["format"] != FORMAT:
+        raise FinetuneError(f"{file}: format {document['format']!r}, this mer reads {FORMAT!r}")
+    if wrong := misfit(document, SHAPE):
+        raise FinetuneError(f"{file}: is damaged: {wrong}; copy the folder again, or train again")
     return document

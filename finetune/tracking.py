@@ -6,6 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from mer.files import append_line
 from mer.finetune.errors import FinetuneError
 from mer.finetune.events import EpochDone, Event, RunStarted, StepDone
 from mer.results.names import run_stem
@@ -52,8 +53,7 @@ class Tracker:
             case RunStarted():
                 self._open(event)
             case StepDone():
-                with (self._directory / "steps.jsonl").open("a", encoding="utf-8") as file:
-                    file.write(json.dumps(asdict(event), allow_nan=False) + "\n")
+                append_line(self._directory / "steps.jsonl", json.dumps(asdict(event), allow_nan=False) + "\n")
                 done = (event.epoch - 1) * event.steps + event.step
                 self._draw({key: value for key, value in asdict(event).items() if key not in (*PLACE, "epoch", "step")}, done)
             case EpochDone():

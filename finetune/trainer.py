@@ -4,8 +4,8 @@ import hashlib
 import itertools
 import json
 import math
-from collections.abc import Mapping, Sequence
-from contextlib import closing
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from accelerate import Accelerator
 from jaxtyping import Float64, Int64
 from torch import Tensor
 
+from mer.backends.interrupt import ctrl_c_waits, sigterm_is_ctrl_c
 from mer.corpus import Utterance
 from mer.extract.precision import exact_float32
 from mer.finetune.batch_size import fitting_seconds, meter_of
@@ -153,10 +154,12 @@ class _Training:
         self._pace = Pace(self._accelerator.device)
         self._before = self._progress.seconds
         self._written = 0.0
+        self._on_disk = (self._progress.epoch, self._progress.step)
         self._announce(resumed)
-        for epoch in range(self._progress.epoch, self._config.epochs + 1):
-            self._train(epoch)
-            self._validate(epoch)
+        with sigterm_is_ctrl_c(), self._saved_when_stopped():
+            for epoch in range(self._progress.epoch, self._config.epochs + 1):
+                self._train(epoch)
+                self._validate(epoch)
         self._selection.apply(self._model)
         # Validation once more, with the weights that are kept: a checkpoint does not hold what the best epoch said.
         held_out, logits = self._evaluate("validation"), self._evaluate("test")
@@ -177,6 +180,19 @@ class _Training:
             audio_per_second=self._pace.audio_per_second,
             seconds=self._before + self._pace.elapsed(),
         )
+
+    @contextmanager
+    def _saved_when_stopped(self) -> Iterator[None]:
+        """Write a checkpoint before Ctrl-C or SIGTERM ends the block: where it waits, weights and position belong together."""
+        try:
+            yield
+        except KeyboardInterrupt:
+            done = self._read_steps()
+            if (self._progress.epoch, self._progress.step) != self._on_disk:
+                self._write()
+            for each in done:
+                self._tell(each)
+            raise
 
     def _prepare(self) -> bool:
         """Load the newest checkpoint, if there is one, and put everything on the device."""
@@ -244,21 +260,32 @@ class _Training:
         with closing(self._reader.ahead(mine, pin=device.type == "cuda")) as batches:
             for plan in todo:
                 self._position.at(epoch, plan.step + 1)
-                found = self._stepper.take(epoch, plan, batches)
-                factor = self._optimizer.step((epoch - 1) * self._steps + plan.step)
-                audio = sum(self._reader.seconds[row] for rows in plan.micro_batches for row in rows)
-                self._waiting.add(plan.step + 1, found, factor, audio)
+                with ctrl_c_waits():
+                    found = self._stepper.take(epoch, plan, batches)
+                    factor = self._optimizer.step((epoch - 1) * self._steps + plan.step)
+                    audio = sum(self._reader.seconds[row] for rows in plan.micro_batches for row in rows)
+                    self._waiting.add(plan.step + 1, found, factor, audio)
                 if self._waiting.due or (self._alone and self._checkpoint_due):
-                    self._read_steps()
+                    self._tell_steps()
                 if plan.step + 1 < self._steps and not self._waiting:  # after the last one the epoch's own is written
                     self._write_if_due()
-        self._read_steps()
+        self._tell_steps()
 
-    def _read_steps(self) -> None:
-        """Read the losses of the steps that wait, and tell of them. Nothing that is not read goes into a checkpoint."""
-        read = self._waiting.read()
+    def _tell_steps(self) -> None:
+        """Read the losses of the steps that wait, and tell of them."""
+        with ctrl_c_waits():
+            done = self._read_steps()
+        for each in done:
+            self._tell(each)
+
+    def _read_steps(self) -> list[StepDone]:
+        """Read the losses of the steps that wait; the weights are those after the last one, and so is the progress then.
+
+        Nothing that is not read goes into a checkpoint.
+        """
+        read, done = self._waiting.read(), list[StepDone]()
         if not read:
-            return
+            return []
         lap = self._pace.trained(sum(each.audio_seconds for each in read), len(read)) / len(read)
         for each in read:
             self._position.at(self._progress.epoch, each.step)
@@ -274,7 +301,8 @@ class _Training:
                 sums=self._progress.sums + each.sums,
                 epoch_seconds=self._progress.epoch_seconds + lap,
             )
-            self._tell(self._step_done(losses, each.norm, each.factor))
+            done.append(self._step_done(losses, each.norm, each.factor))
+        return done
 
     def _validate(self, epoch: int) -> None:
         """Judge the epoch that is over, and keep its weights if they are to be tested."""
@@ -296,10 +324,11 @@ class _Training:
             validation_wa=wa,
             seconds=self._progress.epoch_seconds + lap,
         )
-        self._selection.note(epoch, loss, self._model)
-        best, lowest = self._selection.best_epoch, self._selection.lowest
-        epochs = (*self._progress.epochs, over)
-        self._progress = RunPosition(epoch=epoch + 1, epochs=epochs, best_epoch=best, lowest=lowest)
+        with ctrl_c_waits():
+            self._selection.note(epoch, loss, self._model)
+            best, lowest = self._selection.best_epoch, self._selection.lowest
+            epochs = (*self._progress.epochs, over)
+            self._progress = RunPosition(epoch=epoch + 1, epochs=epochs, best_epoch=best, lowest=lowest)
         self._tell(EpochDone(fold=self._fold, seed=self._seed, epochs=self._config.epochs, epoch=over))
         self._write_if_due()
 
@@ -317,8 +346,12 @@ class _Training:
         return evaluate(self._model, self._reader, self._rows[part], self._config, self._accelerator, self._position)
 
     def _write_if_due(self) -> None:
+        if self._checkpoint_due:
+            self._write()
+
+    def _write(self) -> None:
         """A checkpoint, by the main process alone: all hold the same weights and moments."""
-        if not self._checkpoint_due:
+        if not self._accelerator.is_main_process:
             return
         elapsed = self._pace.elapsed()
         self._progress = replace(self._progress, seconds=self._before + elapsed)
@@ -328,6 +361,7 @@ class _Training:
         )
         path = self._checkpoints.write(checkpoint, (self._progress.epoch - 1) * self._steps + self._progress.step)
         self._written = self._pace.elapsed()
+        self._on_disk = (self._progress.epoch, self._progress.step)
         self._pace.start()
         self._tell(CheckpointWritten(path=path, seconds=self._written - elapsed))
 

@@ -1,6 +1,7 @@
 """Grid files: a table in TOML, read with every fault and its line. `docs/grids.md` describes the format."""
 
 import json
+import math
 import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,6 +21,8 @@ from mer.protocol import MULTI_LEVEL, MULTI_LEVEL_PARTS, ProtocolError, paper_se
 from mer.protocol.paper_setup import ONLY_IN_SETUP, checked_setup_value
 from mer.settings.kinds import parse_granularity
 
+MOST_ROWS = 10_000
+"""Rows that one `[[rows]]` may make: each is trained for all folds and seeds."""
 TABLES = ("grid", "setup", "defaults", "rows", "axes")
 ABOUT = ("title", "paper", "paper_seeds", "kind")
 PUBLISHED = {"published_ua": "UA", "published_wa": "WA"}
@@ -263,6 +266,13 @@ class _Reader(Generic[Config]):
         axes = {"granularity": self._granularities(position, several)} if several is not None else {}
         axes |= self._axes
         if self._doubtful:
+            return
+        count = math.prod(len(values) for values in axes.values())
+        if count > MOST_ROWS:
+            times = " x ".join(f"{name} {len(values):,}" for name, values in axes.items())
+            self._fault(
+                f"makes {count:,} rows ({times}), and a table has {MOST_ROWS:,} at most: leave values out", "rows", position
+            )
             return
         for chosen in product(*axes.values()):
             varied = dict(zip(axes, chosen, strict=True))

@@ -13,6 +13,7 @@ from mer.files import write_file
 from mer.grids.grid import Config, Grid, GridRow
 from mer.protocol import ProtocolError, RunAnswers, against_published, answers_from_table, check_setup, compare_rows
 from mer.results import Result
+from mer.results.file_hashes import seal
 from mer.results.names import GRID, PREDICTIONS
 
 GRID_FORMAT = 1
@@ -181,7 +182,8 @@ def _answers(result: Result, classes: Sequence[str]) -> list[RunAnswers]:
 
 def write_grid(directory: Path, document: Mapping[str, Any]) -> dict[str, Any]:
     """Put `grid.json` on disk; what it gives when read back."""
-    text = json.dumps(document, indent=2, allow_nan=False) + "\n"
+    sealed = seal(json.loads(json.dumps(document, allow_nan=False)))
+    text = json.dumps(sealed, indent=2, allow_nan=False) + "\n"
     write_file(directory / GRID, text.encode())
     values: dict[str, Any] = json.loads(text)
     return values

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic
 
+from mer.files import make_folder
 from mer.grids.grid import Config, Grid, GridRow
 from mer.grids.grid_events import ComparisonStarted, GridProgress, RowDone
 from mer.grids.grid_record import GridOrigin, RowResult, grid_comparisons, grid_document, grid_folder, write_grid
@@ -55,7 +56,7 @@ class GridTable(Generic[Config]):
         """
         self.grid, self._origin, self._tell, self._recorded, self._writes = grid, origin, tell, recorded, writes
         self.directory = runs / grid_folder(origin, grid)
-        self.directory.mkdir(parents=True, exist_ok=True)
+        make_folder(self.directory)
         self._done: dict[int, RowResult[Config]] = {}
         if not (self.directory / GRID).exists():
             self._write()

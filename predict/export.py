@@ -7,19 +7,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import save_file
 from torch import Tensor
 from transformers.utils import logging
 
 from mer.extract import EncoderError
 from mer.extract.families.open_checkpoint import open_speech, open_text
 from mer.extract.pretrained import weights_fingerprint
-from mer.files import whole_folder
+from mer.files import make_folder, whole_folder
+from mer.files.shown_text import shown
+from mer.files.tensors import save_tensors
 from mer.finetune.errors import FinetuneError
 from mer.finetune.model_folder import check_model
 from mer.predict.errors import PredictError
-from mer.predict.head_engine import EncoderChoice, extract_config, refuse_a_folders_name
 from mer.predict.model_card import model_card
+from mer.predict.saved_encoders import EncoderChoice, each_of, live_configs, refuse_a_folders_name
 from mer.predict.saved_head import Run, SavedHead
 from mer.predict.saved_run import SavedModels, check_saved, choose_runs, read_saved
 from mer.results.errors import ResultError
@@ -54,8 +55,8 @@ def export_run(
     folds: Sequence[str] | None = None,
     seeds: Sequence[int] | None = None,
     with_encoders: bool | None = None,
-    speech_model: str | None = None,
-    text_model: str | None = None,
+    speech_model: str | Sequence[str] | None = None,
+    text_model: str | Sequence[str] | None = None,
 ) -> Exported:
     """Write what `mer predict` needs of a run into a new folder, whole or not at all.
 
@@ -65,7 +66,7 @@ def export_run(
         folds: only the runs that left these sessions out; None takes all.
         seeds: likewise.
         with_encoders: copy the frozen encoders; None does where they are not on the hub. Fine-tuned models always hold theirs.
-        speech_model: the speech encoder's folder, where the hub does not have what the run names.
+        speech_model: the speech encoder's folder, where the hub does not have what the run names; of several each `NAME=DIR`.
         text_model: likewise.
 
     Raises:
@@ -78,19 +79,19 @@ def export_run(
     remarks = check_saved(saved, runs)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise PredictError(f"{folder}: not an empty folder; give a new one for the export")
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(folder.absolute().parent)
     with whole_folder(folder) as scratch:
         described = _described(result)
         if isinstance(saved, SavedModels):
             copied, document, encoders = True, _write_models(saved, runs, scratch), result.get("encoders", {})
         else:
-            choice = EncoderChoice(speech_model=speech_model, text_model=text_model)
+            choice = EncoderChoice(speech_model=each_of(speech_model), text_model=each_of(text_model))
             copied, encoders = _write_encoders(saved, choice, with_encoders, scratch), saved.features
             document = _write_heads(saved, runs, scratch)
         document |= {"format": EXPORT_FORMAT, "classes": list(saved.classes), "runs": [list(each) for each in runs]}
         document |= {"id2label": dict(enumerate(saved.classes)), "result": described}
         card = model_card(described, encoders, runs, copied=copied, kind=document["kind"])
-        (scratch / "README.md").write_text(card, encoding="utf-8")
+        (scratch / "README.md").write_text(shown(card), encoding="utf-8")
         hashes = {name: digest for name, digest in hashes_below(scratch, scratch).items() if name != "README.md"}
         document = seal(json.loads(json.dumps(document | {FILES: hashes}, allow_nan=False)))
         (scratch / "config.json").write_text(json.dumps(document, indent=2, allow_nan=False) + "\n", encoding="utf-8")
@@ -127,7 +128,7 @@ def _write_heads(saved: SavedHead, runs: Sequence[Run], folder: Path) -> dict[st
         for run in runs:
             read = part.weights[run].read()
             tensors |= {f"{number}.{run_stem(*run)}.{name}": value.contiguous() for name, value in read.items()}
-    save_file(tensors, folder / "model.safetensors", {"format": "pt"})
+    save_tensors(tensors, folder / "model.safetensors", {"format": "pt"})
     parts = [
         {"config": part.config.as_dict(), "layers": {name: list(each) for name, each in part.layers.items()}}
         for part in saved.parts
@@ -137,25 +138,23 @@ def _write_heads(saved: SavedHead, runs: Sequence[Run], folder: Path) -> dict[st
 
 def _write_encoders(saved: SavedHead, choice: EncoderChoice, wanted: bool | None, folder: Path) -> bool:
     """Whether the encoders that the head uses were copied."""
-    config = extract_config(saved, choice)
-    used = {name: needed for name, needed in (("speech", config.needs_speech), ("text", config.needs_text)) if needed}
-    on_hub = all(saved.features[name].get("revision") for name in used)
-    if wanted is False or (wanted is None and on_hub):
+    lives = live_configs(saved, choice)
+    names = [name for live in lives for name in live.streams.values()]
+    if wanted is False or (wanted is None and all(saved.features[name].get("revision") for name in names)):
         return False
-    refuse_a_folders_name(saved, config)
-    for name in used:
-        model, revision = (
-            (config.speech_model, config.speech_revision) if name == "speech" else (config.text_model, config.text_revision)
-        )
-        try:
-            _write_encoder(name, model, revision, saved.features[name], folder / name)
-        except EncoderError as problem:
-            raise PredictError(f"{saved.folder}: its encoders are to be copied. {problem}") from problem
+    for live in lives:
+        refuse_a_folders_name(saved, live)
+        for kind, name in live.streams.items():
+            model, revision = getattr(live.config, f"{kind}_model"), getattr(live.config, f"{kind}_revision")
+            try:
+                _write_encoder(kind, model, revision, saved.features[name], folder / name)
+            except EncoderError as problem:
+                raise PredictError(f"{saved.folder}: its encoders are to be copied. {problem}") from problem
     return True
 
 
-def _write_encoder(name: str, model: str, revision: str | None, identity: Mapping[str, Any], folder: Path) -> None:
-    checkpoint = open_speech(model, revision) if name == "speech" else open_text(model, revision)
+def _write_encoder(kind: str, model: str, revision: str | None, identity: Mapping[str, Any], folder: Path) -> None:
+    checkpoint = open_speech(model, revision) if kind == "speech" else open_text(model, revision)
     encoder = checkpoint.load()
     if weights_fingerprint(encoder) != identity["weights_sha256"]:
         raise PredictError(

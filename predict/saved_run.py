@@ -8,6 +8,7 @@ from typing import Any
 from mer.predict.errors import PredictError
 from mer.predict.saved_head import Run, SavedHead, SavedPart, SavedWeights, saved_part
 from mer.results.combination import COMBINATION
+from mer.results.errors import ResultError
 from mer.results.file_hashes import FILES, check_files
 from mer.results.names import CONFIG, FINISHED, RESULT, WEIGHTS, run_stem
 from mer.results.run_files import CURE, EXPORT_FORMAT, EXPORT_SHAPE, check_document, is_export, read_json, read_result
@@ -156,7 +157,11 @@ def _models(folder: Path, document: dict[str, Any], place: Path) -> SavedModels:
 
 
 def _exported(folder: Path, config: dict[str, Any]) -> SavedHead | SavedModels:
-    runs = tuple((str(fold), int(seed)) for fold, seed in config["runs"])
+    if wrong := [each for each in config["runs"] if [type(value) for value in each] != [str, int]]:
+        raise ResultError(f"{folder / CONFIG}: is not what mer writes: a run is a fold and a seed, got {wrong[0]!r}; {CURE}")
+    if len(set(config["classes"])) < len(config["classes"]):
+        raise ResultError(f"{folder / CONFIG}: is not what mer writes: a class is named twice; {CURE}")
+    runs = tuple((fold, seed) for fold, seed in config["runs"])
     classes, hashes = tuple(config["classes"]), {folder: config.get(FILES, {})}
     if config["kind"] == "finetuned":
         models = tuple((run, folder / run_stem(*run)) for run in runs)

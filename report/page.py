@@ -9,6 +9,8 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
+from mer.cache.granularity import STREAMS
+from mer.files.shown_text import shown
 from mer.report.columns import P_HOLM, measure_columns, shown_columns
 from mer.report.comparison_table import DASH
 from mer.report.figure_set import NamedFigure
@@ -38,7 +40,7 @@ def page(
         notes: what a reader has to know about the utterance browser, such as how much audio is in it.
     """
     folder = files("mer.report") / "template"
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment = Environment(autoescape=True, finalize=_safe, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters.update(visible=visible)
     template = environment.from_string((folder / "page.html.j2").read_text("utf-8"))
     columns = [*shown_columns(table), *([P_HOLM] if table.reference else [])]
@@ -60,6 +62,11 @@ def page(
         script=Markup((folder / "page.js").read_text("utf-8")),
         data=Markup(script_json(page_data(group, facts))),
     )
+
+
+def _safe(value: Any) -> Any:
+    """What stands in the page: text as it may be seen, and mer's own files as they are."""
+    return shown(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def _figure(figure: NamedFigure) -> Mapping[str, Any]:
@@ -94,7 +101,7 @@ def _about(run: ReportedRun) -> dict[str, Any]:
     if run.status != "done":
         return {}
     used, features = run.result.get("utterances", {}), run.result.get("features") or {}
-    models = {name: features[name] for name in ("speech", "text") if isinstance(features.get(name), dict)}
+    models = {name: each for name, each in features.items() if name.split("@")[0] in STREAMS and isinstance(each, dict)}
     about = {
         "corpus": run.corpus,
         "utterances tested": run.result["summary"]["all"]["utterances"],

@@ -5,6 +5,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from mer.files.shown_text import shown
 from mer.report.run_group import RunGroup
 from mer.report.utterance_answers import MeanAnswer, mean_answers
 from mer.report.utterance_facts import Facts, UtteranceFacts
@@ -79,11 +80,8 @@ def _phones(phones: Sequence[tuple[str, float, float]], known: dict[str, int]) -
 
 
 def visible(text: str) -> str:
-    """The text with control characters and broken Unicode as signs that can be seen; line ends become spaces."""
-    spaced = re.sub(r"[\t\n\r]+", " ", text)
-    shown = re.sub(r"[\x00-\x1f]", lambda match: chr(0x2400 + ord(match[0])), spaced)
-    # Marks that reverse what follows them would reach beyond the transcript.
-    return re.sub(r"[\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069]", "\N{REPLACEMENT CHARACTER}", shown)
+    """The text on one line, and as `shown` has it: marks that reverse what follows would reach beyond the transcript."""
+    return shown(re.sub(r"[\t\n\r]+", " ", text))
 
 
 def script_json(data: Any) -> str:

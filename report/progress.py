@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterable
 
-from rich.console import Console, RenderableType
+from rich.console import RenderableType
 from rich.progress import (
     BarColumn,
     Progress,
@@ -14,6 +14,8 @@ from rich.progress import (
 )
 from rich.table import Column
 from rich.text import Text
+
+from mer.files.screen import screen
 
 PLAIN_SECONDS = 30.0
 """How often a log file (no terminal) gets a line."""
@@ -31,7 +33,7 @@ class Bar:
 
     def __init__(self, title: str, *, quiet: bool = False) -> None:
         self._title, self._quiet = title, quiet
-        self._console = Console(stderr=True)
+        self._console = screen(stderr=True)
         self._said = self._started = time.monotonic()
         self._progress = _Lines(
             SpinnerColumn(),

@@ -8,7 +8,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 import mer
-from mer.files import write_file
+from mer.files import make_folder, write_file
 from mer.files.regular_file import read_file
 from mer.report.corpus_facts import corpus_facts
 from mer.report.known_facts import cache_facts, corpus_at_hand
@@ -54,7 +54,7 @@ def write_report(report: TableReport, folder: Path, sources: PageSources, *, qui
 
     group, table = report.group, report.table
     figures_folder = folder / "figures"
-    figures_folder.mkdir(parents=True, exist_ok=True)
+    make_folder(figures_folder)
     for suffix, make in (("md", markdown_table), ("tex", latex_table), ("csv", csv_table)):
         write_file(folder / f"table.{suffix}", make(table).encode())
         for name, parts in report.by.items():

@@ -10,10 +10,20 @@ from mer.report.errors import ReportError
 from mer.report.setup_note import left_out_for_text, setup_text
 from mer.report.tables import counted
 from mer.results.errors import ResultError
+from mer.results.file_hashes import FILES, check_files
 from mer.results.metrics_log import MetricsLog, read_metrics
-from mer.results.names import CONFIG, GRID, PREDICTIONS, RESULT, STARTS, corpus_of_folder
+from mer.results.names import CONFIG, GRID, METRICS, PREDICTIONS, RESULT, STARTS, corpus_of_folder
 from mer.results.row_names import NamedRow, head_name, row_names
-from mer.results.run_files import PredictionRow, read_config, read_grid, read_json, read_predictions, read_result, read_starts
+from mer.results.run_files import (
+    CURE,
+    PredictionRow,
+    read_config,
+    read_grid,
+    read_json,
+    read_predictions,
+    read_result,
+    read_starts,
+)
 
 Status = Literal["done", "unfinished"]
 
@@ -179,6 +189,8 @@ def read_run(directory: Path, *, name: str | None = None) -> ReportedRun:
     """
     done = (directory / RESULT).exists()
     result = read_result(directory) if done else {}
+    hashes = result.get(FILES, {})
+    check_files(directory, hashes, [name for name in (CONFIG, METRICS, PREDICTIONS) if (directory / name).exists()], CURE)
     asked = read_config(directory)
     config = result.get("config") or asked.get("config") or {}
     rated = dimensions_of(config)

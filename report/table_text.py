@@ -5,6 +5,7 @@ import io
 import re
 from typing import Any
 
+from mer.files.shown_text import shown, spreadsheet_cell
 from mer.report.columns import cells, csv_columns, score_definitions, shown_columns
 from mer.report.score_table import ScoreTable
 
@@ -33,10 +34,10 @@ def markdown_table(table: ScoreTable) -> str:
     names, lines_of_rows = [column.title for column in columns], [cells(table, row, columns) for row in table.rows]
     lines = ["| " + " | ".join(names) + " |", "|---|" + "---:|" * (len(names) - 1)]
     for row, line in zip(table.rows, lines_of_rows, strict=True):
-        shown = [_markdown(cell) for cell in line]
+        marked = [_markdown(cell) for cell in line]
         if row.best:
-            shown[2] = f"**{shown[2]}**"
-        lines.append("| " + " | ".join(shown) + " |")
+            marked[2] = f"**{marked[2]}**"
+        lines.append("| " + " | ".join(marked) + " |")
     notes = [_markdown(note) for note in _notes(table)]
     return "\n".join([f"**{_markdown(table.title)}**", "", *lines, "", *("\n\n".join(notes)).split("\n")]) + "\n"
 
@@ -46,10 +47,10 @@ def latex_table(table: ScoreTable) -> str:
     columns = shown_columns(table)
     names, rows = [column.title for column in columns], []
     for row in table.rows:
-        shown = [_latex(cell) for cell in cells(table, row, columns)]
+        marked = [_latex(cell) for cell in cells(table, row, columns)]
         if row.best:
-            shown[2] = rf"\textbf{{{shown[2]}}}"
-        rows.append("    " + " & ".join(shown) + r" \\")
+            marked[2] = rf"\textbf{{{marked[2]}}}"
+        rows.append("    " + " & ".join(marked) + r" \\")
     caption = " ".join([_latex(table.title) + ".", *(_latex(note) for note in _notes(table))])
     return "\n".join(
         [
@@ -75,7 +76,8 @@ def csv_table(table: ScoreTable) -> str:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow([column.key for column in columns])
     for row in table.rows:
-        writer.writerow([_number(column.get(table, row), share=column.share) for column in columns])
+        numbers = (_number(column.get(table, row), share=column.share) for column in columns)
+        writer.writerow([spreadsheet_cell(each) for each in numbers])
     return text.getvalue()
 
 
@@ -96,12 +98,11 @@ def definitions(table: ScoreTable) -> list[str]:
 
 
 def _markdown(text: str) -> str:
-    shown = re.sub(r"([\\|*_`<\[\]])", r"\\\1", text)
-    return re.sub(r"\s+", " ", shown)
+    return re.sub(r"([\\|*_`<\[\]])", r"\\\1", shown(re.sub(r"\s+", " ", text)))
 
 
 def _latex(text: str) -> str:
-    safe = "".join(LATEX_SPECIAL.get(character, character) for character in re.sub(r"\s+", " ", text))
+    safe = "".join(LATEX_SPECIAL.get(character, character) for character in shown(re.sub(r"\s+", " ", text)))
     starred = re.sub(r"\](\*+)$", r"]$^{\1}$", safe)
     return re.sub(r"(?<![\w.])-(?=\d)", "$-$", starred).replace("±", r"$\pm$")
 

@@ -87,7 +87,8 @@ def _without_id(failed: Mapping[str, Any]) -> str:
 
 def cache_table(info: Mapping[str, Any]) -> RenderableType:
     """What a cache holds: units and bytes per granularity."""
-    table = Table(title=f"{info['corpus']['name']}  {info['key'][:12]}", title_justify="left")
+    models = ", ".join(str(each["model"]) for each in info["models"].values() if "model" in each)
+    table = Table(title=f"{info['corpus']['name']}  {info['key'][:12]}  {models}".rstrip(), title_justify="left")
     for name in ("granularity", "units", "layers", "dim", "size"):
         table.add_column(name, justify="left" if name == "granularity" else "right")
     for granularity, row in info["granularities"].items():

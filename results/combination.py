@@ -90,6 +90,7 @@ def combine(directories: Sequence[Path], asked: Asked, *, styles: Styles, start:
     }
     directory = RunDirectory(asked.runs / run_folder(first["corpus"], [COMBINATION], identity), identity, epoch=_no_epoch)
     if (existing := directory.result()) is not None:
+        directory.tidy()
         return Result(directory=directory.path, values=existing, reused=True)
     directory.append_provenance(start)
     classes: tuple[str, ...] = tuple(first["summary"]["classes"])

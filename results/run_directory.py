@@ -34,7 +34,7 @@ from uuid import uuid4
 import numpy as np
 from safetensors.numpy import save
 
-from mer.files import Disk, sweep_temporaries, write_file
+from mer.files import Disk, append_line, make_folder, sweep_temporaries, write_file
 from mer.results.artefact import read_object
 from mer.results.errors import ResultError
 from mer.results.file_hashes import FILES, hashes_below, seal
@@ -80,10 +80,11 @@ class RunDirectory:
         """
         self.path = path
         self._epoch, self._suffix = epoch, suffix
-        (path / FINISHED).mkdir(parents=True, exist_ok=True)
-        (path / WEIGHTS).mkdir(exist_ok=True)
-        for place in (path, path / FINISHED, path / WEIGHTS):
-            sweep_temporaries(place, Disk())
+        if not (path / RESULT).exists():  # a finished result is shown where nothing can be written, too
+            for place in (path / FINISHED, path / WEIGHTS):
+                make_folder(place)
+            for place in (path, path / FINISHED, path / WEIGHTS):
+                sweep_temporaries(place, Disk())
         text = json.dumps(config, indent=2, sort_keys=True, allow_nan=False) + "\n"
         file = path / CONFIG
         if not file.exists():
@@ -95,12 +96,19 @@ class RunDirectory:
     def locked(self) -> Iterator[None]:
         """Keep other commands of this machine out of the folder, for checkpoints, which are no commit markers.
 
-        Where the file system has no locks nobody is kept out.
+        Where the file system has no locks nobody is kept out; nor where it takes no lock and the result is there already.
 
         Raises:
             ResultError: another command trains here.
         """
-        with (self.path / ".lock").open("w") as file:
+        try:
+            opened = (self.path / ".lock").open("w")
+        except OSError:
+            if not (self.path / RESULT).exists():
+                raise
+            yield
+            return
+        with opened as file:
             if sys.platform != "win32":
                 try:
                     fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -148,13 +156,13 @@ class RunDirectory:
         """Make a run count whose weights are on disk already, or are not to be kept."""
         hashes = hashes_below(self.weights(run.fold, run.seed), self.path)
         # Gone where another process has written the result in the meantime.
-        (self.path / FINISHED).mkdir(exist_ok=True)
+        make_folder(self.path / FINISHED)
         write_file(self.path / FINISHED / f"{run_stem(run.fold, run.seed)}.json", record_of(run, hashes))
         self.forget_epochs(run.fold, run.seed)
 
     def commit_failure(self, fold: str, seed: int, reason: str) -> None:
         """Note that a run ended without a number, and would again."""
-        (self.path / FAILED).mkdir(exist_ok=True)
+        make_folder(self.path / FAILED)
         text = json.dumps({"fold": fold, "seed": seed, "reason": reason})
         write_file(self.path / FAILED / f"{run_stem(fold, seed)}.json", text.encode())
         self.forget_epochs(fold, seed)
@@ -163,8 +171,7 @@ class RunDirectory:
         """Add a line to what is known of a run that trains."""
         file = self._running(fold, seed)
         file.parent.mkdir(exist_ok=True)
-        with file.open("a", encoding="utf-8") as lines:
-            lines.write(_line(fold, seed, epoch))
+        append_line(file, _line(fold, seed, epoch))
 
     def forget_epochs(self, fold: str, seed: int) -> None:
         """Drop what a run has told that ended, or that begins anew."""
@@ -180,7 +187,7 @@ class RunDirectory:
             ResultError: there is a `provenance.json` that is damaged, said now and not after the training.
         """
         read_starts(self.path)
-        (self.path / STARTS).mkdir(exist_ok=True)
+        make_folder(self.path / STARTS)
         write_file(self.path / STARTS / f"{uuid4().hex}.json", (json.dumps(start, indent=2) + "\n").encode())
 
     def _write_provenance(self) -> None:

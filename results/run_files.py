@@ -3,14 +3,15 @@
 import csv
 import io
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import Any
 
 from mer.files.regular_file import LARGEST, open_file, read_text_file
 from mer.results.errors import ResultError
-from mer.results.file_hashes import is_sealed_wrongly
+from mer.results.file_hashes import FILES, is_sealed_wrongly
 from mer.results.names import CONFIG, GRID, PROVENANCE, RESULT, RESULT_FORMAT
 from mer.results.shape import misfit
 
@@ -42,7 +43,13 @@ EXPORT_SHAPE = {
     "classes": [str],
     "runs": [list],
     "result": {"corpus": str, "config": dict, "summary": dict},
-    "features?": dict,
+    "features?": {
+        **{f"{name}?": dict for name in ("speech", "text", "segments")},
+        "compute": {"dtype": str},
+        "storage": {"dtype": str},
+        "layers": dict,
+        "dim": dict,
+    },
     "parts?": [{"config": dict, "layers": dict}],
     "files_sha256?": dict,
 }
@@ -176,7 +183,12 @@ def read_grid(directory: Path) -> dict[str, Any]:
         FileNotFoundError: it is not there.
         ResultError: it is damaged, or something else.
     """
-    found: dict[str, Any] = _checked(directory / GRID, {"grid?": dict, "rows": [{"name": str}]})
+    file = directory / GRID
+    found: dict[str, Any] = _checked(file, {"grid?": dict, "rows": [{"name": str}]})
+    if is_sealed_wrongly(found):
+        raise ResultError(
+            f"{file}: damaged (its own sha256 differs); give the command of the grid again, it writes the file anew"
+        )
     return found
 
 
@@ -204,8 +216,19 @@ def check_document(file: Path, document: Mapping[str, Any], known: object, shape
         )
     if is_sealed_wrongly(document):
         raise ResultError(f"{file}: damaged (its own sha256 differs); {CURE}")
-    if problem := misfit(document, shape):
+    problem = misfit(document, shape) or misfit(list(document.get(FILES, {}).values()), [str], FILES)
+    problem = problem or next(map(_outside, filter(_leads_outside, document.get(FILES, {}))), None)
+    if problem:
         raise ResultError(f"{file}: is not what mer writes: {problem}; {CURE}")
+
+
+def _leads_outside(name: str) -> bool:
+    """Whether a path in a document leaves the folder that the document lies in: what somebody made may name any file."""
+    return ".." in re.split(r"[/\\]", name) or PureWindowsPath(name).anchor != ""
+
+
+def _outside(name: str) -> str:
+    return f"{FILES} names {name!r}, which lies outside"
 
 
 def _checked(file: Path, shape: Any) -> Any:

@@ -29,7 +29,7 @@ class Whole:
     bytes: int
     """Their size."""
     unchecked: tuple[str, ...]
-    """Files that are there and have no hash: written by an earlier version, or a grid's file."""
+    """Files that are there and have no hash: written by an earlier version."""
     problems: tuple[str, ...]
     """What is damaged, each with what helps; empty when all is well."""
 
@@ -60,8 +60,10 @@ def check_export(folder: Path) -> Whole:
 
 
 def check_grid(folder: Path) -> Whole:
-    """Read the file of a grid; the runs of its rows are run directories of their own."""
-    return _whole(folder, "grid", (), [GRID], _problems_of(lambda: read_grid(folder)))
+    """Compare the file of a grid with its hash of itself; the runs of its rows are run directories of their own."""
+    problems = _problems_of(lambda: read_grid(folder))
+    sealed = not problems and SEAL in read_grid(folder)
+    return _whole(folder, "grid", [GRID] if sealed else (), () if sealed else [GRID], problems)
 
 
 def _files(folder: Path) -> list[Path]:

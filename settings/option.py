@@ -34,6 +34,8 @@ class Option:
     """Environment variable that sets it on the command line."""
     least: float | None = None
     """Smallest valid number."""
+    most: float | None = None
+    """Largest valid number: more is a slip, or a file that is to use up the memory."""
     above: float | None = None
     """Valid numbers are larger than this."""
     below: float | None = None
@@ -96,6 +98,7 @@ class Option:
         return (
             math.isfinite(value)
             and (self.least is None or value >= self.least)
+            and (self.most is None or value <= self.most)
             and (self.above is None or value > self.above)
             and (self.below is None or value < self.below)
         )
@@ -103,6 +106,8 @@ class Option:
     def _bounds(self) -> str:
         if self.below is not None:
             return f"lie in [{self.least}, {self.below})" if self.above is None else f"lie between {self.above} and {self.below}"
+        if self.most is not None:
+            return f"lie in [{self.least}, {self.most}]"
         if self.above is not None:
             return "be positive" if self.above == 0 else f"be more than {self.above}"
         return "be a number" if self.least is None else f"be {self.least} or more"
@@ -173,6 +178,8 @@ def by_name(options: Mapping[str, Option]) -> dict[str, str]:
 def _plain(hint: Any) -> type:
     if get_origin(hint) in (Union, types.UnionType):
         hint = next(each for each in get_args(hint) if each is not types.NoneType)
+    if get_origin(hint) is tuple and Path in get_args(hint):
+        hint = Path
     if get_origin(hint) is Literal:
         hint = type(get_args(hint)[0])
     return hint if hint in (bool, int, float, Path) else str

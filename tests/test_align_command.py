@@ -97,7 +97,7 @@ def test_pieces_that_were_given_up_are_told(manifest: Path, tmp_path: Path, monk
     result = RUN.invoke(app, ["align", "--corpus", str(manifest), "--to", str(tmp_path), "--workers", "1", "--quiet"])
     shown = " ".join(result.stdout.split())
     assert result.exit_code == 1
-    assert "given up at try 1, the same command tries again: [Errno 28] No space left on device" in shown
+    assert "given up at try 1, the same command tries again: No space left on device. Free space" in shown
     assert shown.endswith("not looked at: 4 utterances")
 
 

@@ -15,7 +15,7 @@ from mer.corpus.aligner.align_error import AlignError
 from mer.corpus.aligner.pocketsphinx_aligner import ALIGNER_VERSION
 from mer.corpus.textgrid_file import SUFFIX
 from mer.corpus.utterance import Utterance
-from mer.files import write_file
+from mer.files import Disk, make_folder, write_atomically, write_file
 from mer.files.regular_file import read_file
 
 LOG_NAME, PIECES = "alignment.jsonl", "outcomes"
@@ -62,13 +62,13 @@ def open_log(folder: Path, aligner: str) -> dict[str, Outcome]:
         AlignError: it holds TextGrids that `mer align` did not make: they would be overwritten.
     """
     path = folder / LOG_NAME
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     # The log is looked for once more: another command may begin at the same moment.
     if not path.is_file() and any(folder.glob(f"*{SUFFIX}")) and not path.is_file():
         raise AlignError(f"{folder}: holds TextGrids but no {LOG_NAME}, so `mer align` did not make them; give a new folder")
     try:
-        with path.open("x", encoding="utf-8") as file:
-            file.write(_first_line(aligner))
+        content = [memoryview(_first_line(aligner).encode())]
+        write_atomically(path, content, temporaries=folder, disk=Disk(), exclusive=True)
     except FileExistsError:
         return read_outcomes(folder)
     return {}
@@ -97,7 +97,7 @@ def keep_outcomes(folder: Path, piece: str, outcomes: Iterable[Outcome]) -> None
         OSError: the file system refuses.
     """
     path = folder / PIECES / f"{piece}.jsonl"
-    path.parent.mkdir(exist_ok=True)
+    make_folder(path.parent)
     held = {outcome.id: outcome for outcome in [*_outcomes(path), *outcomes]}
     write_file(path, "".join(map(_line, held.values())).encode())
 

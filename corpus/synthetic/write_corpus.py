@@ -1,5 +1,6 @@
 """The whole synthetic corpus: a folder in IEMOCAP's layout, spoken by espeak-ng."""
 
+import dataclasses
 import io
 import json
 import random
@@ -25,6 +26,7 @@ from mer.corpus.synthetic.sphinx_files import (
 )
 from mer.corpus.synthetic.voices import VOICES
 from mer.corpus.utterance import CorpusError
+from mer.files import make_folder, whole_folder
 
 MARKER = "SYNTHETIC.json"
 """Marks a corpus as synthetic. Written before anything else, so that no half-written one passes for real."""
@@ -89,7 +91,7 @@ def write_synthetic_corpus(
     if root.exists() and (not root.is_dir() or any(root.iterdir())):
         raise CorpusError(f"{root}: not an empty folder; give a new one for the synthetic corpus")
     with open_synthesizer(seed) as synthesizer:
-        return _speak_corpus(root, turns, seed, synthesizer, progress)
+        return _speak_corpus(root, turns, seed, synthesizer, progress, replace=False)
 
 
 def ensure_synthetic_corpus(
@@ -117,7 +119,7 @@ def ensure_synthetic_corpus(
                     "give a new folder or remove this one"
                 )
         if found.get("complete") is not True:
-            return _speak_corpus(root, write_screenplay(utterances, seed), seed, synthesizer, progress)
+            return _speak_corpus(root, write_screenplay(utterances, seed), seed, synthesizer, progress, replace=True)
     return SyntheticSummary(
         root=root,
         seed=seed,
@@ -154,8 +156,21 @@ def _speak_corpus(
     seed: int,
     synthesizer: Synthesizer,
     progress: Callable[[int, int], None] | None,
+    *,
+    replace: bool,
 ) -> SyntheticSummary:
-    root.mkdir(parents=True, exist_ok=True)
+    make_folder(root.absolute().parent)
+    with whole_folder(root, replace=replace) as hidden:
+        return dataclasses.replace(_fill(hidden, turns, seed, synthesizer, progress), root=root)
+
+
+def _fill(
+    root: Path,
+    turns: list[Turn],
+    seed: int,
+    synthesizer: Synthesizer,
+    progress: Callable[[int, int], None] | None,
+) -> SyntheticSummary:
     marker = _marker(synthesizer, len(turns), seed)
     _write(root / MARKER, json.dumps({**marker, "complete": False}, indent=2) + "\n")
     _write(root / "README.txt", _README)

@@ -325,11 +325,11 @@ def test_sweeping_takes_old_and_orphaned_files_only(tmp_path: Path, monkeypatch:
     ended = subprocess.Popen([sys.executable, "-c", ""])
     ended.wait()
     names = {
-        "orphan": f"session1-000.h5~here~{ended.pid}~aa",
-        "running": f"session1-000.h5~here~{os.getpid()}~aa",
-        "elsewhere": f"session1-000.h5~there~{ended.pid}~aa",
-        "old": f"session1-000.h5~there~{os.getpid()}~bb",
-        "foreign": "notes.txt",
+        "orphan": f".session1-000.h5~here~{ended.pid}~aaaaaaaaaaaa",
+        "running": f".session1-000.h5~here~{os.getpid()}~aaaaaaaaaaaa",
+        "elsewhere": f".session1-000.h5~there~{ended.pid}~aaaaaaaaaaaa",
+        "old": f".session1-000.h5~there~{os.getpid()}~bbbbbbbbbbbb",
+        "foreign": "notes~of~12~may",
     }
     for name in names.values():
         (tmp_path / name).write_bytes(b"x")

@@ -1,5 +1,6 @@
 """HDF5 files that look committed but lead elsewhere, lie about their size, or hold what no shard may hold."""
 
+import errno
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +21,7 @@ Change = Callable[[Any, Path], None]
 def external_storage(file: Any, secret: Path) -> None:
     shape = file["F/data"].shape
     del file["F/data"]
-    file["F"].create_dataset("data", shape, "f2", external=[(str(secret), 0, 4096)])
+    file["F"].create_dataset("data", shape, "f2", external=[(str(secret), 0, h5py.h5f.UNLIMITED)])
 
 
 def soft_link(file: Any, secret: Path) -> None:
@@ -198,3 +199,13 @@ def test_a_sidecar_that_lies_about_the_units_reads_nothing(small_cache: CacheFol
     seal(small_cache, units=units | {"F": (1 << 30,)})
     with pytest.raises(CacheError, match=r"/F/data is <f2 \(3, 2, 4\), expected <f2 \(1073741824, 2, 4\)"):
         open_cache(small_cache.path).read("c", "F")
+
+
+def test_too_many_open_files_are_not_taken_for_a_damaged_shard(small_cache: CacheFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: Path) -> str:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr("mer.cache.verified.file_sha256", refuse)
+    with pytest.raises(CacheError, match=r"cannot be read \(Too many open files\); Raise the number") as refused:
+        open_cache(small_cache.path).read("c", "F")
+    assert "mer extract" not in str(refused.value)

@@ -115,7 +115,7 @@ def test_a_value_beyond_float16_is_refused_with_utterance_and_count(spec: MakeSp
     record, units = utterance("a", {"F": 3, "S": 2, "T": 1})
     data = np.zeros((3, 2, 4), np.float32)
     data[1, 0, 2] = data[2, 1, 3] = 1e6
-    with pytest.raises(CacheError, match=r"utterance 'a': 2 of 24 values of granularity F .* `--dtype float32`"):
+    with pytest.raises(CacheError, match=r"utterance 'a': 2 of 24 values of granularity F .* `--storage float32`"):
         build_shard(spec(), [(record, units | {"F": Units(data=data)})], [])
     built = build_shard(spec(dtype="float32"), [(record, units | {"F": Units(data=data)})], [])
     assert built.datasets["F/data"].dtype == "<f4"

@@ -3,6 +3,7 @@ import json
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -277,16 +278,21 @@ def test_ensure_keeps_what_is_there(root: Path, summary: SyntheticSummary) -> No
     assert {path: path.stat().st_mtime_ns for path in root.rglob("*")} == before
 
 
-def test_ensure_finishes_an_interrupted_corpus_with_the_same_bytes(root: Path, summary: SyntheticSummary, tmp_path: Path) -> None:
+def test_an_interrupted_corpus_leaves_nothing_and_half_of_an_earlier_version_is_spoken_anew(
+    root: Path, summary: SyntheticSummary, tmp_path: Path
+) -> None:
     def interrupt(done: int, total: int) -> None:
         if done == total // 2:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         ensure_synthetic_corpus(tmp_path / "half", utterances=UTTERANCES, progress=interrupt)
-    assert json.loads((tmp_path / "half" / MARKER).read_text())["complete"] is False
-    again = ensure_synthetic_corpus(tmp_path / "half", utterances=UTTERANCES)
-    assert again.labels == summary.labels
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "half").mkdir()
+    (tmp_path / "half" / "left.wav").touch()
+    marker = json.loads((root / MARKER).read_text()) | {"complete": False}
+    (tmp_path / "half" / MARKER).write_text(json.dumps(marker))
+    assert ensure_synthetic_corpus(tmp_path / "half", utterances=UTTERANCES) == replace(summary, root=tmp_path / "half")
     assert digests(tmp_path / "half") == digests(root)
 
 

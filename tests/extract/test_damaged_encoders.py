@@ -81,6 +81,11 @@ DAMAGES: dict[str, tuple[str, Damage, str]] = {
     "rate that is none": (SPEECH, value("preprocessor_config.json", "sampling_rate", "16k"), r"sampling_rate = '16k'"),
     "width of a wrong type": (SPEECH, value("config.json", "hidden_size", "wide"), r"hidden_size"),
     "depth 0": (TEXT, value("config.json", "num_hidden_layers", 0), r"num_hidden_layers = 0, and a whole number above 0"),
+    "a million layers": (
+        TEXT,
+        value("config.json", "num_hidden_layers", 10**6),
+        r"1,000,000, and 1,000 is the most",
+    ),
     "strides that are none": (
         SPEECH,
         value("config.json", "conv_stride", None),

@@ -69,22 +69,6 @@ def check_nothing_lost_or_doubled(corpus: Corpus, folder: Path) -> None:
 
 
 @pytest.mark.slow
-def test_ten_kills_leave_the_bytes_of_an_uninterrupted_run(
-    make_manifest: MakeManifest, config: ExtractConfig, tmp_path: Path
-) -> None:
-    corpus = open_corpus(make_manifest(50, seconds=(1.0, 3.0)))
-    resources = Resources(device="cpu", workers=1, shard_bytes=300_000)
-    whole = extract(corpus, config, tmp_path / "whole", resources=resources)
-    assert whole.shards > 20  # more than ten runs can finish before they are killed
-    unfinished = kill_and_resume(corpus, config, tmp_path / "killed", resources, kills=10)
-    assert unfinished >= 7
-    final = extract(corpus, config, tmp_path / "killed", resources=resources)
-    assert final.shards_made < whole.shards  # the killed runs did part of the work
-    assert shard_bytes(final.folder) == shard_bytes(whole.folder)
-    check_nothing_lost_or_doubled(corpus, final.folder)
-
-
-@pytest.mark.slow
 def test_kills_of_the_parent_of_two_workers_lose_nothing(
     make_manifest: MakeManifest, config: ExtractConfig, tmp_path: Path
 ) -> None:

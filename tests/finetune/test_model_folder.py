@@ -94,7 +94,7 @@ def test_a_new_model_replaces_the_old_and_what_a_killed_process_left(narrow_conf
         assert load_model(tmp_path / "model").identity == {"number": number}
 
 
-@pytest.mark.parametrize("step", ["save", "save_file", "file_sha256", "_put_on_device"])
+@pytest.mark.parametrize("step", ["save", "save_tensors", "file_sha256", "_put_on_device"])
 def test_what_fails_on_the_way_leaves_the_old_model_and_no_rest(
     step: str, narrow_config: NarrowConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,6 +3,7 @@
 import importlib.util
 import itertools
 import json
+import signal
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -24,6 +25,7 @@ from mer.finetune.events import CheckpointSkipped, CheckpointWritten, EpochDone,
 from mer.finetune.losses import Sums
 from mer.finetune.model import FinetuneModel
 from mer.finetune.sampler import plan_epoch
+from mer.finetune.step import Stepper
 from mer.finetune.trainable import load_encoders
 from mer.finetune.trained import BestWeights, Trained
 from mer.protocol import numpy_generator
@@ -89,10 +91,10 @@ def whole(narrow_config: NarrowConfig, corpus: Path, tmp_path_factory: pytest.Te
     return outcome
 
 
-MORE_STOPS = [pytest.param(stops, marks=pytest.mark.slow) for stops in ((1,), (2,), (4,), (6,), (2, 2, 2))]
+MORE_STOPS = [pytest.param(stops, marks=pytest.mark.slow) for stops in ((1,), (2,), (4,), (5,), (6,), (2, 2, 2))]
 
 
-@pytest.mark.parametrize("stops", [(3,), (5,), (1, 2, 1, 2), *MORE_STOPS])
+@pytest.mark.parametrize("stops", [(3,), (1, 2, 1, 2), *MORE_STOPS])
 def test_a_run_that_was_stopped_and_resumed_ends_as_an_uninterrupted_one(
     stops: tuple[int, ...], config: FinetuneConfig, corpus: Path, whole: Outcome, tmp_path: Path
 ) -> None:
@@ -102,9 +104,37 @@ def test_a_run_that_was_stopped_and_resumed_ends_as_an_uninterrupted_one(
     events: list[Event] = []
     assert_same(finish(config, corpus, tmp_path, events.append), whole)
     assert isinstance(events[0], RunStarted)
-    # The step after which it was stopped had not been written yet.
-    done = sum(stops) - len(stops)
-    assert events[0].resumed == ((done // STEPS + 1, done % STEPS) if done else None)
+    done = sum(stops) - 1
+    assert events[0].resumed == (done // STEPS + 1, done % STEPS + 1)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)])
+def test_a_signal_in_the_middle_of_a_step_ends_it_after_the_step_with_a_checkpoint(
+    number: signal.Signals,
+    config: FinetuneConfig,
+    corpus: Path,
+    whole: Outcome,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    config, calls, take = replace(config, checkpoint_minutes=60.0), itertools.count(1), Stepper.take
+
+    def stopped(*arguments: Any) -> Any:
+        if next(calls) == 2:
+            signal.raise_signal(number)
+        return take(*arguments)
+
+    handlers = [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)]
+    with monkeypatch.context() as patched:
+        patched.setattr(Stepper, "take", stopped)
+        with pytest.raises(KeyboardInterrupt) as ended:
+            small.train(config, corpus, tmp_path)
+    assert getattr(ended.value, "code", 130) == 128 + number
+    assert [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)] == handlers
+    events: list[Event] = []
+    assert_same(finish(config, corpus, tmp_path, events.append), whole)
+    assert isinstance(events[0], RunStarted)
+    assert events[0].resumed == (1, 2)
 
 
 def test_a_run_that_was_stopped_after_its_last_checkpoint_is_only_tested(
@@ -139,10 +169,10 @@ def test_a_torn_checkpoint_is_passed_over_and_the_result_is_the_same(
     assert isinstance(events[0], CheckpointSkipped)
     assert (events[0].path, events[0].reason[:27]) == (newest, "model.safetensors has 4 byt")
     assert isinstance(events[1], RunStarted)
-    assert events[1].resumed == (2, 0)
+    assert events[1].resumed == (2, 1)
 
 
-@pytest.mark.parametrize("rule", ["validation", "last"])
+@pytest.mark.parametrize("rule", ["validation", pytest.param("last", marks=pytest.mark.slow)])
 def test_the_weights_of_the_best_epoch_survive_a_resume(
     rule: str, config: FinetuneConfig, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

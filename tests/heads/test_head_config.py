@@ -27,7 +27,7 @@ def test_the_defaults_are_those_of_the_paper() -> None:
         ({"granularities": ("F", "F")}, r"granularity given twice in F\+F"),
         ({"granularities": (), "modality": "speech"}, "modality 'speech' needs a granularity"),
         ({"fusion": "linear"}, r"fusion 'linear' is one branch, got F\+S\+T"),
-        ({"hidden": 0}, "hidden must be 1 or more, got 0"),
+        ({"hidden": 0}, r"hidden must lie in \[1, 65536\], got 0"),
         ({"patience": 0}, "patience must be 1 or more"),
         ({"dropout": 1.0}, r"dropout must lie in \[0, 1\), got 1.0"),
         ({"learning_rate": float("nan")}, "learning_rate must be positive, got nan"),
@@ -46,7 +46,7 @@ def test_what_cannot_be_trained_is_refused(changes: dict[str, Any], message: str
 
 
 def test_all_problems_are_told_at_once() -> None:
-    with pytest.raises(HeadError, match=r"hidden must be.*; .*dropout must lie"):
+    with pytest.raises(HeadError, match=r"hidden must lie.*; .*dropout must lie"):
         HeadConfig(hidden=-1, dropout=2.0)
 
 

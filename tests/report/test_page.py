@@ -89,7 +89,7 @@ def test_markup_in_a_transcript_is_data_not_markup(group: RunGroup) -> None:
     assert structure(html).scripts == 2
     assert "<script>alert" not in html
     first = data_in(html)["utterances"][0]
-    assert first["t"] == first["k"] == first["w"][0] == ATTACK
+    assert first["t"] == first["k"] == first["w"][0] == visible(ATTACK)
 
 
 def test_markup_in_names_settings_and_commands_is_escaped(two_runs: Path) -> None:
@@ -116,13 +116,13 @@ def test_no_text_can_end_the_script_element(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "shown"),
     [
-        ("a\x00b\x1b[2J", "a␀b␛[2J"),
+        ("a\x00b\x1b[2J", r"a\x00b\x1b[2J"),
         ("one\r\n\ttwo", "one two"),
-        ("\ud800x\u202e\x9b", "\ufffdx\ufffd\ufffd"),
+        ("\ud800x\u202e\x9b", r"\ud800x\u202e\x9b"),
         ("ünïcode 字", "ünïcode 字"),
     ],
 )
-def test_control_characters_are_shown_as_signs(text: str, shown: str) -> None:
+def test_control_characters_are_written_out(text: str, shown: str) -> None:
     assert visible(text) == shown
 
 

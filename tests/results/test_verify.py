@@ -10,6 +10,8 @@ import pytest
 from typer.testing import CliRunner
 
 from mer.cli import app
+from mer.report import read_run
+from mer.results.errors import ResultError
 from mer.results.file_hashes import FILES, hashes_below, seal
 from mer.results.finished_run import FinishedRun
 from mer.results.run_directory import RunDirectory
@@ -123,6 +125,23 @@ def test_a_damaged_grid_is_named(tmp_path: Path) -> None:
     (tmp_path / "grid.json").write_text("{")
     (problem,) = check_grid(tmp_path).problems
     assert "grid.json" in problem
+    (tmp_path / "grid.json").write_text(json.dumps(seal({"rows": [{"name": "a", "published_ua": 71.5}]})))
+    assert (check_grid(tmp_path).problems, check_grid(tmp_path).files, check_grid(tmp_path).unchecked) == ((), 1, ())
+    (tmp_path / "grid.json").write_text((tmp_path / "grid.json").read_text().replace("71.5", "71.7"))
+    (problem,) = check_grid(tmp_path).problems
+    assert "its own sha256 differs" in problem
+
+
+@pytest.mark.parametrize("name", ["predictions.csv", "metrics.jsonl", "config.json"])
+def test_a_report_of_a_file_that_is_not_what_was_written_is_refused(name: str, tmp_path: Path) -> None:
+    folder = finished(tmp_path / "small-late-F-00000000")
+    assert read_run(folder).corpus == "c"
+    text = (folder / name).read_text()
+    (folder / name).write_text(
+        text.replace("50.0", "90.0") if "50.0" in text else text.replace("late", "lat3").replace("angry", "anxry")
+    )
+    with pytest.raises(ResultError, match=rf"{name}: damaged or not its own"):
+        read_run(folder)
 
 
 def test_the_command_reads_folders_of_everything_and_exits_with_1_where_something_is_damaged(tmp_path: Path) -> None:
