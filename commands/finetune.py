@@ -144,7 +144,7 @@ class FinetuneView:
                 self._begin(event)
             case RunStarted():
                 where = f"fold {event.fold} seed {event.seed}"
-                self.below = (where,)
+                self.below = (f"{where}: forward passes of {event.pass_seconds:.0f} s of audio",)
                 if event.resumed:
                     epoch, steps = event.resumed
                     self._say(f"{where}: going on from its checkpoint, epoch {epoch}, {steps} of {event.steps} steps done")

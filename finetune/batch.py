@@ -29,10 +29,10 @@ class Batch:
     """What each utterance's dropout is drawn from while training; empty for PyTorch's generator."""
 
     def to(self, device: torch.device) -> "Batch":
-        """The same batch on another device."""
+        """The same batch on another device; the copies are not waited for."""
         return dataclasses.replace(
             self,
-            labels=self.labels.to(device),
+            labels=self.labels.to(device, non_blocking=True),
             waves=None if self.waves is None else self.waves.to(device, non_blocking=True),
             tokens=None if self.tokens is None else self.tokens.to(device, non_blocking=True),
         )

@@ -40,6 +40,9 @@ EpochSelection = Literal["validation", "last"]
 Precision = Literal["auto", "float32", "bfloat16"]
 TextTags = Literal["drop", "keep"]
 
+PASS_SECONDS = 60.0
+"""Padded audio of a forward pass where none is given: on a CPU, which is no faster with more."""
+
 TRAINED, KEPT = "Training", "What is kept"
 """Headings of options in help."""
 
@@ -98,9 +101,10 @@ class FinetuneConfig:
         panel=TRAINED,
         least=1,
     )
-    batch_seconds: float = option(
-        60.0,
-        "Padded audio of one forward pass on one device, in seconds; what is left of a step is accumulated.",
+    batch_seconds: float | None = option(
+        None,
+        "Padded audio of one forward pass on one device, in seconds; what is left of a step is accumulated. Default: 60 on a "
+        "CPU, what the memory holds on a GPU.",
         panel=TRAINED,
         identity=False,
         above=0,
@@ -210,6 +214,11 @@ class FinetuneConfig:
                 f"epoch_selection validation with {why}: nothing is held out that could choose an epoch, and the test session "
                 "never does; use epoch_selection last, or hold a part out with validation random or session"
             )
+
+    @property
+    def pass_seconds(self) -> float:
+        """Padded audio of a forward pass, where no memory was measured."""
+        return self.batch_seconds or PASS_SECONDS
 
     @property
     def validates(self) -> bool:

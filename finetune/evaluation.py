@@ -1,5 +1,6 @@
 """Logits of utterances without dropout, spread over the processes."""
 
+import itertools
 from collections.abc import Sequence
 
 import torch
@@ -33,17 +34,21 @@ def evaluate(
         position: told of each forward pass.
     """
     seconds = [reader.seconds[row] for row in rows]
-    batches = batches_by_budget([reader.padded[row] for row in rows], config.batch_seconds)[
+    batches = batches_by_budget([reader.padded[row] for row in rows], config.pass_seconds)[
         accelerator.process_index :: accelerator.num_processes
     ]
-    logits = torch.zeros(len(rows), model.classes, dtype=torch.float64, device=accelerator.device)
+    found = list[Tensor]()
     model.eval()
     with torch.inference_mode():
         ahead = reader.ahead([[rows[place] for place in places] for places in batches], pin=accelerator.device.type == "cuda")
         for places, batch in zip(batches, ahead, strict=True):
             position.passes(len(places), len(places) * max(seconds[place] for place in places))
             with accelerator.autocast():
-                logits[places] = model(batch.to(accelerator.device)).logits.double()
+                found.append(model(batch.to(accelerator.device)).logits.double())
+        # They stay on the device until the last one is computed.
+        logits = torch.zeros(len(rows), model.classes, dtype=torch.float64, device=accelerator.device)
+        if found:
+            logits[list(itertools.chain(*batches))] = torch.cat(found)
         # Each row is another process' zero: the sum is the row itself, a NaN included.
         everyone = sum_over_processes(accelerator, logits)
     return everyone.cpu().clone()

@@ -52,6 +52,8 @@ class RunStarted:
     """Epochs of the whole run."""
     steps: int
     """Steps of each epoch."""
+    pass_seconds: float
+    """Padded audio of a forward pass on each device: as given, or what the memory holds."""
     utterances: Mapping[str, int]
     """Number in `train`, `validation` and `test`."""
     cut: Mapping[str, int]

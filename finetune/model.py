@@ -215,9 +215,9 @@ class FinetuneModel(nn.Module):
                     "a step of one utterance with aux 1: auxiliary task 1 pairs audio and text of different utterances, so "
                     "that it needs at least 2; use a larger --batch, or leave task 1 out"
                 )
-            partner = pairing.permutation[own].to(labels.device)
-            embedding = self._embed(audio, text.pick(partner), self._keys(seeds[own], EMBEDDING + 1, held))
-            targets = pair_classes(labels, pairing.permutation.to(labels.device), self.classes)[own]
+            permutation = pairing.permutation.to(labels.device, non_blocking=True)
+            embedding = self._embed(audio, text.pick(permutation[own]), self._keys(seeds[own], EMBEDDING + 1, held))
+            targets = pair_classes(labels, permutation, self.classes)[own]
             aux1 = F.cross_entropy(self.pair(embedding), targets, reduction="sum")
         numbers = pairing.of_audio(first, count) if "2" in self.config.aux else pairing.audio[:0]
         if "2" in self.config.aux:
@@ -270,11 +270,9 @@ class FinetuneModel(nn.Module):
             if seeds
             else []
         )
-        device = labels.device
-        embedding = self._embed(
-            audio.pick((heard - first).to(device)), text.pick(read.to(device)), self._keys(own, EMBEDDING + 2, audio)
-        )
-        return F.cross_entropy(self.emotion(embedding), labels[heard.to(device)], reduction="sum")
+        heard, read = (each.to(labels.device, non_blocking=True) for each in (heard, read))
+        embedding = self._embed(audio.pick(heard - first), text.pick(read), self._keys(own, EMBEDDING + 2, audio))
+        return F.cross_entropy(self.emotion(embedding), labels.index_select(0, heard), reduction="sum")
 
 
 def _is_matrix(parameter: Tensor) -> bool:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from mer.finetune.config import FinetuneConfig
@@ -34,13 +35,13 @@ class Optimizer:
         """Forget the gradients of the last step."""
         self.inner.zero_grad()
 
-    def clip(self) -> float:
-        """The norm of all gradients, which are then scaled down to `config.clip` if they are larger."""
+    def clip(self) -> Float[Tensor, ""]:
+        """The norm of all gradients, on their device; they are then scaled down to `config.clip` if they are larger."""
         gradients = [parameter.grad for parameter in self._parameters if parameter.grad is not None]
         norm = torch.nn.utils.get_total_norm(gradients)
         if self._config.clip:
             torch.nn.utils.clip_grads_with_norm_(self._parameters, self._config.clip, norm)
-        return float(norm)
+        return norm
 
     def step(self, number: int) -> float:
         """Move the weights.

@@ -33,11 +33,11 @@ class Pace:
         """What is noted next begins now."""
         self._last = time.perf_counter()
 
-    def trained(self, audio_seconds: float) -> float:
-        """A step of so much audio is over; the seconds that it took."""
+    def trained(self, audio_seconds: float, steps: int) -> float:
+        """So many steps of so much audio in all are over; the seconds that they took."""
         lap = self._lap()
         self._seconds += lap
-        self._steps += 1
+        self._steps += steps
         self._audio += audio_seconds
         return lap
 

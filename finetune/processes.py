@@ -116,7 +116,7 @@ def explained(where: "Position", accelerator: Accelerator, config: FinetuneConfi
         if is_out_of_memory(problem):
             raise FinetuneError(
                 f"{where}: out of memory on {accelerator.device} in a forward pass of {where.pass_size} "
-                f"({_first_line(problem)}); use a smaller --batch-seconds (now {config.batch_seconds:g})"
+                f"({_first_line(problem)}); use a smaller --batch-seconds (now {where.pass_seconds or config.pass_seconds:g})"
                 + ("" if config.checkpointing else ", or --gradient-checkpointing, which keeps no activations")
             ) from problem
         if accelerator.num_processes > 1 and is_lost_process(problem):
@@ -137,6 +137,8 @@ class Position:
         self.epoch = 0
         self.step = 0
         self.pass_size = "no utterances yet"
+        self.pass_seconds: float | None = None
+        """Padded audio of a pass, where the device's memory decided it."""
 
     def at(self, epoch: int, step: int) -> None:
         """Training has come to this step, both from 1."""

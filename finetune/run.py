@@ -280,7 +280,8 @@ class _Queue:
     def _note_finished(self, trained: Trained, fold: Fold) -> None:
         run = self._as_finished(trained, fold)
         self._finished[run.fold, run.seed] = run
-        self._notes = {"memory": max(trained.memory, self._notes.get("memory", 0))}
+        memory = max(trained.memory, self._notes.get("memory", 0))
+        self._notes = {"memory": memory, "audio_seconds_per_second": trained.audio_per_second}
         matrix = confusion(np.array(run.truth), np.array(run.predictions), len(self._material.classes.classes))
         self._tell_over(fold, trained.seed, best_epoch=run.best_epoch, ua=unweighted_accuracy(matrix), failure=None)
 

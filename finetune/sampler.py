@@ -91,7 +91,7 @@ def plan_epoch(
     return [
         StepPlan(
             step=number,
-            micro_batches=_cut(step, lengths_seconds, config.batch_seconds, processes),
+            micro_batches=_cut(step, lengths_seconds, config.pass_seconds, processes),
             processes=processes,
         )
         for number, step in enumerate(steps)

@@ -58,4 +58,6 @@ def real_units(counts: tuple[int, ...], longest: int, device: torch.device) -> B
     """
     if all(count == longest for count in counts):
         return None
-    return torch.arange(longest, device=device) < torch.tensor(counts, device=device)[:, None]
+    # A small copy that nobody waits for: a GPU may be far behind.
+    own = torch.tensor(counts).to(device, non_blocking=True)
+    return torch.arange(longest, device=device) < own[:, None]

@@ -1,6 +1,5 @@
 """One optimiser step: forward and backward passes of this process, weighted so that the cut does not matter."""
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -14,14 +13,13 @@ from mer.finetune.auxiliary import draw_step_pairing, pair_counts
 from mer.finetune.batch import Batch, Pairing
 from mer.finetune.collate import BatchReader
 from mer.finetune.config import FinetuneConfig
-from mer.finetune.errors import DivergedError
-from mer.finetune.losses import Sums
 from mer.finetune.model import FinetuneModel, TaskSums
 from mer.finetune.optimizer import Optimizer
 from mer.finetune.processes import GradientSum, Position, sum_over_processes
 from mer.finetune.randomness import seed_forward_pass
 from mer.finetune.sampler import StepPlan
 from mer.finetune.sequences import Sequences, real_units, stacked
+from mer.finetune.waiting_steps import StepFound
 from mer.heads.emotion_loss import EmotionLoss
 from mer.protocol import integer_seed, numpy_generator
 
@@ -89,8 +87,8 @@ class Stepper:
         self._loss, self._fold, self._config, self._seed = loss, fold, config, seed
         self._accelerator, self._position = accelerator, position
 
-    def take(self, epoch: int, plan: StepPlan, batches: Iterator[Batch]) -> tuple[Sums, float]:
-        """Gradients of a step, over all processes.
+    def take(self, epoch: int, plan: StepPlan, batches: Iterator[Batch]) -> StepFound:
+        """Gradients of a step, over all processes, clipped. Nothing is read back: a GPU may still be at it on return.
 
         Args:
             epoch: from 1.
@@ -99,9 +97,6 @@ class Stepper:
 
         Returns:
             Losses over all processes, and the norm of the gradients before clipping.
-
-        Raises:
-            DivergedError: a loss or gradient that is no number.
         """
         step = self._shared(epoch, plan)
         gradients = GradientSum(self._accelerator)
@@ -112,16 +107,10 @@ class Stepper:
         else:
             sums = self._over_passes(step, batches, gradients)
         gradients.finish()
-        main, aux1, aux2 = sum_over_processes(self._accelerator, sums).tolist()
-        found = Sums(utterances=0, main=main, aux1=aux1, aux2=aux2) + pair_counts(step.pairing, step.labels.cpu(), self._config)
-        # Every process sees the same sums and the same gradients: all stop together.
-        norm = self._optimizer.clip()
-        for what, value in (("loss", found.means(self._config).total), ("norm of the gradients", norm)):
-            if not math.isfinite(value):
-                raise DivergedError(
-                    f"{self._position}: the {what} is {value}; lower --encoder-rate or --fusion-rate, or try --dtype float32"
-                )
-        return found, norm
+        # Every process has the same sums and the same gradients.
+        values = torch.cat([sum_over_processes(self._accelerator, sums), self._optimizer.clip().double()[None]])
+        labels = torch.tensor([self._labels[row] for row in plan.placed])
+        return StepFound(values=values, counts=pair_counts(step.pairing, labels, self._config))
 
     def _shared(self, epoch: int, plan: StepPlan) -> _Step:
         placed = plan.placed
@@ -135,7 +124,7 @@ class Stepper:
         return _Step(
             epoch=epoch,
             plan=plan,
-            labels=torch.tensor([self._labels[row] for row in placed], device=self._accelerator.device),
+            labels=torch.tensor([self._labels[row] for row in placed]).to(self._accelerator.device, non_blocking=True),
             pairing=pairing,
             seeds=tuple(integer_seed(self._seed, "dropout", self._fold, epoch, row) for row in placed),
             first=tuple(first),

@@ -63,6 +63,8 @@ class Trained:
     """That trained together."""
     memory: int
     """Most bytes in use: allocated on the GPU, or held by the process on a CPU."""
+    audio_per_second: float
+    """Seconds of audio that were trained on in a second, by all processes, in this command; 0 if none was."""
     seconds: float
     """Wall time, that before a resume included."""
 

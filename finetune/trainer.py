@@ -19,6 +19,7 @@ from torch import Tensor
 from mer.backends.interrupt import ctrl_c_waits, sigterm_is_ctrl_c
 from mer.corpus import Utterance
 from mer.extract.precision import exact_float32
+from mer.finetune.batch_size import fitting_seconds, meter_of
 from mer.finetune.checkpoint import Checkpoint, CheckpointFolder, RunPosition
 from mer.finetune.collate import BatchReader
 from mer.finetune.config import TRAINING, FinetuneConfig
@@ -35,6 +36,7 @@ from mer.finetune.sampler import StepPlan, plan_epoch
 from mer.finetune.step import Stepper
 from mer.finetune.trainable import TrainableEncoders
 from mer.finetune.trained import BestWeights, FinetuneEpoch, Trained
+from mer.finetune.waiting_steps import READ_STEPS, WaitingSteps
 from mer.heads.emotion_loss import EmotionLoss, emotion_loss
 from mer.heads.progress import ignore
 from mer.protocol import Fold, confusion, unweighted_accuracy, weighted_accuracy
@@ -138,6 +140,10 @@ class _Training:
         self._accelerator, self._position, self._tell = accelerator, position, tell
         self._selection = BestWeights(config.chosen_by)
         self._progress = RunPosition()
+        self._alone = accelerator.num_processes == 1
+        # Several processes read at the same steps, so that all stop at the same one.
+        together = 1 if config.checkpoint_minutes == 0 else READ_STEPS
+        self._waiting = WaitingSteps(every=None if self._alone else together)
         self._audio = {name: sum(reader.seconds[row] for row in part) for name, part in rows.items()}
 
     def run(self, checkpoints: CheckpointFolder) -> Trained:
@@ -171,6 +177,7 @@ class _Training:
             precision=self._precision,
             processes=self._accelerator.num_processes,
             memory=self._pace.memory(),
+            audio_per_second=self._pace.audio_per_second,
             seconds=self._before + self._pace.elapsed(),
         )
 
@@ -180,8 +187,11 @@ class _Training:
         try:
             yield
         except KeyboardInterrupt:
+            done = self._read_steps()
             if (self._progress.epoch, self._progress.step) != self._on_disk:
                 self._write()
+            for each in done:
+                self._tell(each)
             raise
 
     def _prepare(self) -> bool:
@@ -194,6 +204,7 @@ class _Training:
         self._check_same_position()
         self._model.to(self._accelerator.device)
         take_weights_of_the_first(self._accelerator, self._model)
+        self._fit_passes()
         self._optimizer = Optimizer(self._model, self._config, self._steps * self._config.epochs)
         if found is not None:
             self._optimizer.load_state(found.optimizer)
@@ -210,6 +221,18 @@ class _Training:
             self._loss,
         )
         return found is not None
+
+    def _fit_passes(self) -> None:
+        """Where it was not said how large a pass is, as large as the memory of every process' device allows."""
+        meter = meter_of(self._accelerator.device)
+        if self._config.batch_seconds is not None or meter is None:
+            return
+        seconds = fitting_seconds(self._model, self._reader, self._rows["train"], self._config, self._accelerator, meter)
+        everyone = torch.zeros(self._accelerator.num_processes, dtype=torch.float64, device=self._accelerator.device)
+        everyone[self._accelerator.process_index] = seconds
+        smallest = float(sum_over_processes(self._accelerator, everyone).min())
+        self._config = replace(self._config, batch_seconds=smallest)
+        self._position.pass_seconds = smallest
 
     def _check_same_position(self) -> None:
         """Processes that read different folders would train different models."""
@@ -237,20 +260,49 @@ class _Training:
         with closing(self._reader.ahead(mine, pin=device.type == "cuda")) as batches:
             for plan in todo:
                 self._position.at(epoch, plan.step + 1)
-                done = (epoch - 1) * self._steps + plan.step
                 with ctrl_c_waits():
-                    sums, norm = self._stepper.take(epoch, plan, batches)
-                    factor = self._optimizer.step(done)
-                    lap = self._pace.trained(sum(self._reader.seconds[row] for rows in plan.micro_batches for row in rows))
-                    self._progress = replace(
-                        self._progress,
-                        step=plan.step + 1,
-                        sums=self._progress.sums + sums,
-                        epoch_seconds=self._progress.epoch_seconds + lap,
-                    )
-                self._tell(self._step_done(sums.means(self._config), norm, factor))
-                if plan.step + 1 < self._steps:  # after the last one the epoch's own is written
+                    found = self._stepper.take(epoch, plan, batches)
+                    factor = self._optimizer.step((epoch - 1) * self._steps + plan.step)
+                    audio = sum(self._reader.seconds[row] for rows in plan.micro_batches for row in rows)
+                    self._waiting.add(plan.step + 1, found, factor, audio)
+                if self._waiting.due or (self._alone and self._checkpoint_due):
+                    self._tell_steps()
+                if plan.step + 1 < self._steps and not self._waiting:  # after the last one the epoch's own is written
                     self._write_if_due()
+        self._tell_steps()
+
+    def _tell_steps(self) -> None:
+        """Read the losses of the steps that wait, and tell of them."""
+        with ctrl_c_waits():
+            done = self._read_steps()
+        for each in done:
+            self._tell(each)
+
+    def _read_steps(self) -> list[StepDone]:
+        """Read the losses of the steps that wait; the weights are those after the last one, and so is the progress then.
+
+        Nothing that is not read goes into a checkpoint.
+        """
+        read, done = self._waiting.read(), list[StepDone]()
+        if not read:
+            return []
+        lap = self._pace.trained(sum(each.audio_seconds for each in read), len(read)) / len(read)
+        for each in read:
+            self._position.at(self._progress.epoch, each.step)
+            losses = each.sums.means(self._config)
+            for what, value in (("loss", losses.total), ("norm of the gradients", each.norm)):
+                if not math.isfinite(value):
+                    raise DivergedError(
+                        f"{self._position}: the {what} is {value}; lower --encoder-rate or --fusion-rate, or try --dtype float32"
+                    )
+            self._progress = replace(
+                self._progress,
+                step=each.step,
+                sums=self._progress.sums + each.sums,
+                epoch_seconds=self._progress.epoch_seconds + lap,
+            )
+            done.append(self._step_done(losses, each.norm, each.factor))
+        return done
 
     def _validate(self, epoch: int) -> None:
         """Judge the epoch that is over, and keep its weights if they are to be tested."""
@@ -294,7 +346,7 @@ class _Training:
         return evaluate(self._model, self._reader, self._rows[part], self._config, self._accelerator, self._position)
 
     def _write_if_due(self) -> None:
-        if self._pace.elapsed() - self._written >= 60 * self._config.checkpoint_minutes:
+        if self._checkpoint_due:
             self._write()
 
     def _write(self) -> None:
@@ -313,6 +365,12 @@ class _Training:
         self._pace.start()
         self._tell(CheckpointWritten(path=path, seconds=self._written - elapsed))
 
+    @property
+    def _checkpoint_due(self) -> bool:
+        """Whether this process is to write one now."""
+        due = self._pace.elapsed() - self._written >= 60 * self._config.checkpoint_minutes
+        return self._accelerator.is_main_process and due
+
     def _announce(self, resumed: bool) -> None:
         self._tell(
             RunStarted(
@@ -323,6 +381,7 @@ class _Training:
                 processes=self._accelerator.num_processes,
                 epochs=self._config.epochs,
                 steps=self._steps,
+                pass_seconds=self._config.pass_seconds,
                 utterances={name: len(part) for name, part in self._rows.items()},
                 cut=self._cut(),
                 resumed=(self._progress.epoch, self._progress.step) if resumed else None,

@@ -198,7 +198,7 @@ def _places(size: int, axis: int, device: torch.device) -> Int32[Tensor, " place
 
 def _words(seeds: Sequence[int], device: torch.device) -> Int32[Tensor, " utterances"]:
     """32 bits of each seed."""
-    return torch.from_numpy(np.asarray(seeds, dtype=np.int64).astype(np.uint32).view(np.int32)).to(device)
+    return torch.from_numpy(np.asarray(seeds, dtype=np.int64).astype(np.uint32).view(np.int32)).to(device, non_blocking=True)
 
 
 def _mixed(words: Int32[Tensor, "..."]) -> Int32[Tensor, "..."]:

@@ -78,7 +78,7 @@ class FinetunedEngine:
         rows = range(len(utterances))
         found = np.zeros((len(rows), len(saved.classes)))
         with torch.inference_mode():
-            for batch in batches_by_budget([reader.seconds[row] for row in rows], saved.model.config.batch_seconds):
+            for batch in batches_by_budget([reader.seconds[row] for row in rows], saved.model.config.pass_seconds):
                 logits = saved.model(reader.read(batch).to(self._device)).logits
                 found[batch] = logits.double().cpu().numpy()
         return found

@@ -291,7 +291,15 @@ def test_the_meter_counts_what_was_done_before_as_neither_done_nor_to_do() -> No
     meter.take(FinetuningStarted(runs=4, finished=1, left_out=(), **started))
     assert (meter.done, meter.to_do) == (0, 3 / 4)
     run: dict[str, Any] = {"fold": "1", "seed": 0, "epochs": 2}
-    told: dict[str, Any] = {"device": "cpu", "precision": "float32", "processes": 1, "utterances": {}, "cut": {}, "steps": 5}
+    told: dict[str, Any] = {
+        "device": "cpu",
+        "precision": "float32",
+        "processes": 1,
+        "utterances": {},
+        "cut": {},
+        "steps": 5,
+        "pass_seconds": 60.0,
+    }
     meter.take(RunStarted(**run, **told, resumed=(2, 0)))
     assert meter.to_do == 2.5 / 4
     absent: dict[str, Any] = dict.fromkeys(

@@ -168,6 +168,18 @@ def test_no_field_that_names_a_rule_takes_the_test_fold(name: str) -> None:
 
 def test_no_option_is_more_than_a_field_or_a_matter_of_files_and_printing() -> None:
     given = {parameter.name for parameter in get_command(app).commands["finetune"].params}  # type: ignore[attr-defined]
-    elsewhere = {"corpus", "audio_root", "encoding", "runs", "session", "revision", "resume", "weights", "as_json", "quiet"}
+    elsewhere = {
+        "corpus",
+        "audio_root",
+        "encoding",
+        "texts",
+        "runs",
+        "session",
+        "revision",
+        "resume",
+        "weights",
+        "as_json",
+        "quiet",
+    }
     assert given - elsewhere <= set(by_name(options_of(FinetuneConfig)))
     assert {"validation", "validation_share", "epoch_selection"} <= given

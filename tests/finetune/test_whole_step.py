@@ -74,7 +74,9 @@ def take(make_batch: MakeBatch) -> Callable[..., Taken]:
         stepper = Stepper(model, optimizer, reader, LABELS, "5", config, 3, accelerator, Position("run"), loss)
         torch.manual_seed(sum(map(len, cut)) * len(cut))  # of no consequence
         plan = StepPlan(step=4, micro_batches=cut, processes=1)
-        sums, _ = stepper.take(2, plan, iter([reader.read(rows) for rows in cut]))
+        step = stepper.take(2, plan, iter([reader.read(rows) for rows in cut]))
+        main, aux1, aux2, _ = step.values.tolist()
+        sums = replace(step.counts, main=main, aux1=aux1, aux2=aux2)
         found = {name: parameter.grad.clone() for name, parameter in model.named_parameters() if parameter.grad is not None}
         assert set(found) == {name for name, parameter in model.named_parameters() if parameter.requires_grad}
         return Taken(sums, found)
