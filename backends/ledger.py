@@ -53,7 +53,7 @@ class Ledger:
         """Take what a worker tells of tasks that it holds; `place` as in `fail`."""
         with self._lock:
             if isinstance(event, TaskFailed):
-                self.fail(event.name, TryFailure(reason=event.reason, memory=False), place=place)
+                self.fail(event.name, TryFailure(reason=event.reason, memory=event.memory), place=place)
             elif not isinstance(event, TaskDone):
                 self._tell(event)
             elif self._held.pop(event.name, None) is not None:

@@ -30,6 +30,8 @@ class LocalBackend:
     """CPU threads per worker. None: the cores are divided."""
     gpus: int | None = None
     """GPUs of this machine; must be given for several workers on `cuda`."""
+    in_hand: int = TASKS_IN_HAND
+    """Tasks that a worker among several is given before the first of them is committed."""
     strict: bool = False
     """Whether an error of a task is raised, with its traceback, instead of recorded; for a single worker."""
 
@@ -63,7 +65,7 @@ class LocalBackend:
             return run_here(work, tasks, slots[0], tell=tell, strict=self.strict)
         ledger = Ledger(work, workers=len(slots), tell=tell)
         ahead = LookAhead(work, tasks, size=TASKS_AHEAD * len(slots), tell=ledger.tell)
-        _Crew(work, slots, ahead, ledger).run()
+        _Crew(work, slots, ahead, ledger, self.in_hand).run()
         return ledger.failed
 
 
@@ -75,8 +77,8 @@ def cores() -> int:
 class _Crew:
     """The processes of one run, started when there is something for them and again when they die."""
 
-    def __init__(self, work: Work, slots: Sequence[Slot], ahead: LookAhead, ledger: Ledger) -> None:
-        self._work, self._slots, self._ahead, self._ledger = work, slots, ahead, ledger
+    def __init__(self, work: Work, slots: Sequence[Slot], ahead: LookAhead, ledger: Ledger, in_hand: int) -> None:
+        self._work, self._slots, self._ahead, self._ledger, self._in_hand = work, slots, ahead, ledger, in_hand
         self._workers: dict[int, WorkerProcess] = {}
         self._deaths, self._done_at_death = 0, 0
 
@@ -98,7 +100,7 @@ class _Crew:
         for number, worker in self._workers.items():
             if not worker.idle:
                 continue
-            room = len(self._ledger.held_by(number)) < TASKS_IN_HAND
+            room = len(self._ledger.held_by(number)) < self._in_hand
             attempt = self._next(number) if room else None
             if attempt is not None:
                 self._ledger.begin(attempt, number)

@@ -46,7 +46,7 @@ class TaskDone:
 class TaskFailed:
     """A task that did not succeed at the last try; the others go on.
 
-    A worker tells it of a single try whose commit failed after `do` had returned; the backend decides about another.
+    A worker tells it of a single try that failed after `do` had returned; the backend decides about another.
     """
 
     name: str
@@ -55,6 +55,8 @@ class TaskFailed:
     """The last error, or how the worker ended, and on which host."""
     tries: int
     """How often it was begun."""
+    memory: bool = False
+    """Whether memory ran out; told by a worker, the next try takes half the batch."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -82,13 +84,13 @@ class Worker(Protocol):
     """A worker that is ready: models are loaded, features open."""
 
     def do(self, task: Task, *, share: float, tell: Callable[[object], None]) -> None:
-        """Do a task, whatever an earlier try has left of it; its commit may still be under way on return.
+        """Do a task, whatever an earlier try has left of it; it may still be under way on return.
 
         Args:
             task: what to do.
             share: of the usual batch size: 1, or 0.5 at the second try after memory ran out or a worker was killed.
             tell: hears of progress, from any thread, in this order for one task: any number of the work's own
-                events, then `TaskDone` when the artefact is committed, or `TaskFailed` if the commit failed later.
+                events, then `TaskDone` when the artefact is committed, or `TaskFailed` if it failed after the return.
 
         Raises:
             MemoryError: memory ran out (torch.OutOfMemoryError is taken for it, too).

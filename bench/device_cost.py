@@ -7,8 +7,9 @@ they read and write. Whatever would wait for the device raises there, so that th
 * A view or an empty tensor costs nothing. Another operation is one kernel, or as many as PyTorch makes of it (`KERNELS_OF`).
 * An operation reads what it is given and writes what it gives: a broadcast value once, of a table only the rows that it takes.
 * FLOPs are those of matrix products, as PyTorch counts them.
-* Model time: 6 us of the host per kernel, or for each kernel its bytes at 3.35 TB/s or its products at the rate of their
-  precision, whichever is longer; of the two sums the larger. A row is 25 runs x 125 steps x 40 epochs, validation left out.
+* Model time: 6 us of the host per kernel, and what planning a step takes on this machine, as the thread that plans ahead takes
+  turns with the one that launches; or for each kernel its bytes at 3.35 TB/s or its products at the rate of their precision,
+  whichever is longer; of the two sums the larger. A row is 25 runs x 125 steps x 40 epochs, validation left out.
 
 The floor is features read twice for each step that needs them, weights, gradients and moments each read and written once by
 the optimiser, and all matrix products.
@@ -20,6 +21,7 @@ the optimiser, and all matrix products.
 import argparse
 import json
 import math
+import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -40,9 +42,10 @@ from mer.bench.train_floor import work_of
 from mer.heads import FeatureSource, StackTrainer
 from mer.heads.config import HeadConfig, head_config
 from mer.heads.features.reads import Reads
-from mer.heads.features.step import Step
+from mer.heads.features.step import Step, plan_step
 from mer.heads.stacked.device.device_path import DevicePath
 from mer.heads.stacked.device.launch import listening
+from mer.heads.training.batches import ordered_batches
 from mer.heads.training.trainer import TrainingStopped
 
 BANDWIDTH, LAUNCH = 3.35e12, 6e-6
@@ -190,6 +193,23 @@ def count(config: HeadConfig, runs: int, utterances: int, rate: float, *, kernel
     return mode.cost, next(iter(sources.values())).steps
 
 
+def planning_seconds(config: HeadConfig, runs: int, utterances: int, steps: int = 24) -> float:
+    """CPU-seconds of the host for planning one step of a stack: who shares what, and the tables of the kernels."""
+    jobs = make_jobs(runs, utterances)
+    keys, train = [(job.seed, 1) for job in jobs], [job.fold.train for job in jobs]
+    groups, ranks, batches = ordered_batches(keys, train, utterances, config.batch)
+    device = torch.device("meta")
+    sources = [FeatureSource(ShapesOnly(name, utterances), device=device, resident=True) for name in config.branches]
+    found = []
+    for number in range(min(steps, *(len(each) for each in batches))):
+        start = time.thread_time()
+        step = plan_step([each[number] for each in batches], groups, ranks)
+        for source in sources:
+            source.prepare(step, tables=True)
+        found.append(time.thread_time() - start)
+    return float(np.median(found))
+
+
 def report_of(config: HeadConfig, runs: int, utterances: int, *, kernels: bool = True) -> dict[str, Any]:
     """Every figure of one head."""
     precision = config.precision or "tf32"
@@ -198,12 +218,14 @@ def report_of(config: HeadConfig, runs: int, utterances: int, *, kernels: bool =
     run_steps = sum(len(step.rows) for step in steps)
     lengths = {name: lengths_like_iemocap(utterances, name) for name in config.branches}
     work = work_of(config, lengths, [(step, True) for step in steps])
-    host, device = cost.kernels * LAUNCH / run_steps, cost.seconds / run_steps
+    planning = planning_seconds(config, runs, utterances)
+    host, device = (cost.kernels * LAUNCH + planning * len(steps)) / run_steps, cost.seconds / run_steps
     return {
         "head": f"{config.fusion}:{'+'.join(config.branches)}",
         "runs": runs,
         "steps": len(steps),
         "precision": precision,
+        "planning_ms_per_step": round(1000 * planning, 2),
         "kernels_per_step": round(cost.kernels / len(steps), 1),
         "gb_per_run_step": round(cost.bytes / run_steps / 1e9, 3),
         "gflop_per_run_step": round(cost.flops / run_steps / 1e9, 1),
@@ -220,6 +242,7 @@ def show(report: dict[str, Any]) -> None:
     """One table, and what costs most."""
     table = Table("per run and step", "counted", "floor", title=f"{report['head']}, {report['runs']} runs, {report['precision']}")
     table.add_row("kernels of the whole stack", f"{report['kernels_per_step']:,}", "")
+    table.add_row("ms of planning, whole stack", f"{report['planning_ms_per_step']}", "")
     table.add_row("GB moved", f"{report['gb_per_run_step']}", f"{report['floor_gb_per_run_step']}")
     table.add_row("GFLOP", f"{report['gflop_per_run_step']}", f"{report['floor_gflop_per_run_step']}")
     table.add_row("seconds of a row on an H100", f"{report['model_seconds_per_row']}", f"{report['floor_seconds_per_row']}")

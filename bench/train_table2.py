@@ -10,6 +10,7 @@ import torch
 from mer.bench.train_features import CLASSES, RandomUnits, lengths_like_iemocap, make_jobs
 from mer.grids.grid_file import read_grid
 from mer.heads import DivergedError, FeatureSource, Job, StackListener, StackTrainer, TrainedRun
+from mer.heads.stacked.device.device_path import default_path
 from mer.heads.training.stack_size import stack_size
 
 UTTERANCES, RUNS, POOL = 5531, 25, 4096
@@ -46,7 +47,7 @@ def time_table2(
             epochs.append(len(outcome.epochs))
 
         used = {name: sources[name] for name in config.branches}
-        stack = stack_size(config, used, CLASSES, len(jobs), device)
+        stack = stack_size(config, used, CLASSES, len(jobs), device, default_path(device, config.precision))
         start = time.perf_counter()
         trainer = StackTrainer(used, targets, CLASSES, config, device)
         trainer.train(jobs, stack=stack, listener=StackListener(run=keep, stack=halved.append))

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from mer.cache.cache_error import CacheError as CacheError
     from mer.cache.cache_error import UnknownUtteranceError as UnknownUtteranceError
     from mer.cache.cache_info import cache_info as cache_info
+    from mer.cache.cache_set import CacheSet as CacheSet
+    from mer.cache.cache_set import open_features as open_features
     from mer.cache.feature_cache import FeatureCache as FeatureCache
     from mer.cache.feature_cache import open_cache as open_cache
     from mer.cache.folder import CacheFolder as CacheFolder

@@ -73,6 +73,16 @@ class FeatureCache:
         return bool(self.spec["corpus"].get("synthetic", False))
 
     @property
+    def path(self) -> Path:
+        """Folder of the cache."""
+        return self.folder.path
+
+    def holder(self, granularity: str) -> tuple["FeatureCache", str]:
+        """The cache itself, and the granularity as it is: what `CacheSet.holder` is to a set."""
+        self._check_granularity(granularity)
+        return self, granularity
+
+    @property
     def unfinished(self) -> int:
         """Utterances that are planned but not extracted yet; `mer extract` continues with them."""
         planned = read_plan(self.folder, without={shard.sidecar.shard for shard in self._shards})

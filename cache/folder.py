@@ -5,7 +5,6 @@ import errno
 import hashlib
 import json
 import os
-import re
 import time
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
@@ -15,11 +14,10 @@ from mer.cache.cache_error import CacheError, refusals_named
 from mer.cache.failed_shard import FailedShard, parse_failed_shard
 from mer.cache.shard_image import BuiltShard
 from mer.cache.sidecar import SHARD_NAME, Sidecar, parse_sidecar
-from mer.cache.spec import Spec, cache_key, checked_spec
+from mer.cache.spec import KEY_FOLDER, Spec, cache_key, checked_spec
 from mer.files import Disk, check_space, make_folder, sweep_temporaries, write_atomically
 from mer.files.regular_file import read_file, read_text_file
 
-_KEY_FOLDER = re.compile(r"[0-9a-f]{12}")
 _SETTLING_SECONDS = (0.1, 0.4, 1.5, 3.0)
 """Pauses until another machine's commit must be visible here: NFS clients keep what they know of a folder for seconds."""
 
@@ -78,7 +76,7 @@ class CacheFolder:
         Raises:
             CacheError: if there is none, or several to choose from.
         """
-        found = _candidates(path)
+        found = candidates(path)
         caches = [folder for folder in found if corpus is None or folder.resolve().parent.name == corpus]
         if not caches:
             of = f" of corpus {corpus!r}" if corpus else ""
@@ -302,14 +300,15 @@ def _is_gone(error: Exception) -> bool:
     return isinstance(error, OSError) and error.errno in (errno.ENOENT, errno.ESTALE)
 
 
-def _candidates(path: Path) -> list[Path]:
+def candidates(path: Path) -> list[Path]:
+    """Folders of caches at a place: a cache's own, or those below a root."""
     if (path / "spec.json").exists():
         return [path]
     if not path.is_dir():
         return []
     below = sorted(child for child in path.iterdir() if child.is_dir())
     folders = [*below, *(grandchild for child in below for grandchild in sorted(child.iterdir()))]
-    return [folder for folder in folders if _KEY_FOLDER.fullmatch(folder.name) and (folder / "spec.json").exists()]
+    return [folder for folder in folders if KEY_FOLDER.fullmatch(folder.name) and (folder / "spec.json").exists()]
 
 
 def _read_spec(folder: Path) -> dict[str, Any]:

@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Float, Float64
 
 from mer.cache.cache_error import CacheError
+from mer.cache.cache_set import CacheSet
 from mer.cache.feature_cache import FeatureCache
 from mer.cache.granularity import stream
 
@@ -84,10 +85,10 @@ def check_numbers(cache: FeatureCache, granularity: str, layers: Sequence[int] |
     )
 
 
-def doubt(cache: FeatureCache) -> str | None:
+def doubt(cache: FeatureCache | CacheSet) -> str | None:
     """What to tell of a cache whose numbers cannot be judged; what can be refused is, where it is used."""
     try:
-        return next((note for name in cache.granularities if (note := check_numbers(cache, name))), None)
+        return next((note for name in cache.granularities if (note := check_numbers(*cache.holder(name)))), None)
     except OutdatedCacheError:
         return None
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,6 +11,12 @@ from mer.cache.granularity import GRANULARITIES, stream
 
 FORMAT_VERSION = 1
 """Version of the format that this module writes, and the only one it reads."""
+
+KEY_FOLDER = re.compile(r"[0-9a-f]{12}")
+"""Names of folders of caches."""
+
+SET_FILE = "set.json"
+"""What makes a folder a set of caches (`set_file.py`)."""
 
 STORAGE_DTYPES: tuple[str, ...] = ("float16", "float32")
 """Element types that activations may be stored in."""

@@ -2,8 +2,9 @@
 
 import difflib
 import json
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from itertools import compress
 from types import MappingProxyType
 from typing import Any
 
@@ -61,6 +62,18 @@ class UtteranceTable:
             more=tuple(json.loads(r.more) if r.more else _NOTHING for r in found),
             _rows={r.id: row for row, r in enumerate(found)},
         )
+
+    def only(self, chosen: Sequence[bool]) -> "UtteranceTable":
+        """Some of the rows.
+
+        Args:
+            chosen: of each row whether it stays.
+        """
+        columns = {each.name: getattr(self, each.name) for each in fields(self) if not each.name.startswith("_")}
+        kept: dict[str, Any] = {name: tuple(compress(column, chosen)) for name, column in columns.items()}
+        kept["seconds"] = self.seconds[np.asarray(chosen, dtype=np.bool_)]
+        kept["seconds"].flags.writeable = False
+        return UtteranceTable(**kept, _rows={name: row for row, name in enumerate(kept["ids"])})
 
     def __len__(self) -> int:
         return len(self.ids)

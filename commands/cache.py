@@ -9,7 +9,9 @@ import typer
 from mer.commands.console import clear_errors, print_result, progress_bar
 from mer.commands.options import JsonOption, QuietOption
 
-CacheArgument = Annotated[Path, typer.Argument(envvar="MER_CACHE", help="A cache, or a folder that holds just one.")]
+CacheArgument = Annotated[
+    Path, typer.Argument(envvar="MER_CACHE", help="A cache or set of caches, or a folder that holds just one.")
+]
 app = typer.Typer(add_completion=False, no_args_is_help=True)
 
 
@@ -25,12 +27,14 @@ def cache_info(
 ) -> None:
     """Show what a feature cache holds: utterances, units and bytes per granularity."""
     with clear_errors():
-        from mer.cache import CacheFolder
+        from rich.console import Group
+
         from mer.cache import cache_info as read_info
+        from mer.cache.cache_set import caches_at
         from mer.report import cache_table
 
-        info = read_info(CacheFolder.find(cache))
-    print_result(info, cache_table(info), as_json)
+        found = [read_info(each) for each in caches_at(cache)]
+    print_result(found[0] if len(found) == 1 else {"caches": found}, Group(*map(cache_table, found)), as_json)
 
 
 @app.command("verify")
@@ -44,12 +48,15 @@ def cache_verify(
 ) -> None:
     """Check that a feature cache is whole; exit 1 and name the shards that are not."""
     with clear_errors():
-        from mer.cache import CacheFolder, verify
+        from rich.console import Group
+
+        from mer.cache import verify
+        from mer.cache.cache_set import caches_at
         from mer.report import verify_lines
 
         with progress_bar("verify", quiet or as_json) as bar:
-            report = verify(CacheFolder.find(cache), full=full, progress=bar.update)
-    data = dataclasses.asdict(report)
-    print_result(data, verify_lines(data), as_json)
-    if not report.ok:
+            reports = [verify(each, full=full, progress=bar.update) for each in caches_at(cache)]
+    data = [dataclasses.asdict(each) for each in reports]
+    print_result(data[0] if len(data) == 1 else {"caches": data}, Group(*map(verify_lines, data)), as_json)
+    if not all(each.ok for each in reports):
         raise typer.Exit(1)

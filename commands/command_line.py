@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import inspect
 from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
 from typing import Annotated, Any, get_type_hints
 
 import typer
@@ -71,6 +72,15 @@ def options_from(
     return decorate
 
 
+def repeatable(option: Option) -> Option:
+    """An option of one text as one that may be given several times on the command line.
+
+    In an environment variable, several are parted as the folders of PATH are.
+    """
+    help = f"{option.help} Given several times for several, with a name before each: NAME=DIR."
+    return dataclasses.replace(option, help=help, many=True, type=Path, default=(option.default,), metavar="<str>")
+
+
 def refuse_ignored(given: Given, config: type, used: Collection[str], why: str) -> None:
     """Refuse a typed option that would change nothing; of an encoder, which scripts name for all commands, say so.
 
@@ -115,7 +125,7 @@ def _parameters(options: Mapping[str, Option]) -> list[inspect.Parameter]:
 def _parameter(option: Option, old: str | None = None) -> inspect.Parameter:
     """The option as a parameter that typer reads; under a name of earlier versions, hidden."""
     name = old or option.name
-    default, kind = None if option.many else option.default, option.type
+    default, kind = option.default if not option.many else list(option.default or ()) or None, option.type
     about: dict[str, Any] = {"help": told(option), "rich_help_panel": option.panel, "hidden": old is not None}
     about |= {
         "min": option.least if option.below is None else None,

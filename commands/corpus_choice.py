@@ -52,9 +52,15 @@ def raw_labels(classes: str) -> frozenset[str] | None:
     return frozenset(CLASS_MAPS[classes]) or None
 
 
-def revisions_by_encoder(given: Sequence[str]) -> dict[str, str]:
-    """`speech=REV` and `text=REV` by encoder."""
+def revisions_by_encoder(given: Sequence[str], *, names: bool = False) -> dict[str, str]:
+    """`speech=REV` and `text=REV` by encoder.
+
+    Args:
+        given: as it was typed.
+        names: whether there are several encoders, each with a name of its own.
+    """
     pairs = {name: value for name, _, value in (item.partition("=") for item in given)}
-    if not all(pairs.values()) or set(pairs) - {"speech", "text"}:
-        raise typer.BadParameter(f"{' '.join(given)}: expected speech=REV and/or text=REV", param_hint="--revision")
+    if not all(pairs.values()) or (set(pairs) - {"speech", "text"} and not names):
+        expected = "NAME=REV, with the name of an encoder" if names else "speech=REV and/or text=REV"
+        raise typer.BadParameter(f"{' '.join(given)}: expected {expected}", param_hint="--revision")
     return pairs

@@ -18,7 +18,20 @@ def read_defaults(context: Context, config: Path | None) -> None:
         settings = read_settings(path)
         also_load(take_plugins(settings, source=str(path)))
         context.default_map = default_map(settings, command_options(context.command), source=str(path))
+        _list_repeatable(context.default_map, context.command)
         context.meta[SETTINGS] = str(path)
+
+
+def _list_repeatable(values: dict[str, Any], group: Any) -> None:
+    """One text for an option that may be repeated is a list of one: click would take it for a list of letters."""
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            _list_repeatable(values.get(name, {}), command)
+            continue
+        place = values.get(name, {})
+        for parameter in command.params:
+            if getattr(parameter, "multiple", False) and isinstance(place.get(parameter.name), str):
+                place[parameter.name] = [place[parameter.name]]
 
 
 def command_options(group: Any, prefix: str = "") -> dict[str, frozenset[str]]:

@@ -9,16 +9,16 @@ from mer.commands.console import clear_errors, print_result
 from mer.commands.defaults import settings_in_force
 from mer.commands.options import (
     DEFAULT_CORPUS,
-    SPEECH_MODEL,
-    TEXT_MODEL,
+    SPEECH_MODELS,
+    TEXT_MODELS,
     AudioRootOption,
     CacheOption,
     Context,
     CorpusOption,
     EncodingOption,
     JsonOption,
-    SpeechModelOption,
-    TextModelOption,
+    SpeechModelsOption,
+    TextModelsOption,
 )
 
 
@@ -28,8 +28,8 @@ def doctor(
     audio_root: AudioRootOption = None,
     encoding: EncodingOption = None,
     cache: CacheOption = Path("features"),
-    speech_model: SpeechModelOption = SPEECH_MODEL,
-    text_model: TextModelOption = TEXT_MODEL,
+    speech_model: SpeechModelsOption = SPEECH_MODELS,
+    text_model: TextModelsOption = TEXT_MODELS,
     as_json: JsonOption = False,
 ) -> None:
     """Say what is missing before a long run: machine, packages, encoders, corpus, cache, settings.
@@ -41,11 +41,13 @@ def doctor(
     """
     with clear_errors():
         from mer.corpus import Wanted
+        from mer.extract.several import split_name
         from mer.status import doctor as looks
 
         how = Wanted(audio_root=audio_root, encoding=encoding)
         checks = looks.machine_checks(cache)
-        checks += [looks.encoder_check("--speech-model", speech_model), looks.encoder_check("--text-model", text_model)]
+        for option, models in (("--speech-model", speech_model), ("--text-model", text_model)):
+            checks += [looks.encoder_check(option, split_name(each.as_posix())[1]) for each in models]
         found = looks.survey(corpus or DEFAULT_CORPUS, given=corpus is not None, how=how)
         checks += [*found.checks, *looks.sound_checks(found.tested), *looks.cache_checks(cache)]
         recurring = looks.recurring_sentences(found.tested)

@@ -71,8 +71,7 @@ def evaluate(
             run,
             folds=which.fold,
             seeds=which.seed,
-            speech_model=which.speech_model,
-            text_model=which.text_model,
+            **which.encoders,
             device=what.device,
             max_seconds=what.max_seconds,
         )

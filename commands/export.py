@@ -42,8 +42,7 @@ def export(
             folds=which.fold,
             seeds=which.seed,
             with_encoders=encoders,
-            speech_model=which.speech_model,
-            text_model=which.text_model,
+            **which.encoders,
         )
     for remark in done.remarks:
         say(remark, quiet)

@@ -2,25 +2,30 @@
 
 import dataclasses
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from time import monotonic
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mer.commands.align import align_with_bar
 from mer.commands.backend_options import AnyBackend
-from mer.commands.command_line import options_from
+from mer.commands.command_line import Given, options_from, repeatable
 from mer.commands.console import GO_ON, clear_errors, print_result, progress_bar, say
-from mer.commands.corpus_choice import HowTablesAreRead, find_corpus, revisions_by_encoder
+from mer.commands.corpus_choice import HowTablesAreRead, find_corpus
+from mer.commands.encoders_given import caches_of, say_plan, set_of
 from mer.commands.options import DEFAULT_CORPUS, JsonOption, QuietOption, RevisionOption
 from mer.extract.config import ExtractConfig, Resources
 from mer.protocol.classes import classes_option
-from mer.settings.option import WHAT, WHERE, option
+from mer.settings.option import WHAT, WHERE, Option, option, options_of
 from mer.settings.shared_options import cache_option, corpus_option, session_option
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rich.text import Text
 
     from mer.backends import Backend
@@ -57,10 +62,17 @@ class WhatIsExtracted(HowTablesAreRead):
     )
 
 
-@options_from()
+OF_CACHES: Mapping[str, Option] = {
+    **options_of(ExtractConfig),
+    **{field: repeatable(options_of(ExtractConfig)[field]) for field in ("speech_model", "text_model")},
+}
+"""Options of what is extracted: encoders may be several, each with a cache of its own."""
+
+
+@options_from(OF_CACHES)
 def extract(
     what: WhatIsExtracted,
-    config: ExtractConfig,
+    given: Given,
     resources: Resources,
     place: AnyBackend,
     revision: RevisionOption = None,
@@ -74,15 +86,16 @@ def extract(
     An utterance that cannot be extracted does not stop the others: it is listed
     with its reason, and the exit code is 1. So it is where most alignments lack
     the phones, syllables or words that are wanted: they are named.
+
+    Several encoders (--speech-model wavlm=DIR --speech-model whisper=DIR) get a cache
+    each, and a set that puts the caches together: heads then take F@wavlm+F@whisper.
     """
     # Huge pages for the convolutions' buffers: 4 to 7 % less time, the same bits. PyTorch reads it when it is imported.
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     with clear_errors(f"what is in {what.cache} stays; {GO_ON}"):
         refuse_one_cache(what.cache)
-        if drop_fillers:
-            typer.echo("note: --drop-fillers is called --fillers drop now; the old name goes away", err=True)
-        changes: dict[str, Any] = {f"{encoder}_revision": name for encoder, name in revisions_by_encoder(revision or []).items()}
-        config = dataclasses.replace(config, **changes | ({"fillers": "drop"} if drop_fillers else {}))
+        members = caches_of(given, revision or [], drop_fillers=drop_fillers)
+        config = members[0].config
         shard, engine = place.shard, engine_of(place, resources.device, what.cache)
         if what.resegment and (engine or shard):
             raise typer.BadParameter(
@@ -96,12 +109,28 @@ def extract(
         if not what.allow_missing_segments:
             warn_of_missing_tiers(found, config, quiet)
         resources = dataclasses.replace(resources, workers=place.workers)
-        result = extract_with_bar(
-            found, config, what.cache, resources, quiet, resegment=what.resegment, backend=engine, shard=shard
+        if not what.resegment:
+            say_plan(found, members, what.cache, resources, quiet, elsewhere=engine is not None)
+        run = partial(
+            extract_with_bar,
+            found,
+            cache=what.cache,
+            resources=resources,
+            quiet=quiet,
+            resegment=what.resegment,
+            backend=engine,
+            shard=shard,
         )
-    print_extraction(result, found, what, shard, as_json=as_json, quiet=quiet)
-    if result.failed or result.failed_shards or (result.missing_tiers and not what.allow_missing_segments):
+        results = [run(each.config, of=each.title if len(members) > 1 else "") for each in members]
+        together = set_of(what.cache, members, results)
+    print_extraction(results, found, what, shard, together=together, as_json=as_json, quiet=quiet)
+    if any(map(partial(is_wanting, allow_missing=what.allow_missing_segments), results)):
         raise typer.Exit(1)
+
+
+def is_wanting(result: "Extraction", *, allow_missing: bool) -> bool:
+    """Whether something that was asked for is not in the cache."""
+    return bool(result.failed or result.failed_shards or (result.missing_tiers and not allow_missing))
 
 
 def engine_of(place: AnyBackend, device: str, cache: Path) -> "Backend | None":
@@ -115,24 +144,30 @@ def engine_of(place: AnyBackend, device: str, cache: Path) -> "Backend | None":
 
 
 def print_extraction(
-    result: "Extraction",
+    results: "Sequence[Extraction]",
     corpus: "Corpus",
     what: WhatIsExtracted,
     shard: tuple[int, int] | None,
     *,
+    together: "tuple[Path, Sequence[str]] | None",
     as_json: bool,
     quiet: bool,
 ) -> None:
-    """What is in the cache now, and what is not."""
+    """What is in the caches now, and what is not."""
     from rich.console import Group
+    from rich.text import Text
 
     from mer.report import extraction_lines
 
-    data = dataclasses.asdict(result) | {
-        "problems": [dataclasses.asdict(p) for p in corpus.problems],
-        "missing_tiers": result.missing_tiers,
-    }
-    print_result(data, Group(extraction_lines(data), *shard_lines(result, shard)), as_json)
+    problems = [dataclasses.asdict(each) for each in corpus.problems]
+    found = [dataclasses.asdict(each) | {"problems": problems, "missing_tiers": each.missing_tiers} for each in results]
+    lines = [Group(extraction_lines(data), *shard_lines(each, shard)) for data, each in zip(found, results, strict=True)]
+    if together is None:
+        print_result(found[0], lines[0], as_json)
+    else:
+        folder, names = together
+        said = f"together in {folder}: {'+'.join(names)}. Heads take several, as in --granularity {'+'.join(names[:2])}"
+        print_result({"set": str(folder), "granularities": list(names), "caches": found}, Group(*lines, Text(said)), as_json)
     if corpus.problems:
         place = what.corpus or DEFAULT_CORPUS
         say(f"the corpus has oddities ({len(corpus.problems)}): `mer doctor --corpus {place}` lists them", quiet)
@@ -249,6 +284,7 @@ def extract_with_bar(
     resources: Resources,
     quiet: bool,
     *,
+    of: str = "",
     resegment: bool = False,
     backend: "Backend | None" = None,
     shard: tuple[int, int] | None = None,
@@ -261,6 +297,7 @@ def extract_with_bar(
         cache: root of the caches.
         resources: device, processes, batch sizes.
         quiet: without the bar.
+        of: the encoders, where there are others; beside the bar.
         resegment: average the frames of a cache anew.
         backend: where to make shards; None = in processes of this machine.
         shard: rank and number of ranks, to make one share.
@@ -272,7 +309,7 @@ def extract_with_bar(
 
     first: list[tuple[float, float]] = []
 
-    with progress_bar("extract", quiet) as bar:
+    with progress_bar(f"extract {of}".strip(), quiet) as bar:
         bar.update(0, 0, "reading the frames" if resegment else "loading the encoders")
 
         def show(progress: ExtractionProgress) -> None:

@@ -15,9 +15,11 @@ from mer.commands.corpus_choice import HowTablesAreRead, classes_of, find_corpus
 from mer.commands.options import JsonOption, QuietOption, RevisionOption
 from mer.finetune.config import KEPT, FinetuneConfig
 from mer.settings.option import option
-from mer.settings.shared_options import corpus_option, runs_option, session_option
+from mer.settings.shared_options import corpus_option, runs_option, session_option, texts_option
 
 if TYPE_CHECKING:
+    from mer.corpus import Corpus
+    from mer.corpus.given_texts import GivenTexts
     from mer.finetune.events import StepDone
     from mer.heads import Result
 
@@ -29,6 +31,7 @@ class WhereModelsGo(HowTablesAreRead):
     corpus: Path | None = corpus_option()
     runs: Path = runs_option()
     session: tuple[str, ...] | None = session_option()
+    texts: Path | None = texts_option()
     resume: bool = option(True, "Go on from an interrupted run's checkpoint, or begin it anew.", panel=KEPT)
     weights: bool = option(True, "Keep every run's weights (base size: 0.8 GB).", panel=KEPT)
 
@@ -57,8 +60,11 @@ def finetune(
         from mer.finetune.run import Storage
 
         found = find_corpus(where.corpus, where.session, config.classes, 0, where)
+        texts = None
+        if where.texts is not None:
+            found, texts = with_other_texts(found, where.texts, config.modality, quiet or process_number() > 0)
         storage = Storage(runs=where.runs, weights=where.weights, resume=where.resume)
-        result = finetune_with_bar(found, config, storage, quiet)
+        result = finetune_with_bar(found, config, storage, quiet, texts=texts)
     if process_number():
         return
     print_finetuned(result, as_json)
@@ -66,12 +72,29 @@ def finetune(
         raise typer.Exit(1)
 
 
+def with_other_texts(corpus: "Corpus", texts: Path, modality: str, quiet: bool) -> "tuple[Corpus, GivenTexts]":
+    """The corpus with the transcripts of `--texts`, and these, which are a part of what the result is known by.
+
+    Raises:
+        CorpusError: a file that cannot be read, or that lacks utterances.
+    """
+    from mer.corpus.given_texts import read_texts, with_texts
+
+    if modality == "speech":
+        raise typer.BadParameter("modality speech reads no transcript; leave it out", param_hint="--texts")
+    given = read_texts(texts)
+    corpus, notes = with_texts(corpus, given)
+    for note in notes:
+        say(f"note: {note}", quiet)
+    return corpus, given
+
+
 def process_number() -> int:
     """Number of this process among those that a launcher started; 0 without one. Only process 0 says anything."""
     return int(os.environ.get("RANK", "0"))
 
 
-def finetune_with_bar(corpus: Any, config: Any, storage: Any, quiet: bool) -> "Result":
+def finetune_with_bar(corpus: Any, config: Any, storage: Any, quiet: bool, *, texts: "GivenTexts | None" = None) -> "Result":
     """Fine-tune one row under a progress bar."""
     from mer.finetune.meter import FinetuneMeter
     from mer.finetune.run import finetune as finetune_row
@@ -87,7 +110,7 @@ def finetune_with_bar(corpus: Any, config: Any, storage: Any, quiet: bool) -> "R
             view.take(event)
             bar.update(meter.done, meter.to_do, view.detail, view.below)
 
-        result = finetune_row(corpus, config, storage, progress=show, command=" ".join(["mer", *sys.argv[1:]]))
+        result = finetune_row(corpus, config, storage, progress=show, command=" ".join(["mer", *sys.argv[1:]]), texts=texts)
     if result.reused:
         say(f"{result.directory}: already trained with these settings; this is its result", silent)
     return result

@@ -82,17 +82,17 @@ def head_grid(
 ) -> "GridResult[HeadConfig]":
     """Train a grid of heads on cached features."""
     from mer.backends.local import cores
-    from mer.cache import open_cache
+    from mer.cache import open_features
     from mer.corpus import CORPORA
-    from mer.grids.grid_check import check_grid
+    from mer.grids.grid_check import check_grid, grid_in_cache
     from mer.grids.grid_cost import guessed_seconds
     from mer.grids.grid_file import read_grid
     from mer.grids.grid_meter import GridMeter, head_meters
     from mer.grids.head_tasks import HeadTasks
 
-    features = checked(open_cache(cache), quiet)
+    features = checked(open_features(cache), quiet)
     fallbacks = {"classes": CORPORA[features.spec["corpus"]["kind"]].classes}
-    grid = read_grid(name, fallbacks=fallbacks, overrides=overrides)
+    grid = grid_in_cache(read_grid(name, fallbacks=fallbacks, overrides=overrides), features)
     check_grid(features, grid)
     if not allow_missing:
         refuse_missing_tiers(features, {branch for row in grid.rows for branch in row.branches})
@@ -103,7 +103,7 @@ def head_grid(
         features,
         where.runs.absolute() if engine else where.runs,
         workers=workers,
-        open_features=partial(open_cache, features.folder.path.absolute()) if engine else None,
+        open_features=partial(open_features, features.path.absolute()) if engine else None,
         command=command_line(),
     )
     view_of = partial(HeadView, quiet=quiet, alone=engine is None)

@@ -27,7 +27,7 @@ else:
 def parameter(field: Any) -> Any:
     """A field declared with `option` as typer knows it."""
     about = field.metadata
-    return typer.Option(envvar=about["env"], rich_help_panel=about["panel"], help=about["help"])
+    return typer.Option(envvar=about["env"], rich_help_panel=about["panel"], help=about["help"], metavar=about.get("metavar"))
 
 
 CorpusOption = Annotated[Path | None, parameter(corpus_option())]
@@ -35,8 +35,8 @@ AudioRootOption = Annotated[Path | None, parameter(audio_root_option())]
 EncodingOption = Annotated[str | None, parameter(encoding_option())]
 CacheOption = Annotated[Path, parameter(cache_option())]
 RunsOption = Annotated[Path, parameter(runs_option())]
-SpeechModelOption = Annotated[str, parameter(speech_model_option())]
-TextModelOption = Annotated[str, parameter(text_model_option())]
+SpeechModelsOption = Annotated[list[Path], parameter(speech_model_option(metavar="<str>"))]
+TextModelsOption = Annotated[list[Path], parameter(text_model_option(metavar="<str>"))]
 RevisionOption = Annotated[
     list[str] | None,
     typer.Option(rich_help_panel=WHAT, help="Branch, tag or commit on the hub: speech=REV and/or text=REV."),
@@ -53,4 +53,4 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object 
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no messages.")]
 
 DEFAULT_CORPUS = Path("IEMOCAP_full_release")
-SPEECH_MODEL, TEXT_MODEL = speech_model_option().default, text_model_option().default
+SPEECH_MODELS, TEXT_MODELS = ([Path(each().default)] for each in (speech_model_option, text_model_option))

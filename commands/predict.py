@@ -38,12 +38,23 @@ class WhichRuns:
     seed: tuple[int, ...] | None = option(
         None, "Only the runs of these seeds, such as 0,2. Default: all.", kind=NUMBERS, panel=WHAT
     )
-    speech_model: str | None = speech_model_option(
-        default=None, help="Folder of the run's speech encoder, where the hub does not have it.", panel=WHERE
+    speech_model: tuple[Path, ...] = speech_model_option(
+        default=(),
+        help="Folder of the run's speech encoder, where the hub does not have it; of several, each as NAME=DIR.",
+        panel=WHERE,
+        metavar="<str>",
     )
-    text_model: str | None = text_model_option(
-        default=None, help="Folder of the run's text encoder, where the hub does not have it.", panel=WHERE
+    text_model: tuple[Path, ...] = text_model_option(
+        default=(), help="Folder of the run's text encoder, where the hub does not have it.", panel=WHERE, metavar="TEXT"
     )
+
+    @property
+    def encoders(self) -> dict[str, Any]:
+        """The folders or hub ids, as `mer.predict` takes them."""
+        return {
+            "speech_model": tuple(each.as_posix() for each in self.speech_model),
+            "text_model": tuple(each.as_posix() for each in self.text_model),
+        }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,8 +105,7 @@ def predict(
             folds=which.fold,
             seeds=which.seed,
             labels=None if what.labels is None else tuple(each.strip() for each in what.labels.split(",")),
-            speech_model=which.speech_model,
-            text_model=which.text_model,
+            **which.encoders,
             device=what.device,
             max_seconds=what.max_seconds,
             calibrated=what.calibrated,

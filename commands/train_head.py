@@ -16,7 +16,7 @@ from mer.protocol.paper_setup import MULTI_LEVEL
 from mer.settings.kinds import parse_granularity
 
 if TYPE_CHECKING:
-    from mer.cache import FeatureCache
+    from mer.cache import CacheSet, FeatureCache
     from mer.heads import Result
 
 
@@ -43,10 +43,12 @@ def train_head(
         configs = head_configs({**given, "classes": given["classes"] or "4"})
         used = {field for config in configs for field in config.used()}
         refuse_ignored(given, HeadConfig, used, f"the head that is trained ({' and '.join(each.fusion for each in configs)})")
-        from mer.cache import open_cache
+        from mer.cache import open_features
         from mer.corpus import CORPORA
+        from mer.heads.features.held_names import in_cache
 
-        features = checked(open_cache(cache), quiet)
+        features = checked(open_features(cache), quiet)
+        configs = tuple(in_cache(each, features) for each in configs)
         if not allow_missing_segments:
             refuse_missing_tiers(features, {name for config in configs for name in config.branches})
         classes = given["classes"] or CORPORA[features.spec["corpus"]["kind"]].classes
@@ -56,23 +58,24 @@ def train_head(
         raise typer.Exit(1)
 
 
-def refuse_missing_tiers(features: "FeatureCache", wanted: "Collection[str]") -> None:
+def refuse_missing_tiers(features: "FeatureCache | CacheSet", wanted: "Collection[str]") -> None:
     """Refuse to train on means of whole utterances under the name of phones, syllables or words.
 
     Raises:
         CacheError: a wanted tier has no units of its own in most utterances.
     """
     from mer.cache import CacheError
-    from mer.extract.own_units import TIERS, missing_tiers, tiers_of_cache
+    from mer.cache.granularity import in_order
+    from mer.extract.own_units import missing_tiers, tiers_of_cache
 
-    missing = missing_tiers(tiers_of_cache(features, [name for name in TIERS if name in wanted]))
+    missing = missing_tiers(tiers_of_cache(features, in_order(wanted)))
     if missing:
         raise CacheError(
-            "\n".join([f"{features.folder.path}: not trained, because tiers that are asked for are missing:", *missing.values()])
+            "\n".join([f"{features.path}: not trained, because tiers that are asked for are missing:", *missing.values()])
         )
 
 
-def checked(features: "FeatureCache", quiet: bool) -> "FeatureCache":
+def checked(features: "FeatureCache | CacheSet", quiet: bool) -> "FeatureCache | CacheSet":
     """Read and check every shard now, under a bar, rather than in the middle of training; say what is missing."""
     from mer.cache import doubt
 
@@ -87,7 +90,7 @@ def checked(features: "FeatureCache", quiet: bool) -> "FeatureCache":
 
 def head_configs(given: "Mapping[str, Any]") -> tuple[HeadConfig, ...]:
     """The head that is asked for, by fields; for multi-level fusion its two heads."""
-    fusion = given["fusion"] or ("linear" if given["modality"] == "text" or given["granularities"] == ("T",) else "late")
+    fusion = given["fusion"] or ("linear" if given["modality"] == "text" or _is_text_alone(given["granularities"]) else "late")
     if fusion != MULTI_LEVEL:
         return (head_config(**{**given, "fusion": fusion}),)
     first, _, second = "+".join(given["granularities"]).partition("/")
@@ -97,7 +100,14 @@ def head_configs(given: "Mapping[str, Any]") -> tuple[HeadConfig, ...]:
     )
 
 
-def train_with_bar(features: "FeatureCache", configs: "Sequence[HeadConfig]", runs: Path, quiet: bool) -> "Result":
+def _is_text_alone(granularities: "Sequence[str]") -> bool:
+    """Whether one encoder's wordpieces are all that is trained on."""
+    from mer.cache.granularity import is_text
+
+    return len(granularities) == 1 and is_text(granularities[0])
+
+
+def train_with_bar(features: "FeatureCache | CacheSet", configs: "Sequence[HeadConfig]", runs: Path, quiet: bool) -> "Result":
     """Train a head, or the two of multi-level fusion, under a progress bar."""
     from mer.heads import EpochDone, Event, RunDone, StackHalved, StatisticsProgress, TrainingStarted, train_multi_level
     from mer.heads import train_head as train_one

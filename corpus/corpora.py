@@ -129,17 +129,22 @@ def _nearby(path: Path) -> str:
     """A hint at a corpus around a folder, or in it; a file that may be any table is no hint."""
     if not path.is_dir():
         return ""
-    for folder in list(path.absolute().parents)[:4]:
-        if _is_surely_one(folder):
+    here = path.absolute()
+    for folder in list(here.parents)[:4]:
+        # A folder of downloads can be read as the one corpus that lies somewhere in it: it is no corpus around what lies beside.
+        if _is_surely_one(folder) and not any(_is_surely_one(child) for child in _inside(folder) if child not in here.parents):
             return f" This is a part of a corpus: give {folder}."
-    try:
-        inside = sorted(each for each in path.iterdir() if not each.name.startswith("."))
-    except OSError:
-        return ""
-    for child in inside:
+    for child in _inside(path):
         if _is_surely_one(child):
             return f" A corpus is inside: give {child}."
     return ""
+
+
+def _inside(folder: Path) -> list[Path]:
+    try:
+        return sorted(each for each in folder.iterdir() if not each.name.startswith("."))
+    except OSError:
+        return []
 
 
 def _is_surely_one(path: Path) -> bool:

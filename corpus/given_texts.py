@@ -27,6 +27,10 @@ class GivenTexts:
         """What tells these transcripts from others: of the ids and texts alone, in whatever form they are written."""
         return hashlib.sha256(json.dumps(sorted(self.texts.items()), ensure_ascii=True).encode()).hexdigest()
 
+    def as_dict(self) -> dict[str, str]:
+        """As a result records them."""
+        return {"file": self.path.name, "sha256": self.sha256}
+
 
 def read_texts(path: Path, encoding: str | None = None) -> GivenTexts:
     """Read a table or JSON Lines file with the columns `id` and `text`, in the spellings and dialects of a manifest.

@@ -74,8 +74,10 @@ class ExactPadding:
         if min(samples) == waves.shape[1]:
             output = self._model(waves)
         else:
-            mask = (torch.arange(waves.shape[1]) < torch.tensor(samples)[:, None]).long().to(waves.device)
-            with self.counts(samples, torch.tensor(frames, device=waves.device)):
+            # Small copies that nobody waits for: a GPU may still be at the batch before.
+            own = torch.tensor(samples).to(waves.device, non_blocking=True)
+            mask = (torch.arange(waves.shape[1], device=waves.device) < own[:, None]).long()
+            with self.counts(samples, torch.tensor(frames).to(waves.device, non_blocking=True)):
                 output = self._model(waves, attention_mask=mask)
         states: Tensor = output.last_hidden_state
         return states

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import compress
 from pathlib import Path
 
 import numpy as np
@@ -45,6 +46,10 @@ class Extraction:
     """Bytes committed in this run."""
     wall_seconds: float
     """Time from the first forward pass to the last commit."""
+    stage_seconds: Mapping[str, float]
+    """What each stage of this run took, all workers together; stages overlap, so that they add up to more than the wall time."""
+    gpu_waits: float | None
+    """Share of the time in which the GPUs encoded nothing; None without one."""
     conversions: Mapping[str, int]
     """Files that were resampled or downmixed, counted by what was done."""
     odd_sounds: Mapping[str, Sequence[str]]
@@ -92,15 +97,13 @@ def summary(
         there += 1
         conversions.update(sidecar.provenance["conversions"])
         for kind, ids in sidecar.provenance.get("odd_sounds", {}).items():
-            odd.setdefault(ODD_SOUNDS.get(kind, kind), []).extend(each for each, yes in zip(ids, asked(ids), strict=True) if yes)  # pyright: ignore[reportArgumentType]
-        wanted = asked([record.id for record in sidecar.utterances])
-        held += int(wanted.sum())
-        records = [record for record, yes in zip(sidecar.utterances, wanted, strict=True) if yes]
+            odd.setdefault(ODD_SOUNDS.get(kind, kind), []).extend(compress(ids, asked(ids)))
+        records = list(compress(sidecar.utterances, asked([record.id for record in sidecar.utterances])))
+        held += len(records)
         alignments.update(record.alignment for record in records)
         without = [record.id for record in records if record.alignment == "none"]
         recorded.append(([record.id for record in records], without, sidecar.provenance.get("whole_segments")))
-        lost = asked([each.id for each in sidecar.failed])
-        failed += [each for each, yes in zip(sidecar.failed, lost, strict=True) if yes]
+        failed += compress(sidecar.failed, asked([each.id for each in sidecar.failed]))
     return Extraction(
         folder=folder.path,
         key=folder.key,
@@ -115,6 +118,8 @@ def summary(
         repeated_seconds=counter.repeated_seconds,
         bytes_written=counter.bytes,
         wall_seconds=wall_seconds,
+        stage_seconds=counter.times.seconds,
+        gpu_waits=counter.times.waited,
         conversions=dict(conversions),
         odd_sounds={kind: sorted(ids) for kind, ids in sorted(odd.items()) if ids},
         alignments=dict(alignments),

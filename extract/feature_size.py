@@ -4,7 +4,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from mer.extract.config import ExtractConfig
-from mer.extract.encode import STORAGE, Encoders
+from mer.extract.encoders import Encoders
+from mer.extract.families.speech_checkpoint import SpeechCheckpoint
+from mer.extract.families.text_checkpoint import TextCheckpoint
+from mer.extract.launch import STORAGE
+from mer.extract.speech_encoder import pick_layers
 
 # Units per second of English speech, for planning only (measured on IEMOCAP: docs/cache-format.md).
 UNITS_PER_SECOND = {"P": 11.0, "S": 4.5, "W": 3.0, "T": 4.5}
@@ -35,12 +39,22 @@ def feature_size(config: ExtractConfig, encoders: Encoders) -> FeatureSize:
         config: what is extracted.
         encoders: those that the granularities need.
     """
+    speech, text = encoders.speech, encoders.text
+    return feature_size_of(config, None if speech is None else speech.checkpoint, None if text is None else text.checkpoint)
+
+
+def feature_size_of(config: ExtractConfig, speech: SpeechCheckpoint | None, text: TextCheckpoint | None) -> FeatureSize:
+    """The same from checkpoints, whose weights are not looked at.
+
+    Raises:
+        ExtractError: a layer that an encoder does not have.
+    """
     found = {}
     for granularity in config.granularities:
-        encoder = encoders.text if granularity == "T" else encoders.speech
+        encoder = text if granularity == "T" else speech
         assert encoder is not None
-        found[granularity] = len(encoder.layers) * encoder.dim * STORAGE[config.storage].itemsize
-    speech = encoders.speech
+        layers = pick_layers(config.layers, encoder)
+        found[granularity] = len(layers) * encoder.dim * STORAGE[config.storage].itemsize
     return FeatureSize(
         unit_bytes=found,
         sample_rate=speech.sample_rate if speech else 0,

@@ -16,7 +16,7 @@ from mer.corpus.audio import RESAMPLER
 from mer.corpus.given_texts import read_texts
 from mer.extract.batch_trial import ONE_BY_ONE, PADDED
 from mer.extract.config import ExtractConfig
-from mer.extract.encode import Encoders
+from mer.extract.encoders import Encoders
 from mer.extract.segments import POOLING_VERSION
 
 SOFTWARE = ("mer", "torch", "transformers", "numpy")

@@ -4,7 +4,8 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from mer.cache import FeatureCache
+from mer.cache import CacheSet, FeatureCache
+from mer.cache.granularity import unit_of
 from mer.corpus import Alignment
 
 TIERS = {"P": "phones", "S": "syllables", "W": "words"}
@@ -96,8 +97,22 @@ def count_tiers(
     }
 
 
-def tiers_of_cache(cache: FeatureCache, tiers: Iterable[str]) -> dict[str, TierCount]:
-    """How many utterances of a cache have units of each tier, as its shards recorded it."""
+def tiers_of_cache(cache: FeatureCache | CacheSet, granularities: Iterable[str]) -> dict[str, TierCount]:
+    """How many utterances of a cache have units of each wanted tier, as its shards recorded it.
+
+    Args:
+        cache: or a set of several.
+        granularities: any that it holds; only P, S and W count.
+    """
+    found: dict[str, TierCount] = {}
+    for name in granularities:
+        if unit_of(name) in TIERS and name in cache.granularities:
+            holder, tier = cache.holder(name)
+            found[name] = _recorded(holder, tier)[tier]
+    return found
+
+
+def _recorded(cache: FeatureCache, tier: str) -> dict[str, TierCount]:
     shards = [
         (
             [record.id for record in sidecar.utterances],
@@ -106,7 +121,7 @@ def tiers_of_cache(cache: FeatureCache, tiers: Iterable[str]) -> dict[str, TierC
         )
         for sidecar in cache.sidecars
     ]
-    return count_tiers(tiers, shards)
+    return count_tiers([tier], shards)
 
 
 def missing_tiers(counts: Mapping[str, TierCount]) -> dict[str, str]:
@@ -116,9 +131,9 @@ def missing_tiers(counts: Mapping[str, TierCount]) -> dict[str, str]:
 
 def _said(tier: str, count: TierCount) -> str:
     why = "; ".join(f"{n:,} x {reason}" for reason, n in sorted(count.reasons.items(), key=lambda item: -item[1]))
-    total = count.units + count.whole + count.unknown
+    total, units = count.units + count.whole + count.unknown, TIERS[unit_of(tier)]
     return (
-        f"{tier}: {count.whole:,} of {total:,} utterances have no {TIERS[tier]} of their own and are one segment over the whole "
-        f"utterance ({why}). Align them with `mer align`, or with a model that gives {TIERS[tier]}; else leave {tier} out of "
+        f"{tier}: {count.whole:,} of {total:,} utterances have no {units} of their own and are one segment over the whole "
+        f"utterance ({why}). Align them with `mer align`, or with a model that gives {units}; else leave {tier} out of "
         "--granularity, or take the whole utterances with --allow-missing-segments"
     )

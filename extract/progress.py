@@ -1,9 +1,10 @@
 """What the workers of an extraction tell, added up."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from mer.backends import Notice, TaskDone, TaskFailed, WorkerLost
+from mer.extract.stage_times import ShardTimes, TimesOfAll
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,8 @@ class Committed:
 
     name: str
     bytes: int
+    times: ShardTimes | None = field(default=None, compare=False)
+    """What it took; None where nobody has measured."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -69,6 +72,8 @@ class EventCounter:
         """Seconds of audio that went through the encoders in vain."""
         self.done: set[str] = set()
         """Shards that were committed in this run, by its workers or by another command's."""
+        self.times = TimesOfAll()
+        """What the stages of all workers took, as far as it was told."""
         self._expected: dict[str, tuple[int, float]] = {}
         self._begun: dict[str, tuple[int, float]] = {}
         self._estimated = False
@@ -96,7 +101,8 @@ class EventCounter:
                 self._begun[name] = (before[0] + utterances, before[1] + seconds)
                 self.utterances += utterances
                 self.seconds += seconds
-            case Committed(name, size):
+            case Committed(name, size, times):
+                self.times.add(times)
                 self._begun.pop(name, None)
                 self._finish(name, size)
             case TaskDone(name=name) if name not in self.done:  # of a worker that cannot be heard, or another command's

@@ -12,7 +12,7 @@ import torch
 
 from mer.backends import Backend, LocalBackend, Task, TaskFailed
 from mer.backends.device import resolve_device
-from mer.backends.local import cores
+from mer.backends.local import TASKS_IN_HAND, cores
 from mer.cache import CacheError, CacheFolder, cache_key
 from mer.cache.failed_shard import FailedShard
 from mer.corpus import Corpus
@@ -28,6 +28,7 @@ from mer.extract.shard_tasks import ShardTasks
 from mer.extract.workers import ExtractWork, load_encoders
 
 DISK_MARGIN = 1.05
+SHARDS_IN_HAND = 3  # of a GPU's worker: one is written, one encoded, one decoded
 
 
 def extract(
@@ -157,7 +158,8 @@ def local_backend(resources: Resources, shards: int | None) -> LocalBackend:
     most = most_workers(resources)
     workers = most if shards is None else max(1, min(most, shards))
     threads = 1 if device.type == "cpu" else None
-    return LocalBackend(workers=workers, device=str(device), threads=threads, gpus=torch.cuda.device_count())
+    in_hand = TASKS_IN_HAND if device.type == "cpu" else SHARDS_IN_HAND
+    return LocalBackend(workers=workers, device=str(device), threads=threads, gpus=torch.cuda.device_count(), in_hand=in_hand)
 
 
 def run_tasks(

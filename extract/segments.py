@@ -66,9 +66,9 @@ def segment_means(
     within = np.arange(counts.sum()) - np.repeat(offsets, counts)
     indices = np.repeat(ranges[:, 0], counts) + within
     means = torch.nn.functional.embedding_bag(
-        torch.from_numpy(indices).to(states.device),
+        torch.from_numpy(indices).to(states.device, non_blocking=True),
         states.to(_mean_dtype(states.dtype)).flatten(1),
-        torch.from_numpy(offsets).to(states.device),
+        torch.from_numpy(offsets).to(states.device, non_blocking=True),
         mode="mean",
     )
     return means.reshape(-1, *states.shape[1:])

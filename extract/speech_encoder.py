@@ -13,6 +13,7 @@ from mer.backends.device import resolve_device
 from mer.corpus.audio import AudioError
 from mer.extract.batch_trial import ONE_BY_ONE, batches_are_exact, one_by_one_notice, trial_dtype
 from mer.extract.config import ExtractError
+from mer.extract.device_path import DevicePath, path_to
 from mer.extract.families.checkpoint import Checkpoint
 from mer.extract.families.open_checkpoint import open_speech
 from mer.extract.families.speech_checkpoint import trial_waves
@@ -31,6 +32,7 @@ class SpeechEncoder:
         dtype: Precision of the forward pass.
         device: `cpu`, `cuda`, ...
         long: What becomes of audio that the encoder does not take at once: `windows`, or `refuse`.
+        path: How inputs come to the device; None = what `device` has.
 
     Raises:
         EncoderError: no such encoder, of no registered family, weights or preprocessor config missing, or layers that cannot
@@ -47,11 +49,13 @@ class SpeechEncoder:
         dtype: torch.dtype = torch.float32,
         device: str = "cpu",
         long: str = "windows",
+        path: DevicePath | None = None,
     ) -> None:
         family = self.checkpoint = open_speech(name, revision)
         self.dim, self.sample_rate, self._long = family.dim, family.sample_rate, long
         self.frame_length, self.frame_stride, self.frame_count = family.frame_length, family.frame_stride, family.frame_count
         self.device = resolve_device(device)
+        self.path = path or path_to(self.device)
         check_memory(family, self.device)
         model = family.load()
         self.layers = pick_layers(layers, family)
@@ -121,11 +125,11 @@ class SpeechEncoder:
         samples = [len(wave) for wave in waves]
         frames = [self.frame_count(count) for count in samples]
         parameter = next(self.model.parameters())
-        inputs = torch.zeros(len(waves), max(samples))
+        inputs = self.path.host_zeros(len(waves), max(samples))
         for row, wave in enumerate(waves):
             inputs[row, : len(wave)] = torch.from_numpy(wave)
         # Spectra of audio in bfloat16 would be noise: what is made of it is rounded, not the audio.
-        inputs = inputs.to(parameter.device, trial_dtype(parameter.dtype))
+        inputs = self.path.to_device(inputs).to(trial_dtype(parameter.dtype))
         # Windows of one utterance are rows that follow each other.
         hidden = [
             layer.reshape(len(waves), -1, self.dim) for layer in self._tap.run(lambda: self._padding.run(inputs, samples, frames))

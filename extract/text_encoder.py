@@ -10,6 +10,7 @@ from torch import Tensor
 
 from mer.backends.device import resolve_device
 from mer.extract.batch_trial import ONE_BY_ONE, batches_are_exact, one_by_one_notice, trial_dtype
+from mer.extract.device_path import DevicePath, path_to
 from mer.extract.families.open_checkpoint import open_text
 from mer.extract.families.text_checkpoint import SENTENCES, trial_texts
 from mer.extract.long_texts import pieces_of, special_tokens
@@ -28,6 +29,7 @@ class TextEncoder:
         dtype: Precision of the forward pass.
         device: `cpu`, `cuda`, ...
         long: What becomes of texts that it has no positions for: `refuse`, `windows`, or `cut`.
+        path: How inputs come to the device; None = what `device` has.
 
     Raises:
         EncoderError: no such encoder, of no registered family, weights or tokenizer missing, or layers that cannot
@@ -44,9 +46,11 @@ class TextEncoder:
         dtype: torch.dtype = torch.float32,
         device: str = "cpu",
         long: str = "refuse",
+        path: DevicePath | None = None,
     ) -> None:
         family = self.checkpoint = open_text(name, revision)
         self.device = resolve_device(device)
+        self.path = path or path_to(self.device)
         check_memory(family, self.device)
         model = family.load().requires_grad_(False)
         family.limit_to(model)
@@ -102,7 +106,7 @@ class TextEncoder:
         for row, text in enumerate(tokens):
             ids[row, : len(text)] = torch.tensor(text)
         mask = (torch.arange(max(lengths)) < torch.tensor(lengths)[:, None]).long()
-        hidden = self.checkpoint.states(self.model, ids.to(self.device), mask.to(self.device), self.layers)
+        hidden = self.checkpoint.states(self.model, self.path.to_device(ids), self.path.to_device(mask), self.layers)
         return [torch.stack([layer[row, :count] for layer in hidden], dim=1) for row, count in enumerate(lengths)]
 
     def _try_batch(self) -> bool:

@@ -3,7 +3,7 @@
 import os
 import platform
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, chdir, contextmanager
 from dataclasses import dataclass, field, replace
@@ -15,18 +15,22 @@ import torch
 
 from mer.backends import BackendError, Notice, Slot, Task, TaskDone, TaskFailed
 from mer.backends.agreement import check_same, versions
-from mer.backends.attempt import failure_of
+from mer.backends.attempt import TryFailure, failure_of
 from mer.backends.device import DeviceError, resolve_device
 from mer.cache import CacheFolder, build_shard
 from mer.cache.spec import checked_spec
 from mer.corpus import Corpus, Utterance
 from mer.extract.config import ExtractConfig, ExtractError, Resources
-from mer.extract.encode import OUT_OF_RANGE, EncodedShard, Encoders, encode_shard, scaled
+from mer.extract.device_path import path_to
+from mer.extract.encode import OUT_OF_RANGE, EncodedShard, encode_shard, scaled
+from mer.extract.encoders import Encoders
 from mer.extract.identity import SOFTWARE, encoder_notes, make_spec, provenance
 from mer.extract.inputs import audio_digest
+from mer.extract.pipeline import Pipeline
 from mer.extract.precision import exact_float32, threads_on_cpu
 from mer.extract.progress import Begun, Committed, Encoded
 from mer.extract.speech_encoder import SpeechEncoder
+from mer.extract.stage_times import ShardTimes
 from mer.extract.text_encoder import TextEncoder
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.bfloat16}
@@ -80,8 +84,12 @@ class ExtractWork:
                 stack.enter_context(threads_on_cpu(device, slot.threads))
                 stack.enter_context(exact_float32())
                 encoders = self.encoders or self._load(device)
+            overlap = encoders.path.overlap
+            maker: InTurn | Pipeline
+            maker = InTurn(encoders, self.config) if overlap is None else Pipeline(overlap, encoders, self.config)
             # Entered last, so it ends first: it waits for its commit, also on Ctrl-C.
-            yield ShardMaker(self, encoders, stack.enter_context(ThreadPoolExecutor(1, "commit")))
+            stack.callback(maker.close)
+            yield ShardMaker(self, encoders, maker)
 
     def is_done(self, task: Task) -> bool:
         """Whether a whole sidecar accounts for the utterances, other than one that was found wanting."""
@@ -103,45 +111,81 @@ class ExtractWork:
         return encoders
 
 
-class ShardMaker:
-    """A worker with its encoders; the last shard is hashed and written while the next is encoded."""
+class InTurn:
+    """Encodes a shard at once, while the last one is hashed and written: the way of a CPU, whose one thread encodes."""
 
-    def __init__(self, work: ExtractWork, encoders: Encoders, committer: ThreadPoolExecutor) -> None:
-        """Use `ExtractWork.open`.
-
-        Args:
-            work: what to do it for.
-            encoders: on their device.
-            committer: one thread.
-        """
-        self._work, self._encoders, self._committer = work, encoders, committer
+    def __init__(self, encoders: Encoders, config: ExtractConfig) -> None:
+        """`encoders` are on their device."""
+        self._encoders, self._config = encoders, config
+        self._committer = ThreadPoolExecutor(1, "commit")
         self._writing: Future[None] | None = None
-        self._refused_bytes = 0
-        self._warned = False
 
-    def do(self, task: Task, *, share: float, tell: Callable[[object], None]) -> None:
-        """Make a shard; it is being written on return, and what goes wrong then is told."""
-        if self._work.is_done(task):  # another command was faster, or an earlier try was cut off before it could tell
-            tell(TaskDone(name=task.name))
-            return
-        tell(Begun(task.name))
-        started = time.time()
-        self._check_disk()
-        encoded = encode_shard(
-            task.content.utterances,
-            self._encoders,
-            self._work.config,
-            scaled(self._work.resources, self._encoders, share),
-            lambda utterances, seconds: tell(Encoded(task.name, utterances, seconds)),
-        )
+    def begin(
+        self,
+        utterances: Sequence[Utterance],
+        resources: Resources,
+        report: Callable[[int, float], None],
+        commit: Callable[[EncodedShard], None],
+        fail: Callable[[TryFailure], None],
+    ) -> None:
+        """Encode a shard, which is being written on return; see `Pipeline.begin`. `fail` is not called: errors are raised."""
+        encoded = encode_shard(utterances, self._encoders, self._config, resources, report)
         self.finish()
-        self._writing = self._committer.submit(self._commit, task, encoded, started, tell)
+        self._writing = self._committer.submit(commit, encoded)
 
     def finish(self) -> None:
         """Wait for the last shard to be on disk."""
         writing, self._writing = self._writing, None
         if writing is not None:
             writing.result()
+
+    def close(self) -> None:
+        """Wait for a commit that is under way."""
+        self._committer.shutdown()
+
+
+class ShardMaker:
+    """A worker with its encoders."""
+
+    def __init__(self, work: ExtractWork, encoders: Encoders, maker: InTurn | Pipeline) -> None:
+        """Use `ExtractWork.open`.
+
+        Args:
+            work: what to do it for.
+            encoders: on their device.
+            maker: of the shards, by these encoders.
+        """
+        self._work, self._encoders, self._maker = work, encoders, maker
+        self._refused_bytes = 0
+        self._warned = False
+        self._since: float | None = None
+        # Once: packages' metadata is parsed for it, which would take the interpreter from the thread that launches kernels.
+        self._provenance = provenance(encoders.device) | encoder_notes(encoders)
+
+    def do(self, task: Task, *, share: float, tell: Callable[[object], None]) -> None:
+        """Have a shard made; what goes wrong after the return is told."""
+        if self._work.is_done(task):  # another command was faster, or an earlier try was cut off before it could tell
+            tell(TaskDone(name=task.name))
+            return
+        tell(Begun(task.name))
+        started = time.time()
+        self._since = self._since or time.perf_counter()
+        self._check_disk()
+
+        def fail(failure: TryFailure) -> None:
+            tell(TaskFailed(name=task.name, reason=failure.reason, tries=1, memory=failure.memory))
+
+        self._maker.begin(
+            task.content.utterances,
+            scaled(self._work.resources, self._encoders, share),
+            lambda utterances, seconds: tell(Encoded(task.name, utterances, seconds)),
+            lambda encoded: self._commit(task, encoded, started, tell),
+            fail,
+        )
+
+    def finish(self) -> None:
+        """Wait until every shard is on disk or has failed."""
+        self._maker.finish()
 
     def _check_disk(self) -> None:
         """After a shard that could not be written, encode no other before the disk takes as much."""
@@ -158,8 +202,14 @@ class ShardMaker:
             tell(TaskDone(name=task.name))
 
     def _write(self, task: Task, encoded: EncodedShard, started: float, tell: Callable[[object], None]) -> None:
-        if self._work.is_done(task):  # first come, first served: on GPUs the bytes of two makers may differ
-            return
+        with encoded.times.measured("write"):
+            if self._work.is_done(task):  # first come, first served: on GPUs the bytes of two makers may differ
+                return
+            size = self._write_file(task, encoded, started)
+        tell(Committed(task.name, size, self._times(encoded)))
+        self._warn(encoded, tell)
+
+    def _write_file(self, task: Task, encoded: EncodedShard, started: float) -> int:
         folder = self._work.folder
         shard = build_shard(folder.spec, encoded.utterances, encoded.failed)
         notes = {
@@ -173,10 +223,16 @@ class ShardMaker:
             "finished": time.time(),
         }
         self._refused_bytes = shard.bytes
-        sidecar = folder.commit(task.name, shard, provenance(self._encoders.device) | encoder_notes(self._encoders) | notes)
+        sidecar = folder.commit(task.name, shard, self._provenance | notes)
         self._refused_bytes = 0
-        tell(Committed(task.name, sidecar.bytes))
-        self._warn(encoded, tell)
+        return sidecar.bytes
+
+    def _times(self, encoded: EncodedShard) -> ShardTimes:
+        """What a shard took, and how much time has passed since the one before."""
+        now, since = time.perf_counter(), self._since
+        self._since = now
+        overlaps = self._encoders.path.overlap is not None
+        return ShardTimes(stages=encoded.times.seconds, device_seconds=now - since if overlaps and since is not None else None)
 
     def _warn(self, encoded: EncodedShard, tell: Callable[[object], None]) -> None:
         """Say once, while most of a corpus is still to come, that activations do not fit what they are stored in."""
@@ -190,7 +246,7 @@ class ShardMaker:
 def load_encoders(config: ExtractConfig, resources: Resources) -> Encoders:
     """Load the wanted encoders onto their device."""
     device = str(resolve_device(resources.device))
-    dtype = DTYPES[config.dtype]
+    dtype, path = DTYPES[config.dtype], path_to(resolve_device(resources.device))
     speech = text = None
     if config.needs_speech:
         speech = SpeechEncoder(
@@ -200,6 +256,7 @@ def load_encoders(config: ExtractConfig, resources: Resources) -> Encoders:
             dtype=dtype,
             device=device,
             long=config.long,
+            path=path,
         )
     if config.needs_text:
         text = TextEncoder(
@@ -209,6 +266,7 @@ def load_encoders(config: ExtractConfig, resources: Resources) -> Encoders:
             dtype=dtype,
             device=device,
             long=config.long_text,
+            path=path,
         )
     return Encoders(speech=speech, text=text)
 

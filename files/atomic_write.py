@@ -9,12 +9,15 @@ import shutil
 import time
 import uuid
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 from mer.files.refusals import advice
 
 _STALE_SECONDS = 24 * 3600
 _BLOCK = 8 << 20
+_LARGE = 1 << 20
 _TEMPORARY = re.compile(r"\..*~([^~]+)~([0-9]+)~[0-9a-f]{12}", re.DOTALL)
 """Names as `temporary_name` gives them: host and process."""
 _swept: set[Path] = set()
@@ -90,22 +93,17 @@ def write_atomically(
         WriteError: if the file system refuses (full, read-only, quota); the unfinished file is removed.
     """
     temporary = temporaries / temporary_name(path.name)
-    digest = hashlib.sha256()
-    size = 0
     try:
         descriptor = disk.open_new(temporary)
         try:
-            for block in blocks:
-                digest.update(block)
-                size += len(block)
-                _write_all(descriptor, block, disk)
+            size, sha256 = _hash_and_write(descriptor, blocks, disk)
             disk.fsync(descriptor)
         finally:
             disk.close(descriptor)
         if exclusive:
             _link_or_replace(temporary, path, disk)
         else:
-            _replace(temporary, path, size, digest.hexdigest(), disk)
+            _replace(temporary, path, size, sha256, disk)
         disk.fsync_folder(path.parent)
     except FileExistsError:
         _discard(temporary, disk)
@@ -119,7 +117,7 @@ def write_atomically(
     except BaseException:  # Ctrl-C, too, should not leave a quarter of a gigabyte behind
         _discard(temporary, disk)
         raise
-    return size, digest.hexdigest()
+    return size, sha256
 
 
 def write_file(path: Path, content: bytes) -> None:
@@ -229,6 +227,24 @@ def _is_running(process: int) -> bool:
     except (PermissionError, OverflowError):
         return True
     return True
+
+
+def _hash_and_write(descriptor: int, blocks: Iterable[memoryview], disk: Disk) -> tuple[int, str]:
+    """Write blocks, and hash the large ones meanwhile in a thread: each of the two takes about half a second a gigabyte."""
+    digest, size = hashlib.sha256(), 0
+    with ExitStack() as stack:
+        hasher: ThreadPoolExecutor | None = None
+        for block in blocks:
+            size += len(block)
+            if len(block) < _LARGE:
+                digest.update(block)
+                _write_all(descriptor, block, disk)
+                continue
+            hasher = hasher or stack.enter_context(ThreadPoolExecutor(1, "hash"))
+            hashed = hasher.submit(digest.update, block)
+            _write_all(descriptor, block, disk)
+            hashed.result()
+    return size, digest.hexdigest()
 
 
 def _write_all(descriptor: int, block: memoryview, disk: Disk) -> None:

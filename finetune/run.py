@@ -13,6 +13,7 @@ from accelerate import Accelerator
 
 from mer.backends.agreement import versions
 from mer.corpus import Corpus
+from mer.corpus.given_texts import GivenTexts
 from mer.finetune.agreement import on_main
 from mer.finetune.config import TRAINING, FinetuneConfig
 from mer.finetune.errors import DivergedError, FinetuneError
@@ -61,6 +62,7 @@ def finetune(
     *,
     progress: Progress | None = None,
     command: str | None = None,
+    texts: GivenTexts | None = None,
 ) -> Result:
     """Train every (fold, seed) of `config` and write `runs/<corpus>-finetune-<row>-<digest>/`.
 
@@ -74,6 +76,7 @@ def finetune(
         storage: where results go, and what is kept.
         progress: called with what happens, in the first process.
         command: the command line, for `provenance.json`.
+        texts: the transcripts that the utterances have in place of the corpus' own, if any.
 
     Raises:
         FinetuneError: an encoder, setting or device that cannot be trained with, memory that does not suffice, or no
@@ -89,7 +92,7 @@ def finetune(
     planned = plan_runs(material.selection, material.classes, config)
     identity = _identity(config, encoders, material) | planned.partition.identity(material.selection.ids)
     path = storage.runs / run_folder(corpus.name, ["finetune", row_slug(config)], identity)
-    queue = _Queue(config, material, planned, storage, path, accelerator, progress or ignore, encoders)
+    queue = _Queue(config, material, planned, storage, path, accelerator, progress or ignore, encoders, texts)
 
     def open_directory(stack: ExitStack) -> dict[str, Any] | None:
         directory = RunDirectory(path, identity, epoch=FinetuneEpoch, suffix="")
@@ -144,7 +147,9 @@ class _Queue:
         accelerator: Accelerator,
         progress: Progress,
         encoders: TrainableEncoders,
+        texts: GivenTexts | None,
     ) -> None:
+        self._texts = texts
         self._config, self._material, self._storage, self._path = config, material, storage, path
         self._accelerator, self._progress = accelerator, progress
         self._planned, self._plan = planned, planned.runs
@@ -209,6 +214,8 @@ class _Queue:
             "processes": self._accelerator.num_processes,
             **self._notes,
         }
+        if self._texts is not None:
+            document |= {"name": f"{document['name']}, texts of {self._texts.path.name}", "transcripts": self._texts.as_dict()}
         shutil.rmtree(self._path / "unfinished", ignore_errors=True)
         return self.directory.finish(finished, self._material.classes.classes, document)
 

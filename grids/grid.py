@@ -4,12 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
-from mer.heads.config import SPEECH
+from mer.cache.granularity import in_order
 from mer.heads.errors import HeadError
 from mer.protocol.paper_setup import MULTI_LEVEL
-
-BRANCHES = (*SPEECH, "T", "speech", "text")
-"""What rows can need, in the order in which it is told: granularities of a cache, or encoders that are trained."""
 
 
 @runtime_checkable
@@ -66,7 +63,7 @@ class GridRow(Generic[Config]):
     @property
     def branches(self) -> tuple[str, ...]:
         """Granularities that the row needs, text included; encoders, for a row that is fine-tuned."""
-        return tuple(name for name in BRANCHES if any(name in config.branches for config in self.configs))
+        return in_order(dict.fromkeys(name for config in self.configs for name in config.branches))
 
     def identity(self) -> list[dict[str, object]]:
         """All that can change a number of this row; two rows with one identity are the same row."""

@@ -1,13 +1,33 @@
 """What a grid needs of a cache, asked before anything is trained."""
 
+from dataclasses import replace
+
 from mer.grids.grid import Grid, GridError, GridRow
 from mer.heads.config import HeadConfig
 from mer.heads.errors import HeadError
 from mer.heads.features.feature_store import layer_positions
 from mer.heads.features.features import Features
+from mer.heads.features.held_names import in_cache, what_holds
 from mer.heads.training.planned_runs import partition_of
 from mer.heads.training.selection import select
 from mer.protocol import ProtocolError
+
+
+def grid_in_cache(grid: Grid[HeadConfig], cache: Features) -> Grid[HeadConfig]:
+    """The same grid with the names that a cache has for its granularities (`in_cache`).
+
+    Raises:
+        GridError: a granularity that several encoders have, with the rows and the choices.
+    """
+    rows, problems = [], []
+    for row in grid.rows:
+        try:
+            rows.append(replace(row, configs=tuple(in_cache(config, cache) for config in row.configs)))
+        except HeadError as problem:
+            problems.append(f"{row.name}: {problem}")
+    if problems:
+        raise GridError("\n".join(problems))
+    return replace(grid, rows=tuple(rows))
 
 
 def check_grid(cache: Features, grid: Grid[HeadConfig]) -> None:
@@ -21,9 +41,8 @@ def check_grid(cache: Features, grid: Grid[HeadConfig]) -> None:
     lacking = {name: missing for name, missing in lacking.items() if missing}
     if lacking:
         held = [*cache.granularities, *dict.fromkeys(each for missing in lacking.values() for each in missing)]
-        wanted = "+".join(sorted(held, key="FPSWT".find))
         problems.append(
-            f"the cache holds {'+'.join(cache.granularities)}; `mer extract --granularity {wanted}` makes one that does for\n"
+            f"the cache holds {'+'.join(cache.granularities)}; {what_holds(held)} makes one that does for\n"
             + "\n".join(f"  {name}: needs {'+'.join(missing)}" for name, missing in lacking.items())
         )
     problems += dict.fromkeys(problem for row in grid.rows for config in row.configs for problem in _fold_problems(cache, config))

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 
+from mer.cache.granularity import is_text
 from mer.grids.grid import Grid
 from mer.heads.config import HeadConfig
 from mer.heads.features.features import Features
@@ -73,6 +74,6 @@ def run_cost(cache: Features, config: HeadConfig, units: Mapping[str, int]) -> f
             per_unit += 3 * config.attention_layers * (4 + 2 * config.feed_forward_ratio) * width**2
         else:
             per_unit += 3 * config.hidden * (width + config.hidden)
-        times = max(1, len(config.branches) - 1) if kind.text_per_speech and name == "T" else 1
+        times = max(1, len(config.branches) - 1) if kind.text_per_speech and is_text(name) else 1
         total += units[name] * per_unit * times
     return total

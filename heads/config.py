@@ -3,9 +3,11 @@
 import dataclasses
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
+from mer.cache.granularity import NAME, encoder_of, in_order, is_text, unit_of
 from mer.heads.errors import HeadError
 from mer.heads.kinds import HEADS, SHAPE_OPTIONS
 from mer.heads.own_kind import head_kind, own_values
@@ -47,8 +49,8 @@ class HeadConfig:
 
     granularities: tuple[str, ...] = option(
         ("F", "S"),
-        "Speech units: some of F+P+S+W, T beside them for text. On the command line F+P/F+S gives those of multi-level's two "
-        "heads. Not used by modality text.",
+        "Speech units: some of F+P+S+W, T beside them for text; F@wavlm+F@whisper of several encoders. On the command line "
+        "F+P/F+S gives those of multi-level's two heads. Not used by modality text.",
         name="granularity",
         kind=GRANULARITY,
         panel=WHAT,
@@ -174,7 +176,6 @@ class HeadConfig:
 
     def __post_init__(self) -> None:
         """Reject what cannot be trained, all problems at once."""
-        order = [name for name in SPEECH if name in self.granularities]
         object.__setattr__(self, "seeds", tuple(self.seeds))
         object.__setattr__(self, "head_options", tuple(sorted(self.head_options)))
         object.__setattr__(self, "drop_class", tuple(sorted(self.drop_class)))
@@ -189,7 +190,7 @@ class HeadConfig:
         ]
         if problems:
             raise HeadError("; ".join(problems))
-        object.__setattr__(self, "granularities", tuple(order))
+        object.__setattr__(self, "granularities", in_order(self.granularities))
 
     @property
     def dimensions(self) -> tuple[str, ...]:
@@ -204,20 +205,21 @@ class HeadConfig:
     @property
     def branches(self) -> tuple[str, ...]:
         """Granularities that are trained on, text included, in their fixed order."""
-        speech = () if self.modality == "text" else self.granularities
-        return speech if self.modality == "speech" else (*speech, "T")
+        speech = () if self.modality == "text" else tuple(name for name in self.granularities if not is_text(name))
+        text = tuple(name for name in self.granularities if is_text(name)) or ("T",)
+        return speech if self.modality == "speech" else (*speech, *text)
 
     @property
     def standardised(self) -> tuple[str, ...]:
         """Granularities that are normalised by statistics of each run's training part."""
         if self.normalize == "speech":
-            return tuple(name for name in self.branches if name in SPEECH)
+            return tuple(name for name in self.branches if not is_text(name))
         return self.branches if self.normalize == "global" else ()
 
     @property
     def by_speaker(self) -> tuple[str, ...]:
         """Granularities that are normalised by statistics of each utterance's own speaker."""
-        return tuple(name for name in self.branches if name in SPEECH) if self.normalize == "speaker" else ()
+        return tuple(name for name in self.branches if not is_text(name)) if self.normalize == "speaker" else ()
 
     def as_dict(self) -> dict[str, object]:
         """The fields as JSON knows them; a head of the user's own says where it comes from."""
@@ -270,11 +272,15 @@ class HeadConfig:
 
     def _problems_of_branches(self) -> list[str]:
         problems = []
-        unknown = [name for name in self.granularities if name not in SPEECH]
-        if unknown == ["T"]:
+        known = (*SPEECH, "T") if self.modality != "speech" else SPEECH
+        unknown = [name for name in self.granularities if not _named(name, known) and name not in SPEECH]
+        if "T" in self.granularities and unknown == ["T"]:
             problems.append("granularity T is text: ask for it with modality 'text' or 'both'")
+        elif unknown and all(map(is_text, unknown)):
+            problems.append(f"granularity {'+'.join(unknown)} is text: ask for it with modality 'text' or 'both'")
         elif unknown:
-            problems.append(f"unknown granularity {'+'.join(unknown)}, expected some of {'+'.join(SPEECH)}")
+            named = ", or F@NAME with the name of an encoder" if any("@" in name for name in unknown) else ""
+            problems.append(f"unknown granularity {'+'.join(unknown)}, expected some of {'+'.join(SPEECH)}{named}")
         if len(set(self.granularities)) < len(self.granularities):
             problems.append(f"granularity given twice in {'+'.join(self.granularities)}")
         if not self.branches:
@@ -307,7 +313,15 @@ def head_config(**fields: Any) -> HeadConfig:
         HeadError: a head that cannot be trained.
     """
     names = tuple(fields.get("granularities", ()))
-    if "T" in names and fields.get("modality", "both") == "both":
-        speech = tuple(name for name in names if name != "T")
-        fields |= {"granularities": speech, "modality": "both" if speech else "text"}
+    if any(map(is_text, names)) and fields.get("modality", "both") == "both":
+        kept = tuple(name for name in names if name != "T")
+        if "T" in names and any(map(is_text, kept)):
+            raise HeadError(f"granularity {'+'.join(names)}: T beside {'+'.join(filter(is_text, kept))}; give one of them")
+        speech = any(not is_text(name) for name in names)
+        fields |= {"granularities": kept, "modality": "both" if speech else "text"}
     return HeadConfig(**fields)
+
+
+def _named(granularity: str, units: Sequence[str]) -> bool:
+    """Whether it is one of some units of an encoder that has a name."""
+    return unit_of(granularity) in units and NAME.fullmatch(encoder_of(granularity)) is not None

@@ -9,6 +9,7 @@ from enum import Enum
 from importlib import import_module
 from typing import Any
 
+from mer.cache.granularity import is_text
 from mer.settings import Registry
 
 
@@ -31,8 +32,11 @@ class Needs(Enum):
         if self is Needs.ONE and len(branches) != 1:
             advice = "use 'late' or 'coattention', or modality 'speech' or 'text'"
             return f"fusion {fusion!r} is one branch, got {given}: {advice}"
-        if self is Needs.TEXT_AND_SPEECH and ("T" not in branches or len(branches) < 2):
+        texts = sum(map(is_text, branches))
+        if self is Needs.TEXT_AND_SPEECH and (not texts or texts == len(branches)):
             return f"fusion {fusion!r} needs text and speech, got {given}: use modality 'both'"
+        if self is Needs.TEXT_AND_SPEECH and texts > 1:
+            return f"fusion {fusion!r} takes text of one encoder, got {given}: use 'late', or leave the others out"
         if self is Needs.SEVERAL and len(branches) < 2:
             return f"fusion {fusion!r} needs two or more granularities, got {given}"
         return None

@@ -174,7 +174,7 @@ def evaluate(
     if texts is not None:
         document |= {
             "name": f"{document['name']}, texts of {texts.path.name}",
-            "transcripts": {"file": texts.path.name, "sha256": texts.sha256},
+            "transcripts": texts.as_dict(),
         }
     values = directory.finish(finished, predictor.classes, document)
     (directory.path / WEIGHTS).rmdir()

@@ -19,8 +19,8 @@ from mer.files.tensors import save_tensors
 from mer.finetune.errors import FinetuneError
 from mer.finetune.model_folder import check_model
 from mer.predict.errors import PredictError
-from mer.predict.head_engine import EncoderChoice, extract_config, refuse_a_folders_name
 from mer.predict.model_card import model_card
+from mer.predict.saved_encoders import EncoderChoice, each_of, live_configs, refuse_a_folders_name
 from mer.predict.saved_head import Run, SavedHead
 from mer.predict.saved_run import SavedModels, check_saved, choose_runs, read_saved
 from mer.results.errors import ResultError
@@ -55,8 +55,8 @@ def export_run(
     folds: Sequence[str] | None = None,
     seeds: Sequence[int] | None = None,
     with_encoders: bool | None = None,
-    speech_model: str | None = None,
-    text_model: str | None = None,
+    speech_model: str | Sequence[str] | None = None,
+    text_model: str | Sequence[str] | None = None,
 ) -> Exported:
     """Write what `mer predict` needs of a run into a new folder, whole or not at all.
 
@@ -66,7 +66,7 @@ def export_run(
         folds: only the runs that left these sessions out; None takes all.
         seeds: likewise.
         with_encoders: copy the frozen encoders; None does where they are not on the hub. Fine-tuned models always hold theirs.
-        speech_model: the speech encoder's folder, where the hub does not have what the run names.
+        speech_model: the speech encoder's folder, where the hub does not have what the run names; of several each `NAME=DIR`.
         text_model: likewise.
 
     Raises:
@@ -85,7 +85,7 @@ def export_run(
         if isinstance(saved, SavedModels):
             copied, document, encoders = True, _write_models(saved, runs, scratch), result.get("encoders", {})
         else:
-            choice = EncoderChoice(speech_model=speech_model, text_model=text_model)
+            choice = EncoderChoice(speech_model=each_of(speech_model), text_model=each_of(text_model))
             copied, encoders = _write_encoders(saved, choice, with_encoders, scratch), saved.features
             document = _write_heads(saved, runs, scratch)
         document |= {"format": EXPORT_FORMAT, "classes": list(saved.classes), "runs": [list(each) for each in runs]}
@@ -138,25 +138,23 @@ def _write_heads(saved: SavedHead, runs: Sequence[Run], folder: Path) -> dict[st
 
 def _write_encoders(saved: SavedHead, choice: EncoderChoice, wanted: bool | None, folder: Path) -> bool:
     """Whether the encoders that the head uses were copied."""
-    config = extract_config(saved, choice)
-    used = {name: needed for name, needed in (("speech", config.needs_speech), ("text", config.needs_text)) if needed}
-    on_hub = all(saved.features[name].get("revision") for name in used)
-    if wanted is False or (wanted is None and on_hub):
+    lives = live_configs(saved, choice)
+    names = [name for live in lives for name in live.streams.values()]
+    if wanted is False or (wanted is None and all(saved.features[name].get("revision") for name in names)):
         return False
-    refuse_a_folders_name(saved, config)
-    for name in used:
-        model, revision = (
-            (config.speech_model, config.speech_revision) if name == "speech" else (config.text_model, config.text_revision)
-        )
-        try:
-            _write_encoder(name, model, revision, saved.features[name], folder / name)
-        except EncoderError as problem:
-            raise PredictError(f"{saved.folder}: its encoders are to be copied. {problem}") from problem
+    for live in lives:
+        refuse_a_folders_name(saved, live)
+        for kind, name in live.streams.items():
+            model, revision = getattr(live.config, f"{kind}_model"), getattr(live.config, f"{kind}_revision")
+            try:
+                _write_encoder(kind, model, revision, saved.features[name], folder / name)
+            except EncoderError as problem:
+                raise PredictError(f"{saved.folder}: its encoders are to be copied. {problem}") from problem
     return True
 
 
-def _write_encoder(name: str, model: str, revision: str | None, identity: Mapping[str, Any], folder: Path) -> None:
-    checkpoint = open_speech(model, revision) if name == "speech" else open_text(model, revision)
+def _write_encoder(kind: str, model: str, revision: str | None, identity: Mapping[str, Any], folder: Path) -> None:
+    checkpoint = open_speech(model, revision) if kind == "speech" else open_text(model, revision)
     encoder = checkpoint.load()
     if weights_fingerprint(encoder) != identity["weights_sha256"]:
         raise PredictError(

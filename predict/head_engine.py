@@ -1,8 +1,6 @@
 """Answers of a trained head: encoders, segments and rounding as `mer extract` has them, logits as training has them."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,21 +8,17 @@ from jaxtyping import Float64
 from numpy.typing import NDArray
 
 from mer.backends.device import resolve_device
+from mer.cache.granularity import is_text, unit_of
 from mer.corpus import Utterance
-from mer.extract import EncoderError, ExtractConfig, Resources
-from mer.extract.encode import EncodedShard, Encoders, encode_shard
-from mer.extract.identity import STATEMENTS
+from mer.extract.encode import EncodedShard
 from mer.extract.own_units import TIERS
-from mer.extract.precision import exact_float32, one_thread_on_cpu
-from mer.extract.speech_encoder import SpeechEncoder
-from mer.extract.text_encoder import TextEncoder
-from mer.extract.workers import load_encoders
 from mer.heads import FeatureSource
 from mer.predict.answer import Answer
 from mer.predict.call_speakers import CallSpeakers
-from mer.predict.errors import PredictError
+from mer.predict.live_encoders import LiveEncoders
 from mer.predict.live_features import LiveUnits, head_logits
-from mer.predict.saved_head import ENCODER_OF, LoadedHead, Run, SavedHead, SavedPart, load_head
+from mer.predict.saved_encoders import EncoderChoice
+from mer.predict.saved_head import LoadedHead, Run, SavedHead, SavedPart, load_head
 
 Answered = Sequence[tuple[Utterance, Mapping[str, Any]]]
 """Recordings with their units by granularity."""
@@ -32,20 +26,6 @@ RUNS_AT_ONCE = 5
 """Runs in one forward pass of the heads: bounds their activations."""
 KEPT_BYTES = 2 * 2**30
 """Heads stay in memory up to this size, and are read again for every batch of recordings beyond it."""
-SAME = ("weights_sha256", "sample_rate", "normalize", "frame_stride", "frame_length", "preprocessor", "family")
-"""What an encoder must share with the one that the head was trained behind."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class EncoderChoice:
-    """Where the encoders are, when not where the run says, and where they run."""
-
-    speech_model: str | None = None
-    """Hub id or folder; None takes the one that the run names."""
-    text_model: str | None = None
-    """Likewise."""
-    device: str = "auto"
-    """`auto`, `cpu`, `cuda` or `cuda:1`."""
 
 
 class HeadEngine:
@@ -64,11 +44,9 @@ class HeadEngine:
             EncoderError: an encoder that is not to be had.
         """
         self._saved, self._runs = saved, tuple(runs)
-        self._config = extract_config(saved, choice)
-        self._resources = Resources(device=choice.device, workers=1)
         self._device = resolve_device(choice.device)
-        self._encoders = _load(self._config, self._resources, saved)
-        self._layers = _layers_of(self._encoders)
+        self._encoders = LiveEncoders(saved, choice)
+        self._layers = self._encoders.layers
         self._kept: dict[tuple[int, Run], LoadedHead] = {}
         self._speakers: CallSpeakers | None = None
         self._heard: tuple[Sequence[Utterance], EncodedShard] | None = None
@@ -80,17 +58,17 @@ class HeadEngine:
     @property
     def hears(self) -> bool:
         """Whether audio is used."""
-        return self._config.needs_speech
+        return any(not is_text(name) for name in self._saved.granularities)
 
     @property
     def reads(self) -> bool:
         """Whether the transcript is used."""
-        return self._config.needs_text
+        return any(map(is_text, self._saved.granularities))
 
     @property
     def aligns(self) -> bool:
         """Whether the times of phones, syllables or words are used."""
-        return self._config.needs_alignment
+        return any(unit_of(name) in TIERS for name in self._saved.granularities)
 
     @property
     def aligned_by(self) -> str:
@@ -111,7 +89,7 @@ class HeadEngine:
         self._heard = None
         for chunk in chunks:
             by_id = {each.id: each for each in chunk}
-            shard = self._encode(chunk)
+            shard = self._encoders.encode(chunk)
             self._heard = (chunk, shard)
             for record, units in shard.utterances:
                 arrays = {name: units[name].data for name in self._saved.by_speaker}
@@ -125,7 +103,7 @@ class HeadEngine:
                 is normalised by speaker, one of the chunks that were heard last.
         """
         heard, self._heard = self._heard, None
-        shard = heard[1] if heard is not None and heard[0] is utterances else self._encode(utterances)
+        shard = heard[1] if heard is not None and heard[0] is utterances else self._encoders.encode(utterances)
         found: dict[str, Answer | str] = {each.id: each.reason for each in shard.failed}
         by_id = {each.id: each for each in utterances}
         if self._speakers is not None:
@@ -142,11 +120,6 @@ class HeadEngine:
                 else:
                     found[record.id] = f"{record.id}: its logits are no numbers; is this audio like what the head was trained on?"
         return found
-
-    def _encode(self, utterances: Sequence[Utterance]) -> EncodedShard:
-        # One thread, as in extraction: the same numbers, and no value that rounds to another float16.
-        with exact_float32(), one_thread_on_cpu(self._device):
-            return encode_shard(utterances, self._encoders, self._config, self._resources)
 
     def _logits(self, answered: Answered) -> Float64[np.ndarray, "runs recordings classes"]:
         """Mean over the parts, as multi-level fusion has it (Zhao 2022, section 2.4); most heads have one part."""
@@ -196,96 +169,5 @@ class HeadEngine:
         reasons = {tier: why for tier, by in shard.whole.items() for why, ids in by.items() if utterance_id in ids}
         if not reasons:
             return ()
-        tiers = " and ".join(TIERS[tier] for tier in reasons)
+        tiers = " and ".join(dict.fromkeys(TIERS[unit_of(tier)] for tier in reasons))
         return (f"{'; '.join(dict.fromkeys(reasons.values()))}: its {tiers} are one segment over all of it",)
-
-
-def extract_config(saved: SavedHead, choice: EncoderChoice) -> ExtractConfig:
-    """What `mer extract` was told when it made the features of a head, less what the head does not use."""
-    features = saved.features
-    spoken, written = features.get("speech", {}), features.get("text", {})
-    local = {name: str(saved.folder / name) for name in ("speech", "text") if (saved.folder / name / "config.json").is_file()}
-    return ExtractConfig(
-        speech_model=choice.speech_model or local.get("speech") or spoken.get("model", ""),
-        text_model=choice.text_model or local.get("text") or written.get("model", ""),
-        speech_revision=spoken.get("revision"),
-        text_revision=written.get("revision"),
-        granularities=saved.granularities,
-        layers=_wanted_layers(saved),
-        dtype=features["compute"]["dtype"],
-        storage=features["storage"]["dtype"],
-        long=spoken.get("long", "windows"),
-        long_text=written.get("long", "refuse"),
-        text_tags=written.get("tags", "drop"),
-        fillers=features.get("segments", {}).get("fillers", "keep"),
-    )
-
-
-def refuse_a_folders_name(saved: SavedHead, config: ExtractConfig) -> None:
-    """An encoder that was a folder is not looked for on the hub, which may have another one under the folder's name.
-
-    Args:
-        saved: the head.
-        config: of `extract_config`.
-
-    Raises:
-        PredictError: such a folder is not here.
-    """
-    named = {"speech": (config.needs_speech, config.speech_model), "text": (config.needs_text, config.text_model)}
-    for name, (used, model) in named.items():
-        identity: Mapping[str, Any] = saved.features.get(name, {})
-        if used and identity.get("revision") is None and model == identity.get("model") and not Path(model).is_dir():
-            raise PredictError(
-                f"{saved.folder} needs the encoders that its features came from: {model} was a folder, and is not here; give "
-                f"`--{name}-model DIR` (weights sha256 {str(identity.get('weights_sha256'))[:12]}). The hub is not asked for it"
-            )
-
-
-def _wanted_layers(saved: SavedHead) -> tuple[int, ...] | None:
-    """The layers that some part uses; None for encoders of different depth, all of whose layers are used."""
-    stored = {tuple(each) for each in saved.features["layers"].values()}
-    if len(stored) > 1:
-        return None
-    return tuple(sorted({layer for part in saved.parts for each in part.layers.values() for layer in each}))
-
-
-def _load(config: ExtractConfig, resources: Resources, saved: SavedHead) -> Encoders:
-    refuse_a_folders_name(saved, config)
-    try:
-        with one_thread_on_cpu(resolve_device(resources.device)):
-            encoders = load_encoders(config, resources)
-    except EncoderError as problem:
-        raise PredictError(f"{saved.folder} needs the encoders that its features came from. {problem}") from problem
-    for name, encoder in (("speech", encoders.speech), ("text", encoders.text)):
-        expected: Mapping[str, Any] = saved.features.get(name, {})
-        differing = [key for key in SAME if encoder is not None and encoder.identity.get(key) != expected.get(key)]
-        if encoder is not None and differing:
-            raise PredictError(
-                f"{encoder.checkpoint.title}: not the encoder that {saved.folder} was trained behind, {expected.get('model')} "
-                f"(different: {', '.join(differing)}); give the folder or hub id of that one"
-            )
-        if encoder is not None:
-            _refuse_earlier(saved, name, encoder)
-    return encoders
-
-
-def _refuse_earlier(saved: SavedHead, name: str, encoder: SpeechEncoder | TextEncoder) -> None:
-    """Refuse a head that learnt from features which this version makes otherwise."""
-    last = encoder.checkpoint.layer_count
-    used = {layer for part in saved.parts for g, each in part.layers.items() if ENCODER_OF[g] == name for layer in each}
-    stated: Mapping[str, Any] = saved.features.get(name, {})
-    for statement, why in STATEMENTS.items():
-        if statement in encoder.identity and statement not in stated and (statement != "last_layer" or last in used):
-            raise PredictError(
-                f"{saved.folder} was trained on features of an earlier version of mer: of {encoder.checkpoint.name}, {why}. Run "
-                "`mer extract` and `mer train-head` again"
-            )
-
-
-def _layers_of(encoders: Encoders) -> dict[str, list[int]]:
-    found = {}
-    for name in "FPSWT":
-        encoder = encoders.text if ENCODER_OF[name] == "text" else encoders.speech
-        if encoder is not None:
-            found[name] = list(encoder.layers)
-    return found

@@ -3,12 +3,11 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from mer.cache.granularity import STREAMS
 from mer.corpus import CORPORA
 from mer.protocol import METRICS
 from mer.protocol.dimensions import dimensions_of
 from mer.protocol.metrics import learned_by, metrics_for
-
-ENCODERS = ("speech", "text")
 
 
 def model_card(
@@ -23,7 +22,7 @@ def model_card(
 
     Args:
         result: what `result.json` holds.
-        encoders: `speech` and `text`, as the features or the result identify them.
+        encoders: `speech` and `text`, or `speech@wavlm` of several, as the features or the result identify them.
         runs: folds and seeds that are exported.
         copied: whether the encoders' weights are part of the folder.
         kind: `head` or `finetuned`.
@@ -49,7 +48,7 @@ def _what(result: Mapping[str, Any], kind: str) -> str:
 
 
 def _metadata(result: Mapping[str, Any], encoders: Mapping[str, Mapping[str, Any]]) -> str:
-    bases = [encoders[name]["model"] for name in ENCODERS if name in encoders and "/" in encoders[name]["model"]]
+    bases = [encoders[name]["model"] for name in _named(encoders) if "/" in encoders[name]["model"]]
     lines = ["library_name: mer", "pipeline_tag: audio-classification", "tags:", "- speech-emotion-recognition"]
     lines += ["- synthetic-speech"] if result["synthetic"] else []
     lines += ["base_model:", *(f"- {name}" for name in bases)] if bases else []
@@ -63,7 +62,11 @@ def _use(result: Mapping[str, Any], copied: bool) -> str:
         if copied
         else "The encoders are fetched from the Hugging Face hub when first used."
     )
-    asks = '`--wav x.wav --text "what is said"`' if set(result["branches"]) - {"T", "text"} else '`--text "what is said"`'
+    asks = (
+        '`--wav x.wav --text "what is said"`'
+        if {name.partition("@")[0] for name in result["branches"]} - {"T", "text"}
+        else '`--text "what is said"`'
+    )
     return f"## Use\n\n`mer predict THIS_FOLDER` with {asks}, or `mer.predict.load(folder)` in Python. {where}"
 
 
@@ -89,10 +92,9 @@ def _training(result: Mapping[str, Any], encoders: Mapping[str, Mapping[str, Any
         "",
         f"* Corpus: `{result['corpus']}`, {result['utterances']['used']:,} utterances of {spoken}.",
         *(
-            f"* {name.capitalize()} encoder: `{encoders[name]['model']}`, revision "
+            f"* {_titled(name)}: `{encoders[name]['model']}`, revision "
             f"{encoders[name].get('revision') or 'unknown'}, weights sha256 `{encoders[name]['weights_sha256'][:12]}`."
-            for name in ENCODERS
-            if name in encoders
+            for name in _named(encoders)
         ),
         *_normalisation(config),
         f"* Protocol: {_protocol(result)}; the epoch was chosen on {validation}, never on the test session"
@@ -101,6 +103,16 @@ def _training(result: Mapping[str, Any], encoders: Mapping[str, Mapping[str, Any
         f"{'ratings' if dimensions_of(config) else 'probabilities'} are averaged.",
     ]
     return "\n".join(lines)
+
+
+def _named(encoders: Mapping[str, Any]) -> list[str]:
+    """Names of encoders, those of speech first: `speech`, or `speech@wavlm` of several."""
+    return [name for kind in STREAMS for name in sorted(encoders) if name.partition("@")[0] == kind]
+
+
+def _titled(name: str) -> str:
+    kind, _, own = name.partition("@")
+    return f"{kind.capitalize()} encoder" + (f" {own}" if own else "")
 
 
 def _protocol(result: Mapping[str, Any]) -> str:

@@ -15,8 +15,9 @@ from mer.predict.answer import Answer, Failure, Prediction, Rating, make_predict
 from mer.predict.checks import RefusedError, listen
 from mer.predict.errors import PredictError
 from mer.predict.finetuned_engine import FinetunedEngine
-from mer.predict.head_engine import EncoderChoice, HeadEngine
+from mer.predict.head_engine import HeadEngine
 from mer.predict.on_the_fly import Aligner, aligned
+from mer.predict.saved_encoders import EncoderChoice, each_of
 from mer.predict.saved_head import Run, SavedHead
 from mer.predict.saved_run import SavedModels, check_saved, choose_runs, read_saved
 from mer.results.names import run_stem
@@ -219,8 +220,8 @@ def load(
     folds: Sequence[str] | None = None,
     seeds: Sequence[int] | None = None,
     labels: Sequence[str] | None = None,
-    speech_model: str | None = None,
-    text_model: str | None = None,
+    speech_model: str | Sequence[str] | None = None,
+    text_model: str | Sequence[str] | None = None,
     device: str = "auto",
     max_seconds: float = MAX_SECONDS,
     aligner: Aligner | None = None,
@@ -233,7 +234,7 @@ def load(
         folds: answer by the runs that left these sessions out; None takes all, and averages their probabilities.
         seeds: likewise.
         labels: those that are expected, in any order; a run that answers with others is refused.
-        speech_model: the speech encoder's folder, where the hub does not have what the run names.
+        speech_model: the speech encoder's folder, where the hub does not have what the run names; of several each `NAME=DIR`.
         text_model: likewise.
         device: `auto`, `cpu`, `cuda` or `cuda:1`.
         max_seconds: longer audio is refused.
@@ -253,7 +254,7 @@ def load(
             "trained on these, or ask for what it has"
         )
     temperatures = temperatures_of(document, runs, Path(folder)) if calibrated else None
-    choice = EncoderChoice(speech_model=speech_model, text_model=text_model, device=device)
+    choice = EncoderChoice(speech_model=each_of(speech_model), text_model=each_of(text_model), device=device)
     with ThreadPoolExecutor(1) as beside:  # hashes a GB a second, while the encoders are read
         checking = beside.submit(check_saved, saved, runs)
         try:

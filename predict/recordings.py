@@ -53,7 +53,7 @@ def find_recordings(path: Path, how: Wanted = ALL) -> Found:
     `.TextGrid`, if there is one; endings in any case. Every other file is named with the reason why it is not read. A manifest
     has the columns `wav` and `text`, and optionally `id`, `textgrid`, `speaker`, `channel` and times; others are not looked
     at. Paths in it are relative to its folder and stay there. A folder that one of `CORPORA` recognises gives its labelled
-    utterances.
+    utterances, and so does a file that is no such list: cuts of lhotse, SpeechBrain's JSON.
 
     Args:
         path: the folder or file.
@@ -63,7 +63,7 @@ def find_recordings(path: Path, how: Wanted = ALL) -> Found:
         PredictError: nothing there, or a file that is no list of recordings.
         CorpusError: a damaged corpus, or a list that cannot be read.
     """
-    if not path.is_file() and corpora_at(path):
+    if _is_a_corpus(path, how):
         corpus = open_corpus(path, audio_root=how.audio_root, encoding=how.encoding)
         return Found(list(corpus), [], corpus.problems)
     if path.is_dir():
@@ -73,6 +73,19 @@ def find_recordings(path: Path, how: Wanted = ALL) -> Found:
             f"{path}: nothing there; give a folder of audio with text files, or a .jsonl or .csv list of recordings"
         )
     return _in_list(path, how)
+
+
+def _is_a_corpus(path: Path, how: Wanted) -> bool:
+    """Whether one of `CORPORA` reads it, and it is no list of recordings."""
+    found = corpora_at(path)
+    if not path.is_file():
+        return bool(found)
+    if all(each.kind.reads_any_table for each in found):
+        return False
+    if path.suffix.lower() not in SUFFIXES:
+        return True
+    file = ManifestFile(path, how.encoding)
+    return next((False for place in file.rows(lambda *_: None) if "wav" in place.row), True)
 
 
 def read_recordings(path: Path, how: Wanted = ALL) -> tuple[list[Utterance], list[Failure]]:

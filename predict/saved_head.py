@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from mer.cache.granularity import STREAMS, in_order, stream
 from mer.heads import Head, HeadConfig, HeadError, Statistics
-from mer.heads.config import HEAD_SOURCE, SPEECH
+from mer.heads.config import HEAD_SOURCE
 from mer.heads.fusion.build_head import build_head
 from mer.heads.training.run_queue import SCALE
 from mer.predict.errors import PredictError
@@ -22,11 +23,6 @@ from mer.results.run_files import CURE
 
 Run = tuple[str, int]
 """Fold and seed."""
-
-ENCODERS = ("speech", "text")
-"""Folders of an export that hold the frozen encoders."""
-ENCODER_OF = {**dict.fromkeys(SPEECH, "speech"), "T": "text"}
-"""Granularity to the encoder that it comes from."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,7 +90,9 @@ class SavedHead:
         for folder, hashes in self.hashes.items():
             weights = {part.weights[run].path for part in self.parts for run in runs}
             names = [path.relative_to(folder).as_posix() for path in sorted(weights) if folder in path.parents]
-            beside = [name for name in hashes if name.split("/")[0] in ENCODERS and not name.endswith(".safetensors")]
+            beside = [
+                name for name in hashes if name.split("/")[0].partition("@")[0] in STREAMS and not name.endswith(".safetensors")
+            ]
             found[folder] = [*names, *beside]
         return found
 
@@ -107,13 +105,13 @@ class SavedHead:
     def granularities(self) -> tuple[str, ...]:
         """Those that some part uses."""
         wanted = {name for part in self.parts for name in part.config.branches}
-        return tuple(name for name in "FPSWT" if name in wanted)
+        return in_order(wanted)
 
     @property
     def by_speaker(self) -> tuple[str, ...]:
         """Granularities that some part normalises by speaker, so that a speaker's recordings have to be given together."""
         wanted = {name for part in self.parts for name in part.config.by_speaker}
-        return tuple(name for name in "FPSW" if name in wanted)
+        return in_order(wanted)
 
 
 def saved_part(
@@ -172,7 +170,7 @@ def load_head(saved: SavedHead, part: SavedPart, run: Run, device: torch.device)
     place = part.weights[run]
     tensors = place.read()
     widths = saved.features["dim"]
-    shapes = {name: (len(part.layers[name]), int(widths[ENCODER_OF[name]])) for name in part.config.branches}
+    shapes = {name: (len(part.layers[name]), int(widths[stream(name)])) for name in part.config.branches}
     statistics = {}
     try:
         for name in part.config.standardised:

@@ -194,7 +194,7 @@ def _same(given: Any, wanted: Any) -> bool:
 
 def _normalised(value: object, result: Mapping[str, Any]) -> tuple[str, ...]:
     """What becomes of speech and of text, as far as the head has them: `speech` and `global` are one thing without text."""
-    branches = list(result.get("branches") or ())
+    branches = [_unit(name) for name in result.get("branches") or ()]
     speech = {"speech": "global"}.get(str(value), str(value))
     text = "global" if value == "global" else "none"
     return tuple(["speech " + speech] * any(name != "T" for name in branches) + ["text " + text] * ("T" in branches))
@@ -203,15 +203,21 @@ def _normalised(value: object, result: Mapping[str, Any]) -> tuple[str, ...]:
 def _model_fits(name: str, wanted: str, result: Mapping[str, Any], settings: Sequence[Mapping[str, Any]]) -> bool | None:
     """Whether the encoder is the paper's; a result without that stream needs none."""
     stream = STREAMS[name]
-    branches = set(result.get("branches") or ())
+    branches = {_unit(name) for name in result.get("branches") or ()}
     if branches and not branches & ({"T", "text"} if stream == "text" else {"F", "P", "S", "W", "speech"}):
         return True
     for place in (result.get("features"), result.get("encoders")):
-        described = (place or {}).get(stream)
-        if isinstance(described, Mapping) and described.get("model"):
-            return same_model(str(described["model"]), wanted)
+        # Of several encoders of a kind, each has an entry: `speech@wavlm`.
+        described = [each for name, each in (place or {}).items() if _unit(name) == stream and isinstance(each, Mapping)]
+        if described and all(each.get("model") for each in described):
+            return all(same_model(str(each["model"]), wanted) for each in described)
     given = [*_given(name, [*settings, result.get("config") or {}])]
     return same_model(str(given[0]), wanted) if given else None
+
+
+def _unit(name: str) -> str:
+    """A granularity or a kind of encoder without the encoder's name."""
+    return name.partition("@")[0]
 
 
 def same_model(given: str, wanted: str) -> bool:

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mer.cache import CacheError, open_cache
+from mer.cache import CacheError, open_features
 from mer.corpus import Corpus, Utterance, open_corpus
 from mer.corpus.audio import audio_seconds
 from mer.report.page_sources import PageSources
@@ -62,7 +62,7 @@ def cache_facts(cache: Path, key: str) -> dict[str, UtteranceFacts] | None:
     places: Iterable[Path] = [cache, *sorted(cache.glob(f"*/{key[:12]}"))] if cache.is_dir() else []
     for place in places:
         try:
-            features = open_cache(place)
+            features = open_features(place)
         except CacheError:
             continue
         if features.key == key:

@@ -9,6 +9,7 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
+from mer.cache.granularity import STREAMS
 from mer.files.shown_text import shown
 from mer.report.columns import P_HOLM, measure_columns, shown_columns
 from mer.report.comparison_table import DASH
@@ -100,7 +101,7 @@ def _about(run: ReportedRun) -> dict[str, Any]:
     if run.status != "done":
         return {}
     used, features = run.result.get("utterances", {}), run.result.get("features") or {}
-    models = {name: features[name] for name in ("speech", "text") if isinstance(features.get(name), dict)}
+    models = {name: each for name, each in features.items() if name.split("@")[0] in STREAMS and isinstance(each, dict)}
     about = {
         "corpus": run.corpus,
         "utterances tested": run.result["summary"]["all"]["utterances"],

@@ -37,6 +37,8 @@ def extraction_lines(data: Mapping[str, Any]) -> RenderableType:
             f"{data['audio_seconds']:,.0f} s of audio in {data['wall_seconds']:,.0f} s ({speed:.0f} x real time), "
             f"{size(data['bytes_written'])}",
         )
+    if data["stage_seconds"]:
+        table.add_row("stages", _stages(data["stage_seconds"], data["gpu_waits"]))
     aligned = {kind: n for kind, n in data["alignments"].items() if kind != "none"}
     whole = data["alignments"].get("none", 0)
     if aligned:
@@ -61,6 +63,12 @@ def extraction_lines(data: Mapping[str, Any]) -> RenderableType:
     return Group(*parts)
 
 
+def _stages(seconds: Mapping[str, float], waits: float | None) -> str:
+    """What each stage took, and how long the GPU waited for the others."""
+    said = ", ".join(f"{stage} {each:,.1f} s" for stage, each in seconds.items())
+    return said if waits is None else f"{said} (they overlap); the GPU waited {waits:.0%} of the time"
+
+
 def _own_units(tiers: Mapping[str, Mapping[str, Any]]) -> str:
     """Per tier: utterances with units of their own, of how many; the rest is one segment each, or from an earlier mer."""
     said = []
@@ -79,7 +87,8 @@ def _without_id(failed: Mapping[str, Any]) -> str:
 
 def cache_table(info: Mapping[str, Any]) -> RenderableType:
     """What a cache holds: units and bytes per granularity."""
-    table = Table(title=f"{info['corpus']['name']}  {info['key'][:12]}", title_justify="left")
+    models = ", ".join(str(each["model"]) for each in info["models"].values() if "model" in each)
+    table = Table(title=f"{info['corpus']['name']}  {info['key'][:12]}  {models}".rstrip(), title_justify="left")
     for name in ("granularity", "units", "layers", "dim", "size"):
         table.add_column(name, justify="left" if name == "granularity" else "right")
     for granularity, row in info["granularities"].items():

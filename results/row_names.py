@@ -126,7 +126,7 @@ def _speech_of(row: NamedRow, part: str) -> str:
     """Speech granularities of one head of a multi-level row; its text goes without saying."""
     for config in (row.asked.get("config") or {}, row.result.get("heads") or {}):
         if isinstance(config.get(part), Mapping):
-            return "+".join(name for name in config[part].get("branches", ()) if name != "T")
+            return "+".join(name for name in config[part].get("branches", ()) if name.partition("@")[0] != "T")
     return ""
 
 
@@ -190,7 +190,8 @@ def _data(row: NamedRow) -> dict[str, Any]:
     config, result = row.config, row.result
     found: dict[str, Any] = {}
     features = result.get("features") or {}
-    for stream in ("speech", "text"):
+    of_sets = [name for name in features if name.startswith(("speech@", "text@"))]
+    for stream in of_sets or ("speech", "text"):
         described = (
             features.get(stream) or (result.get("encoders") or {}).get(stream) or (row.asked.get("encoders") or {}).get(stream)
         )

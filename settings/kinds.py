@@ -33,8 +33,9 @@ def checked(option: str, value: object, kind: type) -> Any:
 
 
 def parse_granularity(text: str) -> tuple[str, ...]:
-    """`F+S` as its parts."""
-    return tuple(part.strip() for part in text.upper().split("+"))
+    """`F+S` as its parts; `F@wavlm` is F of the encoder wavlm."""
+    parts = (part.strip().partition("@") for part in text.split("+"))
+    return tuple(f"{unit.upper()}{at}{encoder.lower()}" for unit, at, encoder in parts)
 
 
 def _granularity(option: str, value: object) -> tuple[str, ...]:

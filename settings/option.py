@@ -178,6 +178,8 @@ def by_name(options: Mapping[str, Option]) -> dict[str, str]:
 def _plain(hint: Any) -> type:
     if get_origin(hint) in (Union, types.UnionType):
         hint = next(each for each in get_args(hint) if each is not types.NoneType)
+    if get_origin(hint) is tuple and Path in get_args(hint):
+        hint = Path
     if get_origin(hint) is Literal:
         hint = type(get_args(hint)[0])
     return hint if hint in (bool, int, float, Path) else str

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from mer.cache.spec import SET_FILE
 from mer.results.artefact import folders, read_object
 from mer.results.names import CONFIG, GRID, RESULT
 from mer.results.row_names import read_row, row_names
@@ -13,6 +14,7 @@ from mer.status.cache_status import CacheReader, CacheStatus
 from mer.status.errors import StatusError
 from mer.status.grid_status import GridStatus, read_grid_status
 from mer.status.run_status import RunStatus, read_run_status
+from mer.status.set_status import SetStatus, read_set_status
 
 DEPTH = 2
 """Folders below a given one that are looked into: `<root>/<corpus>/<key12>`."""
@@ -26,6 +28,8 @@ class Overview:
     """Folders of `mer align`."""
     caches: tuple[CacheStatus, ...]
     """Feature caches."""
+    sets: tuple[SetStatus, ...]
+    """Sets that put several of them together."""
     grids: tuple[GridStatus, ...]
     """Grids, with the runs of their rows."""
     runs: tuple[RunStatus, ...]
@@ -79,6 +83,7 @@ class StatusReader:
         return Overview(
             alignments=tuple(read_alignment_status(path, now) for kind, path in every if kind == LOG),
             caches=tuple(self._reader(path).read(now) for kind, path in every if kind == "spec.json"),
+            sets=tuple(read_set_status(path) for kind, path in every if kind == SET_FILE),
             grids=grids,
             runs=tuple(
                 replace(read_run_status(path, self.caches, now), name=name)
@@ -95,6 +100,9 @@ def search(path: Path, depth: int = DEPTH) -> Sequence[tuple[str, Path]]:
     for marker in (GRID, LOG, "spec.json"):
         if (path / marker).is_file():
             return [(marker, path)]
+    if (path / SET_FILE).is_file():
+        caches = read_set_status(path).caches
+        return [*(("spec.json", each) for each in caches if (each / "spec.json").is_file()), (SET_FILE, path)]
     # The folder of an encoder has a config.json, too.
     if (path / RESULT).is_file() or "config" in (read_object(path / CONFIG) or {}):
         return [(CONFIG, path)]

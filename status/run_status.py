@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mer.cache.spec import SET_FILE
 from mer.results.artefact import entries, inside, listed, newest, number, read_bytes, read_object
 from mer.results.names import CONFIG, FAILED, FINISHED, RESULT, RUNNING, run_of_stem
 from mer.status.cache_status import State, planned_shards
@@ -26,6 +27,8 @@ class TrainingRun:
     """The last one that is over."""
     validation_ua: float | None
     """Validation UA of that epoch."""
+    validation_ccc: float | None
+    """Likewise the mean CCC, of a run on ratings."""
     last: float | None
     """When it was over, in seconds since the epoch."""
 
@@ -64,6 +67,8 @@ class RunStatus:
     """UA of a finished result, mean of folds."""
     wa: float | None
     """Its WA."""
+    ccc: float | None
+    """Mean CCC of the dimensions, of a finished result of ratings, mean of folds."""
     last: float | None
     """Last sign of life, in seconds since the epoch."""
 
@@ -99,6 +104,7 @@ def read_run_status(directory: Path, caches: Path, now: float) -> RunStatus:
         failed=failed,
         ua=None,
         wa=None,
+        ccc=None,
         last=last,
     )
 
@@ -116,6 +122,7 @@ def _finished(directory: Path, result: Mapping[str, Any], last: float | None) ->
         failed=tuple(_failed_run(each) for each in failures),
         ua=number(inside(result, "summary", "all", "ua", "mean_of_folds")),
         wa=number(inside(result, "summary", "all", "wa", "mean_of_folds")),
+        ccc=number(inside(result, "summary", "all", "ccc", "mean_of_folds")),
         last=last,
     )
 
@@ -135,6 +142,7 @@ def _running(directory: Path) -> tuple[TrainingRun, ...]:
                 seed=run[1],
                 epoch=int(number(epoch.get("epoch")) or 0),
                 validation_ua=number(epoch.get("validation_ua")),
+                validation_ccc=number(epoch.get("validation_ccc")),
                 last=newest([path]),
             )
         )
@@ -179,9 +187,12 @@ def _total(asked: object, config: object, caches: Path, key: object) -> int | No
 
 
 def _sessions(caches: Path, key: str) -> int | None:
-    """Sessions of a cache, from the names of its shards."""
+    """Sessions of a cache, or of the first of a set of caches, from the names of its shards."""
     for folder in (caches, *caches.glob(f"*/{key}")):
         if folder.name == key:
+            together = inside(read_object(folder / SET_FILE), "caches")
+            if isinstance(together, dict) and together:
+                folder = folder.parent / str(next(iter(together.values())))[:12]
             names = planned_shards(folder) | entries(folder / "shards", ".json").keys()
             return len({name.rpartition("-")[0] for name in names}) or None
     return None

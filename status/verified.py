@@ -4,12 +4,14 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from mer.cache import CacheError, CacheFolder, verify
+from mer.cache.spec import SET_FILE
 from mer.results.artefact import folders, read_object
 from mer.results.names import CONFIG, GRID
 from mer.results.run_files import is_export
 from mer.results.whole import Whole, check_export, check_grid, check_run
 from mer.status.errors import StatusError
 from mer.status.overview import DEPTH, search
+from mer.status.set_status import read_set_status
 
 CACHE = "spec.json"
 
@@ -34,7 +36,7 @@ def check_places(places: Sequence[Path]) -> Iterator[Whole]:
 
 
 def _others(place: Path) -> list[tuple[Callable[[Path], Whole], Path]]:
-    checks = {CACHE: check_cache, GRID: check_grid, CONFIG: check_run}
+    checks = {CACHE: check_cache, SET_FILE: check_set, GRID: check_grid, CONFIG: check_run}
     return [(checks[marker], folder) for marker, folder in search(place) if marker in checks]
 
 
@@ -42,6 +44,13 @@ def _exports(place: Path, depth: int = DEPTH) -> list[tuple[Callable[[Path], Who
     if is_export(read_object(place / CONFIG) or {}):
         return [(check_export, place)]
     return [found for below in folders(place) for found in _exports(below, depth - 1)] if depth else []
+
+
+def check_set(path: Path) -> Whole:
+    """Read the file of a set, and look for its caches; they are checked as caches."""
+    found, size = read_set_status(path), (path / SET_FILE).stat().st_size
+    problems = (found.problem,) if found.problem else ()
+    return Whole(path=str(path), kind="set of caches", files=1, bytes=size, unchecked=(), problems=problems)
 
 
 def check_cache(path: Path) -> Whole:

@@ -15,13 +15,14 @@ from mer.status.grid_status import GridStatus, RowStatus
 from mer.status.overview import Overview
 from mer.status.pace import HostShare
 from mer.status.run_status import RunStatus
+from mer.status.set_status import SetStatus
 
 SHOWN = 5
 """Failures of one cache or run; all of them are in --json."""
 STYLES: dict[State, str] = {"done": "green", "running": "cyan", "silent": "yellow", "waiting": "dim"}
 NOTE = (
     "Waiting: nothing of it is done yet. Silent: something is left to do, and no file came for a while. "
-    "UA in percent; in brackets that of runs that train, on validation."
+    "UA in percent, CCC of ratings; in brackets that of runs that train, on validation."
 )
 
 
@@ -37,6 +38,8 @@ def status_view(overview: Overview, now: float) -> RenderableType:
         parts += [_alignment(alignment, now), Text("")]
     for cache in overview.caches:
         parts += [*_cache(cache, now), Text("")]
+    for each in overview.sets:
+        parts += [*_set(each), Text("")]
     for grid in overview.grids:
         parts += [*_grid(grid, now), Text("")]
     if overview.runs:
@@ -72,6 +75,12 @@ def _cache(found: CacheStatus, now: float) -> Iterator[RenderableType]:
         yield Text(f"  {shard.shard}: try {shard.tries} on {shard.host}: {shard.reason}")
     if len(found.failed) > SHOWN:
         yield Text(f"  and {len(found.failed) - SHOWN} more")
+
+
+def _set(found: SetStatus) -> Iterator[RenderableType]:
+    yield Text(f"{found.folder}: {'+'.join(found.granularities)}, of {', '.join(each.name for each in found.caches)}")
+    if found.problem:
+        yield Text(f"  {found.problem}", style="red")
 
 
 def _hosts(hosts: Sequence[HostShare], now: float) -> Table:
@@ -128,11 +137,15 @@ def _training(runs: Sequence[RunStatus]) -> str:
 
 
 def _score(ua: float | None, runs: Sequence[RunStatus]) -> str:
-    """Ours, or in brackets the mean on validation of the runs that train."""
-    if ua is not None:
-        return percent(ua)
-    now = [each.validation_ua for run in runs for each in run.running if each.validation_ua is not None]
-    return f"({percent(sum(now) / len(now))})" if now else "-"
+    """Ours, or in brackets the mean on validation of the runs that train; of ratings, CCC in place of UA."""
+    ccc = [run.ccc for run in runs if run.ccc is not None]
+    if ua is not None or ccc:
+        return percent(ua) if ua is not None else f"CCC {sum(ccc) / len(ccc):.3f}"
+    training = [each for run in runs for each in run.running]
+    if now := [each.validation_ua for each in training if each.validation_ua is not None]:
+        return f"({percent(sum(now) / len(now))})"
+    rated = [each.validation_ccc for each in training if each.validation_ccc is not None]
+    return f"(CCC {sum(rated) / len(rated):.3f})" if rated else "-"
 
 
 def _failed_runs(runs: Sequence[RunStatus]) -> Iterator[Text]:

@@ -26,7 +26,7 @@ ALLOWED: dict[str, set[str]] = {
     "heads": {"backends", "cache", "protocol", "results"},
     "finetune": {"backends", "corpus", "extract", "heads", "protocol", "results"},
     "grids": {"backends", "cache", "corpus", "finetune", "heads", "protocol", "results"},
-    "predict": {"backends", "corpus", "extract", "heads", "finetune", "protocol", "results"},
+    "predict": {"backends", "cache", "corpus", "extract", "heads", "finetune", "protocol", "results"},
     "status": {"backends", "cache", "corpus", "extract", "protocol", "report", "results"},
     "demo": {"corpus"},
     "cli": {"commands"},

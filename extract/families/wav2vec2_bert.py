@@ -95,13 +95,14 @@ class OwnStatistics:
         self, waves: Float[Tensor, "batch samples"], samples: Sequence[int], frames: Sequence[int]
     ) -> Float[Tensor, "batch frames dim"]:
         """The last hidden states of a batch; see `Padding`."""
-        spectra = filter_banks(waves.double(), self._filters.to(waves.device), self._window.to(waves.device))
-        own = (torch.tensor(samples, device=waves.device) - LENGTH) // HOP + 1
+        filters, window = (each.to(waves.device, non_blocking=True) for each in (self._filters, self._window))
+        spectra = filter_banks(waves.double(), filters, window)
+        own = (torch.tensor(samples).to(waves.device, non_blocking=True) - LENGTH) // HOP + 1
         normal = normalised(spectra, own)[:, : max(frames) * self._stack]
         inputs = normal.reshape(len(waves), max(frames), -1).to(next(self._model.parameters()).dtype)
         mask = None
         if min(frames) < max(frames):
-            mask = (torch.arange(max(frames)) < torch.tensor(frames)[:, None]).to(waves.device)
+            mask = (torch.arange(max(frames)) < torch.tensor(frames)[:, None]).to(waves.device, non_blocking=True)
         states: Tensor = self._model(inputs, attention_mask=mask).last_hidden_state
         return states
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from functools import cached_property
-from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
@@ -68,18 +67,17 @@ class DeviceReads(GatheredReads):
     @property
     def distinct_units(self) -> int:
         """Stored units that somebody wants, each once for all runs that go through the corpus in one order."""
-        return int(self._row_lengths[[row for row, _ in self._step.order]].sum())
+        return int(self._row_lengths[self._step.entries].sum())
 
+    @cached_property
     def host_tables(self) -> list[np.ndarray]:
         """`ChunkTables` on the host."""
         counts = np.concatenate(self._counts)
         places = np.cumsum(counts) - counts
         utterances = np.cumsum([0, *(len(rows) for rows in self._step.rows)])
-        pairs = chain.from_iterable(chain.from_iterable(wanted for _, wanted in self._step.order))
-        uses = np.fromiter(pairs, dtype=np.int64).reshape(-1, 2)
+        uses = self._step.uses.copy()
         uses[:, 1] = places[utterances[uses[:, 0]] + uses[:, 1]]
-        rows = np.fromiter((row for row, _ in self._step.order), dtype=np.int64)
-        ends = np.cumsum(np.fromiter((len(wanted) for _, wanted in self._step.order), dtype=np.int64))
+        rows, ends = self._step.entries, self._step.ends
         begins = np.concatenate([[0], ends])[: len(ends)]
         short, long = (self._chunks(rows, begins, ends, length) for length in (SHORT, LONG))
         wanted = long[:, 4] - long[:, 3]

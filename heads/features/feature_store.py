@@ -8,10 +8,11 @@ import psutil
 import torch
 from jaxtyping import Bool
 
-from mer.cache import FeatureCache, check_numbers
+from mer.cache import CacheSet, FeatureCache, check_numbers
 from mer.heads.errors import HeadError
 from mer.heads.features.feature_source import FeatureSource
 from mer.heads.features.features import Features, PackedFeatures
+from mer.heads.features.held_names import what_holds
 from mer.heads.features.speaker_units import SpeakerUnits
 from mer.heads.features.statistics import Statistics
 
@@ -20,23 +21,36 @@ GPU_SHARE = 0.6
 RAM_SHARE = 0.8
 """Part of the available memory that features may take by default before they are streamed."""
 
+ON_DEVICE, MAPPED, STREAMED = "in GPU memory", "mapped from disk", "streamed from disk"
+BY_STEP = " and copied to the GPU step by step"
+
 
 class FeatureStore:
     """Decides where each granularity lives, and keeps what it has opened.
 
-    On a GPU a granularity is copied there where it fits, smallest first; what does not fit, and everything on a
-    CPU, is mapped from disk where it fits into memory (so that it is read once) and streamed where not.
+    On a GPU a granularity is copied there where it fits, smallest first; of what does not fit the units of each step are copied
+    ahead of it. That, and everything on a CPU, is mapped from disk where it fits into memory (so that it is read once) and
+    streamed where not.
     """
 
-    def __init__(self, device: torch.device, *, ram_gib: float | None = None, device_memory_gib: float | None = None) -> None:
+    def __init__(
+        self,
+        device: torch.device,
+        *,
+        ram_gib: float | None = None,
+        device_memory_gib: float | None = None,
+        own_memory: bool | None = None,
+    ) -> None:
         """Nothing is opened yet.
 
         Args:
             device: where training runs.
             ram_gib: features larger than this are streamed from disk; None takes a share of the available memory.
             device_memory_gib: features larger than this do not go to the GPU; None takes a share of what is free.
+            own_memory: whether the device has memory of its own; None: all but a CPU do.
         """
         self.device = device
+        self._own_memory = device.type != "cpu" if own_memory is None else own_memory
         self._ram = None if ram_gib is None else ram_gib * 2**30
         self._device_memory = None if device_memory_gib is None else device_memory_gib * 2**30
         self._opened: dict[tuple[str, bool, tuple[int, ...]], tuple[PackedFeatures, FeatureSource, str]] = {}
@@ -66,9 +80,9 @@ class FeatureStore:
             CacheError: layers that an earlier version stored otherwise than they are taken for.
         """
         check_held(cache, granularities)
-        if isinstance(cache, FeatureCache):
+        if isinstance(cache, FeatureCache | CacheSet):
             for name in granularities:
-                check_numbers(cache, name, layers)
+                check_numbers(*cache.holder(name), layers)
         speakers = speakers or {}
         wanted = (cache.key, tuple(indices))
         if self._key != wanted:  # other utterances: what is in memory is of no use any more
@@ -83,8 +97,17 @@ class FeatureStore:
         sizes = {name: _bytes(packed[name], keys[name][2]) for name in missing}
         for name in sorted(missing, key=lambda each: sizes[each]):
             resident = self._fits_on_device(sizes[name])
-            source = FeatureSource(packed[name], device=self.device, resident=resident, stream=stream, layers=keys[name][2])
-            place = "in GPU memory" if resident else "streamed from disk" if stream else "mapped from disk"
+            source = FeatureSource(
+                packed[name],
+                device=self.device,
+                resident=resident,
+                stream=stream,
+                by_step=self._own_memory,
+                layers=keys[name][2],
+            )
+            place = ON_DEVICE if resident else STREAMED if stream else MAPPED
+            if self._own_memory and not resident:
+                place += BY_STEP
             self._opened[keys[name]] = (packed[name], source, place)
         found = {name: self._opened[keys[name]] for name in granularities}
         return (
@@ -114,16 +137,16 @@ class FeatureStore:
         return tuple(self._statistics[key] for key in keys)
 
     def _streams(self, added: int) -> bool:
-        used = sum(packed.nbytes for packed, _, place in self._opened.values() if place == "mapped from disk")
+        used = sum(packed.nbytes for packed, _, place in self._opened.values() if place.startswith(MAPPED))
         limit = self._ram if self._ram is not None else RAM_SHARE * psutil.virtual_memory().available
         return used + added > limit
 
     def _fits_on_device(self, size: int) -> bool:
-        if self.device.type != "cuda":
+        if not self._own_memory:
             return False
         if self._device_memory is None:
             return size <= GPU_SHARE * torch.cuda.mem_get_info(self.device)[0]
-        used = sum(each.nbytes for each, _, place in self._opened.values() if place == "in GPU memory")
+        used = sum(each.nbytes for each, _, place in self._opened.values() if place == ON_DEVICE)
         return used + size <= self._device_memory
 
 
@@ -137,7 +160,7 @@ def check_held(cache: Features, granularities: Sequence[str]) -> None:
     if missing:
         raise HeadError(
             f"the cache holds {'+'.join(cache.granularities)}, not {'+'.join(missing)}: "
-            f"`mer extract --granularity {'+'.join([*cache.granularities, *missing])}` makes one that does"
+            f"{what_holds([*cache.granularities, *missing])} makes one that does"
         )
 
 

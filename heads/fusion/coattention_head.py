@@ -7,11 +7,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from mer.cache.granularity import is_text
 from mer.heads.errors import HeadError
 from mer.heads.fusion import stacked_attention
 from mer.heads.fusion.attention import AttentionLayer, after_attention, attend_to_few, attend_to_many
 from mer.heads.fusion.head import Head, StackedUnits
 from mer.heads.fusion.linear_branch import uniform_linear
+from mer.heads.stacked.device.attention import Meetings
 from mer.heads.stacked.device.device_path import DevicePath
 from mer.heads.stacked.device.pairs import Pairs
 from mer.heads.stacked.device.run_rows import RunRows
@@ -21,8 +23,6 @@ from mer.heads.stacked.hidden_layer import hidden_layer
 from mer.heads.stacked.layer_average import LayerAverage
 from mer.heads.stacked.packed_mean import packed_mean
 from mer.heads.stacked.sequence_pairs import pair_sequences
-
-TEXT = "T"
 
 
 class CoattentionLayer(nn.Module):
@@ -72,7 +72,7 @@ class CoattentionHead(Head):
         """
         super().__init__()
         dim = _common_dim(shapes)
-        speech = [name for name in shapes if name != TEXT]
+        speech = [name for name in shapes if not is_text(name)]
         self.averages = nn.ModuleDict(
             {name: LayerAverage(layers=layers, dim=dim, softmax=softmax) for name, (layers, _) in shapes.items()}
         )
@@ -106,12 +106,13 @@ class CoattentionHead(Head):
         """See `Head.logits`."""
         runs = [head for head in heads if isinstance(head, CoattentionHead)]
         inputs = {name: _units_of(runs, name, each) for name, each in units.items()}
-        text = inputs[TEXT], units[TEXT]
+        written = next(filter(is_text, units))
+        text = inputs[written], units[written]
         embeddings = [
             _embedding([run.stack(name) for run in runs], (inputs[name], units[name]), text, generators)
             for name in runs[0].stacks
         ]
-        c, utterances = torch.cat(embeddings, 1), units[TEXT].utterances
+        c, utterances = torch.cat(embeddings, 1), units[written].utterances
         fourth = [run.w4 for run in runs], [run.b4 for run in runs]
         hidden = hidden_layer(c, *fourth, runs[0].dropout, generators, utterances)
         g = grouped_layer_norm(hidden + c, [run.gain for run in runs], [run.bias for run in runs], utterances)
@@ -123,7 +124,8 @@ class CoattentionHead(Head):
 
 
 def _common_dim(shapes: Mapping[str, tuple[int, int]]) -> int:
-    if TEXT not in shapes or len(shapes) < 2:
+    texts = [name for name in shapes if is_text(name)]
+    if len(texts) != 1 or len(shapes) < 2:
         raise HeadError(
             f"coattention needs text (T) and a speech granularity, got {'+'.join(shapes) or 'nothing'}: "
             "use a transformer or linear head for one of them alone"
@@ -134,7 +136,7 @@ def _common_dim(shapes: Mapping[str, tuple[int, int]]) -> int:
         raise HeadError(
             f"coattention needs units of one dim in speech and text, got {given}: use late fusion, or encoders of one width"
         )
-    return dims[TEXT]
+    return dims[texts[0]]
 
 
 def _units_of(runs: Sequence[CoattentionHead], granularity: str, units: StackedUnits) -> Tensor:
@@ -173,11 +175,21 @@ def _stacked_embedding(
     rows, columns = of_speech.sizes, of_text.sizes
     if not isinstance(rows, RunRows) or not isinstance(columns, RunRows):
         raise TypeError("stacked parameters need RunRows")
-    pairs = Pairs(of_speech.lengths, of_text.lengths, layers[0].speech.attention_heads, rows.path, speech.device)
-    for layer in layers:
-        to_text, speech = stacked_attention.attend_to_few(layer.speech, speech, text, pairs, columns)
-        to_speech, speech = stacked_attention.attend_to_many(layer.text, text, speech, pairs, columns)
-        speech = stacked_attention.after_attention(layer.speech, speech, to_text, generators, rows)
-        text = stacked_attention.after_attention(layer.text, text, to_speech, generators, columns)
+    sides, heads = (of_speech.lengths, of_text.lengths), layers[0].speech.attention_heads
+    if int(sides[0].sum()) > heads * int(sides[1].sum()):
+        pairs = Pairs(*sides, heads, rows.path, speech.device)
+        for layer in layers:
+            to_text, speech = stacked_attention.attend_to_few(layer.speech, speech, text, pairs, columns)
+            to_speech, speech = stacked_attention.attend_to_many(layer.text, text, speech, pairs, columns)
+            speech = stacked_attention.after_attention(layer.speech, speech, to_text, generators, rows)
+            text = stacked_attention.after_attention(layer.text, text, to_speech, generators, columns)
+    else:
+        # Keys for each attention head would be more than the units that are spared their projections.
+        meetings = [Meetings(*each, heads, rows.path, speech.device) for each in (sides, sides[::-1])]
+        for layer in layers:
+            to_text, speech, text = stacked_attention.attend_plainly(layer.speech, speech, text, meetings[0], (rows, columns))
+            to_speech, text, speech = stacked_attention.attend_plainly(layer.text, text, speech, meetings[1], (columns, rows))
+            speech = stacked_attention.after_attention(layer.speech, speech, to_text, generators, rows)
+            text = stacked_attention.after_attention(layer.text, text, to_speech, generators, columns)
     means = packed_mean(speech, of_speech.lengths) + packed_mean(text, of_text.lengths)
     return means.float() / 2

@@ -7,8 +7,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from mer.heads.fusion.attention import AttentionLayer
+from mer.heads.stacked.device.attention import Meetings, attend
 from mer.heads.stacked.device.draws import Draws
-from mer.heads.stacked.device.linear import After, feed_forward, stacked_linear
+from mer.heads.stacked.device.linear import After, feed_forward, linked_linear, stacked_linear
 from mer.heads.stacked.device.norm import stacked_norm
 from mer.heads.stacked.device.pairs import Pairs, attend_columns, attend_rows
 from mer.heads.stacked.device.run_rows import RunRows
@@ -38,6 +39,24 @@ def attend_to_many(layer: AttentionLayer, queries: Units, keys: Units, pairs: Pa
     context, keys = attend_columns(keys, directions.view(-1, dim), pairs)
     value = _per_head(context.view(len(queries), -1), _by_head(layer.wv, heads), layer.bv.view(len(layer.bv), heads, -1), rows)
     return stacked_linear(value, layer.wo, layer.bo, rows), keys
+
+
+def attend_plainly(
+    layer: AttentionLayer, queries: Units, keys: Units, meetings: Meetings, rows: tuple[RunRows, RunRows]
+) -> tuple[Units, Units, Units]:
+    """`a` of every query as the equation has it, and both for their next use; `rows` are those of queries and of keys."""
+    query, queries = linked_linear(queries, layer.wq, layer.bq, rows[0])
+    key, keys = linked_linear(keys, layer.wk, torch.zeros_like(layer.bv), rows[1])
+    value, keys = linked_linear(keys, layer.wv, layer.bv, rows[1])
+    return stacked_linear(attend(query, key, value, meetings), layer.wo, layer.bo, rows[0]), queries, keys
+
+
+def self_attention(layer: AttentionLayer, units: Units, meetings: Meetings, rows: RunRows) -> tuple[Units, Units]:
+    """`a` of every unit, see `attention.self_attention`, and the units for their next use."""
+    query, units = linked_linear(units, layer.wq, layer.bq, rows)
+    key, units = linked_linear(units, layer.wk, torch.zeros_like(layer.bv), rows)
+    value, units = linked_linear(units, layer.wv, layer.bv, rows)
+    return stacked_linear(attend(query, key, value, meetings), layer.wo, layer.bo, rows), units
 
 
 def after_attention(layer: AttentionLayer, queries: Units, attended: Units, generators: Generators, rows: RunRows) -> Units:

@@ -3,15 +3,20 @@
 from collections.abc import Mapping, Sequence
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from mer.heads.errors import HeadError
+from mer.heads.fusion import stacked_attention
 from mer.heads.fusion.attention import AttentionLayer, after_attention, self_attention
 from mer.heads.fusion.head import Head, StackedUnits
 from mer.heads.fusion.linear_branch import uniform_linear
-from mer.heads.stacked.dropout import Generators, grouped_relu_dropout
+from mer.heads.stacked.device.attention import Meetings
+from mer.heads.stacked.device.device_path import DevicePath
+from mer.heads.stacked.device.run_rows import RunRows
+from mer.heads.stacked.dropout import Generators
 from mer.heads.stacked.grouped import grouped_affine, grouped_linear
+from mer.heads.stacked.hidden_layer import hidden_layer
 from mer.heads.stacked.layer_average import LayerAverage
 from mer.heads.stacked.packed_mean import packed_mean
 from mer.heads.stacked.sequence_pairs import pair_sequences
@@ -61,6 +66,11 @@ class TransformerHead(Head):
         self.w2, self.b2 = uniform_linear(classes, hidden, generator)
 
     @classmethod
+    def together_on(cls, path: DevicePath) -> bool:
+        """See `Head.together_on`."""
+        return path.kernels
+
+    @classmethod
     def logits(
         cls, heads: Sequence[Head], units: Mapping[str, StackedUnits], generators: Generators
     ) -> Float[Tensor, "utterances classes"]:
@@ -69,14 +79,16 @@ class TransformerHead(Head):
         ((name, each),) = units.items()
         averages = [head.average(name) for head in heads]
         states = grouped_affine(each.values, [a.gain for a in averages], [a.bias for a in averages], each.sizes)
-        side, _ = pair_sequences(each.lengths, each.lengths, states.device)
-        for depth in range(len(runs[0].layers)):
-            layers = [run.layer(depth) for run in runs]
-            attended = self_attention(layers, states, side, each.sizes)
-            states = after_attention(layers, states, attended, generators, each.sizes)
-        pooled = packed_mean(states, each.lengths)
-        hidden = grouped_linear(pooled, [run.w1 for run in runs], [run.b1 for run in runs], each.utterances)
-        hidden = grouped_relu_dropout(hidden, runs[0].dropout, generators, each.utterances)
+        if isinstance(each.sizes, RunRows):
+            states = _stacked_layers(runs[0], states, each.lengths, each.sizes, generators)
+        else:
+            side, _ = pair_sequences(each.lengths, each.lengths, states.device)
+            for depth in range(len(runs[0].layers)):
+                layers = [run.layer(depth) for run in runs]
+                attended = self_attention(layers, states, side, each.sizes)
+                states = after_attention(layers, states, attended, generators, each.sizes)
+        pooled, first = packed_mean(states, each.lengths), ([run.w1 for run in runs], [run.b1 for run in runs])
+        hidden = hidden_layer(pooled, *first, runs[0].dropout, generators, each.utterances)
         return grouped_linear(hidden, [run.w2 for run in runs], [run.b2 for run in runs], each.utterances)
 
     def layer(self, depth: int) -> AttentionLayer:
@@ -85,3 +97,19 @@ class TransformerHead(Head):
         if not isinstance(module, AttentionLayer):
             raise TypeError(f"layer {depth} is a {type(module).__name__}")
         return module
+
+
+def _stacked_layers(
+    head: TransformerHead,
+    states: Float[Tensor, "units dim"],
+    lengths: Int64[Tensor, " utterances"],
+    rows: RunRows,
+    generators: Generators,
+) -> Float[Tensor, "units dim"]:
+    """All layers of a head whose parameters are those of all runs."""
+    layers = [head.layer(depth) for depth in range(len(head.layers))]
+    meetings = Meetings(lengths, lengths, layers[0].attention_heads, rows.path, states.device)
+    for layer in layers:
+        attended, states = stacked_attention.self_attention(layer, states, meetings, rows)
+        states = stacked_attention.after_attention(layer, states, attended, generators, rows)
+    return states

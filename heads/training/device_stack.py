@@ -102,14 +102,16 @@ class DeviceStack:
             rate: step size.
         """
         sizes = np.array([len(rows) for rows in step.rows])
-        total, sums = losses(self.logits(sources, step, self._draws()))
-        # Runs share no parameter: the gradient of the sum of their losses is each run's own.
-        torch.autograd.backward(total)
+        draws = self._draws()
         for slot, size in zip(self.slots, sizes, strict=True):
             slot.steps += int(size > 0)
-        if self._adam is not None:
-            steps = np.array([max(1, slot.steps) for slot in self.slots], dtype=np.int64)
-            self._adam.step(rate, steps, (sizes > 0).tolist())
+        if self._adam is None:
+            raise RuntimeError("nobody is in the stack")
+        self._adam.begin(rate, np.array([max(1, slot.steps) for slot in self.slots], dtype=np.int64), (sizes > 0).tolist())
+        total, sums = losses(self.logits(sources, step, draws))
+        # Runs share no parameter: the gradient of the sum of their losses is each run's own.
+        torch.autograd.backward(total)
+        self._adam.step()
         return sums
 
     def _draws(self) -> Draws:

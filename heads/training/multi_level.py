@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from mer.backends.agreement import versions
-from mer.heads.config import SPEECH, HeadConfig
+from mer.cache.granularity import in_order
+from mer.heads.config import HeadConfig
 from mer.heads.errors import HeadError
 from mer.heads.features.feature_store import FeatureStore
 from mer.heads.features.features import Features
+from mer.heads.features.held_names import in_cache
 from mer.heads.progress import Progress
 from mer.heads.training.head_document import result_document
 from mer.heads.training.planned_head import directory_name
@@ -53,6 +55,7 @@ def train_multi_level(
         HeadError: two heads that were not trained and tested on the same utterances, or no run that both finished.
     """
     check_same_protocol(coattention, late)
+    coattention, late = in_cache(coattention, cache), in_cache(late, cache)
     store = store or open_store(late)
     parts = [train_head(cache, each, runs, progress=progress, command=command, store=store) for each in (coattention, late)]
     return average_heads(cache, coattention, late, runs, parts, command=command)
@@ -71,8 +74,7 @@ def average_heads(
         **classes.identity(),
         **partition_of(selection, late).identity(selection.ids),
     }
-    branches = tuple(dict.fromkeys([*coattention.granularities, *late.granularities]))
-    ordered = (*(name for name in SPEECH if name in branches), "T")
+    ordered = in_order(dict.fromkeys([*coattention.branches, *late.branches]))
     directory = RunDirectory(runs / directory_name(cache, MULTI_LEVEL, ordered, identity), identity, epoch=Epoch)
     existing = directory.result()
     if existing is not None:
@@ -82,7 +84,7 @@ def average_heads(
     device = ", ".join(sorted({part.values["device"] for part in parts}))
     document = result_document(cache, late, ordered, selection, classes, finished, failed, device)
     document |= {
-        "config": {**late.as_dict(), "fusion": MULTI_LEVEL, "granularities": list(ordered[:-1])},
+        "config": {**late.as_dict(), "fusion": MULTI_LEVEL, "granularities": [name for name in ordered if name != "T"]},
         "heads": {"coattention": coattention.identity(), "late": late.identity()},
         "parts": [part.directory.name for part in parts],
         **{name: parts[1].values[name] for name in OF_FOLDS if name in parts[1].values},

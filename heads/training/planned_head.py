@@ -11,6 +11,7 @@ from mer.heads.config import HeadConfig
 from mer.heads.errors import HeadError, UnfinishedError
 from mer.heads.features.feature_store import FeatureStore, check_held
 from mer.heads.features.features import Features
+from mer.heads.features.held_names import in_cache
 from mer.heads.progress import Progress
 from mer.heads.training.head_document import result_document
 from mer.heads.training.planned_runs import PlannedRuns, plan_runs, refuse_shared_speakers
@@ -134,6 +135,7 @@ def plan_head(cache: Features, config: HeadConfig, runs: Path) -> PlannedHead:
         ResultError: a run directory of another config, or a damaged result.
         ProtocolError: data that cannot be split as asked.
     """
+    config = in_cache(config, cache)
     selection, classes = select(cache, config)
     check_held(cache, config.branches)
     planned = plan_runs(selection, classes, config)

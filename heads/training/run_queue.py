@@ -80,7 +80,6 @@ class RunQueue:
         pending = sorted(pending, key=lambda job: job[1])
         for fold, seed in pending:
             self._directory.forget_epochs(fold.test_session, seed)
-        stack = stack_size(self._config, self._sources, len(self._classes.classes), len(pending), self._store.device)
         trainer = StackTrainer(
             self._sources,
             self._selection.targets,
@@ -89,15 +88,20 @@ class RunQueue:
             self._store.device,
             learned=self._selection.learned,
         )
+        stack = stack_size(
+            self._config, self._sources, len(self._classes.classes), len(pending), self._store.device, trainer.path
+        )
+        how = ""
         if trainer.path is not None:
-            self._device = f"{self._store.device} ({trainer.path.precision})"
+            self._device = f"{self._store.device} ({trainer.path.products(together=trainer.together)})"
+            how = f"; {trainer.path.sentence(together=trainer.together)}"
         self._progress(
             TrainingStarted(
                 runs=len(self._planned.runs),
                 finished=over,
                 stack=stack,
                 device=self._device,
-                features=self._place if trainer.path is None else f"{self._place}; {trainer.path.sentence}",
+                features=f"{self._place}{how}",
                 notes=self._planned.notes,
             )
         )

@@ -22,9 +22,10 @@ from mer.heads.features.statistics import Statistics
 from mer.heads.features.step import Step, plan_step
 from mer.heads.fusion.build_head import build_head
 from mer.heads.fusion.head import Head
+from mer.heads.own_kind import head_kind
 from mer.heads.rating_loss import RatingLoss
 from mer.heads.stacked.device.device_path import DevicePath, default_path
-from mer.heads.training.batches import cut, ordered_batches
+from mer.heads.training.batches import cut, ordered_batches, planned
 from mer.heads.training.device_stack import DeviceStack, Slot
 from mer.heads.training.heap import keep_large_buffers
 from mer.heads.training.run_loss import RunLoss, answers_of, losses_of, mean_loss, run_loss, totals_of
@@ -33,6 +34,8 @@ from mer.heads.training.trained_run import AnyEpoch, EarlyStopping, Epoch, Train
 from mer.protocol import Fold, confusion, integer_seed, unweighted_accuracy, weighted_accuracy
 
 Rows = Int64[np.ndarray, " _"]
+AHEAD = 3
+"""Steps of a stack on a device that are planned before they are computed."""
 NO_ROWS = np.empty(0, dtype=np.int64)
 
 
@@ -123,6 +126,12 @@ class StackTrainer:
         self._config, self._device = config, device
         self._truth = targets if learned is None else learned
         self.stop = threading.Event()
+
+    @property
+    def together(self) -> bool:
+        """Whether the head has a form in which the device path computes all runs of a stack at once."""
+        head = head_kind(self._config.fusion).load()
+        return self.path is not None and issubclass(head, Head) and head.together_on(self.path)
 
     @property
     def device(self) -> torch.device:
@@ -302,9 +311,13 @@ class StackTrainer:
             # On the device path the stack stays whole: who has no batch left has no rows.
             members = [run for run, each in enumerate(batches) if whole or number < len(each)]
             rows = [batches[run][number] if number < len(batches[run]) else NO_ROWS for run in members]
-            return members, plan_step(rows, [groups[run] for run in members], ranks)
+            step = plan_step(rows, [groups[run] for run in members], ranks)
+            for source in self._sources.values():
+                if whole and self.path is not None:
+                    source.prepare(step, tables=self.path.kernels)
+            return members, step
 
-        plans = (plan(number) for number in range(max(len(each) for each in batches)))
+        plans = planned(plan, max(len(each) for each in batches), ahead=AHEAD if whole else 0)
         for (members, step), after in itertools.pairwise(itertools.chain(plans, [None])):  # type: ignore[misc]
             if self.stop.is_set():
                 raise TrainingStopped

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
+from mer.cache.granularity import unit_of
 from mer.report.figures.style import COLOURS, COLUMN, GREY, MARKERS, new_figure, paper_style
 
 NAMES = {"F": "frame", "P": "phone", "S": "syllable", "W": "word", "T": "wordpiece (text)"}
@@ -35,10 +36,12 @@ def layer_weights_figure(shares: Mapping[str, Sequence[Sequence[float]]], layers
                 marker=MARKERS[place % len(MARKERS)],
                 markersize=3,
                 elinewidth=0.6,
-                label=f"{name} {NAMES.get(name, '')}".strip(),
+                label=f"{name} {NAMES.get(unit_of(name), '')}".strip(),
             )
         numbers = sorted({number for each in layers.values() for number in each})
-        axis.axhline(100 / len(numbers), color=GREY, linestyle="--", linewidth=0.6, zorder=0, label="equal shares")
+        for place, count in enumerate(sorted({len(layers[name]) for name in shares})):  # encoders may differ in depth
+            label = None if place else "equal shares"
+            axis.axhline(100 / count, color=GREY, linestyle="--", linewidth=0.6, zorder=0, label=label)
         axis.set_xticks(numbers)
         axis.set_xlabel("transformer layer (number)")
         axis.set_ylabel("share in the average (%)")

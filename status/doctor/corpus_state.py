@@ -6,12 +6,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mer.cache import CacheError, CacheFolder, cache_info
+from mer.cache.spec import SET_FILE
 from mer.corpus import CLASS_MAPS, Census, CorpusError, Problem, Utterance, Wanted, corpus_at
 from mer.corpus.label_spellings import look_alikes
 from mer.corpus.repeated_recordings import repeated_recordings
 from mer.corpus.wanted import ALL
 from mer.protocol import TextOverlap, text_overlap
 from mer.status.doctor.check import Check, CheckStatus
+from mer.status.set_status import read_set_status
 
 NAMED = 8
 """How many ids a line names before it counts the rest; `--json` has them all."""
@@ -130,9 +132,17 @@ def cache_checks(root: Path) -> list[Check]:
     if not root.is_dir():
         return [Check(name="cache", status="note", found=f"{root} does not exist yet", advice="`mer extract` makes it")]
     folders = sorted(spec.parent for spec in root.glob("**/spec.json"))
-    return [_cache_check(folder) for folder in folders] or [
+    sets = [_set_check(file.parent) for file in sorted(root.glob(f"**/{SET_FILE}"))]
+    return [*(_cache_check(folder) for folder in folders), *sets] or [
         Check(name="cache", status="note", found=f"no cache in {root} yet", advice="`mer extract` makes one")
     ]
+
+
+def _set_check(path: Path) -> Check:
+    found = read_set_status(path)
+    if found.problem:
+        return Check(name="set of caches", status="problem", found=found.problem)
+    return Check(name="set of caches", status="ok", found=f"{path}: {'+'.join(found.granularities)}")
 
 
 def _cache_check(path: Path) -> Check:

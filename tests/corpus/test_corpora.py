@@ -101,6 +101,19 @@ def test_a_path_says_its_kind_where_several_could_be_meant(marked: Path) -> None
         corpus_at(inside)
 
 
+def test_a_corpus_beside_a_folder_is_not_around_it(tmp_path: Path) -> None:
+    """MELD's tables are found in folders of a folder, so a folder of downloads can be read as MELD."""
+    (tmp_path / "meld").mkdir()
+    (tmp_path / "meld" / "test_sent_emo.csv").touch()
+    (tmp_path / "notes").mkdir()
+    with pytest.raises(CorpusError, match="no corpus that is known") as caught:
+        corpus_at(tmp_path / "notes")
+    assert "give" not in str(caught.value)
+    (tmp_path / "meld" / "notes").mkdir()
+    with pytest.raises(CorpusError, match=r"part of a corpus: give .*meld"):
+        corpus_at(tmp_path / "meld" / "notes")
+
+
 def test_any_file_in_a_folder_is_no_hint_at_a_corpus(tmp_path: Path) -> None:
     folder = tmp_path / "so" / "deep" / "that" / "others"  # what other tests have written lies out of sight
     folder.mkdir(parents=True)

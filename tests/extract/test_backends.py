@@ -13,7 +13,8 @@ from mer.backends import Backend, BackendError, LocalBackend, Task, TaskDone, Ta
 from mer.cache import CacheFolder, open_cache
 from mer.corpus import Utterance, open_corpus
 from mer.extract import ExtractConfig, Extraction, Resources, extract
-from mer.extract.encode import EncodedShard, Encoders, encode_shard
+from mer.extract.encode import EncodedShard, encode_shard
+from mer.extract.encoders import Encoders
 from mer.extract.run import local_backend
 
 MakeManifest = Callable[..., Path]
@@ -184,6 +185,7 @@ def test_a_machine_has_a_worker_for_every_gpu_and_none_without_a_shard(
     backend = local_backend(Resources(device=device, workers=asked), tasks)
     assert (backend.workers, backend.device, backend.gpus) == (workers, device, 4)
     assert backend.threads == (1 if device == "cpu" else None)
+    assert backend.in_hand == (2 if device == "cpu" else 3)
     assert len(backend.slots()) == workers
 
 

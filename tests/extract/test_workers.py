@@ -19,7 +19,8 @@ from mer.backends import BackendError, Slot, Task, TaskDone, TaskFailed
 from mer.cache import CacheError, CacheFolder
 from mer.corpus import Corpus, open_corpus
 from mer.extract import ExtractConfig, Extraction, Resources, SpeechEncoder, extract
-from mer.extract.encode import EncodedShard, Encoders, encode_shard, scaled
+from mer.extract.encode import EncodedShard, encode_shard, scaled
+from mer.extract.encoders import Encoders
 from mer.extract.progress import Begun, Committed, Encoded
 from mer.extract.workers import ExtractWork, ShardToMake
 from mer.files import Disk

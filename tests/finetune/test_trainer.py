@@ -91,10 +91,10 @@ def whole(narrow_config: NarrowConfig, corpus: Path, tmp_path_factory: pytest.Te
     return outcome
 
 
-MORE_STOPS = [pytest.param(stops, marks=pytest.mark.slow) for stops in ((1,), (2,), (4,), (6,), (2, 2, 2))]
+MORE_STOPS = [pytest.param(stops, marks=pytest.mark.slow) for stops in ((1,), (2,), (4,), (5,), (6,), (2, 2, 2))]
 
 
-@pytest.mark.parametrize("stops", [(3,), (5,), (1, 2, 1, 2), *MORE_STOPS])
+@pytest.mark.parametrize("stops", [(3,), (1, 2, 1, 2), *MORE_STOPS])
 def test_a_run_that_was_stopped_and_resumed_ends_as_an_uninterrupted_one(
     stops: tuple[int, ...], config: FinetuneConfig, corpus: Path, whole: Outcome, tmp_path: Path
 ) -> None:
@@ -172,7 +172,7 @@ def test_a_torn_checkpoint_is_passed_over_and_the_result_is_the_same(
     assert events[1].resumed == (2, 1)
 
 
-@pytest.mark.parametrize("rule", ["validation", "last"])
+@pytest.mark.parametrize("rule", ["validation", pytest.param("last", marks=pytest.mark.slow)])
 def test_the_weights_of_the_best_epoch_survive_a_resume(
     rule: str, config: FinetuneConfig, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

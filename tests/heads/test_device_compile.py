@@ -12,7 +12,22 @@ import pytest
 
 HALF, FLOAT, INT, LONG = "*fp16", "*fp32", "*i32", "*i64"
 TABLES = {"tiles", "keys", "bounds", "chunks", "uses", "order", "blocks"}
-NUMBERS = {"call", "dropped", "outputs", "inputs", "runs", "layers", "dim", "rows", "size", "of_run", "of_head", "of_output"}
+NUMBERS = {
+    "call",
+    "dropped",
+    "outputs",
+    "inputs",
+    "runs",
+    "layers",
+    "dim",
+    "rows",
+    "size",
+    "of_run",
+    "of_head",
+    "of_output",
+    "width",
+}
+NUMBERS |= {"width"}
 REALS = {"scale", "epsilon", "first_decay", "second_decay"}
 STORED = {"units", "normal"}
 PRODUCT = {"ROWS": 64, "COLUMNS": 128, "DEPTH": 32}
@@ -29,12 +44,16 @@ KERNELS: list[tuple[str, str, dict[str, Any], set[str]]] = [
         {**PRODUCT, "ACTIVE": False, "BEFORE": True, "MORE": True, "PRECISION": "tf32"},
         {"before"},
     ),
-    ("linear_kernels", "linear_of_weights", {**PRODUCT, "ACTIVE": True, "PRECISION": "tf32"}, {"values"}),
+    ("linear_kernels", "linear_of_weights", {**PRODUCT, "ACTIVE": True, "MOVE": True, "PRECISION": "tf32"}, {"values"}),
     ("layer_kernels", "average_forward", {"CHUNK": 8, "DIM": 1024}, {"units", "out"}),
     ("layer_kernels", "row_means", {"ROWS": 4, "DIM": 1024}, set()),
     ("layer_kernels", "linear_row_means", {"ACTIVE": True, "ROWS": 64, "OUTPUTS": 64}, set()),
     *(("layer_kernels", "average_backward", {**AVERAGE, "LINEAR": each}, {"units", "out"}) for each in (True, False)),
     ("layer_kernels", "add_parts", {"SIZE": 1024}, set()),
+    *(
+        ("attention_kernels", f"attend_{each}", {"PRECISION": "tf32", "ROWS": 32, "KEYS": 32, "WIDTH": 128}, set())
+        for each in ("forward", "of_queries", "of_keys")
+    ),
     ("adam_kernel", "adam", {"SIZE": 1024}, set()),
     ("norm_kernels", "norm_forward", NORM, set()),
     ("norm_kernels", "norm_backward", NORM, set()),
@@ -64,7 +83,8 @@ def compile_all() -> None:
     for module, name, constants, halves in KERNELS:
         kernel = getattr(import_module(f"mer.heads.stacked.device.{module}"), name)
         # Arguments of one, as Triton takes them: constants. A head's input is next to the one before it.
-        ones = {each: 1 for each in ("heads", "of_input") if each in kernel.arg_names}
+        heads = 8 if module == "attention_kernels" else 1
+        ones = {each: value for each, value in (("heads", heads), ("of_input", 1)) if each in kernel.arg_names}
         known = {**constants, **ones}
         signature = {each: "constexpr" if each in known else kind_of(each, halves) for each in kernel.arg_names}
         places = {(kernel.arg_names.index(each),): value for each, value in known.items()}

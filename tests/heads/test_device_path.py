@@ -1,6 +1,7 @@
 """Runs that are computed together on a device give what each gives alone, and what the CPU's own path gives."""
 
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,20 +10,21 @@ import torch
 
 from mer.heads import FeatureSource, HeadConfig, HeadError, Job, StackListener, StackTrainer, Statistics, TrainedRun
 from mer.heads.config import head_config
+from mer.heads.features.feature_store import FeatureStore
 from mer.heads.kinds import HEADS
 from mer.heads.stacked.device.device_path import DevicePath, default_path
 from mer.protocol import Fold
 
 CPU = torch.device("cpu")
 PLAIN = DevicePath(kernels=False)
-BRANCHES = {"late": "F+S+T", "concatenation": "F+T", "coattention": "F+S+T", "linear": "F", "transformer": "F"}
+BRANCHES = {"late": "F+T", "concatenation": "F+T", "coattention": "F+S+T", "linear": "F", "transformer": "F"}
 UTTERANCES = 12
 
 
 def config_of(fusion: str, **fields: Any) -> HeadConfig:
     single = {"modality": "speech"} if fusion in {"linear", "transformer"} else {}
     shape = {"hidden": 6, "batch": 3, "max_epochs": 2, "patience": 1, "learning_rate": 0.01, "attention_layers": 1}
-    return head_config(fusion=fusion, granularities=tuple(BRANCHES[fusion].split("+")), **single, **shape, **fields)
+    return head_config(fusion=fusion, granularities=tuple(BRANCHES[fusion].split("+")), **single, **(shape | fields))
 
 
 def jobs_of(runs: int, layers: int = 3, dim: int = 8) -> list[Job]:
@@ -41,9 +43,14 @@ def jobs_of(runs: int, layers: int = 3, dim: int = 8) -> list[Job]:
 
 
 def train(
-    cache: Any, config: HeadConfig, path: DevicePath | None, jobs: Sequence[Job], stack: int
+    cache: Any,
+    config: HeadConfig,
+    path: DevicePath | None,
+    jobs: Sequence[Job],
+    stack: int,
+    sources: dict[str, FeatureSource] | None = None,
 ) -> dict[tuple[str, int], TrainedRun]:
-    sources = {
+    sources = sources or {
         name: FeatureSource(cache.packed(name, range(UTTERANCES)), device=CPU, resident=path is not None)
         for name in config.branches
     }
@@ -70,22 +77,58 @@ def compare(
             np.testing.assert_allclose(np.asarray(one), np.asarray(other), rtol=rtol, atol=atol)
 
 
-@pytest.mark.parametrize("fusion", HEADS.added)
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Products of a few values: threads would only wait for each other."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+FEW_SECONDS = [pytest.param(name, marks=[pytest.mark.slow] * (name == "coattention")) for name in HEADS.added]
+"""Without kernels an attention head is computed run by run: one of them is enough."""
+
+
+@pytest.mark.parametrize("fusion", FEW_SECONDS)
 def test_it_gives_what_the_path_of_a_cpu_gives(make_cache: Callable[..., Any], fusion: str) -> None:
     config, cache = config_of(fusion, dropout=0.0, class_weights="balanced"), make_cache()
     # Three runs through two places: runs enter and leave.
     compare(train(cache, config, PLAIN, jobs_of(3), 2), train(cache, config, None, jobs_of(3), 2), rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("fusion", HEADS.added)
+@pytest.mark.parametrize("fusion", FEW_SECONDS)
 def test_a_run_alone_gives_the_same_with_dropout(make_cache: Callable[..., Any], fusion: str) -> None:
-    config, cache = config_of(fusion, dropout=0.3), make_cache()
+    config, cache = config_of(fusion, dropout=0.3, max_epochs=1), make_cache()
     together = train(cache, config, PLAIN, jobs_of(2), 2)
     alone = train(cache, config, PLAIN, jobs_of(2)[1:], 1)
     key = next(iter(alone))
     compare({key: together[key]}, alone, rtol=1e-5, atol=1e-6)
-    without = train(cache, config_of(fusion, dropout=0.0), PLAIN, jobs_of(2)[1:], 1)
-    assert not np.allclose(together[key].logits, without[key].logits, atol=1e-3)
+    if fusion == "linear":
+        without = train(cache, config_of(fusion, dropout=0.0, max_epochs=1), PLAIN, jobs_of(2)[1:], 1)
+        assert not np.allclose(alone[key].logits, without[key].logits, atol=1e-3)
+
+
+def test_features_that_come_step_by_step_and_plans_ahead_give_the_same_bits(
+    make_cache: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config, cache, found = config_of("late", dropout=0.3), make_cache(), []
+    text = cache.packed("T", range(UTTERANCES)).nbytes
+    for ahead, limit, sentence in (
+        (0, 1.0, r"features in GPU memory \(GiB: F 0.00, T 0.00\)"),
+        (3, text / 2**30, r".*mapped from disk and copied to the GPU step by step \(GiB: F.*in GPU memory \(GiB: T"),
+    ):
+        monkeypatch.setattr("mer.heads.training.trainer.AHEAD", ahead)
+        store = FeatureStore(CPU, device_memory_gib=limit, own_memory=True)
+        sources, _, said = store.open(cache, config.branches, range(UTTERANCES))
+        assert re.match(sentence, said), said
+        found.append(train(cache, config, PLAIN, jobs_of(3), 2, sources))
+    # A limit of none, in a stream whose pages are let go: nothing stays behind.
+    source = FeatureSource(cache.packed("F", range(UTTERANCES)), device=CPU, by_step=True, stream=True)
+    found.append(train(cache, config, PLAIN, jobs_of(3), 2, sources | {"F": source}))
+    assert set(cache.opened["F"].released) == set(range(UTTERANCES))
+    for other in found[1:]:
+        compare(other, found[0], rtol=0, atol=0)
 
 
 def test_bfloat16_is_another_result_and_the_others_differ_by_rounding_only() -> None:
@@ -98,10 +141,14 @@ def test_bfloat16_is_another_result_and_the_others_differ_by_rounding_only() -> 
     assert found is not None
     assert found.precision == "tf32"
     assert default_path(CPU, None) is None
+    path = DevicePath(kernels=True, precision="tf32")
+    assert path.sentence(together=True) == "products in tf32, Triton kernels"
+    assert path.sentence(together=False).startswith("products in float32, PyTorch operations run after run, as the head has")
+    assert DevicePath(kernels=False, precision="tf32").products(together=True) == "float32"
 
 
 def test_products_in_bfloat16_stay_close(make_cache: Callable[..., Any]) -> None:
-    config, cache = config_of("late", dropout=0.0), make_cache()
+    config, cache = config_of("linear", dropout=0.0), make_cache()
     half = train(cache, config, DevicePath(kernels=False, precision="bfloat16"), jobs_of(2), 2)
     single = train(cache, config, PLAIN, jobs_of(2), 2)
     for key, run in single.items():
@@ -115,5 +162,10 @@ def test_training_by_kernels_gives_what_training_by_operations_gives_dropout_inc
 ) -> None:
     pytest.importorskip("triton")
     config, cache = config_of(fusion, dropout=0.3), make_cache()
-    kernels = train(cache, config, DevicePath(kernels=True), jobs_of(2), 2)
+    # One granularity is not on the device.
+    sources = {
+        name: FeatureSource(cache.packed(name, range(UTTERANCES)), device=CPU, resident=name != "F", by_step=True)
+        for name in config.branches
+    }
+    kernels = train(cache, config, DevicePath(kernels=True), jobs_of(2), 2, sources)
     compare(kernels, train(cache, config, PLAIN, jobs_of(2), 2), rtol=1e-4, atol=1e-5)

@@ -227,7 +227,13 @@ HEADS = {
         granularities=("S",), modality="speech", fusion="transformer", hidden=16, max_epochs=3, batch=8, attention_heads=4
     ),
     "coattention": HeadConfig(
-        granularities=("F", "S"), fusion="coattention", max_epochs=3, batch=8, attention_heads=4, learning_rate=1e-3
+        granularities=("F", "S"),
+        fusion="coattention",
+        max_epochs=2,
+        batch=8,
+        attention_heads=4,
+        attention_layers=2,
+        learning_rate=1e-3,
     ),
 }
 RUNS = [("1", 0), ("2", 0), ("3", 0), ("1", 1), ("2", 1), ("3", 1)]

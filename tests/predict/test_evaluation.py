@@ -27,6 +27,24 @@ def with_other_labels(trained: Trained, **changes: Any) -> Path:
     return file
 
 
+def test_a_result_on_transcripts_from_elsewhere_is_another_one_and_says_so(trained: Trained, tmp_path: Path) -> None:
+    texts = tmp_path / "heard.csv"
+    texts.write_text("id,text\n" + "".join(f"u{number},the bus leaves\n" for number in range(18)))
+    words = ["evaluate", str(trained.runs["text"]), "--corpus", str(trained.corpus), "--text-model", str(trained.text)]
+    found = []
+    for more in ([], ["--texts", str(texts)]):
+        done = CliRunner().invoke(app, [*words, "--runs", str(tmp_path), "--device", "cpu", "--json", "--quiet", *more])
+        assert done.exit_code == 0, done.output
+        found += json.loads(done.stdout)["results"]
+    own, heard = found
+    assert own["directory"] != heard["directory"]
+    assert (heard["transcripts"]["file"], "transcripts" in own) == ("heard.csv", False)
+    assert heard["name"] == f"{own['name']}, texts of heard.csv"
+    logits = load_file(Path(heard["directory"]) / "logits.safetensors")
+    assert all(float(np.ptp(each, axis=0).max()) < 1e-6 for each in logits.values())  # one text, one answer
+    assert float(np.ptp(load_file(Path(own["directory"]) / "logits.safetensors")["foldcorpus-seed0"], axis=0).max()) > 1e-4
+
+
 @pytest.mark.parametrize("name", ["late", "finetuned"])
 def test_every_trained_run_is_scored_on_the_same_utterances_with_the_logits_of_its_test(
     trained: Trained, loaded: Callable[..., Predictor], written_logits: Callable[[str], Any], tmp_path: Path, name: str

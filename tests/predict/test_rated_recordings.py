@@ -70,3 +70,10 @@ def test_ratings_and_emotions_are_not_taken_for_each_other(trained: Any, loaded:
         loaded("text").rate_many(corpus.utterances[:1])
     with pytest.raises(PredictError, match="only emotions are scored on another corpus"):
         ask(corpus, trained.runs["ratings"], DIMENSIONS, None)
+
+
+def test_scores_of_parts_refuse_ratings_by_name(trained: Any) -> None:
+    words = ["report", str(trained.runs["ratings"]), "--by", "speaker", "--corpus", str(trained.corpus), "--quiet"]
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 2
+    assert "predicts ratings, whose parts are not scored; leave it out" in " ".join(done.stderr.split())

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ import soundfile
 
 from mer.corpus import CorpusError, Wanted
 from mer.predict import PredictError, find_recordings, read_recordings
+from mer.tests.corpus.format_folders import lhotse_cuts, speechbrain_json
 from mer.tests.corpus.release_folders import RELEASES
 
 
@@ -33,6 +35,14 @@ def test_a_folder_gives_every_audio_file_with_the_text_and_the_grid_beside_it(tm
         ("sub/a", "noon", True),
     ]
     assert failed == []
+
+
+@pytest.mark.parametrize("write", [lhotse_cuts, speechbrain_json])
+def test_a_file_that_only_a_corpus_reads_gives_its_utterances(write: Any, tmp_path: Path) -> None:
+    path, expected = write(tmp_path)
+    found = find_recordings(path, Wanted(audio_root=tmp_path))
+    assert {each.id: each.text for each in found.utterances} == {name: row[3] for name, row in expected.items()}
+    assert found.failed == []
 
 
 def test_two_files_of_one_name_and_a_text_that_is_no_utf8_are_listed_and_the_others_go_on(tmp_path: Path) -> None:

@@ -36,11 +36,22 @@ class DevicePath:
         """
         return {"float32": torch.float32, "tf32": torch.float16, "bfloat16": torch.bfloat16}[self.precision]
 
-    @property
-    def sentence(self) -> str:
-        """For the start of a training."""
-        how = "Triton kernels" if self.kernels else "PyTorch operations run after run, as Triton is not installed"
-        return f"products in {self.precision}, {how}"
+    def products(self, *, together: bool) -> str:
+        """The precision that products have in the end.
+
+        Args:
+            together: the head has a form for all runs at once; others are computed by PyTorch's operations, in float32.
+        """
+        return self.precision if together and (self.kernels or self.precision == "bfloat16") else "float32"
+
+    def sentence(self, *, together: bool) -> str:
+        """For the start of a training; `together` as for `products`."""
+        how = "Triton kernels"
+        if not self.kernels:
+            how = "PyTorch operations run after run, as Triton is not installed"
+        elif not together:
+            how = "PyTorch operations run after run, as the head has no form for all runs at once"
+        return f"products in {self.products(together=together)}, {how}"
 
 
 def default_path(device: torch.device, precision: str | None) -> DevicePath | None:

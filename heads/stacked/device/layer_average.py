@@ -10,7 +10,7 @@ from torch import Tensor
 
 from mer.heads.features.device_reads import SHORT, ChunkTables, DeviceReads
 from mer.heads.stacked.device.launch import launch
-from mer.heads.stacked.device.linear import DEPTH, After, multiply, of_parameters
+from mer.heads.stacked.device.linear import DEPTH, After, multiply, noted_step, of_parameters
 from mer.heads.stacked.device.run_rows import TILE, RunRows, tables_to_device
 
 EPSILON = 1e-5
@@ -35,7 +35,7 @@ class LayerSums:
     @cached_property
     def tables(self) -> ChunkTables:
         """On the device."""
-        return ChunkTables(*tables_to_device(self.reads.host_tables(), self.factors.device))
+        return ChunkTables(*tables_to_device(self.reads.host_tables, self.factors.device))
 
     def normalized(self) -> Float[Tensor, "units dim"]:
         """The sums with mean 0 and variance 1 each."""
@@ -151,6 +151,7 @@ class _NormalizedLinear(torch.autograd.Function):
         normal, deviations = sums.averages(sums.rows.path.normal)
         out = multiply(normal, weights, biases, sums.rows, after)
         ctx.sums, ctx.after, ctx.deviations = sums, after, deviations
+        ctx.step = noted_step(weights, wanted=ctx.needs_input_grad[2])
         ctx.save_for_backward(normal, weights, biases, out)
         return out
 
@@ -160,7 +161,7 @@ class _NormalizedLinear(torch.autograd.Function):
 
         normal, weights, biases, out = ctx.saved_tensors
         sums, after, gradient = ctx.sums, ctx.after, gradients[0].contiguous()
-        weights, rows = weights.contiguous(), sums.rows
+        own, weights, rows = weights, weights.contiguous(), sums.rows
         means, weight_sums = torch.empty(rows.total, 2, device=out.device), weights.sum(2)
         launch(
             linear_row_means, (len(rows.tiles),),
@@ -169,7 +170,7 @@ class _NormalizedLinear(torch.autograd.Function):
             ACTIVE=after.relu, ROWS=TILE, OUTPUTS=64,
         )  # fmt: skip
         of_sums = sums.gradients(normal, ctx.deviations, means, gradient, (out, weights, after))
-        return *of_sums, *of_parameters(gradient, out, normal, weights, rows, after), None, None
+        return *of_sums, *of_parameters(gradient, out, normal, own, rows, after, ctx.step), None, None
 
 
 def _power(size: int) -> int:

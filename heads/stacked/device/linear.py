@@ -9,6 +9,7 @@ from torch import Tensor
 
 from mer.heads.stacked.device.draws import Draws
 from mer.heads.stacked.device.launch import launch
+from mer.heads.stacked.device.own_step import DECAYS, EPSILON, OwnStep, own_step
 from mer.heads.stacked.device.run_rows import TILE, RunRows
 
 
@@ -49,6 +50,17 @@ def stacked_linear(
     return out
 
 
+def linked_linear(
+    values: Float[Tensor, "rows inputs"],
+    weights: Float[Tensor, "runs outputs inputs"],
+    biases: Float[Tensor, "runs outputs"],
+    rows: RunRows,
+) -> tuple[Float[Tensor, "rows outputs"], Float[Tensor, "rows inputs"]]:
+    """`stacked_linear`, and the values for their next use: what that owes them is added while their gradient is made."""
+    out: tuple[Tensor, Tensor] = _LinkedLinear.apply(values, weights, biases, rows)  # type: ignore[no-untyped-call]
+    return out
+
+
 def feed_forward(
     values: Float[Tensor, "rows dim"],
     first: tuple[Float[Tensor, "runs hidden dim"], Float[Tensor, "runs hidden"]],
@@ -71,7 +83,7 @@ class _StackedLinear(torch.autograd.Function):
     def forward(ctx: Any, values: Tensor, weights: Tensor, biases: Tensor, rows: RunRows, after: After) -> Tensor:
         values = values.contiguous()
         out = multiply(values, weights, biases, rows, after)
-        ctx.rows, ctx.after = rows, after
+        ctx.rows, ctx.after, ctx.step = rows, after, noted_step(weights, wanted=ctx.needs_input_grad[1])
         ctx.save_for_backward(values, weights, out)
         return out
 
@@ -82,7 +94,22 @@ class _StackedLinear(torch.autograd.Function):
         of_values = None
         if ctx.needs_input_grad[0]:
             of_values = of_inputs(gradient, out, weights, values.dtype, ctx.rows, ctx.after)
-        return of_values, *of_parameters(gradient, out, values, weights, ctx.rows, ctx.after), None, None
+        return of_values, *of_parameters(gradient, out, values, weights, ctx.rows, ctx.after, ctx.step), None, None
+
+
+class _LinkedLinear(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, weights: Tensor, biases: Tensor, rows: RunRows) -> tuple[Tensor, Tensor]:
+        values = values.contiguous()
+        ctx.rows, ctx.step = rows, noted_step(weights, wanted=ctx.needs_input_grad[1])
+        ctx.save_for_backward(values, weights)
+        return multiply(values, weights, biases, rows, NOTHING), values
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        (values, weights), (gradient, more) = ctx.saved_tensors, (each.contiguous() for each in gradients)
+        of_values = of_inputs(gradient, gradient, weights, values.dtype, ctx.rows, NOTHING, more=more)
+        return of_values, *of_parameters(gradient, gradient, values, weights, ctx.rows, NOTHING, ctx.step), None
 
 
 class _FeedForward(torch.autograd.Function):
@@ -94,6 +121,7 @@ class _FeedForward(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor]:
         hidden = multiply(values, w1, b1, rows, after, rows.path.normal)
         ctx.rows, ctx.after = rows, after
+        ctx.steps = noted_step(w1, wanted=ctx.needs_input_grad[1]), noted_step(w2, wanted=ctx.needs_input_grad[3])
         ctx.save_for_backward(values, w1, w2, hidden)
         return multiply(hidden, w2, b2, rows, NOTHING), values
 
@@ -102,9 +130,10 @@ class _FeedForward(torch.autograd.Function):
         values, w1, w2, hidden = ctx.saved_tensors
         rows, gradient = ctx.rows, gradients[0].contiguous()
         of_sums = of_inputs(gradient, gradient, w2, rows.path.hidden, rows, ctx.after, before=hidden)
-        second = of_parameters(gradient, gradient, hidden, w2, rows, NOTHING)
+        second = of_parameters(gradient, gradient, hidden, w2, rows, NOTHING, ctx.steps[1])
         of_values = of_inputs(of_sums, of_sums, w1, values.dtype, rows, NOTHING, more=gradients[1].contiguous())
-        return of_values, *of_parameters(of_sums, of_sums, values, w1, rows, NOTHING), *second, None, None
+        first = of_parameters(of_sums, of_sums, values, w1, rows, NOTHING, ctx.steps[0])
+        return of_values, *first, *second, None, None
 
 
 def multiply(
@@ -120,7 +149,7 @@ def multiply(
     keys = after.draws.keys if after.draws is not None else rows.tiles
     call = after.draws.next() if drops and after.draws is not None else 0
     launch(
-        linear_forward, (len(rows.tiles), _count(outputs, 128), heads),
+        linear_forward, (_count(outputs, 128), len(rows.tiles), heads),
         values, weights, biases, out, rows.tiles, keys, call, after.dropped, after.scale, outputs, inputs, heads, *strides,
         reads=[values, weights, biases, rows.tiles], writes=[out], flops=2.0 * values.shape[0] * outputs * inputs * heads,
         RELU=after.relu, DROPOUT=drops, COLUMNS=_block(outputs, 128), **_options(rows),
@@ -143,7 +172,7 @@ def of_inputs(
     found = torch.empty(gradient.shape[0], heads * inputs, dtype=dtype, device=gradient.device)
     read = [each for each in (out if active else None, before, more) if each is not None]
     launch(
-        linear_of_inputs, (len(rows.tiles), _count(inputs, 128), heads),
+        linear_of_inputs, (_count(inputs, 128), len(rows.tiles), heads),
         gradient, out, weights, found, found if before is None else before, found if more is None else more, rows.tiles,
         after.scale, outputs, inputs, heads, *strides,
         reads=[gradient, *read, weights, rows.tiles], writes=[found], flops=2.0 * gradient.shape[0] * outputs * inputs * heads,
@@ -153,24 +182,40 @@ def of_inputs(
 
 
 def of_parameters(
-    gradient: Tensor, out: Tensor, values: Tensor, weights: Tensor, rows: RunRows, after: After
-) -> tuple[Float[Tensor, "runs *heads outputs inputs"], Float[Tensor, "runs *heads outputs"]]:
-    """The gradients of weights and of biases."""
+    gradient: Tensor, out: Tensor, values: Tensor, weights: Tensor, rows: RunRows, after: After, step: OwnStep | None = None
+) -> tuple[Float[Tensor, "runs *heads outputs inputs"] | None, Float[Tensor, "runs *heads outputs"]]:
+    """The gradients of weights and of biases.
+
+    With a `step` that has begun the weights are moved instead: nothing may ask for them afterwards.
+    """
     from mer.heads.stacked.device.linear_kernels import linear_of_weights
 
     runs, (heads, *strides), (outputs, inputs) = len(weights), _heads(weights), weights.shape[-2:]
-    # Laid out as the weights are, which may be a view of a parameter: its gradient then needs no copy.
-    of_weights = torch.empty_strided(weights.shape, weights.stride(), dtype=weights.dtype, device=weights.device)
     of_biases, above = weights.new_empty(weights.shape[:-1]), _block(outputs, 64)
-    options = _options(rows) | {"ROWS": above}
+    moves = None if step is None else step.take(weights)
+    if moves is None:
+        # Laid out as the weights are, which may be a view of a parameter: its gradient then needs no copy.
+        target = torch.empty_strided(weights.shape, weights.stride(), dtype=weights.dtype, device=weights.device)
+        state, moved = (target, target, of_biases), [target]
+    else:
+        target, state, moved = weights, moves, [weights, moves.first, moves.second]
     launch(
         linear_of_weights, (_count(outputs, above), _count(inputs, 128), runs * heads),
-        gradient, out, values, of_weights, of_biases, rows.bounds, runs, after.scale, outputs, inputs, heads, *strides,
-        reads=[gradient, *([out] if after.relu else []), values, rows.bounds], writes=[of_weights, of_biases],
-        flops=2.0 * values.shape[0] * outputs * inputs * heads,
-        ACTIVE=after.relu, COLUMNS=_block(inputs, 128), **options,
+        gradient, out, values, target, of_biases, *state, rows.bounds, runs, after.scale, outputs, inputs, heads, *strides,
+        *DECAYS, EPSILON,
+        reads=[gradient, *([out] if after.relu else []), values, rows.bounds, *(moved if moves else [])],
+        writes=[*moved, of_biases], flops=2.0 * values.shape[0] * outputs * inputs * heads,
+        ACTIVE=after.relu, MOVE=moves is not None, COLUMNS=_block(inputs, 128), **_options(rows) | {"ROWS": above},
     )  # fmt: skip
-    return of_weights, of_biases
+    return None if moves else target, of_biases
+
+
+def noted_step(weights: Tensor, *, wanted: bool) -> OwnStep | None:
+    """The own step of weights that a product takes; `wanted` where their gradient will be asked for."""
+    step = own_step(weights)
+    if step is not None and wanted:
+        step.note_use()
+    return step
 
 
 def _heads(weights: Tensor) -> tuple[int, int, int, int, int]:

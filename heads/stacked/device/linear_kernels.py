@@ -1,13 +1,16 @@
 """Linear layers of many runs at once, in Triton: each tile of rows belongs to one run and meets that run's weights.
 
 ReLU and dropout are part of the product that makes their input, and of the products that take their gradient: a hidden
-value is written once. Sums over rows are made in one program, in the order of the rows, so that they are the same every time.
+value is written once. Programs of one tile of rows follow one another, so that the tile comes from memory once and the weights
+stay in the cache. Sums over rows are made in one program, in the order of the rows, so that they are the same every time.
 """
 
 from typing import no_type_check
 
 import triton
 import triton.language as tl
+
+from mer.heads.stacked.device.adam_kernel import move
 
 
 @triton.jit
@@ -69,9 +72,9 @@ def linear_forward(
     `of_input` are the strides of the weights.
     """
     head, across, wide = tl.program_id(2), heads * inputs, heads * outputs
-    tile = tiles + 4 * tl.program_id(0)
+    tile = tiles + 4 * tl.program_id(1)
     run, start, end, first = tl.load(tile), tl.load(tile + 1), tl.load(tile + 2), tl.load(tile + 3)
-    rows, columns = start + tl.arange(0, ROWS), tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)
+    rows, columns = start + tl.arange(0, ROWS), tl.program_id(0) * COLUMNS + tl.arange(0, COLUMNS)
     inside, wanted = rows < end, columns < outputs
     total = tl.zeros((ROWS, COLUMNS), tl.float32)
     own = weights + run.to(tl.int64) * of_run + head * of_head
@@ -109,9 +112,9 @@ def linear_of_inputs(
     With MORE what another use of `x` owes is added.
     """
     head, across, wide = tl.program_id(2), heads * inputs, heads * outputs
-    tile = tiles + 4 * tl.program_id(0)
+    tile = tiles + 4 * tl.program_id(1)
     run, start, end = tl.load(tile), tl.load(tile + 1), tl.load(tile + 2)
-    rows, columns = start + tl.arange(0, ROWS), tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)
+    rows, columns = start + tl.arange(0, ROWS), tl.program_id(0) * COLUMNS + tl.arange(0, COLUMNS)
     inside, wanted = rows < end, columns < inputs
     total = tl.zeros((ROWS, COLUMNS), tl.float32)
     own = weights + run.to(tl.int64) * of_run + head * of_head
@@ -137,12 +140,15 @@ def linear_of_inputs(
 @triton.jit
 @no_type_check
 def linear_of_weights(
-    gradient, hidden, values, of_weights, of_biases, bounds, runs, scale, outputs, inputs, heads,
-    of_run, of_head, of_output, of_input,
-    ACTIVE: tl.constexpr, PRECISION: tl.constexpr,
+    gradient, hidden, values, of_weights, of_biases, firsts, seconds, scalars, bounds, runs, scale, outputs, inputs, heads,
+    of_run, of_head, of_output, of_input, first_decay, second_decay, epsilon,
+    ACTIVE: tl.constexpr, MOVE: tl.constexpr, PRECISION: tl.constexpr,
     ROWS: tl.constexpr, COLUMNS: tl.constexpr, DEPTH: tl.constexpr,
 ):  # fmt: skip
-    """The gradients of `W_r` and `b_r`, of a tile of outputs and of inputs, over all rows of a run."""
+    """The gradients of `W_r` and `b_r`, of a tile of outputs and of inputs, over all rows of a run.
+
+    With MOVE that of `W_r` is not stored, but moves `W_r`, where `of_weights` then points to; see `OwnStep`.
+    """
     run, head = tl.program_id(2) // heads, tl.program_id(2) % heads
     start, end = tl.load(bounds + run), tl.load(bounds + runs + run)
     above, across = tl.program_id(0) * ROWS + tl.arange(0, ROWS), tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)
@@ -159,6 +165,12 @@ def linear_of_weights(
         total = product(tl.trans(left), right, total, PRECISION)
         plain += tl.sum(left, 0)
     at = run.to(tl.int64) * of_run + head * of_head + above[:, None] * of_output + across[None, :] * of_input
-    tl.store(of_weights + at, total, mask=(above < outputs)[:, None] & (across < inputs)[None, :])
+    known = (above < outputs)[:, None] & (across < inputs)[None, :]
+    if MOVE:
+        rate, root = tl.load(scalars + 2 * run), tl.load(scalars + 2 * run + 1)
+        known = (above < tl.where(rate > 0, outputs, 0))[:, None] & (across < inputs)[None, :]
+        move(of_weights, firsts, seconds, at, known, total, rate, root, first_decay, second_decay, epsilon)
+    else:
+        tl.store(of_weights + at, total, mask=known)
     if tl.program_id(1) == 0:
         tl.store(of_biases + tl.program_id(2) * outputs + above, plain, mask=above < outputs)

@@ -20,7 +20,7 @@ def norm_forward(
     d = tl.arange(0, DIM)
     gain = tl.load(gains + run * dim + d, mask=d < dim, other=0.0)[None, :]
     bias = tl.load(biases + run * dim + d, mask=d < dim, other=0.0)[None, :]
-    for taken in range(0, TILE, ROWS):
+    for taken in range(0, tl.minimum(end - start, TILE), ROWS):
         rows = start + taken + tl.arange(0, ROWS)
         inside, at = (rows < end)[:, None] & (d < dim)[None, :], rows.to(tl.int64)[:, None] * dim + d[None, :]
         total = tl.load(values + at, mask=inside, other=0.0).to(tl.float32)
@@ -49,7 +49,7 @@ def norm_backward(
     d = tl.arange(0, DIM)
     gain = tl.load(gains + run * dim + d, mask=d < dim, other=0.0)[None, :]
     of_gain, of_bias = tl.zeros((DIM,), tl.float32), tl.zeros((DIM,), tl.float32)
-    for taken in range(0, TILE, ROWS):
+    for taken in range(0, tl.minimum(end - start, TILE), ROWS):
         rows = start + taken + tl.arange(0, ROWS)
         inside, at = (rows < end)[:, None] & (d < dim)[None, :], rows.to(tl.int64)[:, None] * dim + d[None, :]
         came = tl.load(gradient + at, mask=inside, other=0.0).to(tl.float32)

@@ -114,7 +114,7 @@ def softmax_of_columns(
     tile = tiles + 6 * tl.program_id(0)
     start, end, width, first = tl.load(tile), tl.load(tile + 1), tl.load(tile + 3), tl.load(tile + 5)
     begin, head = tl.load(tile + 4).to(tl.int64), tl.arange(0, HEADS)
-    for taken in range(0, 64, ROWS):
+    for taken in range(0, tl.minimum(end - start, 64), ROWS):
         rows = start + taken + tl.arange(0, ROWS)
         above = begin + (rows - first).to(tl.int64) * width
         most, total = tl.full((ROWS, HEADS), -float("inf"), tl.float32), tl.zeros((ROWS, HEADS), tl.float32)

@@ -49,11 +49,11 @@ class Pairs:
         per_utterance = np.stack(
             [np.cumsum(rows) - rows, np.cumsum(rows), np.cumsum(columns) - columns, columns, np.cumsum(sizes) - sizes], 1
         )
-        tiles, within = _cut(rows, TILE)
+        tiles, within = cut(rows, TILE)
         first = per_utterance[tiles]
         tile_table = np.concatenate([first, first[:, :1]], 1)
         tile_table[:, 0] += TILE * within
-        blocks, within = _cut(columns, BLOCK)
+        blocks, within = cut(columns, BLOCK)
         block_table = np.concatenate([per_utterance[blocks], BLOCK * within[:, None]], 1)
         return tables_to_device([tile_table, block_table], self._device)
 
@@ -204,7 +204,7 @@ class _Columns(torch.autograd.Function):
         return of_values, pairs.columns(owed, values), None
 
 
-def _cut(sizes: Int64[np.ndarray, " utterances"], length: int) -> tuple[np.ndarray, np.ndarray]:
+def cut(sizes: Int64[np.ndarray, " utterances"], length: int) -> tuple[np.ndarray, np.ndarray]:
     """Utterance and number within it of pieces of at most `length`."""
     counts = -(-sizes // length)
     pieces = np.repeat(np.arange(len(sizes)), counts)
