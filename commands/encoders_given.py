@@ -28,10 +28,11 @@ def caches_of(given: Mapping[str, Any], revision: "Sequence[str]", *, drop_fille
     from mer.extract.several import NamedConfig, configs_of, named_models, split_name, with_revisions
 
     speech, text = ([each.as_posix() for each in given[field]] for field in ("speech_model", "text_model"))
+    values: dict[str, Any] = {**given, "speech_model": split_name(speech[0])[1], "text_model": split_name(text[0])[1]}
     if drop_fillers:
+        values["fillers"] = "drop"
         typer.echo("note: --drop-fillers is called --fillers drop now; the old name goes away", err=True)
-    values = {**given, "speech_model": split_name(speech[0])[1], "text_model": split_name(text[0])[1]}
-    config = ExtractConfig(**values | ({"fillers": "drop"} if drop_fillers else {}))
+    config = ExtractConfig(**values)
     if len(speech) == len(text) == 1:
         revisions: dict[str, Any] = {f"{encoder}_revision": name for encoder, name in revisions_by_encoder(revision).items()}
         return (NamedConfig(config=dataclasses.replace(config, **revisions), names={}),)

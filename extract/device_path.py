@@ -94,5 +94,5 @@ def path_to(device: torch.device) -> DevicePath:
     if device.type == "cuda":
         from mer.extract.cuda_path import CudaPath
 
-        return CudaPath(device)
+        return CudaPath(device)  # pyright: ignore[reportReturnType] - it knows this module under two names
     return PlainPath(device)

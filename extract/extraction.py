@@ -96,7 +96,7 @@ def summary(
             continue
         there += 1
         conversions.update(sidecar.provenance["conversions"])
-        for kind, ids in sidecar.provenance.get("odd_sounds", {}).items():
+        for kind, ids in dict[str, list[str]](sidecar.provenance.get("odd_sounds", {})).items():
             odd.setdefault(ODD_SOUNDS.get(kind, kind), []).extend(compress(ids, asked(ids)))
         records = list(compress(sidecar.utterances, asked([record.id for record in sidecar.utterances])))
         held += len(records)

@@ -1,14 +1,11 @@
 """One run, from pretrained encoders to the logits of its test fold, on one device or several."""
 
-import hashlib
 import itertools
-import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -22,7 +19,7 @@ from mer.extract.precision import exact_float32
 from mer.finetune.batch_size import fitting_seconds, meter_of
 from mer.finetune.checkpoint import Checkpoint, CheckpointFolder, RunPosition
 from mer.finetune.collate import BatchReader
-from mer.finetune.config import TRAINING, FinetuneConfig
+from mer.finetune.config import FinetuneConfig
 from mer.finetune.errors import DivergedError, FinetuneError
 from mer.finetune.evaluation import evaluate
 from mer.finetune.events import CheckpointSkipped, CheckpointWritten, EpochDone, Listener, RunStarted, StepDone
@@ -32,6 +29,7 @@ from mer.finetune.optimizer import Optimizer
 from mer.finetune.pace import Pace
 from mer.finetune.processes import Position, explained, sum_over_processes, take_weights_of_the_first
 from mer.finetune.randomness import global_generators_kept
+from mer.finetune.run_identity import run_identity
 from mer.finetune.sampler import StepPlan, plan_epoch
 from mer.finetune.step import Stepper
 from mer.finetune.trainable import TrainableEncoders
@@ -90,32 +88,6 @@ def train_run(
             model, reader, targets.tolist(), loss, rows, fold.test_session, config, seed, accelerator, position, tell
         )
         return training.run(checkpoints)
-
-
-def run_identity(
-    model: FinetuneModel,
-    encoders: TrainableEncoders,
-    utterances: Sequence[Utterance],
-    targets: Int64[np.ndarray, " utterances"],
-    fold: Fold,
-    config: FinetuneConfig,
-    seed: int,
-) -> dict[str, Any]:
-    """Everything that decides the numbers of a run, as JSON values."""
-    members = [
-        [name, [[utterances[row].id, int(targets[row])] for row in part.tolist()]]
-        for name, part in (("train", fold.train), ("validation", fold.validation), ("test", fold.test))
-    ]
-    elsewhere = ("seeds", "folds", "speech_model", "text_model", "speech_revision", "text_revision")
-    return {
-        "training": TRAINING,
-        "config": {name: value for name, value in config.identity().items() if name not in elsewhere},
-        "fold": fold.test_session,
-        "seed": seed,
-        "classes": model.classes,
-        "encoders": encoders.identity,
-        "utterances": hashlib.sha256(json.dumps(members).encode()).hexdigest(),
-    }
 
 
 class _Training:

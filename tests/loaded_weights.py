@@ -34,7 +34,9 @@ def _copied(model: nn.Module) -> nn.Module:
     for module in copied.modules():
         if parametrize.is_parametrized(module):  # its weight is a property of its class, which goes when it is taken off
             kind = type(module)
-            module.__class__ = type(kind.__name__, kind.__bases__, dict(kind.__dict__))
+            module.__class__ = type(  # pyright: ignore[reportAttributeAccessIssue]
+                kind.__name__, kind.__bases__, dict(kind.__dict__)
+            )
     return copied
 
 

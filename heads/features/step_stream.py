@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Sequence
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import torch
@@ -21,7 +22,7 @@ class StepStream:
         self._device = device
         self._copies = torch.cuda.Stream(device) if device.type == "cuda" else None
         self._gathered: WeakKeyDictionary[Step, Tensor] = WeakKeyDictionary()
-        self._copied: WeakKeyDictionary[Step, tuple[Tensor, torch.cuda.Event | None]] = WeakKeyDictionary()
+        self._copied: WeakKeyDictionary[Step, tuple[Tensor, Any]] = WeakKeyDictionary()
         self._lock = threading.Lock()
 
     def gather(self, step: Step, views: Sequence[Tensor]) -> None:
@@ -65,7 +66,7 @@ class StepStream:
             units.record_stream(computing)
         return units
 
-    def _copy(self, units: Tensor) -> tuple[Tensor, torch.cuda.Event | None]:
+    def _copy(self, units: Tensor) -> tuple[Tensor, Any]:
         if self._copies is None:
             return units.to(self._device), None
         with torch.cuda.stream(self._copies):

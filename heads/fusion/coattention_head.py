@@ -185,7 +185,7 @@ def _stacked_embedding(
             text = stacked_attention.after_attention(layer.text, text, to_speech, generators, columns)
     else:
         # Keys for each attention head would be more than the units that are spared their projections.
-        meetings = [Meetings(*each, heads, rows.path, speech.device) for each in (sides, sides[::-1])]
+        meetings = [Meetings(one, other, heads, rows.path, speech.device) for one, other in (sides, sides[::-1])]
         for layer in layers:
             to_text, speech, text = stacked_attention.attend_plainly(layer.speech, speech, text, meetings[0], (rows, columns))
             to_speech, text, speech = stacked_attention.attend_plainly(layer.text, text, speech, meetings[1], (columns, rows))

@@ -132,7 +132,7 @@ VALUES: tuple[Any, ...] = (
 
 
 def _other_value(document: Any, chance: random.Random) -> bytes:
-    place, key = document, None
+    place, holder, key = document, document, None
     while isinstance(place, dict | list) and place:
         holder = place
         key = chance.choice(list(place) if isinstance(place, dict) else range(len(place)))

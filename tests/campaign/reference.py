@@ -100,7 +100,7 @@ def make_reference(command: Command, material: Material) -> Reference:
     """Give a command twice, and see what stays the same."""
     scratch = material.root / "scratch" / command.name
     places, counted = [scratch / UNDISTURBED / name for name in ("one", "two")], scratch / "calls"
-    ended = None
+    ended, seconds = None, 0.0
     for place in places:
         place.mkdir(parents=True)
         begun = time.monotonic()

@@ -62,7 +62,7 @@ def counted(reads: Reads, patch: pytest.MonkeyPatch) -> Iterator[None]:
 def test_the_count_sees_every_way_to_read_a_number(monkeypatch: pytest.MonkeyPatch) -> None:
     reads, number = Reads(), torch.tensor([2.5])
     with counted(reads, monkeypatch):
-        number.item(), float(number), bool(number), number.tolist(), number.cpu(), number.numpy()
+        _ = number.item(), float(number), bool(number), number.tolist(), number.cpu(), number.numpy()
     assert reads.count == 6
 
 
