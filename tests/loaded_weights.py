@@ -7,8 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from torch import nn
-from torch.nn.utils import parametrize
 
 _read: dict[object, Any] = {}
 
@@ -29,14 +27,14 @@ def read_once(load_weights: Callable[..., Any]) -> Callable[..., Any]:
     return load
 
 
-def _copied(model: nn.Module) -> nn.Module:
+def _copied(model: Any) -> Any:
+    from torch.nn.utils import parametrize
+
     copied = copy.deepcopy(model)
     for module in copied.modules():
         if parametrize.is_parametrized(module):  # its weight is a property of its class, which goes when it is taken off
             kind = type(module)
-            module.__class__ = type(  # pyright: ignore[reportAttributeAccessIssue]
-                kind.__name__, kind.__bases__, dict(kind.__dict__)
-            )
+            module.__class__ = type(kind.__name__, kind.__bases__, dict(kind.__dict__))
     return copied
 
 
