@@ -52,10 +52,14 @@ def say_plan(
     """Say what an extraction will take, before any weight is read.
 
     Raises:
+        DeviceError: a device that is not here.
         ExtractError: more than the disk or the memory here has.
     """
+    from mer.backends.device import resolve_device
     from mer.extract.forecast import check_forecasts, forecast
 
+    if not elsewhere:
+        resolve_device(resources.device)
     planned = [forecast(corpus, each.config, cache, resources, elsewhere=elsewhere) for each in members]
     for each, member in zip(planned, members, strict=True):
         say(f"{f'{member.title}: ' if len(members) > 1 else ''}{each}", quiet)

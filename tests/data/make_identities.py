@@ -36,7 +36,8 @@ def identities() -> dict[str, list[dict[str, Any]]]:
     """What each config is called by, in the order of the lists above."""
     made: dict[str, list[HeadConfig] | list[FinetuneConfig]] = {
         "head": [HeadConfig(**given) for given in HEAD_CONFIGS],
-        "finetune": [FinetuneConfig(**given) for given in FINETUNE_CONFIGS],
+        # 60 s was the default then; today the device decides, and no identity has it.
+        "finetune": [FinetuneConfig(**{"batch_seconds": 60.0} | given) for given in FINETUNE_CONFIGS],
     }
     return {
         kind: [{"identity": each.identity(), "as_dict": each.as_dict(), "fingerprint": each.fingerprint()} for each in configs]

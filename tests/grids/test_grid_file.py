@@ -407,7 +407,7 @@ def test_a_grid_that_contradicts_itself_is_refused(write: Write, text: str, expe
 
 def test_a_fault_in_the_defaults_is_told_once_however_many_rows_there_are(write: Write) -> None:
     assert faults(write, "[defaults]\nhidden = 0\n[axes]\nbatch = [1, 2, 3]\n[[rows]]\n[[rows]]\ngranularity = 'F'\n") == [
-        "2: hidden must be 1 or more, got 0"
+        "2: hidden must lie in [1, 65536], got 0"
     ]
 
 

@@ -111,7 +111,7 @@ def test_statistics_of_a_training_part_are_computed_once(make_cache: Callable[..
 
 
 def test_a_granularity_that_is_missing_is_named_with_the_cure(make_cache: Callable[..., Any]) -> None:
-    with pytest.raises(HeadError, match=r"the cache holds F\+S\+T, not P\+W: `mer extract --granularity F\+S\+T\+P\+W`"):
+    with pytest.raises(HeadError, match=r"the cache holds F\+S\+T, not P\+W: `mer extract --granularity F\+P\+S\+W\+T`"):
         check_held(make_cache(), ["F", "P", "W"])
 
 

@@ -182,7 +182,7 @@ def test_dropout_comes_before_the_last_layer_and_not_after_it() -> None:
 
 def test_the_encoder_layers_drop_too(monkeypatch: pytest.MonkeyPatch) -> None:
     """The head's own dropout is switched off; what is left is that of the layers."""
-    monkeypatch.setattr("mer.heads.fusion.transformer_head.grouped_relu_dropout", lambda values, *_: values.relu_())
+    monkeypatch.setattr("mer.heads.stacked.hidden_layer.grouped_relu_dropout", lambda values, *_: values.relu_())
     head = make_head(6, layers=1)
     units = stacked(random_runs(6, [[3, 4, 5]]))
     dropped = TransformerHead.logits([head], units, [torch.Generator().manual_seed(0)])
