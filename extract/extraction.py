@@ -96,8 +96,8 @@ def summary(
             continue
         there += 1
         conversions.update(sidecar.provenance["conversions"])
-        for kind, ids in dict[str, list[str]](sidecar.provenance.get("odd_sounds", {})).items():
-            odd.setdefault(ODD_SOUNDS.get(kind, kind), []).extend(compress(ids, asked(ids)))
+        for sort, ids in sidecar.provenance.get("odd_sounds", {}).items():
+            odd.setdefault(ODD_SOUNDS[sort] if sort in ODD_SOUNDS else sort, []).extend(compress(ids, asked(ids)))
         records = list(compress(sidecar.utterances, asked([record.id for record in sidecar.utterances])))
         held += len(records)
         alignments.update(record.alignment for record in records)

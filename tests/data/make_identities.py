@@ -34,10 +34,11 @@ FINETUNE_CONFIGS: tuple[dict[str, Any], ...] = (
 
 def identities() -> dict[str, list[dict[str, Any]]]:
     """What each config is called by, in the order of the lists above."""
+    # 60 s was the default then; today the device decides, and no identity has it.
+    defaults: dict[str, Any] = {"batch_seconds": 60.0}
     made: dict[str, list[HeadConfig] | list[FinetuneConfig]] = {
         "head": [HeadConfig(**given) for given in HEAD_CONFIGS],
-        # 60 s was the default then; today the device decides, and no identity has it.
-        "finetune": [FinetuneConfig(**{"batch_seconds": 60.0} | given) for given in FINETUNE_CONFIGS],
+        "finetune": [FinetuneConfig(**defaults | given) for given in FINETUNE_CONFIGS],
     }
     return {
         kind: [{"identity": each.identity(), "as_dict": each.as_dict(), "fingerprint": each.fingerprint()} for each in configs]
