@@ -26,8 +26,8 @@ def wait_for(happened: Callable[[], object], process: subprocess.Popen[str]) -> 
 
 
 def without_progress(messages: str) -> str:
-    """Messages without the lines that tell how far a slow machine is, one every half minute."""
-    return "".join(line for line in messages.splitlines(keepends=True) if not line.startswith("extract: "))
+    """Messages without what the command will take, and how far a slow machine is, a line every half minute."""
+    return "".join(line for line in messages.splitlines(keepends=True) if not line.startswith(("planned: ", "extract: ")))
 
 
 def workers_of(process: subprocess.Popen[str]) -> list[psutil.Process]:
