@@ -71,7 +71,7 @@ class Plan:
         Raises:
             CacheError: if a plan file is malformed, or cannot be written.
         """
-        slug = _slug(session)
+        slug = session_slug(session)
         numbers = sorted(self._numbers.get(slug, ()))
         names = [_name(slug, number) for number in numbers]
         planned = {file.shard: file for file in read_plan_files(self._folder, names)}
@@ -248,7 +248,13 @@ def _name(slug: str, number: int) -> str:
     return f"{slug}-{number:03d}"
 
 
-def _slug(session: str) -> str:
+def session_of_shard(name: str) -> str:
+    """How the session of a shard is called in its name, as by `session_slug`."""
+    return name.rpartition("-")[0]
+
+
+def session_slug(session: str) -> str:
+    """A session as the names of its shards begin."""
     plain = re.sub(r"[^0-9a-z]+", "_", session.lower())[:40]
     if plain != session or not plain:
         # Different sessions must never share a name, whatever a file system makes of their letters.

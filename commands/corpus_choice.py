@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from mer.commands.console import say
 from mer.commands.options import DEFAULT_CORPUS
 from mer.settings.shared_options import audio_root_option, encoding_option
 
 if TYPE_CHECKING:
     from mer.corpus import Corpus
+    from mer.corpus.given_texts import GivenTexts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +38,21 @@ def find_corpus(
         audio_root=tables.audio_root,
         encoding=tables.encoding,
     )
+
+
+def with_other_texts(corpus: "Corpus", texts: Path, quiet: bool) -> "tuple[Corpus, GivenTexts]":
+    """The corpus with the transcripts of `--texts`, and these, which are a part of what a result is known by.
+
+    Raises:
+        CorpusError: a file that cannot be read, or that lacks utterances.
+    """
+    from mer.corpus.given_texts import read_texts, with_texts
+
+    given = read_texts(texts)
+    corpus, notes = with_texts(corpus, given)
+    for note in notes:
+        say(f"note: {note}", quiet)
+    return corpus, given
 
 
 def classes_of(path: Path | None) -> str:

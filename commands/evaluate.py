@@ -8,7 +8,7 @@ import typer
 
 from mer.commands.command_line import options_from
 from mer.commands.console import clear_errors, progress_bar, say
-from mer.commands.corpus_choice import HowTablesAreRead
+from mer.commands.corpus_choice import HowTablesAreRead, with_other_texts
 from mer.commands.options import JsonOption, QuietOption
 from mer.commands.predict import RunArgument, WhichRuns, find_aligner
 from mer.settings.kinds import NAMES
@@ -53,7 +53,6 @@ def evaluate(
         from mer.commands.options import DEFAULT_CORPUS
         from mer.commands.train_head import print_results
         from mer.corpus import open_corpus
-        from mer.corpus.given_texts import read_texts, with_texts
         from mer.predict import load
         from mer.predict.evaluation import ask, read_map
         from mer.predict.evaluation import evaluate as score
@@ -62,11 +61,9 @@ def evaluate(
         corpus = open_corpus(
             what.corpus or DEFAULT_CORPUS, sessions=what.session, audio_root=what.audio_root, encoding=what.encoding
         )
-        texts = None if what.texts is None else read_texts(what.texts)
-        if texts is not None:
-            corpus, notes = with_texts(corpus, texts)
-            for note in notes:
-                say(f"note: {note}", quiet)
+        texts = None
+        if what.texts is not None:
+            corpus, texts = with_other_texts(corpus, what.texts, quiet)
         predictor = load(
             run,
             folds=which.fold,

@@ -15,7 +15,7 @@ from mer.commands.align import align_with_bar
 from mer.commands.backend_options import AnyBackend
 from mer.commands.command_line import Given, options_from, repeatable
 from mer.commands.console import GO_ON, clear_errors, print_result, progress_bar, say
-from mer.commands.corpus_choice import HowTablesAreRead, find_corpus
+from mer.commands.corpus_choice import HowTablesAreRead, find_corpus, with_other_texts
 from mer.commands.encoders_given import caches_of, say_plan, set_of
 from mer.commands.options import DEFAULT_CORPUS, JsonOption, QuietOption, RevisionOption
 from mer.extract.config import ExtractConfig, Resources
@@ -103,7 +103,8 @@ def extract(
             )
         found = find_corpus(what.corpus, what.session, what.classes, what.alignment_offset, what)
         if config.texts is not None:
-            found = with_other_texts(found, config, quiet)
+            found, _ = with_other_texts(found, config.texts, quiet)
+            say_whose_alignments(found, config, quiet)
         processes = place.workers if place.backend == "local" else None
         found = with_alignment(found, config, what.textgrids, what.cache, processes, quiet)
         if not what.allow_missing_segments:
@@ -184,27 +185,16 @@ def warn_of_missing_tiers(corpus: "Corpus", config: ExtractConfig, quiet: bool) 
         say("the extraction goes on, and its exit code will be 1; Ctrl-C stops it", quiet)
 
 
-def with_other_texts(corpus: "Corpus", config: ExtractConfig, quiet: bool) -> "Corpus":
-    """The corpus with the transcripts of `--texts`.
-
-    Raises:
-        CorpusError: a file that cannot be read, or that lacks utterances.
-    """
-    from mer.corpus.given_texts import read_texts, with_texts
-
-    assert config.texts is not None
-    corpus, notes = with_texts(corpus, read_texts(config.texts))
+def say_whose_alignments(corpus: "Corpus", config: ExtractConfig, quiet: bool) -> None:
+    """Say where segments are of the corpus' own words and T is of those in `--texts`."""
     own = sum(each.alignment is not None for each in corpus) if config.alignment == "corpus" and config.needs_alignment else 0
     if own:
         tiers = "+".join(name for name in config.granularities if name in "PSW")
-        notes = (
-            *notes,
-            f"{tiers} of {own:,} utterances are averaged over the corpus' own alignments, which are of its own words, not of "
-            "those in --texts; with --alignment pocketsphinx, or textgrid, they are of the words given",
+        say(
+            f"note: {tiers} of {own:,} utterances are averaged over the corpus' own alignments, which are of its own words, not "
+            "of those in --texts; with --alignment pocketsphinx, or textgrid, they are of the words given",
+            quiet,
         )
-    for note in notes:
-        say(f"note: {note}", quiet)
-    return corpus
 
 
 def with_alignment(

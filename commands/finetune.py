@@ -11,14 +11,13 @@ import typer
 
 from mer.commands.command_line import Given, options_from, refuse_ignored
 from mer.commands.console import clear_errors, print_result, progress_bar, say
-from mer.commands.corpus_choice import HowTablesAreRead, classes_of, find_corpus, revisions_by_encoder
+from mer.commands.corpus_choice import HowTablesAreRead, classes_of, find_corpus, revisions_by_encoder, with_other_texts
 from mer.commands.options import JsonOption, QuietOption, RevisionOption
 from mer.finetune.config import KEPT, FinetuneConfig
 from mer.settings.option import option
 from mer.settings.shared_options import corpus_option, runs_option, session_option, texts_option
 
 if TYPE_CHECKING:
-    from mer.corpus import Corpus
     from mer.corpus.given_texts import GivenTexts
     from mer.finetune.events import StepDone
     from mer.heads import Result
@@ -62,7 +61,9 @@ def finetune(
         found = find_corpus(where.corpus, where.session, config.classes, 0, where)
         texts = None
         if where.texts is not None:
-            found, texts = with_other_texts(found, where.texts, config.modality, quiet or process_number() > 0)
+            if config.modality == "speech":
+                raise typer.BadParameter("modality speech reads no transcript; leave it out", param_hint="--texts")
+            found, texts = with_other_texts(found, where.texts, quiet or process_number() > 0)
         storage = Storage(runs=where.runs, weights=where.weights, resume=where.resume)
         result = finetune_with_bar(found, config, storage, quiet, texts=texts)
     if process_number():
@@ -70,23 +71,6 @@ def finetune(
     print_finetuned(result, as_json)
     if result.values["failed_runs"] or result.values["utterances"]["left_out"]:
         raise typer.Exit(1)
-
-
-def with_other_texts(corpus: "Corpus", texts: Path, modality: str, quiet: bool) -> "tuple[Corpus, GivenTexts]":
-    """The corpus with the transcripts of `--texts`, and these, which are a part of what the result is known by.
-
-    Raises:
-        CorpusError: a file that cannot be read, or that lacks utterances.
-    """
-    from mer.corpus.given_texts import read_texts, with_texts
-
-    if modality == "speech":
-        raise typer.BadParameter("modality speech reads no transcript; leave it out", param_hint="--texts")
-    given = read_texts(texts)
-    corpus, notes = with_texts(corpus, given)
-    for note in notes:
-        say(f"note: {note}", quiet)
-    return corpus, given
 
 
 def process_number() -> int:

@@ -45,7 +45,7 @@ class WhichRuns:
         metavar="<str>",
     )
     text_model: tuple[Path, ...] = text_model_option(
-        default=(), help="Folder of the run's text encoder, where the hub does not have it.", panel=WHERE, metavar="TEXT"
+        default=(), help="Folder of the run's text encoder, where the hub does not have it.", panel=WHERE, metavar="<str>"
     )
 
     @property

@@ -1,7 +1,7 @@
 """What an extraction will take of the disk and of the memory, told from the encoders' configs before any weight is read."""
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +12,7 @@ import torch
 from mer.backends.device import resolve_device
 from mer.cache import CacheError, CacheFolder
 from mer.cache.folder import candidates
+from mer.cache.plan import session_of_shard, session_slug
 from mer.corpus import Corpus, Utterance
 from mer.corpus.audio import audio_seconds
 from mer.extract.config import ExtractConfig, ExtractError, Resources
@@ -24,6 +25,8 @@ from mer.extract.run import most_workers
 
 LOOKED_AT = 400
 """Recordings whose lengths are read; of a larger corpus so many, all over it."""
+ASKED_AT = 20_000
+"""The same of utterances that are asked for their session."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +40,7 @@ class Forecast:
     disk_without_frames: int
     """The same if frames were left out; equal where they are the only granularity or are not wanted."""
     there: int
-    """Bytes that a cache of these encoders and granularities has already, if there is one."""
+    """Bytes that a cache of these encoders and granularities has already of these sessions, if there is one."""
     weights: int
     """Bytes of the encoders' weights in float32; 0 where they cannot be told."""
     workers: int
@@ -111,7 +114,7 @@ def check_forecasts(planned: Sequence[Forecast], cache: Path) -> None:
         ExtractError: what is needed, what there is, and what would fit.
     """
     root = next(each for each in (cache.absolute(), *cache.absolute().parents) if each.exists())
-    free, needed = shutil.disk_usage(root).free, sum(each.disk - each.there for each in planned)
+    free, needed = shutil.disk_usage(root).free, sum(max(0, each.disk - each.there) for each in planned)
     if needed > free:
         smaller = sum(each.disk_without_frames for each in planned)
         advice = f", or leave F out of --granularity: {_gb(smaller)}" if smaller < sum(each.disk for each in planned) else ""
@@ -130,8 +133,13 @@ def check_forecasts(planned: Sequence[Forecast], cache: Path) -> None:
 
 def _lengths(utterances: Sequence[Utterance]) -> list[float]:
     """Seconds of some utterances, all over the corpus."""
-    rows = np.linspace(0, len(utterances) - 1, min(len(utterances), LOOKED_AT)).astype(int)
-    return [audio_seconds(utterances[row]) for row in rows.tolist()]
+    return [audio_seconds(each) for each in _some(utterances, LOOKED_AT)]
+
+
+def _some(utterances: Sequence[Utterance], most: int) -> Iterator[Utterance]:
+    """So many utterances at most, all over the corpus: each is read from the disk where a manifest is large."""
+    rows = np.linspace(0, len(utterances) - 1, min(len(utterances), most)).astype(int)
+    return (utterances[row] for row in rows.tolist())
 
 
 def _weights(checkpoint: Checkpoint) -> int:
@@ -146,14 +154,15 @@ def _there(corpus: Corpus, config: ExtractConfig, cache: Path) -> int:
     """Bytes of the fullest cache of these encoders, by their names: which it is, only the weights will tell."""
     wanted = {"speech": config.speech_model} if config.needs_speech else {}
     wanted |= {"text": config.text_model} if config.needs_text else {}
-    found = [0]
-    for place in candidates(cache / corpus.name):
+    places, found = candidates(cache / corpus.name), [0]
+    asked = {session_slug(each.session) for each in _some(corpus.utterances, ASKED_AT)} if places else set[str]()
+    for place in places:
         with suppress(CacheError):
             folder = CacheFolder.find(place)
             models = {kind: folder.spec.get(kind, {}).get("model") for kind in wanted}
             same = models == {kind: model_label(name) for kind, name in wanted.items()}
             if same and folder.spec["granularities"] == list(config.granularities):
-                found.append(sum(map(folder.shard_bytes, folder.shard_files())))
+                found.append(sum(folder.shard_bytes(name) for name in folder.shard_files() if session_of_shard(name) in asked))
     return max(found)
 
 

@@ -1,5 +1,8 @@
 """The checks of array types that every test runs under."""
 
+import subprocess
+import sys
+
 import jaxtyping
 import pytest
 import torch
@@ -15,6 +18,12 @@ def test_a_wrong_shape_is_refused_until_a_test_has_had_its_checks() -> None:
     for _ in range(CHECKS_OF_A_TEST):
         packed_mean(units, lengths)
     assert jaxtyping.config.jaxtyping_disable
+
+
+def test_what_all_tests_import_leaves_pytorch_alone() -> None:
+    """How many threads it takes is read when it is imported, and `conftest.py` says it after its imports."""
+    code = "import sys; import mer.tests.array_types, mer.tests.loaded_weights; print('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"
 
 
 def test_the_next_test_is_checked_again() -> None:

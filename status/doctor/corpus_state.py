@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mer.cache import CacheError, CacheFolder, cache_info
-from mer.cache.spec import SET_FILE
+from mer.cache.set_file import set_folders
 from mer.corpus import CLASS_MAPS, Census, CorpusError, Problem, Utterance, Wanted, corpus_at
 from mer.corpus.label_spellings import look_alikes
 from mer.corpus.repeated_recordings import repeated_recordings
@@ -132,7 +132,7 @@ def cache_checks(root: Path) -> list[Check]:
     if not root.is_dir():
         return [Check(name="cache", status="note", found=f"{root} does not exist yet", advice="`mer extract` makes it")]
     folders = sorted(spec.parent for spec in root.glob("**/spec.json"))
-    sets = [_set_check(file.parent) for file in sorted(root.glob(f"**/{SET_FILE}"))]
+    sets = map(_set_check, set_folders(root))
     return [*(_cache_check(folder) for folder in folders), *sets] or [
         Check(name="cache", status="note", found=f"no cache in {root} yet", advice="`mer extract` makes one")
     ]

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from mer.cli import app
 from mer.corpus import open_corpus
-from mer.extract import ExtractConfig, ExtractError, Resources
+from mer.extract import ExtractConfig, ExtractError, Resources, extract
 from mer.extract.forecast import check_forecasts, forecast
 from mer.tests.extract.small_families import DIM, LAYERS
 
@@ -77,3 +77,15 @@ def test_a_disk_or_a_memory_that_is_too_small_is_refused_at_once_with_what_would
     monkeypatch.setattr("mer.extract.forecast.free_bytes", lambda _: planned.memory // 2)
     with pytest.raises(ExtractError, match=rf"{planned.workers} processes take .* `--workers {planned.workers // 2}` fits"):
         check_forecasts([planned], tmp_path)
+
+
+def test_of_what_is_there_only_the_sessions_count_that_are_asked_for(
+    make_manifest: Callable[..., Path], family_folder: Callable[[str], Path], tmp_path: Path
+) -> None:
+    config = ExtractConfig(speech_model=str(family_folder("wavlm")), granularities=("F",))
+    corpus, cache, resources = make_manifest(6), tmp_path / "features", Resources(device="cpu", workers=1)
+    extract(open_corpus(corpus), config, cache, resources=resources)
+    sizes = {name: sum(each.stat().st_size for each in cache.glob(f"**/session{name}-*.h5")) for name in "123"}
+    assert min(sizes.values()) > 0
+    assert forecast(open_corpus(corpus), config, cache, resources).there == sum(sizes.values())
+    assert forecast(open_corpus(corpus, sessions=["2"]), config, cache, resources).there == sizes["2"]

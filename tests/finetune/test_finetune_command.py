@@ -77,6 +77,23 @@ def test_a_result_is_printed_for_people_and_for_programs(given: list[str], tmp_p
     assert (Path(values["directory"]) / "weights" / "fold1-seed0" / "model.safetensors").is_file()
 
 
+def test_other_transcripts_are_another_result_and_told(given: list[str], tmp_path: Path) -> None:
+    table = tmp_path / "heard.csv"
+    table.write_text("id,text\n" + "".join(f"u{number:02d},what {TEXTS[number % 3]}\n" for number in range(24)))
+    made = []
+    for more in ([], ["--texts", str(table)]):
+        done = finetune(given, tmp_path / "runs", "--modality", "text", "--json", "-q", *more)
+        assert done.exit_code == 0, done.output
+        made.append(json.loads(done.stdout)["results"][0])
+    assert made[0]["directory"] != made[1]["directory"]
+    assert made[1]["name"] == f"{made[0]['name']}, texts of heard.csv"
+    result = json.loads((Path(made[1]["directory"]) / "result.json").read_text())
+    assert result["transcripts"]["file"] == "heard.csv"
+    refused = finetune(given, tmp_path / "runs", "--modality", "speech", "--texts", str(table))
+    assert refused.exit_code == 2
+    assert "modality speech reads no transcript" in refused.stderr
+
+
 def test_every_option_reaches_the_config(given: list[str], tmp_path: Path) -> None:
     options = {
         "fusion-layers": 2, "dropout": 0.2, "encoder-rate": 0.001, "fusion-rate": 0.002, "weight-decay": 0.03, "warmup": 0.2,

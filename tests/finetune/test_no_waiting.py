@@ -1,6 +1,5 @@
 """A step is given to the device and not waited for: losses are read together, when a line of progress is due."""
 
-import importlib.util
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -18,17 +17,9 @@ from mer.finetune.losses import Sums
 from mer.finetune.optimizer import Optimizer
 from mer.finetune.step import Stepper
 from mer.finetune.waiting_steps import StepFound, WaitingSteps
+from mer.tests.finetune import small_run as small
 
 NarrowConfig = Callable[..., FinetuneConfig]
-
-
-def load_small_run() -> Any:
-    found = importlib.util.spec_from_file_location("small_run", Path(__file__).with_name("small_run.py"))
-    assert found is not None
-    assert found.loader is not None
-    loaded = importlib.util.module_from_spec(found)
-    found.loader.exec_module(loaded)
-    return loaded
 
 
 class Reads(TorchDispatchMode):
@@ -69,7 +60,6 @@ def test_the_count_sees_every_way_to_read_a_number(monkeypatch: pytest.MonkeyPat
 def test_steps_read_no_number_and_the_losses_of_several_are_read_together(
     narrow_config: NarrowConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    small = load_small_run()
     config = narrow_config(**small.SETTINGS | {"checkpoint_minutes": 60.0, "workers": 0, "epochs": 1})
     each: list[Event] = []
     small.train(replace(config, checkpoint_minutes=0.0), tmp_path / "corpus", tmp_path / "each", each.append)

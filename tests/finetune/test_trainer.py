@@ -1,6 +1,5 @@
 """One run: what it computes, that it goes on where it stopped, and what it says when it cannot."""
 
-import importlib.util
 import itertools
 import json
 import signal
@@ -29,20 +28,11 @@ from mer.finetune.step import Stepper
 from mer.finetune.trainable import load_encoders
 from mer.finetune.trained import BestWeights, Trained
 from mer.protocol import numpy_generator
+from mer.tests.finetune import small_run as small
 
 NarrowConfig = Callable[..., FinetuneConfig]
 
 
-def load_small_run() -> Any:
-    found = importlib.util.spec_from_file_location("small_run", Path(__file__).with_name("small_run.py"))
-    assert found is not None
-    assert found.loader is not None
-    loaded = importlib.util.module_from_spec(found)
-    found.loader.exec_module(loaded)
-    return loaded
-
-
-small = load_small_run()
 STEPS = 3  # of an epoch of 14 utterances in batches of 5
 
 

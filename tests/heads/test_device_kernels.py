@@ -191,18 +191,18 @@ def cost_of(fusion: str, granularities: str, runs: int, utterances: int, **field
 def test_a_step_is_few_kernels_and_few_bytes_and_waits_for_nothing() -> None:
     # Forty utterances are one step of 29.
     kernels, gigabytes = cost_of("late", "F+S+T", 5, 40)
-    assert kernels < 200
-    assert gigabytes < 0.35
+    assert kernels < 170
+    assert gigabytes < 0.19
     kernels, gigabytes = cost_of("coattention", "F+T", 2, 40, attention_layers=1)
-    assert kernels < 200
-    assert gigabytes < 2.3
+    assert kernels < 190
+    assert gigabytes < 2.0
 
 
 @pytest.mark.slow
 def test_so_is_one_of_the_whole_coattention_head() -> None:
     kernels, gigabytes = cost_of("coattention", "F+S+T", 5, 120)
-    assert kernels < 900
-    assert gigabytes < 11
+    assert kernels < 600
+    assert gigabytes < 8.2
 
 
 def test_each_attention_head_has_its_own_weights_and_hidden_layers_theirs() -> None:

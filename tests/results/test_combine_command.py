@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 from mer.cli import app
 from mer.predict.errors import PredictError
 from mer.predict.saved_run import read_saved
+from mer.results.file_hashes import seal
 
 
 def test_two_runs_become_a_row_of_the_report(
@@ -37,3 +38,13 @@ def test_runs_that_differ_are_exit_code_2(make_result: Callable[..., Path], tmp_
     refused = CliRunner().invoke(app, ["combine", str(a), str(b), "--to", str(tmp_path / "runs")])
     assert refused.exit_code == 2
     assert "the folds differ" in refused.stderr
+
+
+def test_ratings_are_not_combined(make_result: Callable[..., Path], tmp_path: Path) -> None:
+    a, b = make_result("a"), make_result("b")
+    document = json.loads((b / "result.json").read_text())
+    document["config"]["predict"] = "valence"
+    (b / "result.json").write_text(json.dumps(seal(document)))
+    refused = CliRunner().invoke(app, ["combine", str(a), str(b), "--to", str(tmp_path / "runs")])
+    assert refused.exit_code == 2
+    assert "b: predicts ratings (valence), and probabilities are what is averaged" in refused.stderr
