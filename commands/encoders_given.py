@@ -48,8 +48,11 @@ def say_plan(
     quiet: bool,
     *,
     elsewhere: bool,
-) -> None:
+) -> int:
     """Say what an extraction will take, before any weight is read.
+
+    Returns:
+        Bytes that will be written.
 
     Raises:
         DeviceError: a device that is not here.
@@ -63,7 +66,7 @@ def say_plan(
     planned = [forecast(corpus, each.config, cache, resources, elsewhere=elsewhere) for each in members]
     for each, member in zip(planned, members, strict=True):
         say(f"{f'{member.title}: ' if len(members) > 1 else ''}{each}", quiet)
-    check_forecasts(planned, cache)
+    return check_forecasts(planned, cache)
 
 
 def set_of(cache: Path, members: "Sequence[NamedConfig]", results: "Sequence[Extraction]") -> "tuple[Path, Sequence[str]] | None":

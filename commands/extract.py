@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from mer.backends import Backend
     from mer.corpus import Corpus
     from mer.extract import Extraction
+    from mer.extract.inputs import WaveReader
 
 GPU_WORKER_THREADS = 4  # for decoding, hashing and writing beside the GPU
 SHOWN_FAILURES = 20
@@ -92,6 +93,8 @@ def extract(
     """
     # Huge pages for the convolutions' buffers: 4 to 7 % less time, the same bits. PyTorch reads it when it is imported.
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
+    from mer.extract.decoded_once import decoded_once
+
     with clear_errors(f"what is in {what.cache} stays; {GO_ON}"):
         refuse_one_cache(what.cache)
         members = caches_of(given, revision or [], drop_fillers=drop_fillers)
@@ -110,19 +113,14 @@ def extract(
         if not what.allow_missing_segments:
             warn_of_missing_tiers(found, config, quiet)
         resources = dataclasses.replace(resources, workers=place.workers)
+        planned, speaking = 0, 0
         if not what.resegment:
-            say_plan(found, members, what.cache, resources, quiet, elsewhere=engine is not None)
-        run = partial(
-            extract_with_bar,
-            found,
-            cache=what.cache,
-            resources=resources,
-            quiet=quiet,
-            resegment=what.resegment,
-            backend=engine,
-            shard=shard,
-        )
-        results = [run(each.config, of=each.title if len(members) > 1 else "") for each in members]
+            planned = say_plan(found, members, what.cache, resources, quiet, elsewhere=engine is not None)
+            speaking = sum(each.config.needs_speech for each in members)
+        with decoded_once(what.cache / found.name, speaking, planned) as waves:
+            run = partial(extract_with_bar, found, cache=what.cache, resources=resources, quiet=quiet, resegment=what.resegment)
+            run = partial(run, backend=engine, shard=shard, read=waves)
+            results = [run(each.config, of=each.title if len(members) > 1 else "") for each in members]
         together = set_of(what.cache, members, results)
     print_extraction(results, found, what, shard, together=together, as_json=as_json, quiet=quiet)
     if any(map(partial(is_wanting, allow_missing=what.allow_missing_segments), results)):
@@ -278,6 +276,7 @@ def extract_with_bar(
     resegment: bool = False,
     backend: "Backend | None" = None,
     shard: tuple[int, int] | None = None,
+    read: "WaveReader | None" = None,
 ) -> "Extraction":
     """Extract a corpus under a progress bar, or redo the segments of one.
 
@@ -288,9 +287,10 @@ def extract_with_bar(
         resources: device, processes, batch sizes.
         quiet: without the bar.
         of: the encoders, where there are others; beside the bar.
-        resegment: average the frames of a cache anew.
+        resegment: average a cache's frames anew.
         backend: where to make shards; None = in processes of this machine.
         shard: rank and number of ranks, to make one share.
+        read: where waveforms come from, if not from the recordings.
     """
     from mer.extract import ExtractionProgress
     from mer.extract import extract as run_encoders
@@ -298,18 +298,15 @@ def extract_with_bar(
     from mer.report.tables import size
 
     first: list[tuple[float, float]] = []
-
     with progress_bar(f"extract {of}".strip(), quiet) as bar:
         bar.update(0, 0, "reading the frames" if resegment else "loading the encoders")
 
         def show(progress: ExtractionProgress) -> None:
             if not first:
                 first.append((monotonic(), progress.seconds))
-                done = len(corpus) - progress.utterances_total
-                if done and shard is None:
+                if (done := len(corpus) - progress.utterances_total) and shard is None:
                     say(f"going on: {done:,} of {len(corpus):,} utterances are in the cache already", quiet)
-            begun, before = first[0]
-            passed = monotonic() - begun
+            passed, before = monotonic() - first[0][0], first[0][1]
             # Encoders are loaded before the first batch is through: no part of the rate.
             rate = f", {(progress.seconds - before) / passed:.0f} x real time" if passed else ""
             detail = f"{progress.utterances:,}/{progress.utterances_total:,} utt., {size(progress.bytes)}{rate}"
@@ -324,6 +321,7 @@ def extract_with_bar(
             resources=resources,
             backend=backend,
             shard=shard,
+            read=read,
             on_progress=show,
             on_notice=lambda text: say(text, quiet),
         )

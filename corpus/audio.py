@@ -150,6 +150,11 @@ def read_wave(path: Path, sample_rate: int, part: Part = WHOLE) -> Wave:
     )
 
 
+def read_recording(utterance: Utterance, sample_rate: int) -> Wave:
+    """The waveform of an utterance; see `read_wave`."""
+    return read_wave(utterance.wav, sample_rate, utterance.part)
+
+
 def _decode(path: Path, first: int, last: int) -> tuple[NDArray[np.float32], int]:
     """Samples from the first up to the last, frames x channels, at the file's own rate; and where those end that decode."""
     if path.suffix.lower() in MEDIA_SUFFIXES:

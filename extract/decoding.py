@@ -83,4 +83,5 @@ class Decoding:
 
     def _decode(self, utterance: Utterance) -> Prepared | FailedUtterance:
         with self._times.measured("decode"):
-            return prepare(utterance, self._config, self._encoders.speech, self._encoders.text)
+            encoders = self._encoders
+            return prepare(utterance, self._config, encoders.speech, encoders.text, encoders.read)

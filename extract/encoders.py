@@ -4,8 +4,9 @@ from dataclasses import dataclass
 
 import torch
 
+from mer.corpus.audio import read_recording
 from mer.extract.device_path import DevicePath
-from mer.extract.inputs import Prepared
+from mer.extract.inputs import Prepared, WaveReader
 from mer.extract.speech_encoder import SpeechEncoder
 from mer.extract.text_encoder import TextEncoder
 
@@ -18,6 +19,8 @@ class Encoders:
     """None when only T is wanted."""
     text: TextEncoder | None
     """None when T is not wanted."""
+    read: WaveReader = read_recording
+    """Where waveforms come from: the recordings, or what another encoder has decoded of them."""
 
     @property
     def notices(self) -> list[str]:

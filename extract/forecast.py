@@ -103,12 +103,15 @@ def forecast(corpus: Corpus, config: ExtractConfig, cache: Path, resources: Reso
     )
 
 
-def check_forecasts(planned: Sequence[Forecast], cache: Path) -> None:
+def check_forecasts(planned: Sequence[Forecast], cache: Path) -> int:
     """Refuse what this machine cannot hold.
 
     Args:
         planned: of each cache that is to be made, one after the other.
         cache: root of the caches, there already or not.
+
+    Returns:
+        Bytes that will be written.
 
     Raises:
         ExtractError: what is needed, what there is, and what would fit.
@@ -129,6 +132,7 @@ def check_forecasts(planned: Sequence[Forecast], cache: Path) -> None:
             f"{largest.workers} processes take {_gb(largest.memory)} of memory and more for their forward passes, and this "
             f"machine has {_gb(memory)} free; `--workers {fitting}` fits"
         )
+    return needed
 
 
 def _lengths(utterances: Sequence[Utterance]) -> list[float]:

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from mer.cache import CacheError, FailedUtterance, UtteranceRecord
 from mer.corpus import AlignmentError, Segment, Utterance, remove_tags
-from mer.corpus.audio import AudioError, audio_seconds, read_wave, seconds_of
+from mer.corpus.audio import AudioError, Wave, audio_seconds, seconds_of
 from mer.corpus.earlier_reading import changed_reading
 from mer.corpus.sound_quality import LONGEST
 from mer.extract.config import ExtractConfig
@@ -21,6 +21,8 @@ from mer.extract.speech_encoder import SpeechEncoder
 from mer.extract.text_encoder import TextEncoder
 from mer.files.regular_file import open_file
 
+WaveReader = Callable[[Utterance, int], Wave]
+"""From an utterance and a rate in Hz to its waveform."""
 OVERHANG_MS = 100
 """How far an alignment may end after the audio: rounding to frames, and the 2-frame offset of some releases."""
 
@@ -135,12 +137,12 @@ def _digest_at(path: Path, *state: int) -> str:
 
 
 def prepare(
-    utterance: Utterance, config: ExtractConfig, speech: SpeechEncoder | None, text: TextEncoder | None
+    utterance: Utterance, config: ExtractConfig, speech: SpeechEncoder | None, text: TextEncoder | None, read: WaveReader
 ) -> Prepared | FailedUtterance:
     """Read and check everything that one utterance needs."""
     mark = fingerprint(utterance)
     try:
-        return _prepare(utterance, mark, config, speech, text)
+        return _prepare(utterance, mark, config, (speech, text), read)
     except (UtteranceError, AudioError, AlignmentError, CacheError) as problem:
         return FailedUtterance(id=utterance.id, reason=str(problem), fingerprint=mark)
 
@@ -149,16 +151,17 @@ def _prepare(
     utterance: Utterance,
     mark: str,
     config: ExtractConfig,
-    speech: SpeechEncoder | None,
-    text: TextEncoder | None,
+    encoders: tuple[SpeechEncoder | None, TextEncoder | None],
+    read: WaveReader,
 ) -> Prepared:
+    speech, text = encoders
     wave, seconds = None, 0.0
     conversions, odd = tuple[str, ...](), tuple[str, ...]()
     segments = WantedSegments()
     if speech is not None:
         if (length := audio_seconds(utterance)) > LONGEST:
             raise UtteranceError(f"{utterance.wav}: {length / 3600:.1f} hours for one utterance; cut it into utterances")
-        decoded = read_wave(utterance.wav, speech.sample_rate, utterance.part)
+        decoded = read(utterance, speech.sample_rate)
         seconds = len(decoded.samples) / speech.sample_rate
         if len(decoded.samples) < speech.frame_length:
             raise UtteranceError(

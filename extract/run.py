@@ -16,11 +16,13 @@ from mer.backends.local import TASKS_IN_HAND, cores
 from mer.cache import CacheError, CacheFolder, cache_key
 from mer.cache.failed_shard import FailedShard
 from mer.corpus import Corpus
+from mer.corpus.audio import read_recording
 from mer.corpus.given_texts import read_texts, with_texts
 from mer.extract.config import ExtractConfig, ExtractError, Resources
 from mer.extract.extraction import Extraction, summary
 from mer.extract.feature_size import feature_size
 from mer.extract.identity import STATEMENTS, earlier_spec, make_spec
+from mer.extract.inputs import WaveReader
 from mer.extract.planning import PLANNED_WHOLE, Planning
 from mer.extract.precision import one_thread_on_cpu
 from mer.extract.progress import EventCounter, ExtractionProgress
@@ -39,6 +41,7 @@ def extract(
     resources: Resources | None = None,
     backend: Backend | None = None,
     shard: tuple[int, int] | None = None,
+    read: WaveReader | None = None,
     on_progress: Callable[[ExtractionProgress], None] = lambda progress: None,
     on_notice: Callable[[str], None] = lambda text: None,
 ) -> Extraction:
@@ -51,6 +54,7 @@ def extract(
         resources: Device, processes, batch sizes.
         backend: Where shards are made; None = `resources.workers` processes of this machine.
         shard: Rank and number of ranks: make this rank's share only, while others make theirs of the same corpus.
+        read: Where waveforms come from; None = the recordings. `decoded_once` serves several extractions of one corpus.
         on_progress: Called after each batch.
         on_notice: Hears in words of workers that were lost and of shards that failed.
 
@@ -66,7 +70,7 @@ def extract(
     if config.texts is not None:
         corpus, _ = with_texts(corpus, read_texts(config.texts))
     with one_thread_on_cpu(resolve_device(resources.device if backend is None else "cpu")):
-        return _extract(corpus, config, cache, resources, backend, shard, (on_progress, on_notice))
+        return _extract(corpus, config, cache, resources, backend, (shard, read), (on_progress, on_notice))
 
 
 def _extract(
@@ -75,9 +79,10 @@ def _extract(
     cache: Path,
     resources: Resources,
     backend: Backend | None,
-    shard: tuple[int, int] | None,
+    given: tuple[tuple[int, int] | None, WaveReader | None],
     listeners: tuple[Callable[[ExtractionProgress], None], Callable[[str], None]],
 ) -> Extraction:
+    shard, read = given
     # Other processes load their own encoders: the launcher needs only names and sizes, and no part of a GPU.
     here = backend is None and most_workers(resources) == 1
     encoders = load_encoders(config, resources if here else replace(resources, device="cpu"))
@@ -103,7 +108,9 @@ def _extract(
     if backend is None:
         backend = local_backend(resources, shards)
         alone = backend.workers == 1 and encoders.device == resolve_device(resources.device)
-    work = ExtractWork(folder=folder, config=config, resources=resources, encoders=encoders if alone else None)
+    work = ExtractWork(
+        folder=folder, config=config, resources=resources, read=read or read_recording, encoders=encoders if alone else None
+    )
     del encoders
     failed = run_tasks(work, tasks, backend, counter, stream) if shards != 0 else ()
     wall_seconds = time.monotonic() - started

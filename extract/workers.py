@@ -20,12 +20,13 @@ from mer.backends.device import DeviceError, resolve_device
 from mer.cache import CacheFolder, build_shard
 from mer.cache.spec import checked_spec
 from mer.corpus import Corpus, Utterance
+from mer.corpus.audio import read_recording
 from mer.extract.config import ExtractConfig, ExtractError, Resources
 from mer.extract.device_path import path_to
 from mer.extract.encode import OUT_OF_RANGE, EncodedShard, encode_shard, scaled
 from mer.extract.encoders import Encoders
 from mer.extract.identity import SOFTWARE, encoder_notes, make_spec, provenance
-from mer.extract.inputs import audio_digest
+from mer.extract.inputs import WaveReader, audio_digest
 from mer.extract.pipeline import Pipeline
 from mer.extract.precision import exact_float32, threads_on_cpu
 from mer.extract.progress import Begun, Committed, Encoded
@@ -60,6 +61,8 @@ class ExtractWork:
     """Versions of the launcher's code."""
     directory: str = field(default_factory=os.getcwd)
     """Where the launcher was started; paths may be relative to it."""
+    read: WaveReader = read_recording
+    """Where waveforms come from."""
     encoders: Encoders | None = field(default=None, compare=False, repr=False)
     """The launcher's own, for a worker in its process; they stay there when the work is pickled."""
 
@@ -83,7 +86,7 @@ class ExtractWork:
                 device = resolve_device(slot.device)
                 stack.enter_context(threads_on_cpu(device, slot.threads))
                 stack.enter_context(exact_float32())
-                encoders = self.encoders or self._load(device)
+                encoders = replace(self.encoders or self._load(device), read=self.read)
             overlap = encoders.path.overlap
             maker: InTurn | Pipeline
             maker = InTurn(encoders, self.config) if overlap is None else Pipeline(overlap, encoders, self.config)
