@@ -44,9 +44,8 @@ def load_config(name: str, revision: str | None, option: str, families: Mapping[
         EncoderError: when it is not there, no network reaches the hub, or its type is unknown here and to `transformers`.
     """
     look_for_the_hub(name)
-    if Path(name).is_dir() and (not (Path(name) / "config.json").is_file() or (Path(name) / "adapter_config.json").is_file()):
-        # Older transformers would take the kind from the folder's name: "empty" holds "mpt". An adapter is left out in silence
-        # where peft is not installed.
+    if Path(name).is_dir() and not (Path(name) / "config.json").is_file():
+        # Older transformers would take the kind from the folder's name: "empty" holds "mpt".
         raise EncoderError(unavailable(name, revision, option, FileNotFoundError("no config.json")))
     damaged = damage(Path(name)) if Path(name).is_dir() else None
     if damaged:

@@ -56,11 +56,6 @@ def unavailable(name: str, revision: str | None, option: str, problem: Exception
 
 def _elsewhere(folder: Path, option: str) -> str | None:
     """Where the encoder is, or belongs to, in folders that hold something around it."""
-    if (folder / "adapter_config.json").is_file():
-        return (
-            "adapter_config.json says that an adapter changes the encoder, and mer reads encoders whole; merge the two by peft, "
-            "`model.merge_and_unload().save_pretrained(DIR)`"
-        )
     try:
         modules = json.loads(read_text_file(folder / "modules.json"))
         place = folder / next(each["path"] for each in modules if each["type"].endswith(".Transformer"))

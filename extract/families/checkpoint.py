@@ -11,6 +11,7 @@ import torch
 from torch import nn
 from transformers import CONFIG_MAPPING, AutoModel, PreTrainedModel
 
+from mer.extract.lora import Adapter
 from mer.extract.pretrained import EncoderError, load_weights, model_label, weights_fingerprint
 
 
@@ -23,6 +24,8 @@ class Checkpoint(ABC):
     """Class of `transformers` that is built; that of a part, where the checkpoint holds more than the encoder."""
     renamed: ClassVar[Mapping[str, str] | None] = None
     """Patterns in names of the checkpoint's weights, and what they are in `architecture`."""
+    adapter: Adapter | None = None
+    """What is merged into the weights; `name` is then the encoder that it changes."""
 
     def __init__(self, name: str, revision: str | None, config: Any) -> None:
         """Take the width and the depth from a config.
@@ -42,17 +45,20 @@ class Checkpoint(ABC):
     @property
     def title(self) -> str:
         """Option and checkpoint, as messages begin."""
-        return f"{self.option} {self.name}"
+        return f"{self.option} {self.name if self.adapter is None else self.adapter.folder}"
 
     def load(self) -> nn.Module:
         """The model with its weights in float32, in evaluation mode, with gradients.
 
         Raises:
-            EncoderError: weights that are missing or cannot be read.
+            EncoderError: weights that are missing or cannot be read, or an adapter of another encoder.
         """
-        return load_weights(
+        model = load_weights(
             self.name, self.revision, self.option, self.config, architecture=self.architecture, renamed=self.renamed
         )
+        if self.adapter is not None:
+            self.adapter.merge(model, self.renamed, self.title)
+        return model
 
     @property
     def loads_itself(self) -> bool:
@@ -97,13 +103,19 @@ class Checkpoint(ABC):
 
     def describe(self, model: nn.Module) -> dict[str, Any]:
         """What identifies the checkpoint with the weights that were loaded from it."""
-        return {
-            "model": model_label(self.name),
-            "type": self.config.model_type,
-            "revision": getattr(self.config, "_commit_hash", None),
-            "weights_sha256": weights_fingerprint(model),
-            "dim": self.dim,
-        } | self._source()
+        named: dict[str, Any] = {"model": model_label(self.name), "revision": getattr(self.config, "_commit_hash", None)}
+        if self.adapter is not None:
+            # A folder has no revision: what is known of the encoder that it changes is said apart.
+            named = {"model": model_label(str(self.adapter.folder)), "revision": None, "adapter_of": named}
+        return (
+            named
+            | {
+                "type": self.config.model_type,
+                "weights_sha256": weights_fingerprint(model),
+                "dim": self.dim,
+            }
+            | self._source()
+        )
 
     def _source(self) -> dict[str, Any]:
         """Where a family of the user's own comes from: after a change of the file its numbers may be others."""

@@ -7,6 +7,7 @@ from mer.extract.checkpoint_files import COPY_AGAIN
 from mer.extract.families.registry import BERT_LIKE, SPEECH_FAMILIES, TEXT_FAMILIES
 from mer.extract.families.speech_checkpoint import SpeechCheckpoint
 from mer.extract.families.text_checkpoint import TextCheckpoint
+from mer.extract.lora import MERGE, Adapter, adapter_in
 from mer.extract.pretrained import EncoderError, load_config
 from mer.settings import UnknownEntryError
 
@@ -21,37 +22,49 @@ def open_speech(name: str, revision: str | None = None) -> SpeechCheckpoint:
     Raises:
         EncoderError: no such encoder, of no registered family, or incomplete.
     """
-    config = load_config(name, revision, "--speech-model", SPEECH_FAMILIES)
+    adapter, base, revision = _base_of(name, revision, "--speech-model")
+    config = load_config(base, revision, "--speech-model", SPEECH_FAMILIES)
     try:
         family = _class_of(SPEECH_FAMILIES[config.model_type])
     except UnknownEntryError as problem:
         raise EncoderError(
             f"--speech-model {name}: a {config.model_type!r} model is no speech encoder that mer can read; {problem}"
         ) from None
-    found: SpeechCheckpoint = _made(family, name, revision, config)
+    found: SpeechCheckpoint = _made(family, base, revision, config, adapter)
     return found
 
 
 def open_text(name: str, revision: str | None = None) -> TextCheckpoint:
     """The checkpoint of a text encoder; see `open_speech`."""
-    config = load_config(name, revision, "--text-model", TEXT_FAMILIES)
+    adapter, base, revision = _base_of(name, revision, "--text-model")
+    config = load_config(base, revision, "--text-model", TEXT_FAMILIES)
     kind = config.model_type if config.model_type in TEXT_FAMILIES else BERT_LIKE
-    found: TextCheckpoint = _made(_class_of(TEXT_FAMILIES[kind]), name, revision, config)
+    found: TextCheckpoint = _made(_class_of(TEXT_FAMILIES[kind]), base, revision, config, adapter)
     return found
 
 
-def _made(family: Any, name: str, revision: str | None, config: Any) -> Any:
+def _base_of(name: str, revision: str | None, option: str) -> tuple[Adapter | None, str, str | None]:
+    """The adapter in a folder if it is one, and the encoder that is read with its revision."""
+    adapter = adapter_in(name, option)
+    return (None, name, revision) if adapter is None else (adapter, adapter.base, adapter.revision)
+
+
+def _made(family: Any, name: str, revision: str | None, config: Any, adapter: Adapter | None) -> Any:
     """The checkpoint; a config of wrong types may break anywhere in a family of ours, one of the user's own shows where."""
     # What a branch or a tag was when the config was read: the other files are of the same commit.
     revision = getattr(config, "_commit_hash", None) or revision
     try:
-        return family(name, revision, config)
+        made = family(name, revision, config)
     except (TypeError, ValueError, AttributeError, OverflowError, ZeroDivisionError) as problem:
         if isinstance(problem, EncoderError) or not family.__module__.startswith("mer.extract."):
             raise
         raise EncoderError(
             f"{family.option} {name}: its configuration is damaged ({problem}); {COPY_AGAIN}, config.json first"
         ) from problem
+    made.adapter = adapter
+    if adapter is not None and made.loads_itself:
+        raise EncoderError(f"{made.title}: the family {family.__name__} reads its weights itself, without adapters; {MERGE}")
+    return made
 
 
 def _class_of(entry: type | str) -> Any:

@@ -50,13 +50,6 @@ def test_frames_of_another_preprocessor_are_refused(family_folder: Folder, tmp_p
         open_speech(str(tmp_path / "other"))
 
 
-def test_an_adapter_is_not_left_out_in_silence(family_folder: Folder, tmp_path: Path) -> None:
-    shutil.copytree(family_folder("wav2vec2"), tmp_path / "adapted")
-    (tmp_path / "adapted" / "adapter_config.json").write_text("{}")
-    with pytest.raises(EncoderError, match=r"an adapter changes the encoder.*merge_and_unload"):
-        SpeechEncoder(str(tmp_path / "adapted"))
-
-
 @pytest.mark.parametrize("kind", ["wav2vec2", "unispeech-sat", "wav2vec2-bert"])
 def test_a_recognisers_encoder_is_the_one_it_was_made_of(kind: str, family_folder: Folder, tmp_path: Path) -> None:
     folder = family_folder(kind)
