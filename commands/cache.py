@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from mer.commands.command_group import Command
 from mer.commands.console import clear_errors, print_result, progress_bar
 from mer.commands.options import JsonOption, QuietOption
 
@@ -20,7 +21,7 @@ def cache() -> None:
     """Look at a feature cache, and check it."""
 
 
-@app.command("info")
+@app.command("info", cls=Command)
 def cache_info(
     cache: CacheArgument = Path("features"),
     as_json: JsonOption = False,
@@ -37,7 +38,7 @@ def cache_info(
     print_result(found[0] if len(found) == 1 else {"caches": found}, Group(*map(cache_table, found)), as_json)
 
 
-@app.command("verify")
+@app.command("verify", cls=Command)
 def cache_verify(
     cache: CacheArgument = Path("features"),
     full: Annotated[

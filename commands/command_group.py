@@ -11,6 +11,8 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
+from mer.settings.option import SAID
+
 NAMES = (
     *("demo", "align", "extract", "train-head", "grid", "finetune"),
     *("predict", "evaluate", "combine", "export", "report", "status", "synth", "doctor", "verify", "cache"),
@@ -18,7 +20,31 @@ NAMES = (
 """In the order of help. Each is a function, and a module of this folder, of the same name."""
 
 
-class CommandGroup(TyperGroup):
+class PlainHelp:
+    """Help that names no type of what takes no value: `--json`, not `--json <bool>`."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """Arguments and options, `--help` last."""
+        params: list[Any] = super().get_params(ctx)  # type: ignore[misc]
+        for each in params:
+            if getattr(each, "is_flag", False):
+                each.metavar = ""
+        return params
+
+
+class Command(PlainHelp, TyperCommand):
+    """A command; its help ends with what is printed."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """Arguments and options in the order of help."""
+        params = super().get_params(ctx)
+        for each in params:
+            if each.name == "help":
+                each.rich_help_panel = SAID
+        return sorted(params, key=lambda each: getattr(each, "rich_help_panel", None) == SAID)
+
+
+class CommandGroup(PlainHelp, TyperGroup):
     """Commands by name, without importing those that are not called."""
 
     def __init__(self, **about: Any) -> None:
@@ -59,7 +85,7 @@ def load(name: str) -> Any:
     module = import_module(f"mer.commands.{name.replace('-', '_')}")
     if not hasattr(module, "app"):
         module.app = typer.Typer(add_completion=False, pretty_exceptions_show_locals=False)  # type: ignore[attr-defined]
-        module.app.command(name)(getattr(module, name.replace("-", "_")))
+        module.app.command(name, cls=Command)(getattr(module, name.replace("-", "_")))
     command = get_command(module.app)
     command.name = name
     return command

@@ -7,6 +7,7 @@ import typer
 
 from mer.extract.encoder_options import speech_model_option, text_model_option
 from mer.settings.option import HOW as HOW
+from mer.settings.option import SAID as SAID
 from mer.settings.option import WHAT as WHAT
 from mer.settings.option import WHERE as WHERE
 from mer.settings.shared_options import (
@@ -49,8 +50,8 @@ AllowMissingOption = Annotated[
         help="Train even where P, S or W has no units of its own and is one segment over the whole utterance.",
     ),
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")]
-QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no messages.")]
+JsonOption = Annotated[bool, typer.Option("--json", rich_help_panel=SAID, help="Print one JSON object instead of tables.")]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", rich_help_panel=SAID, help="No progress and no messages.")]
 
 DEFAULT_CORPUS = Path("IEMOCAP_full_release")
 SPEECH_MODELS, TEXT_MODELS = ([Path(each().default)] for each in (speech_model_option, text_model_option))

@@ -14,6 +14,7 @@ from mer.commands.options import AllowMissingOption, CacheOption, JsonOption, Qu
 from mer.heads.config import HeadConfig, head_config
 from mer.protocol.paper_setup import MULTI_LEVEL
 from mer.settings.kinds import parse_granularity
+from mer.settings.option import SAID
 
 if TYPE_CHECKING:
     from mer.cache import CacheSet, FeatureCache
@@ -27,7 +28,7 @@ def train_head(
     runs: RunsOption = Path("runs"),
     allow_missing_segments: AllowMissingOption = False,
     show_layers: Annotated[
-        bool, typer.Option("--show-layers", help="Also print what each encoder layer contributes, as bars.")
+        bool, typer.Option("--show-layers", rich_help_panel=SAID, help="Also print what each encoder layer contributes, as bars.")
     ] = False,
     as_json: JsonOption = False,
     quiet: QuietOption = False,

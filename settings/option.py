@@ -12,7 +12,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 from mer.settings.kinds import Kind, KindError, checked
 from mer.settings.registry import Registry
 
-WHERE, WHAT, HOW = "Where things are", "What is done", "How it is done"
+WHERE, WHAT, HOW, SAID = "Where things are", "What is done", "How it is done", "What is printed"
 """Headings above options in help."""
 
 
