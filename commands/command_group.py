@@ -11,6 +11,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
+from mer.commands.given_elsewhere import at_home, note_values
 from mer.settings.option import SAID
 
 NAMES = (
@@ -42,6 +43,12 @@ class Command(PlainHelp, TyperCommand):
             if each.name == "help":
                 each.rich_help_panel = SAID
         return sorted(params, key=lambda each: getattr(each, "rich_help_panel", None) == SAID)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run it, with `~` as the home folder wherever a path comes from."""
+        ctx.params = {name: at_home(value) for name, value in ctx.params.items()}
+        note_values(ctx)
+        return super().invoke(ctx)
 
 
 class CommandGroup(PlainHelp, TyperGroup):

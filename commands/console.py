@@ -91,9 +91,11 @@ def clear_errors(interrupted: str = f"what is finished is kept; {GO_ON}", *, pro
     except Exception as problem:
         if not (isinstance(problem, OSError) or type(problem).__module__.startswith("mer.")):
             raise
+        from mer.commands.given_elsewhere import explanation
         from mer.files.refusals import explained
 
         said = explained(problem) if isinstance(problem, OSError) else str(problem)
+        said += explanation(said)
         if not process or getattr(problem, "__notes__", None):
             _tell(f"error{f' in process {process}' if process else ''}: {said}")
         else:

@@ -47,9 +47,15 @@ def unavailable(name: str, revision: str | None, option: str, problem: Exception
             f"config.json, model.safetensors and the preprocessor or tokenizer files): {why}"
         )
     at = f" at revision {revision!r}" if revision else ""
+    said = _said(problem)
+    # The hub answers 401 for what it does not show to everybody, and the same for what is not there.
+    closed = any(mark in str(problem) for mark in ("gated", "401", "403", "private"))
+    token = (
+        " A gated or private one asks for its terms to be accepted on its page, and for your token in HF_TOKEN." if closed else ""
+    )
     return (
         f"{option} {name}{at}: not a folder here, and the Hugging Face hub did not give it (no network, no such id, or "
-        f"a gated model): {_said(problem)} On a machine with network, `hf download {name} --local-dir DIR`; then "
+        f"a gated model): {said}{token} On a machine with network, `hf download {name} --local-dir DIR`; then "
         f"give `{option} DIR`."
     )
 

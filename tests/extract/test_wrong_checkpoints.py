@@ -15,6 +15,7 @@ from mer.corpus.manifest import read_manifest
 from mer.extract import EncoderError, ExtractConfig, Resources, SpeechEncoder, TextEncoder, extract, open_speech, open_text
 from mer.extract import memory as planned
 from mer.extract.families import open_checkpoint
+from mer.extract.unavailable import unavailable
 from mer.tests.extract.conftest import MakeManifest
 
 Folder = Callable[[str], Path]
@@ -114,3 +115,10 @@ def test_activations_beyond_float16_are_said_with_the_first_shard(
     (hint,) = said
     assert "1 of the first 1 utterances fail, utt00" in hint
     assert "--storage float32 keeps them" in hint
+
+
+@pytest.mark.parametrize(("problem", "closed"), [("401 Client Error.", True), ("Cannot access gated repo", True), ("404", False)])
+def test_a_gated_encoder_asks_for_a_token(problem: str, closed: bool) -> None:
+    said = unavailable("some-lab/gated", None, "--speech-model", OSError(problem))
+    assert ("your token in HF_TOKEN" in said) == closed
+    assert "`hf download some-lab/gated --local-dir DIR`" in said
