@@ -164,6 +164,12 @@ class CacheSet:
         """Utterances that are planned but not extracted yet by the encoder that is furthest behind."""
         return max(each.unfinished for each in self.caches)
 
+    @property
+    def encoder_folders(self) -> dict[str, Path]:
+        """Where its encoders are, by names such as `speech@wavlm`, as far as they were folders and are still there."""
+        streams = {stream(name): cache.encoder_folders for name, cache in self._holders.items()}
+        return {name: places[kind] for name, places in streams.items() if (kind := name.partition("@")[0]) in places}
+
     def holder(self, granularity: str) -> tuple[FeatureCache, str]:
         """The cache that holds a granularity, and how it is called there.
 

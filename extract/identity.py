@@ -4,6 +4,7 @@ import os
 import platform
 from collections.abc import Mapping
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import soundfile
@@ -11,6 +12,7 @@ import torch
 
 from mer.backends.agreement import versions
 from mer.cache import FORMAT_VERSION
+from mer.cache.encoder_folders import NOTE, places_from
 from mer.corpus import Corpus
 from mer.corpus.audio import RESAMPLER
 from mer.corpus.given_texts import read_texts
@@ -80,12 +82,18 @@ def earlier_spec(spec: Mapping[str, Any]) -> dict[str, Any] | None:
     return None if earlier == spec else earlier
 
 
-def encoder_notes(encoders: Encoders) -> dict[str, Any]:
-    """How the encoders of a shard ran, for its provenance; `encoder_layers` also says that layers are as stated."""
+def encoder_notes(encoders: Encoders, cache: Path) -> dict[str, Any]:
+    """How the encoders of a shard ran, for its provenance; `encoder_layers` also says that layers are as stated.
+
+    Args:
+        encoders: that ran.
+        cache: folder of the cache, from where those that are folders are found again.
+    """
     used = {"speech": encoders.speech, "text": encoders.text}
     running = {name: encoder for name, encoder in used.items() if encoder is not None}
     return {
         "encoder_layers": {name: encoder.checkpoint.layer_count for name, encoder in running.items()},
+        NOTE: places_from(cache, {name: encoder.checkpoint.place for name, encoder in running.items()}),
         "encoded": {name: ONE_BY_ONE if encoder.one_by_one else PADDED for name, encoder in running.items()},
     }
 

@@ -19,6 +19,7 @@ from mer.cache import (
     build_shard,
     check_numbers,
 )
+from mer.cache.encoder_folders import NOTE, places_from
 from mer.corpus import AlignmentError, Corpus, Segment, Utterance
 from mer.corpus.audio import audio_seconds
 from mer.corpus.given_texts import read_texts, with_texts
@@ -229,6 +230,7 @@ def _make_shard(
         "audio": {utterance.id: audio_digest(utterance) for utterance in utterances},
         "resegmented_from": source.key,
         "encoder_layers": next((each["encoder_layers"] for each in source.provenances if "encoder_layers" in each), None),
+        NOTE: places_from(folder.path, source.encoder_folders),
         "started": started,
         "finished": time.time(),
     }

@@ -163,7 +163,7 @@ class ShardMaker:
         self._warned = False
         self._since: float | None = None
         # Once: packages' metadata is parsed for it, which would take the interpreter from the thread that launches kernels.
-        self._provenance = provenance(encoders.device) | encoder_notes(encoders)
+        self._provenance = provenance(encoders.device) | encoder_notes(encoders, work.folder.path)
 
     def do(self, task: Task, *, share: float, tell: Callable[[object], None]) -> None:
         """Have a shard made; what goes wrong after the return is told."""

@@ -83,7 +83,8 @@ def _live_config(saved: SavedHead, choice: EncoderChoice, names: tuple[str, ...]
     identity = {kind: features.get(streams.get(kind, ""), {}) for kind in STREAMS}
     models = {
         kind: choice.of(saved, name)
-        or (str(saved.folder / name) if (saved.folder / name / "config.json").is_file() else identity[kind].get("model", ""))
+        or (str(saved.folder / name) if (saved.folder / name / "config.json").is_file() else "")
+        or str(saved.places.get(name, identity[kind].get("model", "")))
         for kind, name in streams.items()
     }
     spoken, written = identity["speech"], identity["text"]

@@ -1,7 +1,7 @@
 """A trained head on disk, in the run directory that `mer train-head` wrote or in an exported folder."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -80,6 +80,8 @@ class SavedHead:
     """Folds and seeds, in the order of the result."""
     hashes: Mapping[Path, Mapping[str, str]]
     """Folder to the SHA-256 of files below it, as the file that was written last there has them."""
+    places: Mapping[str, Path] = field(default_factory=dict)
+    """Where encoders that were folders are, by their names in `features`, as far as they are still there."""
 
     def files(self, runs: Sequence[Run]) -> dict[Path, list[str]]:
         """What the answers of some runs depend on: folder to names below it.

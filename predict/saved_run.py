@@ -1,17 +1,28 @@
 """Finding out what a folder holds: a result of `mer train-head` or `mer finetune`, or an export of one."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mer.cache.encoder_folders import noted_places
 from mer.predict.errors import PredictError
 from mer.predict.saved_head import Run, SavedHead, SavedPart, SavedWeights, saved_part
 from mer.results.combination import COMBINATION
 from mer.results.errors import ResultError
 from mer.results.file_hashes import FILES, check_files
 from mer.results.names import CONFIG, FINISHED, RESULT, WEIGHTS, run_stem
-from mer.results.run_files import CURE, EXPORT_FORMAT, EXPORT_SHAPE, check_document, is_export, read_json, read_result
+from mer.results.run_files import (
+    CURE,
+    EXPORT_FORMAT,
+    EXPORT_SHAPE,
+    check_document,
+    is_export,
+    read_json,
+    read_result,
+    read_starts,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,7 +144,15 @@ def _head_of_run(folder: Path, document: dict[str, Any]) -> SavedHead:
         features=document["features"],
         parts=tuple(_part_of_run(part, each, runs) for part, each in documents.items()),
         runs=runs,
+        places={name: place for part in parts for name, place in _encoder_places(part).items()},
     )
+
+
+def _encoder_places(part: Path) -> dict[str, Path]:
+    """Where the encoders of a run were when it was trained; nothing where that is not known."""
+    with suppress(ResultError):  # no answer depends on provenance: weights are compared with the hashes in the result
+        return {name: place for start in read_starts(part) for name, place in noted_places(part, start).items()}
+    return {}
 
 
 def _part_of_run(folder: Path, document: dict[str, Any], runs: Sequence[Run]) -> SavedPart:

@@ -11,6 +11,10 @@ from typing import Any
 
 import pytest
 
+from mer.commands.corpus_choice import raw_labels
+from mer.commands.demo import prediction_command
+from mer.corpus import open_corpus
+
 ROOT = Path(__file__).parent.parent
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
@@ -42,6 +46,18 @@ def test_the_demo_shows_that_fusion_gains_on_both_modalities(demo: tuple[Path, A
         assert result["utterances"]["failed_extraction"] == 0
         assert result["summary"]["runs"] == 10
         assert result["summary"]["all"]["utterances"] == result["utterances"]["used"]
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("demo")
+def test_the_command_that_the_demo_ends_with_answers(demo: tuple[Path, Any]) -> None:
+    utterance = next(iter(open_corpus(demo[0] / "IEMOCAP_synthetic", labels=raw_labels("4"))))
+    command = prediction_command(Path(demo[1]["results"][-1]["directory"]), utterance)
+    environment = os.environ | {"PATH": f"{sysconfig.get_path('scripts')}{os.pathsep}{os.environ['PATH']}", "HF_HUB_OFFLINE": "1"}
+    done = subprocess.run(f"{command} --json", shell=True, capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr
+    (answer,) = json.loads(done.stdout)["predictions"]
+    assert sum(answer["probabilities"].values()) == pytest.approx(1.0)
 
 
 @pytest.mark.slow

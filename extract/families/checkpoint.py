@@ -43,9 +43,14 @@ class Checkpoint(ABC):
         """N: the last layer's number."""
 
     @property
+    def place(self) -> str:
+        """The hub id or folder that was given: an adapter's, where one is merged."""
+        return self.name if self.adapter is None else str(self.adapter.folder)
+
+    @property
     def title(self) -> str:
         """Option and checkpoint, as messages begin."""
-        return f"{self.option} {self.name if self.adapter is None else self.adapter.folder}"
+        return f"{self.option} {self.place}"
 
     def load(self) -> nn.Module:
         """The model with its weights in float32, in evaluation mode, with gradients.
@@ -106,7 +111,7 @@ class Checkpoint(ABC):
         named: dict[str, Any] = {"model": model_label(self.name), "revision": getattr(self.config, "_commit_hash", None)}
         if self.adapter is not None:
             # A folder has no revision: what is known of the encoder that it changes is said apart.
-            named = {"model": model_label(str(self.adapter.folder)), "revision": None, "adapter_of": named}
+            named = {"model": model_label(self.place), "revision": None, "adapter_of": named}
         return (
             named
             | {

@@ -1,6 +1,7 @@
 """What training needs of a feature cache, so that a planted one can stand in for it."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -121,6 +122,11 @@ class Features(Protocol):
     @property
     def utterances(self) -> UtteranceColumns:
         """All extracted utterances."""
+        ...
+
+    @property
+    def encoder_folders(self) -> Mapping[str, Path]:
+        """Where encoders that were folders are, by their names in `spec`."""
         ...
 
     def layers(self, granularity: str) -> Sequence[int]:

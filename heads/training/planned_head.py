@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mer.backends.agreement import versions
+from mer.cache.encoder_folders import NOTE, places_from
 from mer.heads.config import HeadConfig
 from mer.heads.errors import HeadError, UnfinishedError
 from mer.heads.features.feature_store import FeatureStore, check_held
@@ -70,7 +71,9 @@ class PlannedHead:
 
     def note_start(self, command: str | None, device: str) -> None:
         """Keep versions and command of a start for the provenance."""
-        self.directory.append_provenance({"versions": versions(), "command": command, "device": device, "started": time.time()})
+        folders = {NOTE: places_from(self.directory.path, self.cache.encoder_folders)}
+        start = {"versions": versions(), "command": command, "device": device, "started": time.time()}
+        self.directory.append_provenance(start | folders)
 
     def train(self, wanted: Collection[RunKey], store: FeatureStore, progress: Progress) -> None:
         """Train those of the wanted runs that have not ended; each is on disk as soon as it ends."""

@@ -45,7 +45,7 @@ def earlier(corpus: Corpus, tmp_path: Path) -> Earlier:
 
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("mer.extract.families.wav2vec2.Wav2Vec2.closing_norm", False)
-            patch.setattr("mer.extract.workers.encoder_notes", lambda encoders: {})
+            patch.setattr("mer.extract.workers.encoder_notes", lambda encoders, cache: {})
             patch.setattr("mer.extract.identity.versions", lambda *names: versions(*names) | {"transformers": transformers})
             if transformers >= "5.16":
                 patch.setattr("mer.extract.families.wav2vec2.Wav2Vec2.bare", without_norm)

@@ -90,7 +90,7 @@ class FakeSpeech(SpeechEncoder):
         self.identity = {"model": "fake"}
         self.one_by_one = False
         self.checkpoint: Any = SimpleNamespace(
-            padded_seconds=float, windows=lambda count: 1, frame_offset=0, layer_count=2, title="fake"
+            place="fake", padded_seconds=float, windows=lambda count: 1, frame_offset=0, layer_count=2, title="fake"
         )
         self._decode_seconds = decode_seconds
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -68,6 +69,7 @@ class PlantedCache:
     synthetic: bool = True
     failed: tuple[Any, ...] = ()
     opened: dict[str, PlantedUnits] = field(default_factory=dict)
+    encoder_folders: dict[str, Path] = field(default_factory=dict)
 
     @property
     def granularities(self) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -352,8 +353,28 @@ def test_encoders_other_than_those_of_training_are_refused(trained: Any, tmp_pat
         load(trained.runs["late"], speech_model=str(other), text_model=str(trained.text), device="cpu")
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     said = r"needs the encoders .*narrow-wav2vec2 was a folder.*`--speech-model DIR` \(weights sha256 [0-9a-f]{12}\)\. The hub"
+    shutil.copytree(trained.runs["late"], tmp_path / "far" / "from" / "its" / "encoders")
     with pytest.raises(PredictError, match=said):
-        load(trained.runs["late"], device="cpu")
+        load(tmp_path / "far" / "from" / "its" / "encoders", device="cpu")
+
+
+def test_encoders_that_were_folders_are_found_from_the_run_and_move_with_it(
+    loaded: Loader, trained: Any, clips: Path, tmp_path: Path
+) -> None:
+    run, clip = trained.runs["late"], recording(clips / "other.wav", "leave me alone")
+    assert load(run, device="cpu").predict_many([clip]) == loaded("late").predict_many([clip])
+    root = Path(os.path.commonpath([run, trained.speech, trained.text]))
+    for place in (run, trained.speech, trained.text):
+        shutil.copytree(place, tmp_path / place.relative_to(root))
+    moved = tmp_path / run.relative_to(root)
+    assert load(moved, device="cpu").predict_many([clip]) == loaded("late").predict_many([clip])
+    edit(tmp_path / trained.speech.relative_to(root) / "preprocessor_config.json", do_normalize=False)
+    with pytest.raises(PredictError, match=r"not the encoder that .* was trained behind.*different: normalize"):
+        load(moved, device="cpu")
+    shutil.rmtree(moved / "weights")
+    (moved / "provenance.json").write_text("[1")
+    with pytest.raises(PredictError, match="have no weights"):
+        load(moved, device="cpu")
 
 
 @pytest.mark.parametrize(
