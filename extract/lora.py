@@ -65,7 +65,7 @@ class Adapter:
             EncoderError: damaged, of another encoder, or with parts that are no LoRA.
         """
         weights, prefix, changed = model.state_dict(), f"{getattr(model, 'base_model_prefix', '')}.", 0
-        pairs, whole = self._read(title)
+        pairs, whole = self.read(title)
         for module, (first, second) in pairs.items():
             weight = weights.get(f"{_name(module, renamed, prefix)}.weight")
             if weight is not None:
@@ -83,8 +83,15 @@ class Adapter:
             names = ", ".join([*pairs, *whole][:2])
             raise EncoderError(f"{title}: nothing in {WEIGHTS} belongs to {self.base} ({names}); it would change nothing")
 
-    def _read(self, title: str) -> tuple[dict[str, tuple[Tensor, Tensor]], dict[str, Tensor]]:
-        """A and B by the names of their modules, and whole weights by theirs."""
+    def read(self, title: str) -> tuple[dict[str, tuple[Tensor, Tensor]], dict[str, Tensor]]:
+        """A and B by the names of their modules, and whole weights by theirs.
+
+        Args:
+            title: option and checkpoint, as messages begin.
+
+        Raises:
+            EncoderError: a damaged file, or one with parts that are no LoRA.
+        """
         try:
             weights = load_file(self.folder / WEIGHTS)
         except (OSError, SafetensorError) as problem:

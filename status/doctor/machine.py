@@ -6,12 +6,16 @@ import platform
 import shutil
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psutil
 
 from mer.backends.local import cores
 from mer.settings import plugin_files
 from mer.status.doctor.check import Check
+
+if TYPE_CHECKING:
+    from mer.extract.lora import Adapter
 
 PACKAGES = (
     "torch",
@@ -74,12 +78,26 @@ def _folder_check(option: str, folder: Path, title: str) -> Check:
         opened = open_speech(str(folder)) if option == SpeechCheckpoint.option else open_text(str(folder))
     except EncoderError as problem:
         return Check(name=option, status="problem", found=str(problem).removeprefix(f"{option} "))
+    if opened.adapter is not None:
+        return _adapter_check(option, opened.adapter, opened.title)
     wrong = unreadable_pickle(folder)
     if not opened.loads_itself and not list(weight_files(folder)):
         wrong = f"no weights in it (looked for {', '.join(WEIGHTS)})"
     if wrong:
         return Check(name=option, status="problem", found=f"{title}: {wrong}")
     return Check(name=option, status="ok", found=f"{title}, a {opened.config.model_type} encoder")
+
+
+def _adapter_check(option: str, adapter: "Adapter", title: str) -> Check:
+    """An adapter is as good as its own file and the encoder that it changes."""
+    from mer.extract import EncoderError
+
+    try:
+        adapter.read(title)
+    except EncoderError as problem:
+        return Check(name=option, status="problem", found=str(problem).removeprefix(f"{option} "))
+    base = encoder_check(option, adapter.base)
+    return dataclasses.replace(base, found=f"folder {adapter.folder}, an adapter of {base.found}")
 
 
 def _python() -> Check:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from mer.extract import EncoderError
 from mer.extract.families.open_checkpoint import open_speech, open_text
 from mer.extract.pretrained import weights_fingerprint
+from mer.status.doctor.machine import encoder_check
 
 Folder = Callable[[str], Path]
 Shapes = Mapping[str, tuple[int, int]]
@@ -109,9 +110,13 @@ def test_what_is_no_plain_lora_is_refused_with_how_it_is_merged(family_folder: F
     torn = tmp_path / "torn"
     write_adapter(torn, base, {name: shape})
     whole = (torn / FILE).read_bytes()
+    assert encoder_check("--speech-model", str(torn)).status == "ok"
     (torn / FILE).write_bytes(whole[:-3])
     with pytest.raises(EncoderError, match=r"adapter_model\.safetensors cannot be read .*copy it again"):
         open_speech(str(torn)).load()
+    checked = encoder_check("--speech-model", str(torn))
+    assert checked.status == "problem"
+    assert "adapter_model.safetensors cannot be read" in checked.found
     save_file({f"base_model.model.{name}.lora_A.weight": torch.ones(2, 2)}, torn / FILE)
     with pytest.raises(EncoderError, match="holds no pair of matrices for"):
         open_speech(str(torn)).load()
