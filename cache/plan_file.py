@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 
 from mer.cache.cache_error import CacheError, refusals_named
 from mer.cache.folder import CacheFolder
-from mer.cache.sidecar import SHARD_NAME
+from mer.cache.sidecar import SELF, SHARD_NAME, self_digest
 from mer.cache.spec import FORMAT_VERSION
 from mer.files import make_folder, write_atomically
 from mer.files.regular_file import read_text_file
 
 FOLDER = "plan"
+KEYS = {"format_version", "bytes", "ids", SELF}
 READERS = 8
 """Threads: on a network the time goes in waiting for one small file after the other."""
 
@@ -50,7 +51,8 @@ class PlanFile:
             make_folder(place)
         except OSError as error:
             raise CacheError(f"{place}: cannot make this folder ({error.strerror}); give another with `--cache`") from error
-        document = {"format_version": FORMAT_VERSION, "bytes": self.bytes, "ids": self.ids}
+        document: dict[str, Any] = {"format_version": FORMAT_VERSION, "bytes": self.bytes, "ids": self.ids}
+        document[SELF] = self_digest(document)
         text = json.dumps(document, indent=0, sort_keys=True) + "\n"
         content = [memoryview(text.encode("ascii"))]
         path = place / f"{self.shard}.json"
@@ -81,7 +83,7 @@ def read_plan_file(folder: CacheFolder, name: str) -> PlanFile | None:
     """What a shard is to hold; None where there is no plan file.
 
     Raises:
-        CacheError: if the file is malformed.
+        CacheError: if the file is malformed, or damaged; those of earlier versions have no hash.
     """
     path = folder.path / FOLDER / f"{name}.json"
     try:
@@ -90,6 +92,8 @@ def read_plan_file(folder: CacheFolder, name: str) -> PlanFile | None:
         sound = bool(ids) and isinstance(ids, list) and all(isinstance(each, str) for each in ids)
         if document["format_version"] != FORMAT_VERSION or not sound or not isinstance(size, int) or size < 0:
             raise ValueError("not a plan of this format version")
+        if document.keys() - KEYS or document.get(SELF, self_digest(document)) != self_digest(document):
+            raise ValueError("its own sha256 differs")
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:

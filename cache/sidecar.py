@@ -15,6 +15,7 @@ from mer.cache.layout import Dataset
 from mer.cache.records import OPTIONAL_FIELDS, FailedUtterance, UtteranceRecord
 from mer.cache.spec import FORMAT_VERSION, canonical_json
 
+SELF = "self_sha256"
 SHARD_NAME = re.compile(r"session[0-9a-z_]{1,80}-[0-9]{3,9}")
 """Names of shards are made by the plan; nothing else may become a file name."""
 
@@ -56,7 +57,7 @@ class Sidecar:
     def to_json(self) -> str:
         """The text of the file, ending in a newline; `self_sha256` covers everything else in it."""
         document = self._document()
-        document["self_sha256"] = _digest(document)
+        document[SELF] = self_digest(document)
         return json.dumps(document, sort_keys=True, indent=1, allow_nan=False) + "\n"
 
     def _document(self) -> dict[str, Any]:
@@ -99,12 +100,12 @@ def parse_sidecar(text: str, *, where: str) -> Sidecar:
         if not isinstance(document, dict):
             raise TypeError("not a JSON object")
         version = document.get("format_version")
-        stated = document.pop("self_sha256", None)
+        stated = document.pop(SELF, None)
     except (ValueError, TypeError, RecursionError) as error:
         raise CacheError(f"{where}: not the sidecar of a shard ({error}); re-run `mer extract`") from error
     if version != FORMAT_VERSION:
         raise CacheError(f"{where}: shard of format version {version!r}, this mer reads {FORMAT_VERSION}; re-run `mer extract`")
-    if stated != _digest(document):
+    if stated != self_digest(document):
         raise CacheError(f"{where}: the sidecar was altered or cut short; delete it and re-run `mer extract`")
     try:
         return _build(document)
@@ -112,8 +113,10 @@ def parse_sidecar(text: str, *, where: str) -> Sidecar:
         raise CacheError(f"{where}: malformed sidecar ({error}); delete it and re-run `mer extract`") from error
 
 
-def _digest(document: Mapping[str, Any]) -> str:
-    return hashlib.sha256(canonical_json(document).encode("ascii")).hexdigest()
+def self_digest(document: Mapping[str, Any]) -> str:
+    """SHA-256 of a document's canonical JSON, less what it says itself under `self_sha256`."""
+    content = {name: value for name, value in document.items() if name != SELF}
+    return hashlib.sha256(canonical_json(content).encode("ascii")).hexdigest()
 
 
 def _build(document: Mapping[str, Any]) -> Sidecar:

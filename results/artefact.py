@@ -43,10 +43,10 @@ def _is_whole(name: str, suffix: str) -> bool:
 
 
 def folders(path: Path) -> list[Path]:
-    """Folders in a folder, sorted."""
+    """Folders in a folder, sorted; hidden ones, such as those that are being written, are left out."""
     try:
         with os.scandir(path) as found:
-            return sorted(path / entry.name for entry in found if entry.is_dir())
+            return sorted(path / entry.name for entry in found if entry.is_dir() and not entry.name.startswith("."))
     except OSError:
         return []
 

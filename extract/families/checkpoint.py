@@ -13,6 +13,7 @@ from transformers import CONFIG_MAPPING, AutoModel, PreTrainedModel
 
 from mer.extract.lora import Adapter
 from mer.extract.pretrained import EncoderError, load_weights, model_label, weights_fingerprint
+from mer.files.tensors import refusals_of_tensors
 
 
 class Checkpoint(ABC):
@@ -89,10 +90,12 @@ class Checkpoint(ABC):
 
         Raises:
             EncoderError: a model that is none of `transformers`, in a family without a method for it.
+            WriteError: the file system refuses.
         """
         if not isinstance(model, PreTrainedModel):
             raise EncoderError(f"{self.title}: cannot be copied, its family {type(self).__name__} has no `save`")
-        (model if weights else model.config).save_pretrained(folder)
+        with refusals_of_tensors(folder):
+            (model if weights else model.config).save_pretrained(folder)
         self.save_inputs(folder)
 
     def save_inputs(self, folder: Path) -> None:

@@ -1,3 +1,4 @@
+import hashlib
 import json
 import os
 import shutil
@@ -18,6 +19,7 @@ from mer.cache import (
     UtteranceRecord,
     build_shard,
 )
+from mer.cache.plan_file import PlanFile, packed, read_plan_file
 from mer.tests.cache.whole_plan import pending, plan_shards
 
 MakeCache = Callable[..., CacheFolder]
@@ -44,7 +46,10 @@ def test_shards_fill_up_in_order_within_a_session(folder: CacheFolder) -> None:
     assert plan == {"session1-000": ["a", "c"], "session1-001": ["d"], "session2-000": ["b"]}
     written = {path.stem: json.loads(path.read_text("utf-8")) for path in (folder.path / "plan").iterdir()}
     sizes = {"session1-000": 100, "session1-001": 1, "session2-000": 90}
+    hashes = {name: each.pop("self_sha256") for name, each in written.items()}
     assert written == {name: {"format_version": 1, "bytes": sizes[name], "ids": ids} for name, ids in plan.items()}
+    content = {name: json.dumps(each, sort_keys=True, separators=(",", ":")).encode() for name, each in written.items()}
+    assert hashes == {name: hashlib.sha256(each).hexdigest() for name, each in content.items()}
 
 
 def test_one_utterance_beyond_the_target_gets_a_shard_of_its_own(folder: CacheFolder) -> None:
@@ -237,3 +242,27 @@ def test_every_wanted_utterance_is_in_one_shard_of_its_session_and_committed_sha
             fail(folder, name, plan[name])
             committed[name] = plan[name]
         assert set(pending(folder, plan, {})) == set(plan) - set(committed)
+
+
+def test_a_flipped_bit_in_a_plan_is_seen_and_one_without_a_hash_is_read(folder: CacheFolder) -> None:
+    PlanFile(shard="session1-000", packed=packed(["a", "b"]), bytes=70).write(folder, exclusive=True)
+    file = folder.path / "plan" / "session1-000.json"
+    whole, refused = file.read_bytes(), 0
+    for bit in range(8 * len(whole)):
+        flipped = bytearray(whole)
+        flipped[bit // 8] ^= 1 << bit % 8
+        file.write_bytes(flipped)
+        try:
+            read = read_plan_file(folder, "session1-000")
+        except CacheError:
+            refused += 1
+        else:
+            assert read is not None
+            assert (read.ids, read.bytes) == (["a", "b"], 70), bit
+    assert refused > 7 * len(whole)  # all but those that make white space of white space
+    document = json.loads(whole)
+    del document["self_sha256"]
+    file.write_text(json.dumps(document))
+    read = read_plan_file(folder, "session1-000")
+    assert read is not None
+    assert read.ids == ["a", "b"]

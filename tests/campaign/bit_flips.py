@@ -147,9 +147,9 @@ def flip_unfinished(reference: Reference, count: int, seed: int, root: Path) -> 
         to.mkdir(parents=True)
         moment = chance.randint(reference.calls // 3, reference.calls)
         reference.again(to, prepare=lambda to=to, moment=moment: watch(to, kill_at(moment)))
-        files = [
-            each for each in sorted(to.rglob("*")) if each.is_file() and each.stat().st_size and each.parent.name != UNHASHED
-        ]
+        there = [each for each in sorted(to.rglob("*")) if each.is_file() and each.stat().st_size]
+        # TextGrids are the user's to edit.
+        files = [each for each in there if each.parent.name != UNHASHED and each.suffix != ".TextGrid"]
         if not files:
             continue
         file = chance.choice(files)
@@ -168,9 +168,12 @@ def flip_unfinished(reference: Reference, count: int, seed: int, root: Path) -> 
             continue  # a finished result that the command had no need to read: whoever reads it is refused
         elif ended.code == reference.ended.code:
             reference.compare(to, tally, what)
-        elif file.name not in ended.err and file.parent.name not in ended.err:
+            continue
+        # A grid names what failed in its table, whose lines are wrapped.
+        said = "".join((ended.err + ended.out).split())
+        if file.name not in said and file.parent.name not in said:
             tally.tracebacks += 1
-            tally.seen.append(f"{what}: refused without the file's name: {ended.err.strip()[-200:]}")
+            tally.seen.append(f"{what}: refused without the file's name: {said[-200:]}")
     shutil.rmtree(root, ignore_errors=True)
     return tally
 

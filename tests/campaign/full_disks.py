@@ -53,7 +53,9 @@ def _check(ended: Ended, to: Path, reference: Reference, tally: Tally, what: str
     if ended.traceback or not said:
         tally.tracebacks += 1
         tally.seen.append(f"{what}: {said.splitlines()[-1] if said else 'nothing said'}")
-    elif str(to) not in said or not any(words in said for words in ("Free space", "make room", "give another")):
+    elif str(to) not in said or not any(
+        words in said for words in ("Free space", "make room", "give another", "on a larger disk")
+    ):
         tally.tracebacks += 1
         tally.seen.append(f"{what}: without path or advice: {said[-200:]}")
     reference.check_unfinished(to, tally, what)

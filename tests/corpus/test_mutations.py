@@ -217,7 +217,8 @@ def test_mutated_audio_is_refused_or_read(tmp_path: Path, seed: int, count: int)
         read += 1
         stream = kind in ("OGG", "MP3")
         slack = round(STREAM_SLACK * header.sample_rate) if stream else 0
-        assert header.frames - slack <= len(samples) <= header.frames + slack, number
+        # How long a damaged stream is can only be estimated: what is promised of it is what its whole frames hold.
+        assert (header.least if stream else header.frames) <= len(samples) <= header.frames + slack, number
         if not stream and kind != "FLAC":
             assert header.frames * header.channels <= path.stat().st_size, number
         if stream or len(samples) < 2:
