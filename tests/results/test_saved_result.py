@@ -15,7 +15,7 @@ from sklearn.metrics import balanced_accuracy_score, f1_score
 import mer.results
 from mer.protocol import METRICS, STATISTICS, ClassMap, summarise
 from mer.results import RatingRow, ResultError
-from mer.results.file_hashes import seal
+from mer.results.file_hashes import hashes_below, seal
 from mer.results.finished_run import FinishedRun
 from mer.results.names import run_stem
 from mer.results.rated_predictions import read_ratings
@@ -162,13 +162,23 @@ def everything(folder: Path) -> Any:
     return found.scores, found.predictions, found.layer_weights, str(found.logits), found.runs, found.corpus, found.classes
 
 
-def test_any_flipped_bit_is_that_error_or_changes_nothing_that_is_read(copied: Path) -> None:
-    values = json.loads((copied / "result.json").read_text())
-    if "files_sha256" not in values:  # as results are written now
-        from mer.results.file_hashes import hashes_below
+def hash_files(folder: Path) -> None:
+    """Let a result have what results have now: the hashes of its files."""
+    values = json.loads((folder / "result.json").read_text())
+    hashes = {name: digest for name, digest in hashes_below(folder, folder).items() if name != "result.json"}
+    (folder / "result.json").write_text(json.dumps(seal(values | {"files_sha256": hashes}), indent=2))
 
-        hashes = {name: digest for name, digest in hashes_below(copied, copied).items() if name != "result.json"}
-        (copied / "result.json").write_text(json.dumps(seal(values | {"files_sha256": hashes}), indent=2))
+
+def test_a_probability_that_was_edited_is_seen_by_the_hash(copied: Path) -> None:
+    hash_files(copied)
+    found, file = mer.results.load(copied), copied / "predictions.csv"
+    file.write_text(file.read_text().replace("0.364516", "0.364517"))
+    with pytest.raises(ResultError, match=r"predictions.csv: damaged or not its own: expected sha256"):
+        _ = found.predictions
+
+
+def test_any_flipped_bit_is_that_error_or_changes_nothing_that_is_read(copied: Path) -> None:
+    hash_files(copied)
     expected, random = everything(copied), np.random.default_rng(0)
     refused = 0
     for name in ("result.json", "predictions.csv", "logits.safetensors"):
