@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     import pandas
     import torch
 
-    from mer.cache.feature_cache import FeatureCache
     from mer.heads.dataset_of import SplitSettings
     from mer.heads.utterance_dataset import UtteranceDataset
 
@@ -51,8 +50,13 @@ class UtteranceMapping(Reopened):
         """True when the speech was made by `mer synth`; to be said beside every result."""
         raise NotImplementedError
 
-    def holder(self, granularity: str) -> "tuple[FeatureCache, str]":
-        """The cache that holds a granularity, and how it is called there."""
+    @property
+    def encoder_folders(self) -> dict[str, Path]:
+        """Where its encoders are, as far as they were folders and are still there."""
+        raise NotImplementedError
+
+    def holder(self, granularity: str) -> tuple[Any, str]:
+        """The `FeatureCache` that holds a granularity, and how it is called there."""
         raise NotImplementedError
 
     def layers(self, granularity: str) -> list[int]:
@@ -134,13 +138,15 @@ class UtteranceMapping(Reopened):
         """
         from mer.heads.dataset_of import dataset_of
 
-        return dataset_of(self, granularity, layers=layers, fold=fold, split=split, seed=seed, dtype=dtype, **protocol)
+        itself: Any = self  # pyright knows this file by two names, and takes them for two classes
+        return dataset_of(itself, granularity, layers=layers, fold=fold, split=split, seed=seed, dtype=dtype, **protocol)
 
     def folds(self, **protocol: "Unpack[SplitSettings]") -> tuple[str, ...]:
         """Names of the folds that `dataset` knows with the same settings; raises as `mer.heads.folds_of`."""
         from mer.heads.dataset_of import folds_of
 
-        return folds_of(self, **protocol)
+        itself: Any = self
+        return folds_of(itself, **protocol)
 
     def frame(self) -> "pandas.DataFrame":
         """The utterances as a pandas data frame, one row each, with the number of units of each granularity.
