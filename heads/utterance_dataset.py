@@ -27,6 +27,9 @@ class Item:
     target: int
     """Number of its class."""
 
+    def __repr__(self) -> str:
+        return f"<Item {self.id}: class {self.target}, {_shapes({name: tuple(each.shape) for name, each in self.units.items()})}>"
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Batch:

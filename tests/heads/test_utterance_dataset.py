@@ -172,6 +172,7 @@ def test_reprs_are_short(iemocap: FeatureCache) -> None:
     data = iemocap.dataset("S", fold="1", split="train", seed=2)
     assert repr(data) == f"<UtteranceDataset: train of fold 1, seed 2, {len(data)} utterances, S 2 x 4, 4 classes>"
     assert '<th scope="row">angry</th><td>' in data._repr_html_()
+    assert repr(iemocap.dataset("S+T")[0]) == "<Item 1-ang: class 0, S 2 x 2 x 4, T 2 x 3 x 5>"
     assert repr(data.collate([data[0]])).startswith("<Batch of 1 utterances: S 1 x ")
 
 
