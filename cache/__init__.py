@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from mer.cache.cache_info import cache_info as cache_info
     from mer.cache.cache_set import CacheSet as CacheSet
     from mer.cache.cache_set import open_features as open_features
+    from mer.cache.cached_utterance import CachedUtterance as CachedUtterance
     from mer.cache.feature_cache import FeatureCache as FeatureCache
     from mer.cache.feature_cache import open_cache as open_cache
     from mer.cache.folder import CacheFolder as CacheFolder
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from mer.cache.sidecar import Sidecar as Sidecar
     from mer.cache.spec import FORMAT_VERSION as FORMAT_VERSION
     from mer.cache.spec import cache_key as cache_key
+    from mer.cache.utterance_mapping import UtteranceMapping as UtteranceMapping
     from mer.cache.utterance_table import UtteranceTable as UtteranceTable
     from mer.cache.verified import VerifiedShards as VerifiedShards
     from mer.cache.verify import Finding as Finding

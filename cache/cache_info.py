@@ -1,6 +1,7 @@
 """What a cache holds, in numbers."""
 
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 from mer.cache.folder import CacheFolder
@@ -8,14 +9,18 @@ from mer.cache.plan import read_plan
 from mer.cache.spec import spec_dim, spec_layers
 
 
-def cache_info(folder: CacheFolder) -> dict[str, Any]:
+def cache_info(folder: CacheFolder | Path | str) -> dict[str, Any]:
     """Summary of the committed shards as a JSON object; reads sidecars only, writes nothing.
 
     `utterances`, `units`, `labels` and `sessions` count every utterance once, `bytes` what lies on disk.
 
+    Args:
+        folder: a cache's folder, or a root that holds exactly one.
+
     Raises:
-        CacheError: if a plan file is malformed.
+        CacheError: if there is no cache or several, or a plan file is malformed.
     """
+    folder = CacheFolder.of(folder)
     sidecars = folder.sidecars()
     spec = folder.spec
     granularities: list[str] = spec["granularities"]

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float
 
 from mer.cache.cache_error import CacheError, refusals_named
 from mer.cache.feature_cache import FeatureCache
@@ -20,6 +21,7 @@ from mer.cache.packed_units import PackedUnits, Rows
 from mer.cache.records import FailedUtterance
 from mer.cache.set_file import member_places, read_set, set_folders
 from mer.cache.spec import SET_FILE, Spec, cache_key
+from mer.cache.utterance_mapping import UtteranceMapping
 from mer.cache.utterance_table import UtteranceTable
 from mer.files import Disk, make_folder, write_atomically
 
@@ -126,7 +128,12 @@ def open_set(folder: Path) -> "CacheSet":
     return CacheSet(folder, read_set(folder), {each.key: FeatureCache(each) for each in member_folders(folder)})
 
 
-class CacheSet:
+def _reopen(folder: Path, caches: Mapping[str, Callable[[], FeatureCache]]) -> "CacheSet":
+    """Open the same caches of a set again; raises CacheError as they do."""
+    return CacheSet(folder, read_set(folder), {key: opens() for key, opens in caches.items()})
+
+
+class CacheSet(UtteranceMapping):
     """Several caches of one corpus as one: the utterances that all of them hold, and `F@wavlm` for each encoder's units."""
 
     def __init__(self, path: Path, spec: Spec, caches: Mapping[str, FeatureCache]) -> None:
@@ -140,7 +147,7 @@ class CacheSet:
         Raises:
             CacheError: caches that hold no utterance in common, or were made from other recordings, texts or labels.
         """
-        self.path, self.spec, self.key = path, dict(spec), cache_key(spec)
+        self._path, self.spec, self.key = path, dict(spec), cache_key(spec)
         self.granularities: tuple[str, ...] = tuple(spec["granularities"])
         self.caches = tuple(caches.values())
         self._holders = {name: caches[spec["caches"][stream(name)]] for name in self.granularities}
@@ -153,6 +160,15 @@ class CacheSet:
         self._rows = {each.key: [each.utterances.index(name) for name in self.utterances.ids] for each in self.caches}
         failed = {one.id: one for each in reversed(self.caches) for one in each.failed}
         self.failed: tuple[FailedUtterance, ...] = tuple(failed[name] for name in sorted(failed))
+
+    @property
+    def path(self) -> Path:
+        """Folder of the set."""
+        return self._path
+
+    def reopening(self) -> Callable[[], "CacheSet"]:
+        """A call that opens the same caches again, in whichever process it is made."""
+        return partial(_reopen, self.path.absolute(), {each.key: each.reopening() for each in self.caches})
 
     @property
     def synthetic(self) -> bool:
@@ -195,6 +211,16 @@ class CacheSet:
         """Activations (units, layers, dim) of one utterance; raises as `FeatureCache.read`."""
         cache, unit = self.holder(granularity)
         return cache.read(utterance_id, unit)
+
+    def spans(self, utterance_id: str, granularity: str) -> Float[np.ndarray, "units 2"]:
+        """Start and end of each unit in seconds; raises as `FeatureCache.spans`."""
+        cache, unit = self.holder(granularity)
+        return cache.spans(utterance_id, unit)
+
+    def labels(self, utterance_id: str, granularity: str) -> tuple[str, ...]:
+        """Name of each unit; raises as `FeatureCache.labels`."""
+        cache, unit = self.holder(granularity)
+        return cache.labels(utterance_id, unit)
 
     def packed(self, granularity: str, indices: Rows | None = None) -> PackedUnits:
         """Many utterances at once.

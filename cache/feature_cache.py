@@ -1,6 +1,7 @@
 """Reading a cache."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from mer.cache.records import FailedUtterance, UtteranceRecord
 from mer.cache.shard_file import ShardFile
 from mer.cache.sidecar import Sidecar
 from mer.cache.spec import spec_dim, spec_layers
+from mer.cache.utterance_mapping import UtteranceMapping
 from mer.cache.utterance_table import UtteranceTable
 from mer.cache.verified import VerifiedShards
 
@@ -34,11 +36,31 @@ def open_cache(path: Path | str, *, corpus: str | None = None) -> "FeatureCache"
     return FeatureCache(CacheFolder.find(Path(path), corpus=corpus))
 
 
-class FeatureCache:
+def _reopen(path: Path, key: str, shards: Mapping[str, str]) -> "FeatureCache":
+    """Open the same shards of the same cache again.
+
+    Raises:
+        CacheError: as `open_cache`, or what is there now is not what was open.
+    """
+    folder = CacheFolder.find(path)
+    if folder.key != key:
+        raise CacheError(f"{path}: another cache ({folder.key[:12]}) than the one that was open ({key[:12]}); open it anew")
+    return FeatureCache(folder, shards=shards)
+
+
+class FeatureCache(UtteranceMapping):
     """Activations of a corpus, read-only and without copies."""
 
-    def __init__(self, folder: CacheFolder) -> None:
-        """Use `open_cache`."""
+    def __init__(self, folder: CacheFolder, *, shards: Mapping[str, str] | None = None) -> None:
+        """Use `open_cache`.
+
+        Args:
+            folder: of the cache.
+            shards: name and sha256 of those to read, as another process has opened them; None reads all.
+
+        Raises:
+            CacheError: as `open_cache`, or one of `shards` is gone or was made anew.
+        """
         self.folder = folder
         self.spec: dict[str, Any] = folder.spec
         self.key = folder.key
@@ -48,6 +70,13 @@ class FeatureCache:
             raise CacheError(next(iter(folder.torn.values())))
         if not sidecars:
             raise CacheError(f"{folder.path}: no shard is committed yet; run `mer extract`, which continues where it stopped")
+        if shards is not None:
+            for name, digest in shards.items():
+                if name not in sidecars or sidecars[name].sha256 != digest:
+                    raise CacheError(
+                        f"{folder.path}: shard {name} was made anew, or is gone, since this cache was opened; open it anew"
+                    )
+            sidecars = {name: sidecars[name] for name in shards}
         self._verified = VerifiedShards(folder.path)
         self._shards = [
             ShardFile(folder.shard_path(name), sidecar, self.spec, self._verified) for name, sidecar in sidecars.items()
@@ -82,6 +111,11 @@ class FeatureCache:
     def encoder_folders(self) -> dict[str, Path]:
         """Where its encoders are, `speech` and `text`, as far as they were folders and are still there."""
         return {name: place for note in self.provenances for name, place in noted_places(self.path, note).items()}
+
+    def reopening(self) -> Callable[[], "FeatureCache"]:
+        """A call that opens the same shards again, in whichever process it is made."""
+        shards = {shard.sidecar.shard: shard.sidecar.sha256 for shard in self._shards}
+        return partial(_reopen, self.path.absolute(), self.key, shards)
 
     def holder(self, granularity: str) -> tuple["FeatureCache", str]:
         """The cache itself, and the granularity as it is: what `CacheSet.holder` is to a set."""
@@ -200,7 +234,7 @@ class FeatureCache:
 
     def _index(self, utterance_id: str) -> int:
         try:
-            return self.utterances.index(utterance_id)
+            return super()._index(utterance_id)
         except UnknownUtteranceError:
             reason = next((f.reason for f in self.failed if f.id == utterance_id), None)
             if reason is None:

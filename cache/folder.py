@@ -35,14 +35,14 @@ class CacheFolder:
         """Sidecars that the last `sidecars()` could not accept, by shard name, with the reason."""
 
     @classmethod
-    def create(cls, root: Path, spec: Spec, *, disk: Disk | None = None) -> "CacheFolder":
+    def create(cls, root: Path | str, spec: Spec, *, disk: Disk | None = None) -> "CacheFolder":
         """Make the folder of a spec, or open it when it is there already.
 
         Raises:
             CacheError: if the spec is malformed, the folder holds another spec, or it cannot be written.
         """
         spec = checked_spec(spec)
-        path = root / spec["corpus"]["name"] / cache_key(spec)[:12]
+        path = Path(root) / spec["corpus"]["name"] / cache_key(spec)[:12]
         folder = cls(path, spec, disk=disk)
         try:
             for name in ("shards", "tmp"):
@@ -66,7 +66,7 @@ class CacheFolder:
         return folder
 
     @classmethod
-    def find(cls, path: Path, *, corpus: str | None = None) -> "CacheFolder":
+    def find(cls, path: Path | str, *, corpus: str | None = None) -> "CacheFolder":
         """Open a cache folder, or the only cache under a root.
 
         Args:
@@ -76,7 +76,7 @@ class CacheFolder:
         Raises:
             CacheError: if there is none, or several to choose from.
         """
-        found = candidates(path)
+        found = candidates(Path(path))
         caches = [folder for folder in found if corpus is None or folder.resolve().parent.name == corpus]
         if not caches:
             of = f" of corpus {corpus!r}" if corpus else ""
@@ -86,6 +86,11 @@ class CacheFolder:
             lines = "\n".join(f"  {folder}  {_summary(folder)}" for folder in caches)
             raise CacheError(f"{path} holds {len(caches)} caches; pass the folder of the one to use:\n{lines}")
         return cls(caches[0], _read_spec(caches[0]))
+
+    @classmethod
+    def of(cls, place: "CacheFolder | Path | str") -> "CacheFolder":
+        """A folder that is open, or the one to `find` at a path."""
+        return place if isinstance(place, CacheFolder) else cls.find(place)
 
     @property
     def corpus(self) -> str:

@@ -78,6 +78,9 @@ class UtteranceTable:
     def __len__(self) -> int:
         return len(self.ids)
 
+    def __contains__(self, utterance_id: object) -> bool:
+        return utterance_id in self._rows
+
     def index(self, utterance_id: str) -> int:
         """Row of an utterance.
 

@@ -26,12 +26,13 @@ class VerifiedShards:
         self._known: dict[str, dict[str, object]] = self._read()
         self._unsaved = 0
 
-    def check(self, path: Path, sidecar: Sidecar) -> None:
+    def check(self, path: Path | str, sidecar: Sidecar) -> None:
         """Make sure that a shard file is the one that was committed.
 
         Raises:
             CacheError: if it is missing, of another size, or any byte of it differs.
         """
+        path = Path(path)
         redo = "`mer extract` with the options of this cache makes it anew"
         try:
             status = path.stat()

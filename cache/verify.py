@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -57,7 +58,7 @@ class VerifyReport:
         return not self.findings
 
 
-def verify(folder: CacheFolder, *, full: bool, progress: Callable[[int, int], None] | None = None) -> VerifyReport:
+def verify(folder: CacheFolder | Path | str, *, full: bool, progress: Callable[[int, int], None] | None = None) -> VerifyReport:
     """Check a cache; nothing is written, and what earlier commands found right is not believed.
 
     The quick check reads sidecars and file sizes. The full one also hashes every shard, compares its HDF5
@@ -65,10 +66,14 @@ def verify(folder: CacheFolder, *, full: bool, progress: Callable[[int, int], No
     version stored otherwise than they are taken for.
 
     Args:
-        folder: the cache.
+        folder: the cache's folder, or a root that holds exactly one.
         full: read the contents too; about one core-second per GB, or as fast as the disk.
         progress: called with bytes done and bytes in all.
+
+    Raises:
+        CacheError: if there is no cache, or several.
     """
+    folder = CacheFolder.of(folder)
     sidecars = folder.sidecars()
     findings = _uncommitted(folder, sidecars)
     seen: dict[str, str] = {}

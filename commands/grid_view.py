@@ -83,15 +83,15 @@ def head_grid(
     """Train a grid of heads on cached features."""
     from mer.backends.local import cores
     from mer.cache import open_features
-    from mer.corpus import CORPORA
     from mer.grids.grid_check import check_grid, grid_in_cache
     from mer.grids.grid_cost import guessed_seconds
     from mer.grids.grid_file import read_grid
     from mer.grids.grid_meter import GridMeter, head_meters
     from mer.grids.head_tasks import HeadTasks
+    from mer.protocol.classes import usual_classes
 
     features = checked(open_features(cache), quiet)
-    fallbacks = {"classes": CORPORA[features.spec["corpus"]["kind"]].classes}
+    fallbacks = {"classes": usual_classes(features.spec["corpus"]["kind"])}
     grid = grid_in_cache(read_grid(name, fallbacks=fallbacks, overrides=overrides), features)
     check_grid(features, grid)
     if not allow_missing:

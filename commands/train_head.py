@@ -45,14 +45,14 @@ def train_head(
         used = {field for config in configs for field in config.used()}
         refuse_ignored(given, HeadConfig, used, f"the head that is trained ({' and '.join(each.fusion for each in configs)})")
         from mer.cache import open_features
-        from mer.corpus import CORPORA
         from mer.heads.features.held_names import in_cache
+        from mer.protocol.classes import usual_classes
 
         features = checked(open_features(cache), quiet)
         configs = tuple(in_cache(each, features) for each in configs)
         if not allow_missing_segments:
             refuse_missing_tiers(features, {name for config in configs for name in config.branches})
-        classes = given["classes"] or CORPORA[features.spec["corpus"]["kind"]].classes
+        classes = given["classes"] or usual_classes(features.spec["corpus"]["kind"])
         result = train_with_bar(features, tuple(replace(each, classes=classes) for each in configs), runs, quiet)
     print_results([result], as_json, show_layers=show_layers)
     if result.values["failed_runs"]:

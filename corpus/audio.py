@@ -93,13 +93,14 @@ class Wave:
         return tuple(notes)
 
 
-def read_header(path: Path) -> AudioHeader:
+def read_header(path: Path | str) -> AudioHeader:
     """Read and check a header.
 
     Raises:
         AudioError: no file, no audio, a codec that is not read, no samples, or a recording that ends before its header
             says, or before its stream is closed.
     """
+    path = Path(path)
     try:
         there = path.is_file()
     except OSError as problem:  # a name that is too long for the file system
@@ -121,7 +122,7 @@ def read_header(path: Path) -> AudioHeader:
     return AudioHeader(info.frames, info.samplerate, info.channels, _least(path, info, extent))
 
 
-def read_wave(path: Path, sample_rate: int, part: Part = WHOLE) -> Wave:
+def read_wave(path: Path | str, sample_rate: int, part: Part = WHOLE) -> Wave:
     """Decode a file, or a part of it, to mono float32 at `sample_rate`, saying what had to be converted.
 
     Channels are averaged unless the part names one; other rates go through soxr's high-quality resampler. Of a part, what
@@ -130,6 +131,7 @@ def read_wave(path: Path, sample_rate: int, part: Part = WHOLE) -> Wave:
     Raises:
         AudioError: as `read_header`, samples that are not finite, or a part that the file does not have.
     """
+    path = Path(path)
     header = read_header(path)
     rate = header.sample_rate
     first, last = _extent_of(path, header, part)

@@ -77,7 +77,7 @@ class Census:
         }
 
 
-def census_of(root: Path, title: str, corpus: Corpus, released: Mapping[str, int] | None = None) -> Census:
+def census_of(root: Path | str, title: str, corpus: Corpus, released: Mapping[str, int] | None = None) -> Census:
     """Count a corpus that has been read.
 
     Args:
@@ -98,7 +98,7 @@ def census_of(root: Path, title: str, corpus: Corpus, released: Mapping[str, int
             textless.append(each.id)
     return Census(
         title=title,
-        root=root,
+        root=Path(root),
         synthetic=corpus.synthetic,
         sessions=tuple(
             SessionCensus(session=name, labels=dict(found), utterances=utterances[name], dialogues=len(dialogues[name] - {""}))

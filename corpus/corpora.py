@@ -92,8 +92,9 @@ class CorpusPlace(NamedTuple):
     """Its folder or file."""
 
 
-def corpora_at(path: Path) -> list[CorpusPlace]:
+def corpora_at(path: Path | str) -> list[CorpusPlace]:
     """Every kind of corpus that a path can be meant as; `NAME:PATH` says which. One that reads any table gives way to others."""
+    path = Path(path)
     name, colon, rest = str(path).partition(":")
     if colon and name in CORPORA and not path.exists():
         return [CorpusPlace(name, CORPORA[name], Path(rest))]
@@ -108,12 +109,13 @@ def _is_at(kind: CorpusKind, path: Path) -> bool:
         return False
 
 
-def corpus_at(path: Path) -> CorpusPlace:
+def corpus_at(path: Path | str) -> CorpusPlace:
     """The kind of corpus that lies at a path; `NAME:PATH` says which.
 
     Raises:
         CorpusError: none that is known, or several that could be meant.
     """
+    path = Path(path)
     found = corpora_at(path)
     if len(found) == 1:
         return found[0]

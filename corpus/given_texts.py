@@ -32,7 +32,7 @@ class GivenTexts:
         return {"file": self.path.name, "sha256": self.sha256}
 
 
-def read_texts(path: Path, encoding: str | None = None) -> GivenTexts:
+def read_texts(path: Path | str, encoding: str | None = None) -> GivenTexts:
     """Read a table or JSON Lines file with the columns `id` and `text`, in the spellings and dialects of a manifest.
 
     Args:
@@ -42,6 +42,7 @@ def read_texts(path: Path, encoding: str | None = None) -> GivenTexts:
     Raises:
         CorpusError: a file or line that cannot be read, a column that is not there, an id that is there twice, or no row.
     """
+    path = Path(path)
     problems: list[str] = []
     texts: dict[str, str] = {}
     first: dict[str, int] = {}

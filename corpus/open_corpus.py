@@ -10,12 +10,12 @@ from mer.corpus.wanted import Wanted
 
 
 def open_corpus(
-    path: Path,
+    path: Path | str,
     *,
     sessions: Sequence[str] | None = None,
     labels: frozenset[str] | None = None,
     alignment_offset_ms: int = 0,
-    audio_root: Path | None = None,
+    audio_root: Path | str | None = None,
     encoding: str | None = None,
 ) -> Corpus:
     """Read what is at a path, as the kind of corpus that it is.
@@ -32,8 +32,7 @@ def open_corpus(
         CorpusError: if it cannot be read, or what is asked for is not there.
     """
     place = corpus_at(path)
-    wanted = Wanted(
-        sessions=sessions, labels=labels, alignment_offset_ms=alignment_offset_ms, audio_root=audio_root, encoding=encoding
-    )
+    root = None if audio_root is None else Path(audio_root)
+    wanted = Wanted(sessions=sessions, labels=labels, alignment_offset_ms=alignment_offset_ms, audio_root=root, encoding=encoding)
     corpus = place.kind.read(place.path, wanted)
     return replace(corpus, kind=place.name, name=corpus.name or place.name)

@@ -45,7 +45,7 @@ class SmallEncoderError(ValueError):
     """A small encoder that cannot be written: a folder in use, no texts."""
 
 
-def write_small_speech_encoder(folder: Path, *, seed: int = 0, kind: SpeechKind = "wav2vec2") -> None:
+def write_small_speech_encoder(folder: Path | str, *, seed: int = 0, kind: SpeechKind = "wav2vec2") -> None:
     """Write a 12-layer speech encoder with random weights, in Hugging Face format.
 
     Args:
@@ -56,6 +56,7 @@ def write_small_speech_encoder(folder: Path, *, seed: int = 0, kind: SpeechKind 
     Raises:
         SmallEncoderError: `folder` is not empty.
     """
+    folder = Path(folder)
     shape: dict[str, Any] = {
         "hidden_size": _WIDTH,
         "num_hidden_layers": _LAYERS,
@@ -95,7 +96,7 @@ def write_small_speech_encoder(folder: Path, *, seed: int = 0, kind: SpeechKind 
     ).save_pretrained(folder)
 
 
-def write_small_text_encoder(folder: Path, texts: Iterable[str], *, seed: int = 0) -> None:
+def write_small_text_encoder(folder: Path | str, texts: Iterable[str], *, seed: int = 0) -> None:
     """Write a 12-layer BERT with random weights and a WordPiece vocabulary from `texts`.
 
     Args:
@@ -106,6 +107,7 @@ def write_small_text_encoder(folder: Path, texts: Iterable[str], *, seed: int = 
     Raises:
         SmallEncoderError: there are no texts, or `folder` is not empty.
     """
+    folder = Path(folder)
     _require_empty(folder)
     vocabulary = _word_pieces(texts)
     tokenizer = BertTokenizer(vocab=vocabulary, do_lower_case=True, model_max_length=512)
@@ -175,13 +177,13 @@ def _randomize(model: nn.Module) -> None:
             nn.init.normal_(module.weight, std=0.2 if "position" in name else 1.0)
 
 
-def ensure_small_encoders(folder: Path, texts: Iterable[str]) -> tuple[Path, Path]:
+def ensure_small_encoders(folder: Path | str, texts: Iterable[str]) -> tuple[Path, Path]:
     """A speech and a text encoder in `folder`, written unless they are there.
 
     Returns:
         The folders of the speech and of the text encoder.
     """
-    speech, text = folder / "small-wav2vec2", folder / "small-bert"
+    speech, text = Path(folder) / "small-wav2vec2", Path(folder) / "small-bert"
     if not speech.exists():
         _whole(speech, write_small_speech_encoder)
     if not text.exists():

@@ -41,7 +41,7 @@ KEPT_FRAMES = "as stored"
 def resegment(
     corpus: Corpus,
     config: ExtractConfig,
-    cache: Path,
+    cache: Path | str,
     *,
     resources: Resources | None = None,
     on_progress: Callable[[ExtractionProgress], None] = lambda progress: None,
@@ -63,6 +63,7 @@ def resegment(
             audio or text is another now.
         CacheError: a damaged cache, or one of an earlier version whose layers are not what they are taken for.
     """
+    cache = Path(cache)
     if not config.needs_alignment:
         raise ExtractError("--resegment makes P, S and W; name one of them in --granularity, or leave --resegment out")
     if config.texts is not None:

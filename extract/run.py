@@ -36,7 +36,7 @@ SHARDS_IN_HAND = 3  # of a GPU's worker: one is written, one encoded, one decode
 def extract(
     corpus: Corpus,
     config: ExtractConfig,
-    cache: Path,
+    cache: Path | str,
     *,
     resources: Resources | None = None,
     backend: Backend | None = None,
@@ -70,7 +70,7 @@ def extract(
     if config.texts is not None:
         corpus, _ = with_texts(corpus, read_texts(config.texts))
     with one_thread_on_cpu(resolve_device(resources.device if backend is None else "cpu")):
-        return _extract(corpus, config, cache, resources, backend, (shard, read), (on_progress, on_notice))
+        return _extract(corpus, config, Path(cache), resources, backend, (shard, read), (on_progress, on_notice))
 
 
 def _extract(

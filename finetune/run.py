@@ -47,7 +47,7 @@ OWN = "in this process"
 class Storage:
     """What a result leaves on disk."""
 
-    runs: Path
+    runs: Path | str
     """Folder of run directories."""
     weights: bool = True
     """Keep the weights of every run: 0.8 GB for two base-size encoders."""
@@ -91,7 +91,7 @@ def finetune(
     material = take_material(corpus, config, shortest)
     planned = plan_runs(material.selection, material.classes, config)
     identity = _identity(config, encoders, material) | planned.partition.identity(material.selection.ids)
-    path = storage.runs / run_folder(corpus.name, ["finetune", row_slug(config)], identity)
+    path = Path(storage.runs) / run_folder(corpus.name, ["finetune", row_slug(config)], identity)
     queue = _Queue(config, material, planned, storage, path, accelerator, progress or ignore, encoders, texts)
 
     def open_directory(stack: ExitStack) -> dict[str, Any] | None:

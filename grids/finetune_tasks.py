@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 from dataclasses import replace
+from pathlib import Path
 
 from mer.backends import Task
 from mer.backends.agreement import versions
@@ -39,7 +40,7 @@ class FinetuneTasks:
             command: the command line, for each row's `provenance.json`.
             elsewhere: whether workers of a backend train the rows, each on one device.
         """
-        self.runs, self.writes, self.recorded = storage.runs, True, FINETUNE_ERRORS
+        self.runs, self.writes, self.recorded = Path(storage.runs), True, FINETUNE_ERRORS
         # A large manifest's utterances are read when asked for, and stay here.
         self._corpus = replace(corpus, utterances=tuple(corpus))
         self._storage, self._command, self._elsewhere = storage, command, elsewhere

@@ -30,7 +30,7 @@ class HeadTasks:
     def __init__(
         self,
         cache: Features,
-        runs: Path,
+        runs: Path | str,
         *,
         workers: int = 1,
         open_features: Callable[[], Features] | None = None,
@@ -45,7 +45,7 @@ class HeadTasks:
             open_features: opens the cache in a worker, and can be pickled; None for this process alone.
             command: the command line, for the provenance of each head.
         """
-        self.runs = runs
+        self.runs = Path(runs)
         self._cache, self._workers, self._command = cache, workers, command
         self._here, self._open = open_features is None, open_features or (lambda: cache)
         self._heads: dict[str, PlannedHead] = {}

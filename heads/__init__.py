@@ -10,6 +10,9 @@ from mer.settings.lazy import lazy
 
 if TYPE_CHECKING:
     from mer.heads.config import HeadConfig as HeadConfig
+    from mer.heads.dataset_of import SplitSettings as SplitSettings
+    from mer.heads.dataset_of import dataset_of as dataset_of
+    from mer.heads.dataset_of import folds_of as folds_of
     from mer.heads.errors import DivergedError as DivergedError
     from mer.heads.errors import HeadError as HeadError
     from mer.heads.features.feature_source import FeatureSource as FeatureSource
@@ -42,6 +45,10 @@ if TYPE_CHECKING:
     from mer.heads.training.trainer import Job as Job
     from mer.heads.training.trainer import StackListener as StackListener
     from mer.heads.training.trainer import StackTrainer as StackTrainer
+    from mer.heads.utterance_dataset import Batch as Batch
+    from mer.heads.utterance_dataset import Item as Item
+    from mer.heads.utterance_dataset import UtteranceDataset as UtteranceDataset
+    from mer.heads.utterance_dataset import collate as collate
     from mer.results import Result as Result
     from mer.results import RunDone as RunDone
 else:

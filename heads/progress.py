@@ -79,6 +79,7 @@ class StackHalved:
 
 
 Event = TrainingStarted | StatisticsProgress | EpochDone | RunDone | StackHalved
+"""What a training tells while it goes on."""
 Progress = Callable[[Event], None]
 
 

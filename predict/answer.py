@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float64
 
+from mer.files.notebook_table import notebook_table
 from mer.protocol.calibration import softmax
 
 
@@ -27,6 +28,19 @@ class Prediction:
     notes: tuple[str, ...]
     """What was done to the recording, or may be wrong with it: conversions, cuts, alignments that failed."""
 
+    def __repr__(self) -> str:
+        shares = ", ".join(f"{name} {share:.2f}" for name, share in self._ordered)
+        return f"<Prediction {self.id}: {shares}; {self.agreement:.0%} of {len(self.logits)} runs agree>"
+
+    def _repr_html_(self) -> str:
+        rows = [*((name, f"{share:.4f}") for name, share in self._ordered), *(("note", note) for note in self.notes)]
+        return notebook_table(f"{self.id}: {self.label}", rows, heads=("class", "probability"))
+
+    @property
+    def _ordered(self) -> list[tuple[str, float]]:
+        """Classes with their probabilities, the answer first."""
+        return sorted(self.probabilities.items(), key=lambda each: (each[0] != self.label, -each[1]))
+
 
 @dataclass(frozen=True, kw_only=True)
 class Rating:
@@ -44,6 +58,15 @@ class Rating:
     """Seconds of audio that were heard; 0 where only text is used."""
     notes: tuple[str, ...]
     """See `Prediction`."""
+
+    def __repr__(self) -> str:
+        told = ", ".join(f"{name} {value:.2f}" for name, value in self.ratings.items())
+        return f"<Rating {self.id}: {told}; {len(self.runs)} runs>"
+
+    def _repr_html_(self) -> str:
+        spread = {name: "" if value is None else f"{value:.4f}" for name, value in self.deviations.items()}
+        rows = [(name, f"{value:.4f}", spread[name]) for name, value in self.ratings.items()]
+        return notebook_table(self.id, rows, heads=("dimension", "rating", "± runs"))
 
 
 @dataclass(frozen=True, kw_only=True)

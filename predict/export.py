@@ -49,14 +49,14 @@ class Exported:
 
 
 def export_run(
-    run: Path,
-    folder: Path,
+    run: Path | str,
+    folder: Path | str,
     *,
     folds: Sequence[str] | None = None,
     seeds: Sequence[int] | None = None,
     with_encoders: bool | None = None,
-    speech_model: str | Sequence[str] | None = None,
-    text_model: str | Sequence[str] | None = None,
+    speech_model: str | Path | Sequence[str | Path] | None = None,
+    text_model: str | Path | Sequence[str | Path] | None = None,
 ) -> Exported:
     """Write what `mer predict` needs of a run into a new folder, whole or not at all.
 
@@ -74,6 +74,7 @@ def export_run(
         ResultError: a file of the run that is damaged, foreign or of another version.
         EncoderError: an encoder that is to be copied and is not to be had.
     """
+    run, folder = Path(run), Path(folder)
     saved, result = read_saved(run)
     runs = choose_runs(saved.runs, folds, seeds, saved.folder)
     remarks = check_saved(saved, runs)

@@ -15,6 +15,7 @@ from mer.predict.answer import Answer, Failure, Prediction, Rating, make_predict
 from mer.predict.checks import RefusedError, listen
 from mer.predict.errors import PredictError
 from mer.predict.finetuned_engine import FinetunedEngine
+from mer.predict.given_audio import Audio, Given, as_files
 from mer.predict.head_engine import HeadEngine
 from mer.predict.on_the_fly import Aligner, aligned
 from mer.predict.saved_encoders import EncoderChoice, each_of
@@ -26,6 +27,9 @@ CHUNK_SECONDS = 120.0
 """Audio whose features are in memory together: 110 MB of frames at base size."""
 MAX_SECONDS = 60.0
 """Longer audio is refused by default."""
+TURN = threading.RLock()
+"""Held by whoever answers or loads, whichever predictor it is: how many threads PyTorch computes with, whether it may use TF32,
+and the pool of numba's loops are one thing in a process, and are set for the time of an answer."""
 Said = TypeVar("Said", Prediction, Rating)
 
 
@@ -80,7 +84,7 @@ class _Ready:
 
 
 class Predictor:
-    """A saved run, ready to answer. Threads may share one: they take turns."""
+    """A saved run, ready to answer. Threads may share one, and several may be used at once: calls take turns."""
 
     def __init__(
         self,
@@ -109,51 +113,90 @@ class Predictor:
         self.aligner = aligner
         """Times recordings that bring no alignment; None leaves them one segment."""
         self._engine, self._max_seconds = engine, max_seconds
-        self._lock = threading.Lock()
 
-    def predict(self, wav: Path | str, text: str | None = None, *, textgrid: Path | str | None = None) -> Prediction:
+    def __repr__(self) -> str:
+        needs = " and ".join(name for name, used in (("audio", self.hears), ("text", self.reads)) if used)
+        return f"<Predictor of {', '.join(self.classes)} from {needs}: {len(self.runs)} runs>"
+
+    def predict(self, wav: Audio, text: str | None = None, *, textgrid: Path | str | None = None) -> Prediction:
         """The emotion of one recording.
 
         Args:
-            wav: an audio file that libsndfile reads; not looked at where only text is used.
+            wav: an audio file, the bytes of one, or an array (samples) or (samples, channels) with its rate in Hz; any rate.
+                Not looked at where only text is used. What is no file is written to a temporary one for the time of the call.
             text: what is said; needed where text or alignments are used.
             textgrid: its alignment, if there is one; else it is made where it is needed.
 
         Raises:
             PredictError: audio or text that cannot be answered for, or a run that was trained on ratings.
         """
-        return _only(self.predict_many([_single(wav, text, textgrid)]))
+        return _only(self._predict([(wav, text)], textgrid=textgrid))
 
-    def rate(self, wav: Path | str, text: str | None = None, *, textgrid: Path | str | None = None) -> Rating:
+    def rate(self, wav: Audio, text: str | None = None, *, textgrid: Path | str | None = None) -> Rating:
         """The ratings of one recording; arguments and errors as for `predict`, of a run that was trained on ratings."""
-        return _only(self.rate_many([_single(wav, text, textgrid)]))
+        return _only(self._rate([(wav, text)], textgrid=textgrid))
 
     def predict_many(
-        self, utterances: Sequence[Utterance], *, progress: Callable[[int, int], None] = lambda done, total: None
+        self, recordings: Sequence[Given], *, progress: Callable[[int, int], None] = lambda done, total: None
     ) -> list[Prediction | Failure]:
         """The emotions of many recordings, in their order; one that cannot be answered for does not stop the others.
 
         Args:
-            utterances: with different ids; labels and sessions are not looked at, and speakers only by a run that is
-                normalised by speaker: it takes all recordings of a speaker together, and all as one's where none is named.
+            recordings: pairs of audio and text, as for `predict`, or utterances with different ids; of these, labels and
+                sessions are not looked at, and speakers only by a run that is normalised by speaker: it takes all recordings
+                of a speaker together, and all as one's where none is named.
             progress: called with recordings done and in all.
 
         Raises:
-            PredictError: an id that occurs twice, or a run that was trained on ratings.
+            PredictError: an id that occurs twice, audio of no known kind, or a run that was trained on ratings.
         """
+        return self._predict(recordings, progress)
+
+    def rate_many(
+        self, recordings: Sequence[Given], *, progress: Callable[[int, int], None] = lambda done, total: None
+    ) -> list[Rating | Failure]:
+        """The ratings of many recordings; arguments and errors as for `predict_many`, of a run that was trained on ratings."""
+        return self._rate(recordings, progress)
+
+    def _predict(
+        self,
+        recordings: Sequence[Given],
+        progress: Callable[[int, int], None] = lambda done, total: None,
+        textgrid: Path | str | None = None,
+    ) -> list[Prediction | Failure]:
         if self.dimensions:
             raise PredictError(
                 f"this run answers with {', '.join(self.dimensions)}, not with an emotion: use `rate`, or `rate_many`"
             )
-        return self._many(utterances, progress, partial(make_prediction, temperatures=self._temperatures))
+        return self._given(recordings, textgrid, progress, partial(make_prediction, temperatures=self._temperatures))
 
-    def rate_many(
-        self, utterances: Sequence[Utterance], *, progress: Callable[[int, int], None] = lambda done, total: None
+    def _rate(
+        self,
+        recordings: Sequence[Given],
+        progress: Callable[[int, int], None] = lambda done, total: None,
+        textgrid: Path | str | None = None,
     ) -> list[Rating | Failure]:
-        """The ratings of many recordings; arguments and errors as for `predict_many`, of a run that was trained on ratings."""
         if not self.dimensions:
             raise PredictError("this run answers with an emotion, not with ratings: use `predict`, or `predict_many`")
-        return self._many(utterances, progress, make_rating)
+        return self._given(recordings, textgrid, progress, make_rating)
+
+    def _given(
+        self,
+        recordings: Sequence[Given],
+        textgrid: Path | str | None,
+        progress: Callable[[int, int], None],
+        make: Callable[..., Said],
+    ) -> list[Said | Failure]:
+        with as_files(recordings) as given:
+            utterances = given.utterances
+            if textgrid is not None:
+                times = TextGridAlignment(path=Path(textgrid))
+                utterances = [dataclasses.replace(each, alignment=times) for each in utterances]
+            answers = self._many(utterances, progress, make)
+            return [
+                dataclasses.replace(each, reason=given.worded(each.reason)) if isinstance(each, Failure) else each
+                for each in answers
+            ]
 
     def _many(
         self, utterances: Sequence[Utterance], progress: Callable[[int, int], None], make: Callable[..., Said]
@@ -162,7 +205,7 @@ class Predictor:
         if repeated:
             raise PredictError(f"id {repeated[0]!r} is used twice; give every recording its own")
         found: dict[str, Said | Failure] = {}
-        with self._lock:
+        with TURN:
             chunks: Iterator[_Ready] = (self._prepare(chunk) for chunk in _chunks(utterances))
             if self._engine.by_speaker:
                 chunks = iter(heard := list(chunks))
@@ -220,8 +263,8 @@ def load(
     folds: Sequence[str] | None = None,
     seeds: Sequence[int] | None = None,
     labels: Sequence[str] | None = None,
-    speech_model: str | Sequence[str] | None = None,
-    text_model: str | Sequence[str] | None = None,
+    speech_model: str | Path | Sequence[str | Path] | None = None,
+    text_model: str | Path | Sequence[str | Path] | None = None,
     device: str = "auto",
     max_seconds: float = MAX_SECONDS,
     aligner: Aligner | None = None,
@@ -258,7 +301,8 @@ def load(
     with ThreadPoolExecutor(1) as beside:  # hashes a GB a second, while the encoders are read
         checking = beside.submit(check_saved, saved, runs)
         try:
-            engine = _engine(saved, runs, choice)
+            with TURN:
+                engine = _engine(saved, runs, choice)
         finally:  # a damaged file is named as such, whatever it did to the engine
             remarks = checking.result()
     return Predictor(
@@ -294,10 +338,6 @@ def _engine(saved: SavedHead | SavedModels, runs: Sequence[Run], choice: Encoder
     return FinetunedEngine([path for run, path in saved.models if run in runs], choice.device)
 
 
-def _single(wav: Path | str, text: str | None, textgrid: Path | str | None) -> Utterance:
-    return recording(Path(wav), text, alignment=None if textgrid is None else TextGridAlignment(path=Path(textgrid)))
-
-
 def _noting(answer: Answer, notes: tuple[str, ...]) -> Answer:
     """The answer with what was said of its recording before; that it is not aligned is said once."""
     own = [note for note in answer.notes if not any("not aligned" in each for each in notes)]
@@ -309,18 +349,6 @@ def _only(answers: Sequence[Said | Failure]) -> Said:
     if isinstance(found, Failure):
         raise PredictError(found.reason)
     return found
-
-
-def recording(wav: Path, text: str | None, *, name: str | None = None, alignment: TextGridAlignment | None = None) -> Utterance:
-    """A recording of which nothing but audio and text is known.
-
-    Args:
-        wav: audio file.
-        text: what is said.
-        name: its id; None takes the file's name without its ending.
-        alignment: where its times are.
-    """
-    return Utterance(id=name or wav.stem or "text", wav=wav, text=text, label="", speaker="", session="", alignment=alignment)
 
 
 def _chunks(utterances: Sequence[Utterance]) -> Iterator[list[Utterance]]:

@@ -17,7 +17,7 @@ from mer.corpus.row_format import text_in
 from mer.corpus.wanted import ALL
 from mer.predict.answer import Failure
 from mer.predict.errors import PredictError
-from mer.predict.predictor import recording
+from mer.predict.given_audio import recording
 
 AUDIO = (
     *(".wav", ".wave", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".mp2", ".aif", ".aiff", ".aifc", ".au", ".snd", ".caf", ".w64"),
@@ -46,7 +46,7 @@ class Found(NamedTuple):
     """What of a corpus is not read, or odd; nothing for other recordings."""
 
 
-def find_recordings(path: Path, how: Wanted = ALL) -> Found:
+def find_recordings(path: Path | str, how: Wanted = ALL) -> Found:
     """What is to be predicted, and what of it cannot be, each with its reason; no audio is opened.
 
     A folder gives every audio file in it and below it, with the text of the same name beside it (`.txt` or `.lab`) and its
@@ -63,6 +63,7 @@ def find_recordings(path: Path, how: Wanted = ALL) -> Found:
         PredictError: nothing there, or a file that is no list of recordings.
         CorpusError: a damaged corpus, or a list that cannot be read.
     """
+    path = Path(path)
     if _is_a_corpus(path, how):
         corpus = open_corpus(path, audio_root=how.audio_root, encoding=how.encoding)
         return Found(list(corpus), [], corpus.problems)
@@ -88,7 +89,7 @@ def _is_a_corpus(path: Path, how: Wanted) -> bool:
     return next((False for place in file.rows(lambda *_: None) if "wav" in place.row), True)
 
 
-def read_recordings(path: Path, how: Wanted = ALL) -> tuple[list[Utterance], list[Failure]]:
+def read_recordings(path: Path | str, how: Wanted = ALL) -> tuple[list[Utterance], list[Failure]]:
     """What is to be predicted and what cannot be: `find_recordings` without what is odd in a corpus."""
     found = find_recordings(path, how)
     return found.utterances, found.failed

@@ -59,9 +59,10 @@ class LiveConfig:
     """As for `mer extract`, less what the head does not use."""
 
 
-def each_of(models: str | Sequence[str] | None) -> tuple[str, ...]:
+def each_of(models: str | Path | Sequence[str | Path] | None) -> tuple[str, ...]:
     """One encoder, several or none, as a tuple."""
-    return () if models is None else (models,) if isinstance(models, str) else tuple(models)
+    given = () if models is None else (models,) if isinstance(models, str | Path) else models
+    return tuple(str(each) for each in given)
 
 
 def used_encoders(saved: SavedHead) -> tuple[str, ...]:

@@ -83,6 +83,20 @@ def fewer_classes(classes: ClassMap, labels: Sequence[str], drop: Sequence[str],
     return ClassMap(name=classes.name, classes=kept, mapping=mapping)
 
 
+def usual_classes(kind: str) -> str:
+    """Name of the class map that a kind of corpus usually has.
+
+    Args:
+        kind: a name of `mer.corpus.CORPORA`, as a cache has it.
+
+    Raises:
+        UnknownEntryError: there is no such kind; the module that adds it may not be loaded.
+    """
+    from mer.corpus.corpora import CORPORA
+
+    return CORPORA[kind].classes
+
+
 def class_map(name: str, labels: Sequence[str]) -> ClassMap:
     """The class map called `name`.
 

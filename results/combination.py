@@ -16,13 +16,13 @@ from mer.protocol.mixture import Logits, log_mixture, mixture_weights
 from mer.results.errors import ResultError
 from mer.results.file_hashes import sha256_of
 from mer.results.finished_run import FinishedRun
-from mer.results.names import CONFIG, LOGITS, RESULT, RESULT_FORMAT, VALIDATION, Key, run_folder, run_stem
+from mer.results.names import LOGITS, RESULT_FORMAT, VALIDATION, Key, run_folder, run_stem
 from mer.results.result import Result
 from mer.results.result_document import result_values
 from mer.results.row_names import read_row, row_names
 from mer.results.run_answers import RunLogits, read_test_logits, read_validation_logits
 from mer.results.run_directory import RunDirectory
-from mer.results.run_files import read_result
+from mer.results.run_files import read_finished_result, read_result
 
 COMBINATION = "combination"
 """What the config of a combined result has as `fusion`."""
@@ -63,7 +63,7 @@ class Asked:
     """What the row is called; made of the parts' names by default."""
 
 
-def combine(directories: Sequence[Path], asked: Asked, *, styles: Styles, start: Mapping[str, Any]) -> Result:
+def combine(directories: Sequence[Path | str], asked: Asked, *, styles: Styles, start: Mapping[str, Any]) -> Result:
     """Average the probabilities of finished results and write `runs/<corpus>-combination-<digest>/`.
 
     One that is there already is returned.
@@ -77,7 +77,7 @@ def combine(directories: Sequence[Path], asked: Asked, *, styles: Styles, start:
     Raises:
         ResultError: results that were not tested on the same utterances, an unfinished one, or a damaged file.
     """
-    parts = _read_parts(directories)
+    parts = _read_parts([Path(each) for each in directories])
     _check_alike(parts)
     if asked.weights == "validation":
         _check_validation(parts)
@@ -157,10 +157,7 @@ def _read_parts(directories: Sequence[Path]) -> list[Part]:
     if twice := [each for each, place in zip(directories, places, strict=True) if places.count(place) > 1]:
         raise ResultError(f"{twice[0]} is given twice; give different results")
     for each in directories:
-        if not (each / RESULT).is_file():
-            state = "is not finished" if (each / CONFIG).is_file() else "is no run directory"
-            raise ResultError(f"{each}: {state} (no {RESULT}); give run directories that are finished, such as runs/NAME")
-        if rated := dimensions_of(read_result(each)["config"]):
+        if rated := dimensions_of(read_finished_result(each)["config"]):
             raise ResultError(
                 f"{each}: predicts ratings ({', '.join(rated)}), and probabilities are what is averaged; leave it out"
             )

@@ -17,6 +17,9 @@ class Result:
     reused: bool
     """True when it was already there and nothing was trained."""
 
+    def __repr__(self) -> str:
+        return f"<Result in {self.directory}{', which was there before' if self.reused else ''}>"
+
 
 @dataclass(frozen=True, kw_only=True)
 class RunDone:

@@ -55,6 +55,7 @@ from mer.results.names import (
     Key,
     run_stem,
 )
+from mer.results.rated_predictions import rating_columns
 from mer.results.run_answers import validation_table
 from mer.results.run_files import FAILURE, read_result, read_starts
 from mer.results.shape import misfit
@@ -271,7 +272,7 @@ def _rated_predictions(runs: Sequence[FinishedRun], dimensions: Sequence[str]) -
     """Rating and prediction of each dimension, in the corpus' unit."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["fold", "seed", "id", *(f"{name}{each}" for name in dimensions for each in ("", "_predicted"))])
+    writer.writerow(rating_columns(dimensions))
     for run in runs:
         for name, true, said in zip(run.ids, run.ratings, run.logits, strict=True):
             pairs = zip(true, said, strict=True)

@@ -10,6 +10,7 @@ from pathlib import Path, PureWindowsPath
 from typing import Any
 
 from mer.files.regular_file import LARGEST, open_file, read_text_file
+from mer.results.artefact import read_object
 from mer.results.errors import ResultError
 from mer.results.file_hashes import FILES, is_sealed_wrongly
 from mer.results.names import CONFIG, GRID, PROVENANCE, RESULT, RESULT_FORMAT
@@ -145,6 +146,20 @@ def read_result(directory: Path) -> dict[str, Any]:
     if "ccc" not in scores and not {"ua", "wa"} <= set(scores):
         raise ResultError(f"{file}: is not what mer writes: summary.all has neither ua and wa nor ccc; {CURE}")
     return values
+
+
+def read_finished_result(directory: Path) -> dict[str, Any]:
+    """The same of a folder that somebody has named.
+
+    Raises:
+        ResultError: as `read_result`; no such folder, none that a run was trained in, or one that is not finished.
+    """
+    if not (directory / RESULT).is_file():
+        state = "is no run directory" if directory.is_dir() else "no such folder"
+        if (config := read_object(directory / CONFIG)) is not None:
+            state = "is an export" if is_export(config) else "is not finished"
+        raise ResultError(f"{directory}: {state} (no {RESULT}); give run directories that are finished, such as runs/NAME")
+    return read_result(directory)
 
 
 def is_export(config: Mapping[str, Any]) -> bool:

@@ -38,8 +38,11 @@ def lazy(package: str) -> Callable[[str], Any]:
 
 @cache
 def _public_names(package: str) -> dict[str, str]:
-    """Each public name and the module that it is imported from."""
-    file = sys.modules[package].__file__
-    tree = ast.parse(Path(str(file)).read_text(encoding="utf-8"))
+    return public_names(Path(str(sys.modules[package].__file__)))
+
+
+def public_names(file: Path) -> dict[str, str]:
+    """Each name that the `__init__.py` of a room imports under its own name, and the module that it is imported from."""
+    tree = ast.parse(file.read_text(encoding="utf-8"))
     found = (node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and str(node.module).startswith("mer."))
     return {each.asname: str(node.module) for node in found for each in node.names if each.asname}

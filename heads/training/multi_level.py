@@ -31,7 +31,7 @@ def train_multi_level(
     cache: Features,
     coattention: HeadConfig,
     late: HeadConfig,
-    runs: Path,
+    runs: Path | str,
     *,
     progress: Progress | None = None,
     command: str | None = None,
@@ -58,7 +58,7 @@ def train_multi_level(
     coattention, late = in_cache(coattention, cache), in_cache(late, cache)
     store = store or open_store(late)
     parts = [train_head(cache, each, runs, progress=progress, command=command, store=store) for each in (coattention, late)]
-    return average_heads(cache, coattention, late, runs, parts, command=command)
+    return average_heads(cache, coattention, late, Path(runs), parts, command=command)
 
 
 def average_heads(

@@ -125,7 +125,7 @@ class PlannedHead:
         return finished, {key: each for key, each in failed.items() if key not in finished}
 
 
-def plan_head(cache: Features, config: HeadConfig, runs: Path) -> PlannedHead:
+def plan_head(cache: Features, config: HeadConfig, runs: Path | str) -> PlannedHead:
     """The runs of `config`, and `runs/<corpus>-<fusion>-<granularities>-<fingerprint>/`, made where it is not there.
 
     Args:
@@ -151,7 +151,7 @@ def plan_head(cache: Features, config: HeadConfig, runs: Path) -> PlannedHead:
         **classes.identity(),
         **planned.partition.identity(selection.ids),
     }
-    path = runs / directory_name(cache, config.fusion, config.branches, identity)
+    path = Path(runs) / directory_name(cache, config.fusion, config.branches, identity)
     directory = RunDirectory(path, identity, epoch=RatedEpoch if config.dimensions else Epoch)
     return PlannedHead(cache=cache, config=config, selection=selection, classes=classes, planned=planned, directory=directory)
 

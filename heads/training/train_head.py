@@ -14,7 +14,7 @@ from mer.results import Result
 def train_head(
     cache: Features,
     config: HeadConfig,
-    runs: Path,
+    runs: Path | str,
     *,
     progress: Progress | None = None,
     command: str | None = None,
