@@ -3,7 +3,6 @@
 import errno
 import hashlib
 import os
-import platform
 import re
 import shutil
 import time
@@ -13,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
+from mer.files.processes import host, is_running, this_process
 from mer.files.refusals import advice
 
 _STALE_SECONDS = 24 * 3600
@@ -191,7 +191,7 @@ def sweep_temporaries(folder: Path, disk: Disk) -> int:
             continue
         try:
             stale = time.time() - path.stat().st_mtime > _STALE_SECONDS
-            if stale or (found[1] == _host() and not _is_running(int(found[2]))):
+            if stale or (found[1] == host() and not is_running(int(found[2]))):
                 if path.is_dir():
                     shutil.rmtree(path)
                 else:
@@ -205,28 +205,7 @@ def sweep_temporaries(folder: Path, disk: Disk) -> int:
 def temporary_name(name: str) -> str:
     """A hidden name for what is not finished, by which `sweep_temporaries` knows whose it is."""
     # Cut where an utterance's id would make it too long for a file system.
-    return f".{name[:140]}~{_host()}~{os.getpid()}~{uuid.uuid4().hex[:12]}"
-
-
-def _host() -> str:
-    """Where a process number means something: containers on one machine may share its name, but not its processes."""
-    host = re.sub(r"[^A-Za-z0-9.-]", "_", platform.node())[:64] or "host"
-    try:
-        return f"{host}.{re.sub('[^0-9]', '', str(Path('/proc/self/ns/pid').readlink()))}"
-    except OSError:  # only Linux has them
-        return host
-
-
-def _is_running(process: int) -> bool:
-    if os.name == "nt":  # signal 0 would end the process there
-        return True
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except (PermissionError, OverflowError):
-        return True
-    return True
+    return f".{name[:140]}~{this_process()}~{uuid.uuid4().hex[:12]}"
 
 
 def _hash_and_write(descriptor: int, blocks: Iterable[memoryview], disk: Disk) -> tuple[int, str]:

@@ -20,6 +20,7 @@ from mer.heads.config import HeadConfig
 from mer.protocol import MULTI_LEVEL, MULTI_LEVEL_PARTS, ProtocolError, paper_setup
 from mer.protocol.paper_setup import ONLY_IN_SETUP, checked_setup_value
 from mer.settings.kinds import parse_granularity
+from mer.settings.option import nearest
 
 MOST_ROWS = 10_000
 """Rows that one `[[rows]]` may make: each is trained for all folds and seeds."""
@@ -119,8 +120,10 @@ def _parsed(source: str, text: str) -> dict[str, Any]:
 
 def _text(path: Path) -> str:
     if not path.is_file():
+        known = preset_names()
         raise GridError(
-            f"there is no grid {str(path)!r}: expected {', '.join(preset_names())}, or a TOML file of your own (docs/grids.md)"
+            f"there is no grid {str(path)!r}{nearest(str(path), known)}: expected {', '.join(known)}, or a TOML file of your own "
+            "(docs/grids.md)"
         )
     try:
         return read_text_file(path, "utf-8-sig")

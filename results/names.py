@@ -11,6 +11,8 @@ CONFIG, RESULT, GRID = "config.json", "result.json", "grid.json"
 METRICS, PREDICTIONS, LOGITS, PROVENANCE = "metrics.jsonl", "predictions.csv", "logits.safetensors", "provenance.json"
 VALIDATION = "validation.csv"
 FINISHED, FAILED, RUNNING, STARTS, WEIGHTS = "finished", "failed", "running", "starts", "weights"
+PROCESS = "process"
+"""Key of a start: the process that it is in."""
 RESULT_FORMAT = 1
 """Version of all of these files; a result of another one is refused."""
 

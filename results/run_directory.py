@@ -35,6 +35,7 @@ import numpy as np
 from safetensors.numpy import save
 
 from mer.files import Disk, append_line, make_folder, sweep_temporaries, write_file
+from mer.files.processes import this_process
 from mer.results.artefact import read_object
 from mer.results.errors import ResultError
 from mer.results.file_hashes import FILES, hashes_below, seal
@@ -46,6 +47,7 @@ from mer.results.names import (
     LOGITS,
     METRICS,
     PREDICTIONS,
+    PROCESS,
     PROVENANCE,
     RESULT,
     RUNNING,
@@ -182,14 +184,16 @@ class RunDirectory:
         return self.path / RUNNING / f"{run_stem(fold, seed)}.jsonl"
 
     def append_provenance(self, start: Mapping[str, Any]) -> None:
-        """Keep the versions and the command of one start.
+        """Keep the versions and the command of one start, and the process that it is in.
 
         Raises:
             ResultError: there is a `provenance.json` that is damaged, said now and not after the training.
         """
         read_starts(self.path)
         make_folder(self.path / STARTS)
-        write_file(self.path / STARTS / f"{uuid4().hex}.json", (json.dumps(start, indent=2) + "\n").encode())
+        write_file(
+            self.path / STARTS / f"{uuid4().hex}.json", (json.dumps({**start, PROCESS: this_process()}, indent=2) + "\n").encode()
+        )
 
     def _write_provenance(self) -> None:
         whole = [start for start in self._records(STARTS) if misfit(start, {"started": float}) is None]

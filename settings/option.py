@@ -162,11 +162,15 @@ def one_of(name: str, value: str, valid: Sequence[str]) -> str:
     """
     if value in valid:
         return value
+    raise KindError(f"unknown {name} {value!r}{nearest(value, valid)}: expected one of {', '.join(valid)}")
+
+
+def nearest(value: str, valid: Sequence[str]) -> str:
+    """What a message about a word that is not valid says of the nearest one; nothing where none is near."""
     from difflib import get_close_matches  # help need not wait for it
 
     near = get_close_matches(value, list(valid), n=1)
-    hint = f" (did you mean {near[0]!r}?)" if near else ""
-    raise KindError(f"unknown {name} {value!r}{hint}: expected one of {', '.join(valid)}")
+    return f" (did you mean {near[0]!r}?)" if near else ""
 
 
 def by_name(options: Mapping[str, Option]) -> dict[str, str]:

@@ -12,8 +12,8 @@ from mer.results.artefact import entries, inside, newest, read_bytes, read_objec
 from mer.status.pace import LEAST_PATIENCE, HostShare, host_shares
 from mer.status.shard_mark import ShardMark, read_mark
 
-State = Literal["done", "running", "silent", "waiting"]
-"""Silent: something is left to do and nothing has been heard for a while."""
+State = Literal["done", "running", "silent", "stopped", "waiting"]
+"""Silent: something is left to do and nothing has been heard for a while. Stopped: the process that did it has ended before."""
 
 Parsed = TypeVar("Parsed")
 PROBE, SLOW_SECONDS, READERS = 64, 0.001, 16

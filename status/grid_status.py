@@ -93,7 +93,7 @@ def _row(row: Mapping[str, Any], directories: Sequence[Path], caches: Path, now:
 def _state(states: Sequence[State]) -> State:
     if states and set(states) == {"done"}:
         return "done"
-    return "running" if "running" in states else "silent" if "silent" in states else "waiting"
+    return next((state for state in ("running", "silent", "stopped") if state in states), "waiting")
 
 
 def _of_row(

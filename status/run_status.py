@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from mer.cache.spec import SET_FILE
+from mer.files.processes import has_ended
 from mer.results.artefact import entries, inside, listed, newest, number, read_bytes, read_object
-from mer.results.names import CONFIG, FAILED, FINISHED, RESULT, RUNNING, run_of_stem
+from mer.results.names import CONFIG, FAILED, FINISHED, PROCESS, RESULT, RUNNING, STARTS, run_of_stem
 from mer.status.cache_status import State, planned_shards
 
 PATIENCE = 900.0
@@ -85,19 +86,20 @@ def read_run_status(directory: Path, caches: Path, now: float) -> RunStatus:
     finished = entries(directory / FINISHED, ".json")
     running = _running(directory)
     failed = _failed(directory)
-    last = newest([directory, *(directory / kind for kind in (FINISHED, FAILED, "starts"))])
+    last = newest([directory, *(directory / kind for kind in (FINISHED, FAILED, STARTS))])
     last = max((time for time in (last, *(run.last for run in running)) if time is not None), default=None)
     # Last of all: what a finishing process tidies away while we look is in its result.
     result = read_object(directory / RESULT)
     if result is not None:
         return _finished(directory, result, last)
+    ended = _ended(directory)
     silent = last is None or now - last > PATIENCE
     # A grid makes the directories of all its rows before the first is trained.
     begun = bool(finished or running or failed)
     return RunStatus(
         directory=directory,
         name=_name(directory, inside(asked, "config", "fusion"), inside(asked, "config", "branches")),
-        state="waiting" if not begun else "silent" if silent else "running",
+        state="waiting" if not begun else "stopped" if ended else "silent" if silent else "running",
         finished=len(finished),
         total=_total(asked, inside(asked, "config"), caches, asked.get("cache_key")),
         running=running,
@@ -125,6 +127,12 @@ def _finished(directory: Path, result: Mapping[str, Any], last: float | None) ->
         ccc=number(inside(result, "summary", "all", "ccc", "mean_of_folds")),
         last=last,
     )
+
+
+def _ended(directory: Path) -> bool:
+    """Whether every process that ever trained here is over; not where one was on another machine."""
+    starts = [read_object(directory / STARTS / f"{name}.json") or {} for name in entries(directory / STARTS, ".json")]
+    return bool(starts) and all(has_ended(str(start.get(PROCESS))) for start in starts)
 
 
 def _running(directory: Path) -> tuple[TrainingRun, ...]:

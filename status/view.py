@@ -19,9 +19,10 @@ from mer.status.set_status import SetStatus
 
 SHOWN = 5
 """Failures of one cache or run; all of them are in --json."""
-STYLES: dict[State, str] = {"done": "green", "running": "cyan", "silent": "yellow", "waiting": "dim"}
+STYLES: dict[State, str] = {"done": "green", "running": "cyan", "silent": "yellow", "stopped": "yellow", "waiting": "dim"}
 NOTE = (
     "Waiting: nothing of it is done yet. Silent: something is left to do, and no file came for a while. "
+    "Stopped: its process has ended before it was done; the same command goes on. "
     "UA in percent, CCC of ratings; in brackets that of runs that train, on validation."
 )
 

@@ -14,7 +14,7 @@ import pytest
 
 from mer.cache import CacheError, CacheFolder, Units, UtteranceRecord, build_shard, open_cache, verify
 from mer.files import Disk, WriteError, check_space, sweep_temporaries, write_atomically
-from mer.files.atomic_write import _host
+from mer.files.processes import host
 
 MakeCache = Callable[..., CacheFolder]
 MakeUtterance = Callable[..., tuple[UtteranceRecord, dict[str, Units]]]
@@ -290,12 +290,12 @@ def test_space_is_tried_by_writing_and_left_free(tmp_path: Path) -> None:
 
 
 def test_a_host_is_more_than_its_name_where_containers_share_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mer.files.atomic_write.platform.node", lambda: "gpu 1~a")
-    assert _host().startswith("gpu_1_a")
+    monkeypatch.setattr("mer.files.processes.platform.node", lambda: "gpu 1~a")
+    assert host().startswith("gpu_1_a")
     monkeypatch.setattr(Path, "readlink", lambda path: Path("pid:[17]"))
-    assert _host() == "gpu_1_a.17"
+    assert host() == "gpu_1_a.17"
     monkeypatch.setattr(Path, "readlink", lambda path: Path("pid:[18]"))
-    assert _host() == "gpu_1_a.18"
+    assert host() == "gpu_1_a.18"
 
 
 def test_exclusive_writing_never_replaces(tmp_path: Path) -> None:
@@ -321,7 +321,7 @@ def test_exclusive_writing_works_without_hard_links(tmp_path: Path) -> None:
 
 
 def test_sweeping_takes_old_and_orphaned_files_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mer.files.atomic_write._host", lambda: "here")
+    monkeypatch.setattr("mer.files.atomic_write.host", lambda: "here")
     ended = subprocess.Popen([sys.executable, "-c", ""])
     ended.wait()
     names = {

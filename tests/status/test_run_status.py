@@ -1,11 +1,14 @@
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from mer.files.processes import host, this_process
 from mer.status.run_status import read_run_status
 
 NOW = 1_000_000.0
@@ -54,6 +57,26 @@ def test_a_run_that_nobody_trains_any_more_is_silent(begin_run: Callable[..., Pa
     set_times(directory, NOW - 899)
     assert read_run_status(directory, directory, NOW).state == "running"
     assert read_run_status(directory, directory, NOW + 2).state == "silent"
+
+
+@pytest.mark.parametrize(
+    ("elsewhere", "ours_runs", "state"), [(False, False, "stopped"), (False, True, "running"), (True, False, "running")]
+)
+def test_a_run_whose_processes_have_all_ended_is_stopped(
+    elsewhere: bool, ours_runs: bool, state: str, begin_run: Callable[..., Path], put: Put
+) -> None:
+    directory = begin_run()
+    epochs(directory, "fold1-seed0", epoch(1))
+    set_times(directory, NOW - 1)
+    over = subprocess.Popen([sys.executable, "-c", ""])
+    over.wait()
+    put(directory / "starts" / "a.json", {"process": f"{host()}~{over.pid}", "started": NOW})
+    if ours_runs:
+        put(directory / "starts" / "b.json", {"process": this_process(), "started": NOW})
+    if elsewhere:
+        put(directory / "starts" / "b.json", {"process": f"another~{over.pid}", "started": NOW})
+    set_times(directory, NOW - 1)
+    assert read_run_status(directory, directory, NOW).state == state
 
 
 def test_a_run_that_was_never_begun_waits(begin_run: Callable[..., Path]) -> None:
