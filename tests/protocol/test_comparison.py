@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
+from statsmodels.stats.multitest import multipletests
 
 from mer.protocol import ProtocolError, RunAnswers, against_published, bootstrap_difference, compare, compare_rows, holm
 
@@ -113,6 +114,12 @@ def test_holms_correction_by_hand() -> None:
     np.testing.assert_allclose(np.array(found, dtype=float), [0.03, 0.06, 0.06, 0.02], rtol=1e-15)
     assert holm([0.5, 0.9]) == [1.0, 1.0]
     assert holm([]) == []
+
+
+@settings(max_examples=60, deadline=None)
+@given(values=st.lists(st.floats(0, 1), min_size=1, max_size=12))
+def test_holms_correction_is_that_of_statsmodels(values: list[float]) -> None:
+    np.testing.assert_allclose(np.array(holm(values), dtype=float), multipletests(values, method="holm")[1], rtol=1e-12)
 
 
 def test_what_was_not_tested_stays_so_and_does_not_count() -> None:
