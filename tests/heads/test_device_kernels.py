@@ -288,7 +288,7 @@ def test_a_stack_by_kernels_gives_logits_and_gradients_of_each_run(
     for seed, head in enumerate(runs):
         stack.enter(head, {}, seed)
     weight = torch.arange(16.0).view(4, 4)
-    with listening(lambda name, moved, flops: launched.add(name)):
+    with listening(lambda each: launched.add(each.name)):
         found, expected = stack.logits(sources, step, None), stacked_logits(runs, [{}, {}], sources, step, None)
     assert kernel in launched
     np.testing.assert_allclose(found.detach(), expected.detach(), rtol=1e-5, atol=1e-6)

@@ -84,9 +84,10 @@ class StackedAdam:
         (words,) = tables_to_device([np.array(rows, dtype=np.int64).view(np.int32)], scalars.device)
         written = [tensor for weights, _, first, second in sets for tensor in (weights, first, second)]
         tiles = self._tiles(chosen)
+        addresses = words.view(torch.int64)
         launch(
-            adam, (len(tiles),), words.view(torch.int64), tiles, scalars, len(scalars), *DECAYS, EPSILON,
-            reads=[*written, *(each[1] for each in sets), tiles], writes=written, SIZE=SIZE,
+            adam, (len(tiles),), addresses, tiles, scalars, len(scalars), *DECAYS, EPSILON,
+            reads=[*written, *(each[1] for each in sets), addresses, tiles, scalars], writes=written, SIZE=SIZE,
         )  # fmt: skip
 
     def _tiles(self, chosen: tuple[int, ...]) -> Int32[Tensor, "tiles three"]:
