@@ -37,6 +37,11 @@ class StackedAdam:
         self._scalars: Tensor | None = None
         self._tables: dict[tuple[int, ...], Tensor] = {}
 
+    def forget_copies(self) -> None:
+        """Somebody else has given parameters other values."""
+        for each in self._own:
+            each.forget_copy()
+
     def begin(self, rate: float, steps: Int64[np.ndarray, " runs"], takes_part: Sequence[bool]) -> None:
         """Before the forward pass: kernels that make the gradient of a weight may move it, see `OwnStep`.
 
@@ -70,6 +75,8 @@ class StackedAdam:
             self._launch(moved, self._scalars, tuple(left))
         else:
             self._plain(moved, self._scalars)
+        for number in left:
+            self._own[number].refresh(self._parameters[number])
         for each, own in zip(self._parameters, self._own, strict=True):
             each.grad = None
             own.begin(None)
