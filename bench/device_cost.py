@@ -188,7 +188,7 @@ def count(config: HeadConfig, runs: int, utterances: int, rate: float, *, kernel
     for source in sources.values():
         source.steps, source.begin = [], lambda: None
     next(iter(sources.values())).begin = mode.forget
-    with mode, listening(lambda name, moved, flops: mode.add(name, 1, moved, flops)):
+    with mode, listening(lambda each: mode.add(each.name, 1, each.bytes, each.flops)):
         trainer.train(make_jobs(runs, utterances), stack=runs)
     return mode.cost, next(iter(sources.values())).steps
 

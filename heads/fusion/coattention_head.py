@@ -15,6 +15,10 @@ from mer.heads.fusion.head import Head, StackedUnits
 from mer.heads.fusion.linear_branch import uniform_linear
 from mer.heads.stacked.device.attention import Meetings
 from mer.heads.stacked.device.device_path import DevicePath
+from mer.heads.stacked.device.linear import stacked_linear
+from mer.heads.stacked.device.means import stacked_mean
+from mer.heads.stacked.device.norm import stacked_norm
+from mer.heads.stacked.device.normed import Normed
 from mer.heads.stacked.device.pairs import Pairs
 from mer.heads.stacked.device.run_rows import RunRows
 from mer.heads.stacked.dropout import Generators
@@ -105,16 +109,14 @@ class CoattentionHead(Head):
     ) -> Float[Tensor, "utterances classes"]:
         """See `Head.logits`."""
         runs = [head for head in heads if isinstance(head, CoattentionHead)]
-        inputs = {name: _units_of(runs, name, each) for name, each in units.items()}
-        written = next(filter(is_text, units))
-        text = inputs[written], units[written]
-        embeddings = [
-            _embedding([run.stack(name) for run in runs], (inputs[name], units[name]), text, generators)
-            for name in runs[0].stacks
-        ]
-        c, utterances = torch.cat(embeddings, 1), units[written].utterances
+        utterances = next(iter(units.values())).utterances
+        by_kernels = isinstance(utterances, RunRows) and utterances.path.kernels
+        c = torch.cat((_stacked_embeddings if by_kernels else _embeddings)(runs, units, generators), 1)
         fourth = [run.w4 for run in runs], [run.b4 for run in runs]
         hidden = hidden_layer(c, *fourth, runs[0].dropout, generators, utterances)
+        if isinstance(utterances, RunRows) and utterances.path.kernels:
+            (run,) = runs
+            return stacked_linear(stacked_norm(hidden + c, run.gain, run.bias, utterances), run.w5, run.b5, utterances)
         g = grouped_layer_norm(hidden + c, [run.gain for run in runs], [run.bias for run in runs], utterances)
         return grouped_linear(g, [run.w5 for run in runs], [run.b5 for run in runs], utterances)
 
@@ -139,6 +141,18 @@ def _common_dim(shapes: Mapping[str, tuple[int, int]]) -> int:
     return dims[texts[0]]
 
 
+def _embeddings(
+    runs: Sequence[CoattentionHead], units: Mapping[str, StackedUnits], generators: Generators
+) -> list[Float[Tensor, "utterances dim"]]:
+    """c_i of every utterance, for each speech granularity i."""
+    inputs = {name: _units_of(runs, name, each) for name, each in units.items()}
+    written = next(filter(is_text, units))
+    text = inputs[written], units[written]
+    return [
+        _embedding([run.stack(name) for run in runs], (inputs[name], units[name]), text, generators) for name in runs[0].stacks
+    ]
+
+
 def _units_of(runs: Sequence[CoattentionHead], granularity: str, units: StackedUnits) -> Tensor:
     averages = [run.average(granularity) for run in runs]
     return grouped_affine(units.values, [a.gain for a in averages], [a.bias for a in averages], units.sizes)
@@ -152,8 +166,6 @@ def _embedding(
 ) -> Float[Tensor, "utterances dim"]:
     """c_i of every utterance: the layers of one granularity, and the means over units and over branches."""
     (speech, of_speech), (text, of_text) = speech_units, text_units
-    if isinstance(of_speech.sizes, RunRows) and isinstance(of_text.sizes, RunRows):
-        return _stacked_embedding(stacks[0], speech_units, text_units, generators)
     speech_side, text_side = pair_sequences(of_speech.lengths, of_text.lengths, speech.device)
     for layers in zip(*stacks, strict=True):
         speaking, reading = [layer.speech for layer in layers], [layer.text for layer in layers]
@@ -164,32 +176,38 @@ def _embedding(
     return (packed_mean(speech, of_speech.lengths) + packed_mean(text, of_text.lengths)) / 2
 
 
+def _stacked_embeddings(
+    runs: Sequence[CoattentionHead], units: Mapping[str, StackedUnits], generators: Generators
+) -> list[Float[Tensor, "utterances dim"]]:
+    """`_embeddings` of one head whose parameters are those of all runs, by kernels."""
+    (run,), written = runs, next(filter(is_text, units))
+    inputs = {name: stacked_attention.units_of(run.average(name), each) for name, each in units.items()}
+    text = inputs[written], units[written]
+    return [_stacked_embedding(run.stack(name), (inputs[name], units[name]), text, generators) for name in run.stacks]
+
+
 def _stacked_embedding(
     layers: Sequence[CoattentionLayer],
-    speech_units: tuple[Float[Tensor, "speech dim"], StackedUnits],
-    text_units: tuple[Float[Tensor, "text dim"], StackedUnits],
+    speech_units: tuple[Normed, StackedUnits],
+    text_units: tuple[Normed, StackedUnits],
     generators: Generators,
 ) -> Float[Tensor, "utterances dim"]:
-    """`_embedding` of layers whose parameters are those of all runs."""
     (speech, of_speech), (text, of_text) = speech_units, text_units
-    rows, columns = of_speech.sizes, of_text.sizes
-    if not isinstance(rows, RunRows) or not isinstance(columns, RunRows):
+    rows, columns, utterances = of_speech.sizes, of_text.sizes, of_text.utterances
+    if not (isinstance(rows, RunRows) and isinstance(columns, RunRows) and isinstance(utterances, RunRows)):
         raise TypeError("stacked parameters need RunRows")
-    sides, heads = (of_speech.lengths, of_text.lengths), layers[0].speech.attention_heads
-    if int(sides[0].sum()) > heads * int(sides[1].sum()):
-        pairs = Pairs(*sides, heads, rows.path, speech.device)
-        for layer in layers:
-            to_text, speech = stacked_attention.attend_to_few(layer.speech, speech, text, pairs, columns)
-            to_speech, speech = stacked_attention.attend_to_many(layer.text, text, speech, pairs, columns)
-            speech = stacked_attention.after_attention(layer.speech, speech, to_text, generators, rows)
-            text = stacked_attention.after_attention(layer.text, text, to_speech, generators, columns)
-    else:
-        # Keys for each attention head would be more than the units that are spared their projections.
-        meetings = [Meetings(one, other, heads, rows.path, speech.device) for one, other in (sides, sides[::-1])]
-        for layer in layers:
-            to_text, speech, text = stacked_attention.attend_plainly(layer.speech, speech, text, meetings[0], (rows, columns))
-            to_speech, text, speech = stacked_attention.attend_plainly(layer.text, text, speech, meetings[1], (columns, rows))
-            speech = stacked_attention.after_attention(layer.speech, speech, to_text, generators, rows)
-            text = stacked_attention.after_attention(layer.text, text, to_speech, generators, columns)
-    means = packed_mean(speech, of_speech.lengths) + packed_mean(text, of_text.lengths)
-    return means.float() / 2
+    sides, heads, device = (of_speech.lengths, of_text.lengths), layers[0].speech.attention_heads, speech.values.device
+    few = int(sides[0].sum()) > heads * int(sides[1].sum())
+    pairs = Pairs(*sides, heads, rows.path, device, utterances)
+    # Keys for each attention head would be more than the units that are spared their projections.
+    meetings = [Meetings(one, other, heads, rows.path, device) for one, other in (sides, sides[::-1])]
+    for layer in layers:
+        both = layer.speech, layer.text
+        if few:
+            speech, text = stacked_attention.attend_by_few(both, speech, text, pairs, (rows, columns))
+        else:
+            speech, text = stacked_attention.attend_plainly(both, speech, text, meetings, (rows, columns))
+        # The many units have one reader each time, whose gradient may share exponents.
+        speech = stacked_attention.after_attention(layer.speech, speech, generators, rows, shares=few and rows.path.shares)
+        text = stacked_attention.after_attention(layer.text, text, generators, columns)
+    return (stacked_mean(speech, of_speech.lengths, utterances) + stacked_mean(text, of_text.lengths, utterances)) / 2

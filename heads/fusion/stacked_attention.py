@@ -1,76 +1,113 @@
 """An `AttentionLayer` whose parameters are those of all runs of a stack, by kernels; see `attention` for what is computed."""
 
-import math
+from collections.abc import Sequence
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from mer.heads.fusion.attention import AttentionLayer
+from mer.heads.fusion.head import StackedUnits, SummedUnits
 from mer.heads.stacked.device.attention import Meetings, attend
 from mer.heads.stacked.device.draws import Draws
-from mer.heads.stacked.device.linear import After, feed_forward, linked_linear, stacked_linear
+from mer.heads.stacked.device.feed_forward import feed_forward
+from mer.heads.stacked.device.linear import After, linked_linear, stacked_linear
 from mer.heads.stacked.device.norm import stacked_norm
-from mer.heads.stacked.device.pairs import Pairs, attend_columns, attend_rows
+from mer.heads.stacked.device.normed import Normed
+from mer.heads.stacked.device.pairs import Pairs, attend_both_ways
 from mer.heads.stacked.device.run_rows import RunRows
 from mer.heads.stacked.dropout import Generators, dropped_of
+from mer.heads.stacked.layer_average import LayerAverage
 
-Units = Float[Tensor, "_ dim"]
+Units = Normed
+"""Units of a stack between two layers."""
+Attended = Float[Tensor, "_ dim"]
 
 
-def attend_to_few(layer: AttentionLayer, queries: Units, keys: Units, pairs: Pairs, rows: RunRows) -> tuple[Units, Units]:
-    """`a` of every query, see `attention.attend_to_few`, and the queries for their next use; `rows` are those of the keys."""
-    heads, dim, none = layer.attention_heads, queries.shape[1], torch.zeros_like(layer.bv)
-    key = stacked_linear(keys, layer.wk, none, rows) * _scale(layer)
-    value = stacked_linear(keys, layer.wv, layer.bv, rows)
-    directions = _per_head(key, _by_head(layer.wq, heads).transpose(2, 3), None, rows)
-    offsets = _per_head(key, layer.bq.view(len(layer.bq), heads, 1, -1), None, rows)
+def units_of(average: LayerAverage, units: StackedUnits) -> Units:
+    """Units of all runs with the gain and bias of their layer average."""
+    if not isinstance(units, SummedUnits):
+        raise TypeError(f"kernels compute layer averages of features on a device, not {type(units).__name__}")
+    return units.sums.normed(average.gain, average.bias)
+
+
+def attend_by_few(
+    layers: tuple[AttentionLayer, AttentionLayer], units: Units, few: Units, pairs: Pairs, rows: tuple[RunRows, RunRows]
+) -> tuple[Units, Units]:
+    """`LN(u + a)` of the units and of the few, see `attention.attend_to_few` and `attend_to_many`.
+
+    Args:
+        layers: in which the units attend to the few, and in which the few attend to the units.
+        units: the longer side.
+        few: the shorter side.
+        pairs: who meets whom.
+        rows: of both sides.
+    """
+    (one, other), (heads, dim) = layers, (layers[0].attention_heads, units.values.shape[1])
+    key, few = linked_linear(few, one.wk, torch.zeros_like(one.bv), rows[1])
+    value, few = linked_linear(few, one.wv, one.bv, rows[1])
+    query, few = linked_linear(few, other.wq, other.bq, rows[1])
+    directions = _per_head(key, _by_head(one.wq, heads).transpose(2, 3), None, rows[1])
+    offsets = _per_head(key, one.bq.view(len(one.bq), heads, 1, -1), None, rows[1])
     # The shares of each head sum to one: together its parts of the bias are the bias.
-    bias = (layer.bo / heads)[:, None].expand(-1, heads, -1)
-    outputs = _per_head(value, layer.wo.view(len(layer.wo), dim, heads, -1).transpose(1, 2), bias, rows)
-    return attend_rows(queries, directions.view(-1, dim), offsets.view(-1), outputs.view(-1, dim), pairs)
-
-
-def attend_to_many(layer: AttentionLayer, queries: Units, keys: Units, pairs: Pairs, rows: RunRows) -> tuple[Units, Units]:
-    """`a` of every query, see `attention.attend_to_many`, and the keys for their next use; `rows` are those of the queries."""
-    heads, dim = layer.attention_heads, queries.shape[1]
-    query = stacked_linear(queries, layer.wq, layer.bq, rows) * _scale(layer)
-    directions = _per_head(query, _by_head(layer.wk, heads).transpose(2, 3), None, rows)
-    context, keys = attend_columns(keys, directions.view(-1, dim), pairs)
-    value = _per_head(context.view(len(queries), -1), _by_head(layer.wv, heads), layer.bv.view(len(layer.bv), heads, -1), rows)
-    return stacked_linear(value, layer.wo, layer.bo, rows), keys
+    bias = (one.bo / heads)[:, None].expand(-1, heads, -1)
+    outputs = _per_head(value, one.wo.view(len(one.wo), dim, heads, -1).transpose(1, 2), bias, rows[1])
+    queries = _per_head(query, _by_head(other.wk, heads).transpose(2, 3), None, rows[1])
+    per_column = directions.view(-1, dim), offsets.view(-1), outputs.view(-1, dim), queries.view(-1, dim)
+    units, context = attend_both_ways(units, per_column, (one.gain1, one.bias1), pairs, rows[0])
+    bias = other.bv.view(len(other.bv), heads, -1)
+    value = _per_head(context.view(len(query), -1), _by_head(other.wv, heads), bias, rows[1])
+    attended = stacked_linear(value, other.wo, other.bo, rows[1])
+    return units, stacked_norm(few, other.gain1, other.bias1, rows[1], added=attended)
 
 
 def attend_plainly(
+    layers: tuple[AttentionLayer, AttentionLayer],
+    units: Units,
+    others: Units,
+    meetings: Sequence[Meetings],
+    rows: tuple[RunRows, RunRows],
+) -> tuple[Units, Units]:
+    """`LN(u + a)` of two sides that attend to each other as the equation has it.
+
+    Args:
+        layers: in which the units attend to the others, and in which the others attend to the units.
+        units: one side.
+        others: the other side.
+        meetings: of the units with the others, and of the others with the units.
+        rows: of both sides.
+    """
+    attended, units, others = _attended(layers[0], units, others, meetings[0], rows)
+    back, others, units = _attended(layers[1], others, units, meetings[1], (rows[1], rows[0]))
+    units = stacked_norm(units, layers[0].gain1, layers[0].bias1, rows[0], added=attended)
+    return units, stacked_norm(others, layers[1].gain1, layers[1].bias1, rows[1], added=back)
+
+
+def _attended(
     layer: AttentionLayer, queries: Units, keys: Units, meetings: Meetings, rows: tuple[RunRows, RunRows]
-) -> tuple[Units, Units, Units]:
-    """`a` of every query as the equation has it, and both for their next use; `rows` are those of queries and of keys."""
+) -> tuple[Attended, Units, Units]:
+    """`a` of every query, and both for their next use."""
     query, queries = linked_linear(queries, layer.wq, layer.bq, rows[0])
     key, keys = linked_linear(keys, layer.wk, torch.zeros_like(layer.bv), rows[1])
     value, keys = linked_linear(keys, layer.wv, layer.bv, rows[1])
     return stacked_linear(attend(query, key, value, meetings), layer.wo, layer.bo, rows[0]), queries, keys
 
 
-def self_attention(layer: AttentionLayer, units: Units, meetings: Meetings, rows: RunRows) -> tuple[Units, Units]:
-    """`a` of every unit, see `attention.self_attention`, and the units for their next use."""
+def self_attention(layer: AttentionLayer, units: Units, meetings: Meetings, rows: RunRows) -> Units:
+    """`LN(u + a)` of every unit, see `attention.self_attention`."""
     query, units = linked_linear(units, layer.wq, layer.bq, rows)
     key, units = linked_linear(units, layer.wk, torch.zeros_like(layer.bv), rows)
     value, units = linked_linear(units, layer.wv, layer.bv, rows)
-    return stacked_linear(attend(query, key, value, meetings), layer.wo, layer.bo, rows), units
+    attended = stacked_linear(attend(query, key, value, meetings), layer.wo, layer.bo, rows)
+    return stacked_norm(units, layer.gain1, layer.bias1, rows, added=attended)
 
 
-def after_attention(layer: AttentionLayer, queries: Units, attended: Units, generators: Generators, rows: RunRows) -> Units:
-    """`out` from `a`, see `attention.after_attention`."""
+def after_attention(layer: AttentionLayer, units: Units, generators: Generators, rows: RunRows, *, shares: bool = False) -> Units:
+    """`out` from `x`, see `AttentionLayer`; `shares` as for `feed_forward`."""
     dropped = dropped_of(layer.dropout)
     draws = generators if isinstance(generators, Draws) and dropped else None
-    x = stacked_norm(queries, layer.gain1, layer.bias1, rows, added=attended)
-    first, second = (layer.w1, layer.b1), (layer.w2, layer.b2)
-    hidden, x = feed_forward(x, first, second, rows, After(relu=True, dropped=dropped, draws=draws))
-    return stacked_norm(x, layer.gain2, layer.bias2, rows, added=hidden, after=After(dropped=dropped, draws=draws))
-
-
-def _scale(layer: AttentionLayer) -> float:
-    return math.sqrt(layer.attention_heads / layer.bq.shape[-1])
+    first, second, norm = (layer.w1, layer.b1), (layer.w2, layer.b2), (layer.gain2, layer.bias2)
+    return feed_forward(units, first, second, norm, rows, After(relu=True, dropped=dropped, draws=draws), shares=shares)
 
 
 def _by_head(weight: Float[Tensor, "runs dim inputs"], heads: int) -> Float[Tensor, "runs heads width inputs"]:
@@ -83,5 +120,5 @@ def _per_head(
     biases: Float[Tensor, "runs heads outputs"] | None,
     rows: RunRows,
 ) -> Float[Tensor, "rows heads_outputs"]:
-    none = weights.new_zeros(weights.shape[:3]) if biases is None else biases
+    none = torch.zeros(weights.shape[:3], device=weights.device) if biases is None else biases
     return stacked_linear(values, weights, none, rows)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from mer.heads.errors import HeadError
@@ -13,6 +13,7 @@ from mer.heads.fusion.head import Head, StackedUnits
 from mer.heads.fusion.linear_branch import uniform_linear
 from mer.heads.stacked.device.attention import Meetings
 from mer.heads.stacked.device.device_path import DevicePath
+from mer.heads.stacked.device.means import stacked_mean
 from mer.heads.stacked.device.run_rows import RunRows
 from mer.heads.stacked.dropout import Generators
 from mer.heads.stacked.grouped import grouped_affine, grouped_linear
@@ -76,18 +77,12 @@ class TransformerHead(Head):
     ) -> Float[Tensor, "utterances classes"]:
         """See `Head.logits`."""
         runs = [head for head in heads if isinstance(head, TransformerHead)]
-        ((name, each),) = units.items()
-        averages = [head.average(name) for head in heads]
-        states = grouped_affine(each.values, [a.gain for a in averages], [a.bias for a in averages], each.sizes)
-        if isinstance(each.sizes, RunRows):
-            states = _stacked_layers(runs[0], states, each.lengths, each.sizes, generators)
+        (each,) = units.values()
+        if isinstance(each.sizes, RunRows) and isinstance(each.utterances, RunRows) and each.sizes.path.kernels:
+            pooled = _stacked_layers(runs[0], each, each.sizes, each.utterances, generators)
         else:
-            side, _ = pair_sequences(each.lengths, each.lengths, states.device)
-            for depth in range(len(runs[0].layers)):
-                layers = [run.layer(depth) for run in runs]
-                attended = self_attention(layers, states, side, each.sizes)
-                states = after_attention(layers, states, attended, generators, each.sizes)
-        pooled, first = packed_mean(states, each.lengths), ([run.w1 for run in runs], [run.b1 for run in runs])
+            pooled = packed_mean(_layers(runs, each, generators), each.lengths)
+        first = [run.w1 for run in runs], [run.b1 for run in runs]
         hidden = hidden_layer(pooled, *first, runs[0].dropout, generators, each.utterances)
         return grouped_linear(hidden, [run.w2 for run in runs], [run.b2 for run in runs], each.utterances)
 
@@ -99,17 +94,26 @@ class TransformerHead(Head):
         return module
 
 
-def _stacked_layers(
-    head: TransformerHead,
-    states: Float[Tensor, "units dim"],
-    lengths: Int64[Tensor, " utterances"],
-    rows: RunRows,
-    generators: Generators,
-) -> Float[Tensor, "units dim"]:
-    """All layers of a head whose parameters are those of all runs."""
-    layers = [head.layer(depth) for depth in range(len(head.layers))]
-    meetings = Meetings(lengths, lengths, layers[0].attention_heads, rows.path, states.device)
-    for layer in layers:
-        attended, states = stacked_attention.self_attention(layer, states, meetings, rows)
-        states = stacked_attention.after_attention(layer, states, attended, generators, rows)
+def _layers(runs: Sequence[TransformerHead], units: StackedUnits, generators: Generators) -> Float[Tensor, "units dim"]:
+    ((name, _),) = runs[0].averages.items()
+    averages = [run.average(name) for run in runs]
+    states = grouped_affine(units.values, [a.gain for a in averages], [a.bias for a in averages], units.sizes)
+    side, _ = pair_sequences(units.lengths, units.lengths, states.device)
+    for depth in range(len(runs[0].layers)):
+        layers = [run.layer(depth) for run in runs]
+        attended = self_attention(layers, states, side, units.sizes)
+        states = after_attention(layers, states, attended, generators, units.sizes)
     return states
+
+
+def _stacked_layers(
+    head: TransformerHead, units: StackedUnits, rows: RunRows, utterances: RunRows, generators: Generators
+) -> Float[Tensor, "utterances dim"]:
+    """The means of `_layers` of a head whose parameters are those of all runs, by kernels."""
+    ((name, _),) = head.averages.items()
+    states, layers = stacked_attention.units_of(head.average(name), units), [head.layer(n) for n in range(len(head.layers))]
+    meetings = Meetings(units.lengths, units.lengths, layers[0].attention_heads, rows.path, states.values.device)
+    for layer in layers:
+        states = stacked_attention.self_attention(layer, states, meetings, rows)
+        states = stacked_attention.after_attention(layer, states, generators, rows)
+    return stacked_mean(states, units.lengths, utterances)

@@ -15,7 +15,6 @@ from jaxtyping import Float
 from torch import Tensor
 
 from mer.heads.stacked.device.linear import stacked_linear
-from mer.heads.stacked.device.norm import stacked_norm
 from mer.heads.stacked.device.run_rows import RunRows
 
 
@@ -61,8 +60,6 @@ def grouped_layer_norm(
         biases: likewise.
         sizes: rows per run; 0 is allowed.
     """
-    if isinstance(sizes, RunRows) and sizes.path.kernels:
-        return stacked_norm(values, gains[0], biases[0], sizes)
     gains, biases, sizes = _of_each_run(gains, biases, sizes)
     shape = (values.shape[1],)
     parts = torch.split(values, list(sizes)) if len(sizes) > 1 else (values,)
@@ -77,8 +74,6 @@ def grouped_affine(
     sizes: Sequence[int],
 ) -> Float[Tensor, "rows dim"]:
     """`gain_r * x + bias_r` for the rows of each run r; arguments as for `grouped_layer_norm`."""
-    if isinstance(sizes, RunRows) and sizes.path.kernels:
-        return stacked_norm(values, gains[0], biases[0], sizes, norm=False)
     gains, biases, sizes = _of_each_run(gains, biases, sizes)
     parts = torch.split(values, list(sizes)) if len(sizes) > 1 else (values,)
     scaled = [torch.addcmul(bias, part, gain) for part, gain, bias in zip(parts, gains, biases, strict=True)]

@@ -37,24 +37,26 @@ def device_bytes(config: HeadConfig, sources: Mapping[str, FeatureSource], weigh
         return 16 * weights + kept + max(parts[name] + 2 * hidden * units[name] * config.hidden for name in units)
     dim = max(dims.values())
     heads = config.attention_heads or default_attention_heads(dim)
-    kept = sum(2 * hidden * dim * each for each in units.values())
+    kept = sum(normal * dim * each for each in units.values())
     speech = [name for name in units if name != TEXT] or list(units)
     for name in speech:
         kept += config.attention_layers * _layer(config, heads, dim, units[name], units.get(TEXT), (normal, hidden))
         if TEXT in units:
             pairs = heads * config.batch * lengths[name] * lengths[TEXT]
-            kept += config.attention_layers * 8 * pairs * (units[name] > heads * units[TEXT])
-    owed = hidden * dim * (config.feed_forward_ratio + 3)
-    return 16 * weights + kept + max(parts[name] + owed * units[name] for name in units)
+            kept += config.attention_layers * 2 * normal * pairs * (units[name] > heads * units[TEXT])
+    owed = dim * ((normal if path.shares else hidden) * config.feed_forward_ratio + 3 * hidden)
+    # Weights, both moments and the best weights; and what products take in place of weights.
+    copies = normal if normal < 4 else 0
+    return (16 + copies) * weights + kept + max(parts[name] + owed * units[name] for name in units)
 
 
 def _layer(config: HeadConfig, heads: int, dim: int, speech: float, text: float | None, sizes: tuple[int, int]) -> float:
     """Bytes that one layer keeps: of its own units, and of text's in a branch of its own."""
     normal, hidden = sizes
-    # Attended, normalised, the hidden layer, what it gives, normalised.
-    each = hidden * 4 * dim + normal * config.feed_forward_ratio * dim
+    # Normalised twice, and the hidden layer; and a bit for each value that ReLU and dropout let out or not.
+    each = dim * (normal * (2 + config.feed_forward_ratio) + (1 + config.feed_forward_ratio) / 8)
     if text is None:
         return speech * (each + 4 * hidden * dim)
     if speech > heads * text:
-        return (speech + text) * each + text * (4 * heads + 6) * hidden * dim
+        return (speech + text) * each + text * (4 * heads + 4) * hidden * dim
     return (speech + text) * (each + 4 * hidden * dim)

@@ -119,6 +119,18 @@ class DeviceStack:
         seeds = np.array([slot.seed for slot in self.slots], dtype=np.int64)
         return Draws(keys=tables_to_device([step_keys(seeds, steps)], self._device)[0])
 
+    def load(self, number: int, weights: Mapping[str, Tensor]) -> None:
+        """Give a run other weights; its moments stay.
+
+        Args:
+            number: of the run.
+            weights: parameter to value.
+        """
+        for name, each in weights.items():
+            self._full[name][number].copy_(each)
+        if self._adam is not None:
+            self._adam.forget_copies()
+
     def values(self, name: str) -> Float[Tensor, "runs ..."]:
         """A parameter of all runs."""
         return self._full[name][: len(self.slots)]
@@ -151,8 +163,7 @@ class Slot:
 
     def load_state_dict(self, weights: Mapping[str, Tensor]) -> None:
         """Overwrite them."""
-        for name, each in weights.items():
-            self.stack.values(name)[self.number].copy_(each)
+        self.stack.load(self.number, weights)
 
     def layer_shares(self) -> dict[str, list[float]]:
         """See `Head.layer_shares`."""

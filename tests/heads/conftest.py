@@ -1,6 +1,6 @@
 """A planted feature cache in memory: what `mer.cache.open_cache` gives, without files."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+
+from mer.tests.heads.touched_bytes import TouchedBytes, watched_kernels
 
 
 @dataclass
@@ -184,3 +186,11 @@ def plant_numbers() -> CacheMaker:
         )
 
     return make
+
+
+@pytest.fixture
+def touched() -> Iterator[TouchedBytes]:
+    """Every kernel that a test starts reads and writes what it says that it does: the cost of a step is counted from that."""
+    with watched_kernels() as watched:
+        yield watched
+    assert not watched.problems, "\n".join(watched.problems)

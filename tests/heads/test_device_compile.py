@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 HALF, FLOAT, INT, LONG = "*fp16", "*fp32", "*i32", "*i64"
-TABLES = {"tiles", "keys", "bounds", "chunks", "uses", "order", "blocks"}
+TABLES = {"tiles", "keys", "bounds", "chunks", "uses", "order", "blocks", "bits", "where", "before"}
 NUMBERS = {
     "call",
     "dropped",
@@ -26,42 +26,93 @@ NUMBERS = {
     "of_head",
     "of_output",
     "width",
+    "words",
 }
-NUMBERS |= {"width"}
-REALS = {"scale", "epsilon", "first_decay", "second_decay"}
+REALS = {"scale", "scale_before", "epsilon", "first_decay", "second_decay"}
 STORED = {"units", "normal"}
 PRODUCT = {"ROWS": 64, "COLUMNS": 128, "DEPTH": 32}
-NORM = {"NORM": True, "ADD": True, "DROPOUT": True, "TILE": 64, "ROWS": 4, "DIM": 1024}
+NORM = {"TILE": 64, "ROWS": 4, "DIM": 1024}
 AVERAGE = {"ACTIVE": True, "PRECISION": "tf32", "CHUNK": 16, "LAYERS": 16, "DIM": 64, "DEPTH": 32}
 KERNELS: list[tuple[str, str, dict[str, Any], set[str]]] = [
     *(
-        ("linear_kernels", "linear_forward", {**PRODUCT, "RELU": True, "DROPOUT": True, "PRECISION": each}, {"values"})
+        (
+            "linear_kernels",
+            "linear_forward",
+            {**PRODUCT, "AFFINE": True, "RELU": True, "DROPOUT": True, "KEEP": True, "SHARE": each == "tf32", "PRECISION": each},
+            {"values", "weights"},
+        )
         for each in ("tf32", "bfloat16", "ieee")
     ),
-    (
-        "linear_kernels",
-        "linear_of_inputs",
-        {**PRODUCT, "ACTIVE": False, "BEFORE": True, "MORE": True, "PRECISION": "tf32"},
-        {"before"},
+    *(
+        (
+            "linear_kernels",
+            "linear_of_inputs",
+            {**PRODUCT, "SHARED": True, "ACTIVE": first, "BITS": True, "BEFORE": first, "MORE": not first}
+            | {"MORE_SHARED": not first, "SHARE": first, "PRECISION": "tf32"},
+            {"gradient", "weights", "more"},
+        )
+        for first in (True, False)
     ),
-    ("linear_kernels", "linear_of_weights", {**PRODUCT, "ACTIVE": True, "MOVE": True, "PRECISION": "tf32"}, {"values"}),
+    *(
+        (
+            "linear_kernels",
+            "linear_of_weights",
+            {**PRODUCT, "AFFINE": not first, "SHARED": not first, "ACTIVE": first, "BITS": True, "MOVE": True, "COPY": True}
+            | {"PRECISION": "tf32"},
+            {"values", "copies"} if first else {"values", "gradient", "copies"},
+        )
+        for first in (True, False)
+    ),
     ("layer_kernels", "average_forward", {"CHUNK": 8, "DIM": 1024}, {"units", "out"}),
     ("layer_kernels", "row_means", {"ROWS": 4, "DIM": 1024}, set()),
     ("layer_kernels", "linear_row_means", {"ACTIVE": True, "ROWS": 64, "OUTPUTS": 64}, set()),
-    *(("layer_kernels", "average_backward", {**AVERAGE, "LINEAR": each}, {"units", "out"}) for each in (True, False)),
+    *(
+        ("layer_kernels", "average_backward", {**AVERAGE, "NORM": norm, "LINEAR": linear}, {"units", "out"})
+        for norm, linear in ((True, True), (True, False), (False, False))
+    ),
     ("layer_kernels", "add_parts", {"SIZE": 1024}, set()),
     *(
         ("attention_kernels", f"attend_{each}", {"PRECISION": "tf32", "ROWS": 32, "KEYS": 32, "WIDTH": 128}, set())
         for each in ("forward", "of_queries", "of_keys")
     ),
     ("adam_kernel", "adam", {"SIZE": 1024}, set()),
-    ("norm_kernels", "norm_forward", NORM, set()),
-    ("norm_kernels", "norm_backward", NORM, set()),
-    ("pair_kernels", "pair_scores", {**PRODUCT, "COLUMNS": 64, "SHIFTED": True, "PRECISION": "tf32"}, set()),
-    ("pair_kernels", "pair_sums", {**PRODUCT, "TWO": True, "MORE": True, "PRECISION": "tf32"}, set()),
-    ("pair_kernels", "pair_columns", {**PRODUCT, "ROWS": 32, "TOTALS": True, "PRECISION": "tf32"}, set()),
-    *(("pair_kernels", "softmax_of_columns", {"BACKWARD": b, "ROWS": 16, "UNITS": 16, "HEADS": 8}, set()) for b in (True, False)),
-    *(("pair_kernels", "softmax_of_rows", {"BACKWARD": b, "ROWS": 64, "COLUMNS": 32}, set()) for b in (True, False)),
+    (
+        "norm_kernels",
+        "norm_forward",
+        {**NORM, "NORM": True, "AFFINE": True, "ADD": True, "SHARED": True, "DROPOUT": True},
+        {"values", "added", "out"},
+    ),
+    *(
+        ("norm_kernels", "norm_backward", {**NORM, "SHARED": each, "SHARE": each, "BLOCK": 128}, {"out"})
+        for each in (True, False)
+    ),
+    (
+        "pair_kernels",
+        "pair_scores",
+        {**PRODUCT, "COLUMNS": 64, "SHARED": False, "AFFINE": True, "SHIFTED": True, "TWO": True, "PRECISION": "tf32"},
+        {"values"},
+    ),
+    (
+        "pair_kernels",
+        "pair_sums",
+        {**PRODUCT, "SHARED": True, "SHARE": True, "PRECISION": "tf32"},
+        {"third_shares", "more", "out"},
+    ),
+    *(
+        ("pair_kernels", "pair_norm", {"ROWS": 16, "DIM": 1024, "DEPTH": 16, "PRECISION": each}, {"values", "shares", "out"})
+        for each in ("tf32", "bfloat16")
+    ),
+    (
+        "pair_kernels",
+        "pair_columns",
+        {**PRODUCT, "ROWS": 32, "SHARED": False, "AFFINE": True, "TWO": True, "TOTALS": True, "PRECISION": "tf32"},
+        {"values"},
+    ),
+    *(
+        ("pair_kernels", "softmax_of_columns", {"BACKWARD": b, "ROWS": 16, "UNITS": 16, "HEADS": 8}, {"shares"})
+        for b in (True, False)
+    ),
+    *(("pair_kernels", "softmax_of_rows", {"BACKWARD": b, "ROWS": 64, "COLUMNS": 32}, {"shares"}) for b in (True, False)),
 ]
 
 
@@ -71,6 +122,13 @@ def kind_of(name: str, halves: set[str]) -> str:
     if name == "addresses":
         return LONG
     return INT if name in TABLES else "i32" if name in NUMBERS else "fp32" if name in REALS else FLOAT
+
+
+def options_of(name: str) -> dict[str, int]:
+    """As the kernel is started."""
+    return {"num_warps": 8 if "average" in name or name == "pair_norm" else 4} | (
+        {"num_stages": 1} if name == "pair_norm" else {}
+    )
 
 
 def compile_all() -> None:
@@ -89,7 +147,7 @@ def compile_all() -> None:
         signature = {each: "constexpr" if each in known else kind_of(each, halves) for each in kernel.arg_names}
         places = {(kernel.arg_names.index(each),): value for each, value in known.items()}
         source = ASTSource(fn=kernel, signature=signature, constexprs=places)
-        made = triton.compile(source, target=GPUTarget("cuda", 90, 32), options={"num_warps": 8 if "average" in name else 4})
+        made = triton.compile(source, target=GPUTarget("cuda", 90, 32), options=options_of(name))
         # 227 KiB is what a program may take of an H100's shared memory.
         assert made.metadata.shared <= 227 * 1024
         print(name, made.metadata.shared, "bytes shared,", len(made.asm["cubin"]), "bytes", flush=True)

@@ -9,7 +9,7 @@ import triton.language as tl
 @triton.jit
 @no_type_check
 def move(weights, firsts, seconds, at, mask, gradient, rate, root, first_decay, second_decay, epsilon):
-    """Kingma and Ba 2015, algorithm 1, of the values at some places."""
+    """Kingma and Ba 2015, algorithm 1, of the values at some places; gives what they are moved to."""
     first = tl.load(firsts + at, mask=mask, other=0.0)
     first += (1 - first_decay) * (gradient - first)
     second = tl.load(seconds + at, mask=mask, other=0.0) * second_decay + (1 - second_decay) * gradient * gradient
@@ -17,6 +17,7 @@ def move(weights, firsts, seconds, at, mask, gradient, rate, root, first_decay, 
     tl.store(firsts + at, first, mask=mask)
     tl.store(seconds + at, second, mask=mask)
     tl.store(weights + at, value, mask=mask)
+    return value
 
 
 @triton.jit

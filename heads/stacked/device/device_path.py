@@ -36,6 +36,11 @@ class DevicePath:
         """
         return {"float32": torch.float32, "tf32": torch.float16, "bfloat16": torch.bfloat16}[self.precision]
 
+    @property
+    def shares(self) -> bool:
+        """Whether values of any size that only a product in TF32, or a normalisation, takes are kept as `Shared`."""
+        return self.precision == "tf32"
+
     def products(self, *, together: bool) -> str:
         """The precision that products have in the end.
 

@@ -3,13 +3,36 @@
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any
 
 from torch import Tensor
 
-Listener = Callable[[str, float, float], None]
-"""Called with the name of a kernel, the bytes that it moves and the FLOPs of its products."""
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Launch:
+    """What a kernel that is about to start says of itself."""
+
+    name: str
+    """The name of the kernel."""
+    reads: Sequence[Tensor]
+    """Tensors that are read as a whole; what a program reads again comes from the cache."""
+    writes: Sequence[Tensor]
+    """Tensors that are written as a whole."""
+    more_bytes: float
+    """What is read of tensors of which only parts are."""
+    flops: float
+    """Multiplications and additions of its matrix products."""
+
+    @property
+    def bytes(self) -> float:
+        """What it moves."""
+        return self.more_bytes + sum(each.numel() * each.element_size() for each in (*self.reads, *self.writes))
+
+
+Listener = Callable[[Launch], None]
+"""Called before a kernel starts."""
 
 _LISTENERS: list[Listener] = []
 
@@ -52,14 +75,14 @@ def launch(
         arguments: of the kernel.
         reads: tensors that are read once as a whole.
         writes: tensors that are written once as a whole.
-        more_bytes: what is read or written of tensors of which only parts are.
+        more_bytes: what is read of tensors of which only parts are.
         flops: of matrix products.
         options: constants of the kernel.
     """
     if 0 in grid:
         return
-    moved = more_bytes + sum(each.numel() * each.element_size() for each in (*reads, *writes))
+    told = Launch(name=kernel.__name__, reads=reads, writes=writes, more_bytes=more_bytes, flops=flops)
     for listener in _LISTENERS:
-        listener(kernel.__name__, moved, flops)
+        listener(told)
     if not writes[0].is_meta:
         kernel[grid](*arguments, **options)

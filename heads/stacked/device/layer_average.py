@@ -10,11 +10,11 @@ from torch import Tensor
 
 from mer.heads.features.device_reads import SHORT, ChunkTables, DeviceReads
 from mer.heads.stacked.device.launch import launch
-from mer.heads.stacked.device.linear import DEPTH, After, multiply, noted_step, of_parameters
+from mer.heads.stacked.device.linear import DEPTH, After, Passed, multiply, noted_step, of_parameters
+from mer.heads.stacked.device.norm import EPSILON, owed_of
+from mer.heads.stacked.device.normed import Normed, link_like, normed
 from mer.heads.stacked.device.run_rows import TILE, RunRows, tables_to_device
 
-EPSILON = 1e-5
-"""Added to variances, PyTorch's default."""
 UNITS, DIM = 16, 64
 """Units that the backward pass takes at a time, and dimensions of a program."""
 
@@ -42,6 +42,11 @@ class LayerSums:
         out: Tensor = _Normalized.apply(self.factors, self.shifts, self)  # type: ignore[no-untyped-call]
         return out
 
+    def normed(self, gains: Float[Tensor, "runs dim"], biases: Float[Tensor, "runs dim"]) -> Normed:
+        """The same with a gain and a bias, which whoever reads them adds."""
+        made: tuple[Tensor, Tensor] = _NormedSums.apply(self.factors, self.shifts, gains, biases, self)  # type: ignore[no-untyped-call]
+        return normed(made, gains, biases)
+
     def linear(
         self, weights: Float[Tensor, "runs outputs dim"], biases: Float[Tensor, "runs outputs"], after: After
     ) -> Float[Tensor, "units outputs"]:
@@ -67,19 +72,19 @@ class LayerSums:
 
     def gradients(
         self,
-        out: Tensor,
-        deviations: Tensor,
-        means: Tensor,
         gradient: Tensor,
+        out: Tensor | None = None,
+        deviations: Tensor | None = None,
+        means: Tensor | None = None,
         linear: "tuple[Tensor, Tensor, After] | None" = None,
     ) -> tuple[Float[Tensor, "runs layers dim"], Float[Tensor, "runs dim"]]:
         """The gradients of factors and shifts.
 
         Args:
+            gradient: of the sums; where `out` is given, of that; where `linear` is given, of what that layer gave.
             out: what `averages` gave.
             deviations: what `averages` gave.
             means: of `row_means` or `linear_row_means`.
-            gradient: of `out`, or where `linear` is given, of what that layer gave.
             linear: the layer's output and weights, and what was done to its output.
         """
         from mer.heads.stacked.device.layer_kernels import average_backward
@@ -88,14 +93,16 @@ class LayerSums:
         parts = len(tables.order)
         of_factors, of_shifts = self.factors.new_empty(parts, layers, dim), self.shifts.new_empty(parts, dim)
         hidden, weights, after = linear or (gradient, self.factors, After())
+        normal = [each for each in (out, deviations, means) if each is not None]
         launch(
             average_backward, (len(tables.long), -(-dim // DIM)),
-            self.reads.units, gradient, hidden, weights, out, deviations, means, tables.long, tables.uses, of_factors, of_shifts,
+            self.reads.units, gradient, hidden, weights, *(normal or (gradient,) * 3), tables.long, tables.uses,
+            of_factors, of_shifts,
             layers, dim, hidden.shape[1], after.scale,
-            reads=[gradient, out, deviations, means, tables.long, tables.uses, *([hidden, weights] if linear else [])],
+            reads=[gradient, *normal, tables.long, tables.uses, *([hidden, weights] if linear else [])],
             writes=[of_factors, of_shifts], more_bytes=self._stored,
             flops=2.0 * hidden.shape[0] * hidden.shape[1] * dim if linear else 0.0,
-            LINEAR=linear is not None, ACTIVE=after.relu, PRECISION=path.dot,
+            NORM=bool(normal), LINEAR=linear is not None, ACTIVE=after.relu, PRECISION=path.dot,
             CHUNK=UNITS, LAYERS=_power(layers), DIM=DIM, DEPTH=DEPTH, num_warps=8,
         )  # fmt: skip
         return self._add(of_factors).view(runs, layers, dim), self._add(of_shifts)
@@ -138,7 +145,28 @@ class _Normalized(torch.autograd.Function):
             row_means, (-(-rows // 4),), gradient, out, means, rows, dim,
             reads=[gradient, out], writes=[means], ROWS=4, DIM=_power(dim),
         )  # fmt: skip
-        return *ctx.sums.gradients(out, ctx.deviations, means, gradient), None
+        return *ctx.sums.gradients(gradient, out, ctx.deviations, means), None
+
+
+class _NormedSums(torch.autograd.Function):
+    """The average as `Normed`: the gradient of the sums is made once, by the kernel that all normalisations have."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, factors: Tensor, shifts: Tensor, gains: Tensor, biases: Tensor, sums: LayerSums
+    ) -> tuple[Tensor, Tensor]:
+        out, deviations = sums.averages(sums.rows.path.normal)
+        ctx.sums = sums
+        ctx.save_for_backward(out, deviations, gains)
+        ctx.mark_non_differentiable(out)
+        ctx.set_materialize_grads(False)
+        return out, link_like(out, sums.rows.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Any) -> tuple[Tensor | None, ...]:
+        out, deviations, gains = ctx.saved_tensors
+        owed, *of_affine = owed_of(gradients[1].contiguous(), out, deviations, gains, ctx.sums.rows)
+        return *ctx.sums.gradients(owed.values), *of_affine, None
 
 
 class _NormalizedLinear(torch.autograd.Function):
@@ -149,7 +177,7 @@ class _NormalizedLinear(torch.autograd.Function):
         ctx: Any, factors: Tensor, shifts: Tensor, weights: Tensor, biases: Tensor, sums: LayerSums, after: After
     ) -> Tensor:
         normal, deviations = sums.averages(sums.rows.path.normal)
-        out = multiply(normal, weights, biases, sums.rows, after)
+        out = multiply(normal, weights, biases, sums.rows, after).values
         ctx.sums, ctx.after, ctx.deviations = sums, after, deviations
         ctx.step = noted_step(weights, wanted=ctx.needs_input_grad[2])
         ctx.save_for_backward(normal, weights, biases, out)
@@ -169,8 +197,9 @@ class _NormalizedLinear(torch.autograd.Function):
             reads=[gradient, out, weight_sums, biases, rows.tiles], writes=[means],
             ACTIVE=after.relu, ROWS=TILE, OUTPUTS=64,
         )  # fmt: skip
-        of_sums = sums.gradients(normal, ctx.deviations, means, gradient, (out, weights, after))
-        return *of_sums, *of_parameters(gradient, out, normal, own, rows, after, ctx.step), None, None
+        of_sums = sums.gradients(gradient, normal, ctx.deviations, means, (out, weights, after))
+        passed = Passed(out, after.scale) if after.relu else None
+        return *of_sums, *of_parameters(gradient, normal, own, rows, passed, step=ctx.step), None, None
 
 
 def _power(size: int) -> int:

@@ -88,13 +88,13 @@ def linear_row_means(
 def average_backward(
     units, gradient, hidden, weights, out, deviations, means, chunks, uses, of_factors, of_shifts,
     layers, dim, outputs, scale,
-    LINEAR: tl.constexpr, ACTIVE: tl.constexpr, PRECISION: tl.constexpr,
+    NORM: tl.constexpr, LINEAR: tl.constexpr, ACTIVE: tl.constexpr, PRECISION: tl.constexpr,
     CHUNK: tl.constexpr, LAYERS: tl.constexpr, DIM: tl.constexpr, DEPTH: tl.constexpr,
 ):  # fmt: skip
     """What the gradients of factors and shifts owe to a chunk, for every use of it and a part of the dimensions.
 
     The gradient of a row of `out` is `gradient`, or where LINEAR `W_r^T` times the gradient of the layer after it, which is made
-    here, tile by tile, and never stored.
+    here, tile by tile, and never stored. Without NORM it is that of the sums themselves.
     """
     chunk = chunks + 6 * tl.program_id(0)
     first, count, offset = tl.load(chunk).to(tl.int64), tl.load(chunk + 1), tl.load(chunk + 2)
@@ -124,10 +124,13 @@ def average_backward(
                     came = product(left, right, came, PRECISION)
             else:
                 came = tl.load(gradient + at, mask=inside, other=0.0).to(tl.float32)
-            value = tl.load(out + at, mask=inside, other=0.0).to(tl.float32)
-            plain, along = tl.load(means + 2 * rows, mask=there, other=0.0), tl.load(means + 2 * rows + 1, mask=there, other=0.0)
-            factor = tl.load(deviations + rows, mask=there, other=0.0)
-            owed = tl.where(inside, factor[:, None] * (came - plain[:, None] - value * along[:, None]), 0.0)
+            owed = came
+            if NORM:
+                value = tl.load(out + at, mask=inside, other=0.0).to(tl.float32)
+                plain = tl.load(means + 2 * rows, mask=there, other=0.0)
+                along = tl.load(means + 2 * rows + 1, mask=there, other=0.0)
+                factor = tl.load(deviations + rows, mask=there, other=0.0)
+                owed = tl.where(inside, factor[:, None] * (came - plain[:, None] - value * along[:, None]), 0.0)
             stored = tl.load(
                 units + ((first + unit)[:, None, None] * layers + layer[None, :, None]) * dim + d[None, None, :],
                 mask=inside[:, None, :] & (layer < layers)[None, :, None], other=0.0,

@@ -1,16 +1,18 @@
 """Linear layers of a stack whose weights are one tensor, with ReLU and dropout of what they give."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int32
 from torch import Tensor
 
 from mer.heads.stacked.device.draws import Draws
 from mer.heads.stacked.device.launch import launch
-from mer.heads.stacked.device.own_step import DECAYS, EPSILON, OwnStep, own_step
+from mer.heads.stacked.device.normed import Affine, Normed, Rows, link_like, parts_of
+from mer.heads.stacked.device.own_step import DECAYS, EPSILON, OwnStep, own_step, taken
 from mer.heads.stacked.device.run_rows import TILE, RunRows
+from mer.heads.stacked.device.shared import Shared, room, shared
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -35,8 +37,22 @@ DEPTH = 32
 """Values that are multiplied at a time."""
 
 
+class Passed(NamedTuple):
+    """Where ReLU and dropout let a value out."""
+
+    where: Tensor
+    """What they gave, where values above zero did; or words of 32 bits, in int32."""
+    scale: float
+    """What was multiplied with what stayed."""
+
+    @property
+    def bits(self) -> bool:
+        """Whether it is words."""
+        return self.where.dtype == torch.int32
+
+
 def stacked_linear(
-    values: Float[Tensor, "rows _"],
+    values: Rows,
     weights: Float[Tensor, "runs *heads outputs inputs"],
     biases: Float[Tensor, "runs *heads outputs"],
     rows: RunRows,
@@ -46,143 +62,158 @@ def stacked_linear(
 
     With an axis of attention heads each head has its own weights; the values of the heads follow one another in a row.
     """
-    out: Tensor = _StackedLinear.apply(values, weights, biases, rows, after)  # type: ignore[no-untyped-call]
+    out: Tensor = _StackedLinear.apply(*parts_of(values), weights, biases, rows, after)  # type: ignore[no-untyped-call]
     return out
 
 
 def linked_linear(
-    values: Float[Tensor, "rows inputs"],
+    values: Normed,
     weights: Float[Tensor, "runs outputs inputs"],
     biases: Float[Tensor, "runs outputs"],
     rows: RunRows,
-) -> tuple[Float[Tensor, "rows outputs"], Float[Tensor, "rows inputs"]]:
+) -> tuple[Float[Tensor, "rows outputs"], Normed]:
     """`stacked_linear`, and the values for their next use: what that owes them is added while their gradient is made."""
-    out: tuple[Tensor, Tensor] = _LinkedLinear.apply(values, weights, biases, rows)  # type: ignore[no-untyped-call]
-    return out
-
-
-def feed_forward(
-    values: Float[Tensor, "rows dim"],
-    first: tuple[Float[Tensor, "runs hidden dim"], Float[Tensor, "runs hidden"]],
-    second: tuple[Float[Tensor, "runs dim hidden"], Float[Tensor, "runs dim"]],
-    rows: RunRows,
-    after: After,
-) -> tuple[Float[Tensor, "rows dim"], Float[Tensor, "rows dim"]]:
-    """Two layers with `after`, which has a ReLU, between them; what is between is kept as the second product takes it.
-
-    Gives the values, too, for the residual link: what it owes them is added while their gradient is made.
-    """
-    out: tuple[Tensor, Tensor] = _FeedForward.apply(values, *first, *second, rows, after)  # type: ignore[no-untyped-call]
-    return out
+    out, link = _LinkedLinear.apply(*parts_of(values), weights, biases, rows)  # type: ignore[no-untyped-call]
+    return out, values.through(link)
 
 
 class _StackedLinear(torch.autograd.Function):
     """One kernel forward, and one each for the gradients of values and of weights with biases."""
 
     @staticmethod
-    def forward(ctx: Any, values: Tensor, weights: Tensor, biases: Tensor, rows: RunRows, after: After) -> Tensor:
-        values = values.contiguous()
-        out = multiply(values, weights, biases, rows, after)
-        ctx.rows, ctx.after, ctx.step = rows, after, noted_step(weights, wanted=ctx.needs_input_grad[1])
-        ctx.save_for_backward(values, weights, out)
+    def forward(
+        ctx: Any, link: Tensor, values: Tensor, affine: Affine, weights: Tensor, biases: Tensor, rows: RunRows, after: After
+    ) -> Tensor:
+        out = multiply(values, weights, biases, rows, after, affine=affine).values
+        ctx.rows, ctx.scale, ctx.affine, ctx.dtype = rows, after.scale, affine, link.dtype
+        ctx.step = noted_step(weights, wanted=ctx.needs_input_grad[3])
+        ctx.save_for_backward(values, weights, out if after.relu else None)
         return out
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         values, weights, out = ctx.saved_tensors
-        gradient = gradients[0].contiguous()
-        of_values = None
-        if ctx.needs_input_grad[0]:
-            of_values = of_inputs(gradient, out, weights, values.dtype, ctx.rows, ctx.after)
-        return of_values, *of_parameters(gradient, out, values, weights, ctx.rows, ctx.after, ctx.step), None, None
+        gradient, passed = gradients[0].contiguous(), None if out is None else Passed(out, ctx.scale)
+        of_values = of_inputs(gradient, weights, ctx.dtype, ctx.rows, passed).values if ctx.needs_input_grad[0] else None
+        sums = of_parameters(gradient, values, weights, ctx.rows, passed, ctx.affine, ctx.step)
+        return of_values, None, None, *sums, None, None
 
 
 class _LinkedLinear(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, values: Tensor, weights: Tensor, biases: Tensor, rows: RunRows) -> tuple[Tensor, Tensor]:
-        values = values.contiguous()
-        ctx.rows, ctx.step = rows, noted_step(weights, wanted=ctx.needs_input_grad[1])
+    def forward(
+        ctx: Any, link: Tensor, values: Tensor, affine: Affine, weights: Tensor, biases: Tensor, rows: RunRows
+    ) -> tuple[Tensor, Tensor]:
+        ctx.rows, ctx.affine, ctx.dtype = rows, affine, link.dtype
+        ctx.step = noted_step(weights, wanted=ctx.needs_input_grad[3])
         ctx.save_for_backward(values, weights)
-        return multiply(values, weights, biases, rows, NOTHING), values
+        return multiply(values, weights, biases, rows, NOTHING, affine=affine).values, link_like(values, link.dtype)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         (values, weights), (gradient, more) = ctx.saved_tensors, (each.contiguous() for each in gradients)
-        of_values = of_inputs(gradient, gradient, weights, values.dtype, ctx.rows, NOTHING, more=more)
-        return of_values, *of_parameters(gradient, gradient, values, weights, ctx.rows, NOTHING, ctx.step), None
-
-
-class _FeedForward(torch.autograd.Function):
-    """The gradient between the layers is stored once, as that of the first layer's sums."""
-
-    @staticmethod
-    def forward(
-        ctx: Any, values: Tensor, w1: Tensor, b1: Tensor, w2: Tensor, b2: Tensor, rows: RunRows, after: After
-    ) -> tuple[Tensor, Tensor]:
-        hidden = multiply(values, w1, b1, rows, after, rows.path.normal)
-        ctx.rows, ctx.after = rows, after
-        ctx.steps = noted_step(w1, wanted=ctx.needs_input_grad[1]), noted_step(w2, wanted=ctx.needs_input_grad[3])
-        ctx.save_for_backward(values, w1, w2, hidden)
-        return multiply(hidden, w2, b2, rows, NOTHING), values
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        values, w1, w2, hidden = ctx.saved_tensors
-        rows, gradient = ctx.rows, gradients[0].contiguous()
-        of_sums = of_inputs(gradient, gradient, w2, rows.path.hidden, rows, ctx.after, before=hidden)
-        second = of_parameters(gradient, gradient, hidden, w2, rows, NOTHING, ctx.steps[1])
-        of_values = of_inputs(of_sums, of_sums, w1, values.dtype, rows, NOTHING, more=gradients[1].contiguous())
-        first = of_parameters(of_sums, of_sums, values, w1, rows, NOTHING, ctx.steps[0])
-        return of_values, *first, *second, None, None
+        of_values = of_inputs(gradient, weights, ctx.dtype, ctx.rows, more=more).values
+        sums = of_parameters(gradient, values, weights, ctx.rows, affine=ctx.affine, step=ctx.step)
+        return of_values, None, None, *sums, None
 
 
 def multiply(
-    values: Tensor, weights: Tensor, biases: Tensor, rows: RunRows, after: After, dtype: torch.dtype | None = None
-) -> Tensor:
-    """What `stacked_linear` gives, in `dtype` where one is given."""
+    values: Tensor,
+    weights: Tensor,
+    biases: Tensor,
+    rows: RunRows,
+    after: After,
+    *,
+    affine: Affine = None,
+    dtype: torch.dtype | None = None,
+    bits: Int32[Tensor, "rows words"] | None = None,
+    shares: bool = False,
+) -> Shared:
+    """What `stacked_linear` gives.
+
+    Args:
+        values: see `stacked_linear`.
+        weights: see `stacked_linear`.
+        biases: see `stacked_linear`.
+        rows: see `stacked_linear`.
+        after: see `stacked_linear`.
+        affine: gain and bias of the values.
+        dtype: of what is given, where it is not `rows.dtype`.
+        bits: filled with which values ReLU and dropout let out; not with attention heads.
+        shares: give values that share factors; not with attention heads.
+    """
     from mer.heads.stacked.device.linear_kernels import linear_forward
 
-    biases, (heads, *strides) = biases.contiguous(), _heads(weights)
-    outputs, inputs = weights.shape[-2:]
-    out = torch.empty(values.shape[0], heads * outputs, dtype=dtype or rows.dtype, device=values.device)
+    biases, weights = biases.contiguous(), taken(weights, rows.path.normal)
+    (heads, *strides), (outputs, inputs) = _heads(weights), weights.shape[-2:]
+    out = room(len(values), heads * outputs, values, dtype or rows.dtype, shares=shares)
     drops = after.draws is not None and after.dropped > 0
     keys = after.draws.keys if after.draws is not None else rows.tiles
     call = after.draws.next() if drops and after.draws is not None else 0
+    columns = _block(outputs, 128) if bits is None else max(32, _block(outputs, 128))
     launch(
-        linear_forward, (_count(outputs, 128), len(rows.tiles), heads),
-        values, weights, biases, out, rows.tiles, keys, call, after.dropped, after.scale, outputs, inputs, heads, *strides,
-        reads=[values, weights, biases, rows.tiles], writes=[out], flops=2.0 * values.shape[0] * outputs * inputs * heads,
-        RELU=after.relu, DROPOUT=drops, COLUMNS=_block(outputs, 128), **_options(rows),
+        linear_forward, (-(-outputs // columns), len(rows.tiles), heads),
+        values, *(affine or (values, values)), weights, biases, *out.pair, rows.tiles if bits is None else bits,
+        rows.tiles, keys, call, after.dropped, after.scale, outputs, inputs, heads, *strides,
+        reads=[values, *(affine or ()), weights, biases, rows.tiles, *([keys] if drops else [])],
+        writes=[*out.tensors, *([] if bits is None else [bits])], flops=2.0 * values.shape[0] * outputs * inputs * heads,
+        AFFINE=affine is not None, RELU=after.relu, DROPOUT=drops, KEEP=bits is not None, SHARE=shares,
+        COLUMNS=columns, **_options(rows),
     )  # fmt: skip
     return out
 
 
 def of_inputs(
-    gradient: Tensor, out: Tensor, weights: Tensor, dtype: torch.dtype, rows: RunRows, after: After,
-    before: Tensor | None = None, more: Tensor | None = None,
-) -> Float[Tensor, "rows inputs"]:  # fmt: skip
-    """The gradient of values; where `before` is given they are that layer's output, and `after` was done to it, not to `out`.
+    gradient: Tensor | Shared,
+    weights: Tensor,
+    dtype: torch.dtype,
+    rows: RunRows,
+    passed: Passed | None = None,
+    *,
+    before: Passed | None = None,
+    more: Tensor | Shared | None = None,
+    shares: bool = False,
+) -> Shared:
+    """The gradient of a layer's values.
 
-    `more` is added: what another use of the values owes.
+    Args:
+        gradient: of what was given.
+        weights: of the layer.
+        dtype: of what is found.
+        rows: of each run.
+        passed: what ReLU and dropout after the layer let out, if there are any.
+        before: what those before the layer let out, in bits; then it is the gradient of what they were given.
+        more: is added: what another use of the values owes.
+        shares: give values that share factors; not with attention heads.
     """
     from mer.heads.stacked.device.linear_kernels import linear_of_inputs
 
-    (heads, *strides), active = _heads(weights), after.relu and before is None
-    outputs, inputs = weights.shape[-2:]
-    found = torch.empty(gradient.shape[0], heads * inputs, dtype=dtype, device=gradient.device)
-    read = [each for each in (out if active else None, before, more) if each is not None]
+    weights = taken(weights, rows.path.normal)
+    (heads, *strides), (outputs, inputs) = _heads(weights), weights.shape[-2:]
+    gradient = shared(gradient)
+    found = room(len(gradient.values), heads * inputs, weights, dtype, shares=shares)
+    chosen, also = [each.where for each in (passed, before) if each is not None], found if more is None else shared(more)
     launch(
         linear_of_inputs, (_count(inputs, 128), len(rows.tiles), heads),
-        gradient, out, weights, found, found if before is None else before, found if more is None else more, rows.tiles,
-        after.scale, outputs, inputs, heads, *strides,
-        reads=[gradient, *read, weights, rows.tiles], writes=[found], flops=2.0 * gradient.shape[0] * outputs * inputs * heads,
-        ACTIVE=active, BEFORE=before is not None, MORE=more is not None, COLUMNS=_block(inputs, 128), **_options(rows),
+        *gradient.pair, gradient.values if passed is None else passed.where, weights, *found.pair,
+        rows.tiles if before is None else before.where, *also.pair, rows.tiles,
+        1.0 if passed is None else passed.scale, 1.0 if before is None else before.scale, outputs, inputs, heads, *strides,
+        reads=[*gradient.tensors, *chosen, *([] if more is None else also.tensors), weights, rows.tiles], writes=found.tensors,
+        flops=2.0 * len(gradient.values) * outputs * inputs * heads, SHARED=gradient.factors is not None, SHARE=shares,
+        ACTIVE=passed is not None, BITS=passed is not None and passed.bits, BEFORE=before is not None, MORE=more is not None,
+        MORE_SHARED=more is not None and also.factors is not None, COLUMNS=_block(inputs, 128), **_options(rows),
     )  # fmt: skip
     return found
 
 
 def of_parameters(
-    gradient: Tensor, out: Tensor, values: Tensor, weights: Tensor, rows: RunRows, after: After, step: OwnStep | None = None
+    gradient: Tensor | Shared,
+    values: Tensor,
+    weights: Tensor,
+    rows: RunRows,
+    passed: Passed | None = None,
+    affine: Affine = None,
+    step: OwnStep | None = None,
 ) -> tuple[Float[Tensor, "runs *heads outputs inputs"] | None, Float[Tensor, "runs *heads outputs"]]:
     """The gradients of weights and of biases.
 
@@ -191,21 +222,28 @@ def of_parameters(
     from mer.heads.stacked.device.linear_kernels import linear_of_weights
 
     runs, (heads, *strides), (outputs, inputs) = len(weights), _heads(weights), weights.shape[-2:]
+    gradient = shared(gradient)
     of_biases, above = weights.new_empty(weights.shape[:-1]), _block(outputs, 64)
     moves = None if step is None else step.take(weights)
     if moves is None:
         # Laid out as the weights are, which may be a view of a parameter: its gradient then needs no copy.
         target = torch.empty_strided(weights.shape, weights.stride(), dtype=weights.dtype, device=weights.device)
-        state, moved = (target, target, of_biases), [target]
+        state, moved = (target, target, of_biases, target), [target]
     else:
-        target, state, moved = weights, moves, [weights, moves.first, moves.second]
+        target, moved = weights, [weights, moves.first, moves.second]
+        state = (moves.first, moves.second, moves.scalars, weights if moves.copy is None else moves.copy)
+    copies = [] if moves is None or moves.copy is None else [moves.copy]
+    read = [*([] if passed is None else [passed.where]), *(affine or ()), *([*moved, moves.scalars] if moves else [])]
     launch(
         linear_of_weights, (_count(outputs, above), _count(inputs, 128), runs * heads),
-        gradient, out, values, target, of_biases, *state, rows.bounds, runs, after.scale, outputs, inputs, heads, *strides,
-        *DECAYS, EPSILON,
-        reads=[gradient, *([out] if after.relu else []), values, rows.bounds, *(moved if moves else [])],
-        writes=[*moved, of_biases], flops=2.0 * values.shape[0] * outputs * inputs * heads,
-        ACTIVE=after.relu, MOVE=moves is not None, COLUMNS=_block(inputs, 128), **_options(rows) | {"ROWS": above},
+        *gradient.pair, gradient.values if passed is None else passed.where, values, *(affine or (values, values)),
+        target, of_biases, *state,
+        rows.bounds, runs, 1.0 if passed is None else passed.scale, outputs, inputs, heads, *strides, *DECAYS, EPSILON,
+        reads=[*gradient.tensors, values, rows.bounds, *read],
+        writes=[*moved, of_biases, *copies], flops=2.0 * values.shape[0] * outputs * inputs * heads,
+        AFFINE=affine is not None, SHARED=gradient.factors is not None, ACTIVE=passed is not None,
+        BITS=passed is not None and passed.bits, MOVE=moves is not None, COPY=bool(copies),
+        COLUMNS=_block(inputs, 128), **_options(rows) | {"ROWS": above},
     )  # fmt: skip
     return None if moves else target, of_biases
 

@@ -48,28 +48,83 @@ def product(left, right, total, PRECISION: tl.constexpr):
 
 @triton.jit
 @no_type_check
-def gradient_before(gradient, hidden, at, mask, scale, ACTIVE: tl.constexpr):
-    """The gradient of a layer's sums: where ReLU and dropout let a value out, `scale` times what comes back."""
-    found = tl.load(gradient + at, mask=mask, other=0.0).to(tl.float32)
-    if ACTIVE:
-        out = tl.load(hidden + at, mask=mask, other=0.0).to(tl.float32)
+def packed(keep, ROWS: tl.constexpr, COLUMNS: tl.constexpr):
+    """Truths of a tile, 32 columns to a word."""
+    return tl.sum(tl.reshape(keep.to(tl.int32), (ROWS, COLUMNS // 32, 32)) << tl.arange(0, 32)[None, None, :], 2)
+
+
+@triton.jit
+@no_type_check
+def passed(where, rows, columns, wide, mask, BITS: tl.constexpr):
+    """Whether ReLU and dropout let a value out, of rows of `wide`: from bits that `packed` has made, or the values themselves."""
+    if BITS:
+        at = rows.to(tl.int64)[:, None] * ((wide + 31) // 32) + (columns // 32)[None, :]
+        found = ((tl.load(where + at, mask=mask, other=0) >> (columns % 32)[None, :]) & 1) != 0
+    else:
+        at = rows.to(tl.int64)[:, None] * wide + columns[None, :]
         # A NaN passes, so that a run that diverges is found out.
-        found = tl.where(out <= 0, 0.0, found * scale)
+        found = ~(tl.load(where + at, mask=mask, other=0.0).to(tl.float32) <= 0)
     return found
+
+
+@triton.jit
+@no_type_check
+def factors_of(total):
+    """Per row of a tile a power of two that brings its largest value below 2^15; see `Shared`."""
+    most = tl.max(tl.abs(total), 1)
+    # Zero has no exponent, and neither have infinity and NaN, which stay what they are.
+    usual = (most > 0) & (most < float("inf"))
+    exponent = tl.floor(tl.log2(tl.where(usual, most, 1.0))) - 14
+    return tl.where(usual, tl.exp2(tl.maximum(exponent, -126.0)), 1.0)
+
+
+@triton.jit
+@no_type_check
+def expanded(values, factors, rows, columns, wide, mask, SHARED: tl.constexpr):
+    """A tile of rows of `wide` values in float32; with SHARED each block of 128 has a factor of its own."""
+    found = tl.load(values + rows.to(tl.int64)[:, None] * wide + columns[None, :], mask=mask, other=0.0).to(tl.float32)
+    if SHARED:
+        at = rows.to(tl.int64)[:, None] * ((wide + 127) // 128) + (columns // 128)[None, :]
+        found *= tl.load(factors + at, mask=mask, other=0.0)
+    return found
+
+
+@triton.jit
+@no_type_check
+def gradient_before(
+    gradient, factors, where, rows, columns, wide, mask, scale, SHARED: tl.constexpr, ACTIVE: tl.constexpr, BITS: tl.constexpr
+):
+    """The gradient of a layer's sums: where ReLU and dropout let a value out, `scale` times what comes back."""
+    found = expanded(gradient, factors, rows, columns, wide, mask, SHARED)
+    if ACTIVE:
+        found = tl.where(passed(where, rows, columns, wide, mask, BITS), found * scale, 0.0)
+    return found
+
+
+@triton.jit
+@no_type_check
+def scaled(values, gains, shifts, at, mask, AFFINE: tl.constexpr):
+    """A tile of rows with the gain and bias that its columns have; without AFFINE as it is."""
+    if AFFINE:
+        gain, shift = tl.load(gains + at, mask=mask, other=0.0), tl.load(shifts + at, mask=mask, other=0.0)
+        values = values.to(tl.float32) * gain[None, :] + shift[None, :]
+    return values
 
 
 @triton.jit(do_not_specialize=["call", "dropped"])
 @no_type_check
 def linear_forward(
-    values, weights, biases, out, tiles, keys, call, dropped, scale, outputs, inputs, heads,
+    values, gains, shifts, weights, biases, out, factors, bits, tiles, keys, call, dropped, scale, outputs, inputs, heads,
     of_run, of_head, of_output, of_input,
-    RELU: tl.constexpr, DROPOUT: tl.constexpr, PRECISION: tl.constexpr,
+    AFFINE: tl.constexpr, RELU: tl.constexpr, DROPOUT: tl.constexpr, KEEP: tl.constexpr, SHARE: tl.constexpr,
+    PRECISION: tl.constexpr,
     ROWS: tl.constexpr, COLUMNS: tl.constexpr, DEPTH: tl.constexpr,
 ):  # fmt: skip
     """`dropout(relu(W_r x + b_r))` of a tile of rows and of outputs.
 
     With attention heads, of which each has its own weights, rows hold the values of one head after the other. `of_run` to
-    `of_input` are the strides of the weights.
+    `of_input` are the strides of the weights. With AFFINE `x` is made of the values by each run's gains and shifts; with KEEP the
+    bits say which values ReLU and dropout let out; with SHARE each row of a tile is divided by a factor of its own.
     """
     head, across, wide = tl.program_id(2), heads * inputs, heads * outputs
     tile = tiles + 4 * tl.program_id(1)
@@ -84,6 +139,7 @@ def linear_forward(
             values + rows.to(tl.int64)[:, None] * across + head * inputs + depth[None, :],
             mask=inside[:, None] & (depth < inputs)[None, :], other=0.0,
         )  # fmt: skip
+        left = scaled(left, gains, shifts, run * across + head * inputs + depth, depth < inputs, AFFINE)
         right = tl.load(
             own + columns[None, :] * of_output + depth[:, None] * of_input,
             mask=wanted[None, :] & (depth < inputs)[:, None],
@@ -96,15 +152,26 @@ def linear_forward(
     if DROPOUT:
         place = (rows - first)[:, None] * wide + head * outputs + columns[None, :]
         total *= tl.where(stays(place, keys, run, call, dropped), scale, 0.0)
+    if KEEP:
+        words, word = (outputs + 31) // 32, tl.program_id(0) * (COLUMNS // 32) + tl.arange(0, COLUMNS // 32)
+        below = rows.to(tl.int64)[:, None] * words + word[None, :]
+        tl.store(bits + below, packed(~(total <= 0), ROWS, COLUMNS), mask=inside[:, None] & (word < words)[None, :])
     at = rows.to(tl.int64)[:, None] * wide + head * outputs + columns[None, :]
+    if SHARE:
+        factor = factors_of(total)
+        tl.store(factors + rows.to(tl.int64) * ((wide + 127) // 128) + tl.program_id(0), factor, mask=inside)
+        total /= factor[:, None]
     tl.store(out + at, total, mask=inside[:, None] & wanted[None, :])
 
 
 @triton.jit
 @no_type_check
 def linear_of_inputs(
-    gradient, hidden, weights, out, before, more, tiles, scale, outputs, inputs, heads, of_run, of_head, of_output, of_input,
-    ACTIVE: tl.constexpr, BEFORE: tl.constexpr, MORE: tl.constexpr, PRECISION: tl.constexpr,
+    gradient, factors, where, weights, out, out_factors, before, more, more_factors, tiles,
+    scale, scale_before, outputs, inputs, heads,
+    of_run, of_head, of_output, of_input,
+    SHARED: tl.constexpr, ACTIVE: tl.constexpr, BITS: tl.constexpr, BEFORE: tl.constexpr, MORE: tl.constexpr,
+    MORE_SHARED: tl.constexpr, SHARE: tl.constexpr, PRECISION: tl.constexpr,
     ROWS: tl.constexpr, COLUMNS: tl.constexpr, DEPTH: tl.constexpr,
 ):  # fmt: skip
     """The gradient of `x` of a tile of rows and of inputs; with BEFORE of the sums of the layer before, whose output `x` is.
@@ -120,8 +187,9 @@ def linear_of_inputs(
     own = weights + run.to(tl.int64) * of_run + head * of_head
     for taken in range(0, outputs, DEPTH):
         depth = taken + tl.arange(0, DEPTH)
-        at = rows.to(tl.int64)[:, None] * wide + head * outputs + depth[None, :]
-        left = gradient_before(gradient, hidden, at, inside[:, None] & (depth < outputs)[None, :], scale, ACTIVE)
+        known = inside[:, None] & (depth < outputs)[None, :]
+        place = head * outputs + depth
+        left = gradient_before(gradient, factors, where, rows, place, wide, known, scale, SHARED, ACTIVE, BITS)
         right = tl.load(
             own + depth[:, None] * of_output + columns[None, :] * of_input,
             mask=(depth < outputs)[:, None] & wanted[None, :],
@@ -130,24 +198,31 @@ def linear_of_inputs(
         total = product(left, right, total, PRECISION)
     at = rows.to(tl.int64)[:, None] * across + head * inputs + columns[None, :]
     if BEFORE:
-        gave = tl.load(before + at, mask=inside[:, None] & wanted[None, :], other=0.0).to(tl.float32)
-        total = tl.where(gave <= 0, 0.0, total * scale)
+        keep = passed(before, rows, columns, across, inside[:, None] & wanted[None, :], True)
+        total = tl.where(keep, total * scale_before, 0.0)
     if MORE:
-        total += tl.load(more + at, mask=inside[:, None] & wanted[None, :], other=0.0).to(tl.float32)
+        place = head * inputs + columns
+        total += expanded(more, more_factors, rows, place, across, inside[:, None] & wanted[None, :], MORE_SHARED)
+    if SHARE:
+        factor = factors_of(total)
+        tl.store(out_factors + rows.to(tl.int64) * ((across + 127) // 128) + tl.program_id(0), factor, mask=inside)
+        total /= factor[:, None]
     tl.store(out + at, total, mask=inside[:, None] & wanted[None, :])
 
 
 @triton.jit
 @no_type_check
 def linear_of_weights(
-    gradient, hidden, values, of_weights, of_biases, firsts, seconds, scalars, bounds, runs, scale, outputs, inputs, heads,
-    of_run, of_head, of_output, of_input, first_decay, second_decay, epsilon,
-    ACTIVE: tl.constexpr, MOVE: tl.constexpr, PRECISION: tl.constexpr,
+    gradient, factors, where, values, gains, shifts, of_weights, of_biases, firsts, seconds, scalars, copies, bounds, runs, scale,
+    outputs, inputs, heads, of_run, of_head, of_output, of_input, first_decay, second_decay, epsilon,
+    AFFINE: tl.constexpr, SHARED: tl.constexpr, ACTIVE: tl.constexpr, BITS: tl.constexpr, MOVE: tl.constexpr, COPY: tl.constexpr,
+    PRECISION: tl.constexpr,
     ROWS: tl.constexpr, COLUMNS: tl.constexpr, DEPTH: tl.constexpr,
 ):  # fmt: skip
     """The gradients of `W_r` and `b_r`, of a tile of outputs and of inputs, over all rows of a run.
 
-    With MOVE that of `W_r` is not stored, but moves `W_r`, where `of_weights` then points to; see `OwnStep`.
+    With MOVE that of `W_r` is not stored, but moves `W_r`, where `of_weights` then points to, and with COPY its copy; see
+    `OwnStep`.
     """
     run, head = tl.program_id(2) // heads, tl.program_id(2) % heads
     start, end = tl.load(bounds + run), tl.load(bounds + runs + run)
@@ -156,12 +231,14 @@ def linear_of_weights(
     for taken in range(start, end, DEPTH):
         rows = taken + tl.arange(0, DEPTH)
         inside = rows < end
-        at = rows.to(tl.int64)[:, None] * heads * outputs + head * outputs + above[None, :]
-        left = gradient_before(gradient, hidden, at, inside[:, None] & (above < outputs)[None, :], scale, ACTIVE)
+        known = inside[:, None] & (above < outputs)[None, :]
+        place = head * outputs + above
+        left = gradient_before(gradient, factors, where, rows, place, heads * outputs, known, scale, SHARED, ACTIVE, BITS)
         right = tl.load(
             values + rows.to(tl.int64)[:, None] * heads * inputs + head * inputs + across[None, :],
             mask=inside[:, None] & (across < inputs)[None, :], other=0.0,
         )  # fmt: skip
+        right = scaled(right, gains, shifts, (run * heads + head) * inputs + across, across < inputs, AFFINE)
         total = product(tl.trans(left), right, total, PRECISION)
         plain += tl.sum(left, 0)
     at = run.to(tl.int64) * of_run + head * of_head + above[:, None] * of_output + across[None, :] * of_input
@@ -169,7 +246,9 @@ def linear_of_weights(
     if MOVE:
         rate, root = tl.load(scalars + 2 * run), tl.load(scalars + 2 * run + 1)
         known = (above < tl.where(rate > 0, outputs, 0))[:, None] & (across < inputs)[None, :]
-        move(of_weights, firsts, seconds, at, known, total, rate, root, first_decay, second_decay, epsilon)
+        moved = move(of_weights, firsts, seconds, at, known, total, rate, root, first_decay, second_decay, epsilon)
+        if COPY:
+            tl.store(copies + at, moved, mask=known)
     else:
         tl.store(of_weights + at, total, mask=known)
     if tl.program_id(1) == 0:

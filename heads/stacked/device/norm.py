@@ -1,28 +1,30 @@
 """Layer normalisation of a stack, with the residual link before it."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int32
 from torch import Tensor
 
 from mer.heads.stacked.device.launch import launch
-from mer.heads.stacked.device.layer_average import EPSILON
 from mer.heads.stacked.device.linear import NOTHING, After
+from mer.heads.stacked.device.normed import Affine, Normed, Rows, link_like, normed, parts_of
 from mer.heads.stacked.device.run_rows import TILE, RunRows
+from mer.heads.stacked.device.shared import SHARING, Shared, room, shared
+
+EPSILON = 1e-5
+"""Added to variances, PyTorch's default."""
 
 
 def stacked_norm(
-    values: Float[Tensor, "rows dim"],
+    values: Rows,
     gains: Float[Tensor, "runs dim"],
     biases: Float[Tensor, "runs dim"],
     rows: RunRows,
     *,
     added: Float[Tensor, "rows dim"] | None = None,
-    after: After = NOTHING,
-    norm: bool = True,
-) -> Float[Tensor, "rows dim"]:
-    """`gain_r LN(values + dropout(added)) + bias_r` for the rows of each run r.
+) -> Normed:
+    """`gain_r LN(values + added) + bias_r` for the rows of each run r.
 
     Args:
         values: rows of run 0, then of run 1, and so on.
@@ -30,57 +32,112 @@ def stacked_norm(
         biases: of each run.
         rows: of each run.
         added: the other summand.
-        after: dropout of `added`.
-        norm: normalise; else only scale and shift.
     """
-    out: Tensor = _Norm.apply(values, added, gains, biases, rows, after, norm)  # type: ignore[no-untyped-call]
-    return out
+    made: tuple[Tensor, Tensor] = _Norm.apply(*parts_of(values), added, gains, biases, rows)  # type: ignore[no-untyped-call]
+    return normed(made, gains, biases)
+
+
+class Normalised(NamedTuple):
+    """What a normalisation leaves for the backward pass."""
+
+    values: Float[Tensor, "rows dim"]
+    """Rows of mean 0 and variance 1."""
+    deviations: Float[Tensor, " rows"]
+    """1 / standard deviation of what each was made of."""
+    bits: Int32[Tensor, "rows words"] | None
+    """Which of what was added dropout kept, 32 to a word; None where nothing was dropped."""
 
 
 class _Norm(torch.autograd.Function):
-    """What is normalised is made again for the backward pass from both summands, which are there anyway."""
-
     @staticmethod
     def forward(
-        ctx: Any, values: Tensor, added: Tensor | None, gains: Tensor, biases: Tensor, rows: RunRows, after: After, norm: bool
-    ) -> Tensor:
-        from mer.heads.stacked.device.norm_kernels import norm_forward
-
-        values, gains, biases = values.contiguous(), gains.contiguous(), biases.contiguous()
-        other = values if added is None else added.contiguous()
-        drops = after.draws is not None and after.dropped > 0 and added is not None
-        keys = after.draws.keys if after.draws is not None else rows.tiles
-        call = after.draws.next() if drops and after.draws is not None else 0
-        ctx.rows, ctx.drawn, ctx.scale, ctx.norm = rows, (keys, call, after.dropped), after.scale, norm
-        ctx.drops, ctx.adds = drops, added is not None
-        ctx.save_for_backward(values, other, gains)
-        out = torch.empty(values.shape, dtype=rows.dtype, device=values.device)
-        launch(
-            norm_forward, (len(rows.tiles),),
-            values, other, gains, biases, out, rows.tiles, *ctx.drawn, ctx.scale, values.shape[1], EPSILON,
-            reads=[values, gains, biases, rows.tiles, *([other] if ctx.adds else [])], writes=[out],
-            NORM=norm, ADD=ctx.adds, DROPOUT=drops, **_options(values.shape[1]),
-        )  # fmt: skip
-        return out
+        ctx: Any, link: Tensor, values: Tensor, affine: Affine, added: Tensor | None, gains: Tensor, biases: Tensor, rows: RunRows
+    ) -> tuple[Tensor, Tensor]:
+        found = normalise(values, affine, rows, added=None if added is None else added.contiguous())
+        ctx.rows, ctx.adds, ctx.dtype = rows, added is not None, link.dtype
+        ctx.save_for_backward(found.values, found.deviations, gains)
+        ctx.mark_non_differentiable(found.values)
+        ctx.set_materialize_grads(False)
+        return found.values, link_like(found.values, link.dtype)
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        from mer.heads.stacked.device.norm_kernels import norm_backward
+    def backward(ctx: Any, *gradients: Any) -> tuple[Tensor | None, ...]:
+        values, deviations, gains = ctx.saved_tensors
+        found, *sums = owed_of(gradients[1].contiguous(), values, deviations, gains, ctx.rows)
+        return found.values, None, None, found.values if ctx.adds else None, *sums, None
 
-        (values, other, gains), rows, gradient = ctx.saved_tensors, ctx.rows, gradients[0].contiguous()
-        of_values = torch.empty_like(values)
-        of_added = torch.empty_like(other) if ctx.drops else of_values
-        of_gains, of_biases = (gains.new_empty(len(rows.tiles), gains.shape[1]) for _ in range(2))
-        launch(
-            norm_backward, (len(rows.tiles),),
-            gradient, values, other, gains, of_values, of_added, of_gains, of_biases, rows.tiles, *ctx.drawn, ctx.scale,
-            values.shape[1], EPSILON,
-            reads=[gradient, values, gains, rows.tiles, *([other] if ctx.adds else [])],
-            writes=[of_values, of_gains, of_biases, *([of_added] if ctx.drops else [])],
-            NORM=ctx.norm, ADD=ctx.adds, DROPOUT=ctx.drops, **_options(values.shape[1]),
-        )  # fmt: skip
-        sums = (_add_tiles(each, rows) for each in (of_gains, of_biases))
-        return of_values, of_added if ctx.adds else None, *sums, None, None, None
+
+def normalise(
+    values: Tensor,
+    affine: Affine,
+    rows: RunRows,
+    *,
+    added: Tensor | Shared | None = None,
+    after: After = NOTHING,
+    norm: bool = True,
+    dtype: torch.dtype | None = None,
+) -> Normalised:
+    """`LN(gain_r values + bias_r + dropout(added))`.
+
+    Args:
+        values: rows of run 0, then of run 1, and so on.
+        affine: their gain and bias, if any.
+        rows: of each run.
+        added: the other summand.
+        after: dropout of `added`.
+        norm: normalise; else only add and scale.
+        dtype: of what is given; None: as a product takes it.
+    """
+    from mer.heads.stacked.device.norm_kernels import norm_forward
+
+    dim, drops = values.shape[1], after.draws is not None and after.dropped > 0 and added is not None
+    out = torch.empty(values.shape, dtype=dtype or rows.path.normal, device=values.device)
+    deviations = torch.empty(len(values), dtype=torch.float32, device=values.device)
+    bits = torch.empty(len(values), -(-dim // 32), dtype=torch.int32, device=values.device) if drops else None
+    keys = after.draws.keys if after.draws is not None else rows.tiles
+    call = after.draws.next() if drops and after.draws is not None else 0
+    more = None if added is None else shared(added)
+    given = [*(affine or ()), *([] if more is None else more.tensors)]
+    launch(
+        norm_forward, (len(rows.tiles),),
+        values, *(affine or (values, values)), *((values, values) if more is None else more.pair),
+        out, deviations,
+        rows.tiles if bits is None else bits, rows.tiles, keys, call, after.dropped, after.scale, dim, -(-dim // 32), EPSILON,
+        reads=[values, *given, rows.tiles, *([keys] if drops else [])],
+        writes=[out, *([deviations] if norm else []), *([] if bits is None else [bits])],
+        NORM=norm, AFFINE=affine is not None, ADD=more is not None, SHARED=more is not None and more.factors is not None,
+        DROPOUT=drops, **_options(dim),
+    )  # fmt: skip
+    return Normalised(out, deviations, bits)
+
+
+def owed_of(
+    gradient: Tensor | Shared, values: Tensor, deviations: Tensor, gains: Tensor, rows: RunRows, *, shares: bool = False
+) -> tuple[Shared, Float[Tensor, "runs dim"], Float[Tensor, "runs dim"]]:
+    """What a normalisation owes: the gradients of what it normalised, of gains and of biases.
+
+    Args:
+        gradient: of `gain_r values + bias_r`.
+        values: rows of mean 0 and variance 1.
+        deviations: 1 / standard deviation of what each was made of.
+        gains: of each run.
+        rows: of each run.
+        shares: give values that share factors.
+    """
+    from mer.heads.stacked.device.norm_kernels import norm_backward
+
+    came, gains, dim = shared(gradient), gains.contiguous(), values.shape[1]
+    dtype = came.values.dtype if came.factors is None else torch.float32
+    owed = room(len(values), dim, values, dtype, shares=shares)
+    of_gains, of_biases = (gains.new_empty(len(rows.tiles), dim) for _ in range(2))
+    options = _options(dim)
+    launch(
+        norm_backward, (len(rows.tiles),),
+        *came.pair, values, deviations, gains, *owed.pair, of_gains, of_biases, rows.tiles, dim,
+        reads=[*came.tensors, values, deviations, gains, rows.tiles], writes=[*owed.tensors, of_gains, of_biases],
+        SHARED=came.factors is not None, SHARE=shares, BLOCK=min(SHARING, options["DIM"]), **options,
+    )  # fmt: skip
+    return owed, _add_tiles(of_gains, rows), _add_tiles(of_biases, rows)
 
 
 def _add_tiles(parts: Float[Tensor, "tiles dim"], rows: RunRows) -> Float[Tensor, "runs dim"]:
@@ -96,4 +153,4 @@ def _add_tiles(parts: Float[Tensor, "tiles dim"], rows: RunRows) -> Float[Tensor
 
 
 def _options(dim: int) -> dict[str, Any]:
-    return {"TILE": TILE, "ROWS": 4, "DIM": 1 << (dim - 1).bit_length()}
+    return {"TILE": TILE, "ROWS": 4, "DIM": max(32, 1 << (dim - 1).bit_length())}

@@ -19,6 +19,8 @@ class Moves(NamedTuple):
     """Second moment."""
     scalars: Float[Tensor, "runs two"]
     """Step size over 1 - beta1^t, and 1 / sqrt(1 - beta2^t), of each run; zeros where a run has no rows."""
+    copy: Tensor | None
+    """In 16 bits, for products, written when the weight is; None where there is none."""
 
 
 class OwnStep:
@@ -32,6 +34,7 @@ class OwnStep:
             second: likewise.
         """
         self._first, self._second = first, second
+        self._copy: Tensor | None = None
         self._scalars: Tensor | None = None
         self._uses = 0
         self.made = False
@@ -45,6 +48,28 @@ class OwnStep:
         """A product with a gradient takes the parameter. What is used twice owes the sum of two gradients, which are stored."""
         self._uses += 1
 
+    def copied(self, parameter: Tensor, dtype: torch.dtype) -> Tensor:
+        """The parameter as products take it, in half of its bytes; made at the first use, and from then on by whoever moves it.
+
+        Args:
+            parameter: whose step this is.
+            dtype: of the copy.
+        """
+        if self._copy is None:
+            # A test of a run may be the first to ask, and what it makes is written by the next step of training.
+            with torch.inference_mode(mode=False):
+                self._copy = parameter.detach().to(dtype)
+        return self._copy
+
+    def forget_copy(self) -> None:
+        """The parameter has other values now: products take those, from their next use on."""
+        self._copy = None
+
+    def refresh(self, parameter: Tensor) -> None:
+        """The parameter was moved by something that knows of no copy."""
+        if self._copy is not None:
+            self._copy.copy_(parameter.detach())
+
     def take(self, weights: Tensor) -> Moves | None:
         """What moves the parameter, for the one kernel that makes its gradient; None where that is to be stored.
 
@@ -54,13 +79,31 @@ class OwnStep:
         if self._scalars is None or self._uses != 1:
             return None
         self.made = True
-        where = weights.shape, weights.stride(), weights.storage_offset()
-        return Moves(torch.as_strided(self._first, *where), torch.as_strided(self._second, *where), self._scalars)
+        copy = None if self._copy is None else view_like(self._copy, weights)
+        return Moves(view_like(self._first, weights), view_like(self._second, weights), self._scalars, copy)
 
 
 def give_own_step(parameter: Tensor, step: OwnStep) -> None:
     """Let kernels find the step where they find the parameter."""
     parameter.own_step = step  # type: ignore[attr-defined]
+
+
+def taken(weights: Tensor, dtype: torch.dtype) -> Tensor:
+    """Weights as products take them: the copy of a parameter that moves itself, in the dtype that products round it to anyway.
+
+    Args:
+        weights: a parameter, a view of one, or a tensor that is computed.
+        dtype: of products; where it is that of the weights, or they are computed, they are what is given.
+    """
+    parameter, step = weights if weights._base is None else weights._base, own_step(weights)
+    if step is None or dtype == weights.dtype:
+        return weights
+    return view_like(step.copied(parameter, dtype), weights)
+
+
+def view_like(tensor: Tensor, view: Tensor) -> Tensor:
+    """The part of a tensor that a view is of another one of the same shape."""
+    return torch.as_strided(tensor, view.shape, view.stride(), view.storage_offset())
 
 
 def own_step(weights: Tensor) -> OwnStep | None:

@@ -2,7 +2,9 @@
 
 Each utterance has `rows`, the units of the longer side, and `columns`, the units of the shorter one times the attention heads,
 the heads of a unit together. Scores lie utterance after utterance, row after row. A tile is some rows of one utterance:
-first row, row after the utterance's last, its first column, its columns, where its scores begin, and its first row.
+first row, row after the utterance's last, its first column, its columns, where its scores begin, its first row, and its run.
+
+Rows may be kept without gain and bias, see `Normed`: with AFFINE a program gives its run's to the rows that it takes.
 """
 
 from typing import no_type_check
@@ -10,48 +12,54 @@ from typing import no_type_check
 import triton
 import triton.language as tl
 
-from mer.heads.stacked.device.linear_kernels import product
+from mer.heads.stacked.device.linear_kernels import expanded, factors_of, product, scaled
 
 
 @triton.jit
 @no_type_check
 def pair_scores(
-    values, directions, offsets, out, tiles, dim,
-    SHIFTED: tl.constexpr, PRECISION: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr, DEPTH: tl.constexpr,
+    values, factors, gains, shifts, directions, offsets, more_directions, out, more_out, tiles, scale, dim,
+    SHARED: tl.constexpr, AFFINE: tl.constexpr, SHIFTED: tl.constexpr, TWO: tl.constexpr, PRECISION: tl.constexpr,
+    ROWS: tl.constexpr, COLUMNS: tl.constexpr, DEPTH: tl.constexpr,
 ):  # fmt: skip
-    """`values[row] . directions[column]`, plus `offsets[column]` where SHIFTED."""
-    tile = tiles + 6 * tl.program_id(0)
+    """`scale (values[row] . directions[column] + offsets[column])`, offsets where SHIFTED; with more directions, too, if TWO."""
+    tile = tiles + 7 * tl.program_id(0)
     start, end, left, width = tl.load(tile), tl.load(tile + 1), tl.load(tile + 2).to(tl.int64), tl.load(tile + 3)
-    begin, first = tl.load(tile + 4).to(tl.int64), tl.load(tile + 5)
+    begin, first, run = tl.load(tile + 4).to(tl.int64), tl.load(tile + 5), tl.load(tile + 6)
     rows = start + tl.arange(0, ROWS)
     inside = rows < end
     for taken in range(0, width, COLUMNS):
         columns = taken + tl.arange(0, COLUMNS)
         wanted = columns < width
-        total = tl.zeros((ROWS, COLUMNS), tl.float32)
+        total, another = tl.zeros((ROWS, COLUMNS), tl.float32), tl.zeros((ROWS, COLUMNS), tl.float32)
         for some in range(0, dim, DEPTH):
             depth = some + tl.arange(0, DEPTH)
             real = depth < dim
-            at = rows.to(tl.int64)[:, None] * dim + depth[None, :]
-            one = tl.load(values + at, mask=inside[:, None] & real[None, :], other=0.0)
+            one = expanded(values, factors, rows, depth, dim, inside[:, None] & real[None, :], SHARED)
+            one = scaled(one, gains, shifts, run * dim + depth, real, AFFINE)
             at = (left + columns)[None, :] * dim + depth[:, None]
             other = tl.load(directions + at, mask=wanted[None, :] & real[:, None], other=0.0)
             total = product(one, other, total, PRECISION)
+            if TWO:
+                other = tl.load(more_directions + at, mask=wanted[None, :] & real[:, None], other=0.0)
+                another = product(one, other, another, PRECISION)
         if SHIFTED:
             total += tl.load(offsets + left + columns, mask=wanted, other=0.0).to(tl.float32)[None, :]
         at = begin + (rows - first).to(tl.int64)[:, None] * width + columns[None, :]
-        tl.store(out + at, total, mask=inside[:, None] & wanted[None, :])
+        tl.store(out + at, scale * total, mask=inside[:, None] & wanted[None, :])
+        if TWO:
+            tl.store(more_out + at, scale * another, mask=inside[:, None] & wanted[None, :])
 
 
 @triton.jit
 @no_type_check
 def pair_sums(
-    shares, values, more_shares, more_values, more, out, tiles, dim,
-    TWO: tl.constexpr, MORE: tl.constexpr, PRECISION: tl.constexpr,
+    shares, values, second_shares, second_values, third_shares, third_values,
+    more, more_factors, out, factors, tiles, dim, SHARED: tl.constexpr, SHARE: tl.constexpr, PRECISION: tl.constexpr,
     ROWS: tl.constexpr, COLUMNS: tl.constexpr, DEPTH: tl.constexpr,
 ):  # fmt: skip
-    """Per row `sum_column shares[row, column] values[column]`, of a second pair, too, where TWO, and `more` where MORE."""
-    tile = tiles + 6 * tl.program_id(0)
+    """Per row `sum_column shares[row, column] values[column]` of three pairs, and `more`, which has factors where SHARED."""
+    tile = tiles + 7 * tl.program_id(0)
     start, end, left, width = tl.load(tile), tl.load(tile + 1), tl.load(tile + 2).to(tl.int64), tl.load(tile + 3)
     begin, first = tl.load(tile + 4).to(tl.int64), tl.load(tile + 5)
     rows, d = start + tl.arange(0, ROWS), tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)
@@ -65,53 +73,96 @@ def pair_sums(
         known = (columns < width)[:, None] & real[None, :]
         one = tl.load(shares + at, mask=there, other=0.0)
         total = product(one, tl.load(values + below, mask=known, other=0.0), total, PRECISION)
-        if TWO:
-            one = tl.load(more_shares + at, mask=there, other=0.0)
-            total = product(one, tl.load(more_values + below, mask=known, other=0.0), total, PRECISION)
+        one = tl.load(second_shares + at, mask=there, other=0.0)
+        total = product(one, tl.load(second_values + below, mask=known, other=0.0), total, PRECISION)
+        one = tl.load(third_shares + at, mask=there, other=0.0)
+        total = product(one, tl.load(third_values + below, mask=known, other=0.0), total, PRECISION)
+    total += expanded(more, more_factors, rows, d, dim, inside[:, None] & real[None, :], SHARED)
+    if SHARE:
+        factor = factors_of(total)
+        tl.store(factors + rows.to(tl.int64) * ((dim + 127) // 128) + tl.program_id(1), factor, mask=inside)
+        total /= factor[:, None]
     at = rows.to(tl.int64)[:, None] * dim + d[None, :]
-    if MORE:
-        total += tl.load(more + at, mask=inside[:, None] & real[None, :], other=0.0).to(tl.float32)
     tl.store(out + at, total, mask=inside[:, None] & real[None, :])
 
 
 @triton.jit
 @no_type_check
-def pair_columns(
-    shares, values, out, totals, blocks, dim,
-    TOTALS: tl.constexpr, PRECISION: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr, DEPTH: tl.constexpr,
+def pair_norm(
+    shares, column_outputs, values, gains, shifts, out, deviations, tiles, dim, epsilon,
+    PRECISION: tl.constexpr, ROWS: tl.constexpr, DIM: tl.constexpr, DEPTH: tl.constexpr,
 ):  # fmt: skip
-    """Per column `sum_row shares[row, column] values[row]`, and of the shares alone where TOTALS.
+    """`LN(x + sum_column shares[row, column] column_outputs[column])` of a part of a tile, x being `gain_r values + bias_r`.
+
+    The factor that made a row is given, too: what attention gives is never stored.
+    """
+    tile = tiles + 7 * tl.program_id(0)
+    start, end, left, width = tl.load(tile), tl.load(tile + 1), tl.load(tile + 2).to(tl.int64), tl.load(tile + 3)
+    begin, first, run = tl.load(tile + 4).to(tl.int64), tl.load(tile + 5), tl.load(tile + 6)
+    rows, d = start + tl.program_id(1) * ROWS + tl.arange(0, ROWS), tl.arange(0, DIM)
+    inside = (rows < end)[:, None] & (d < dim)[None, :]
+    at = rows.to(tl.int64)[:, None] * dim + d[None, :]
+    total = scaled(tl.load(values + at, mask=inside, other=0.0), gains, shifts, run * dim + d, d < dim, True)
+    for taken in range(0, width, DEPTH):
+        columns = taken + tl.arange(0, DEPTH)
+        there = (rows < end)[:, None] & (columns < width)[None, :]
+        one = tl.load(shares + begin + (rows - first).to(tl.int64)[:, None] * width + columns[None, :], mask=there, other=0.0)
+        known = (columns < width)[:, None] & (d < dim)[None, :]
+        other = tl.load(column_outputs + (left + columns)[:, None] * dim + d[None, :], mask=known, other=0.0)
+        total = product(one, other, total, PRECISION)
+    total = tl.where(inside, total, 0.0)
+    centred = tl.where(inside, total - (tl.sum(total, 1) / dim)[:, None], 0.0)
+    root = 1.0 / tl.sqrt(tl.sum(centred * centred, 1) / dim + epsilon)
+    tl.store(deviations + rows, root, mask=rows < end)
+    tl.store(out + at, centred * root[:, None], mask=inside)
+
+
+@triton.jit
+@no_type_check
+def pair_columns(
+    shares, more_shares, values, factors, gains, shifts, out, more_out, totals, blocks, dim,
+    SHARED: tl.constexpr, AFFINE: tl.constexpr, TWO: tl.constexpr, TOTALS: tl.constexpr, PRECISION: tl.constexpr,
+    ROWS: tl.constexpr, COLUMNS: tl.constexpr, DEPTH: tl.constexpr,
+):  # fmt: skip
+    """Per column `sum_row shares[row, column] values[row]`, and of the shares alone where TOTALS; with more shares where TWO.
 
     A block is some columns of one utterance.
     """
-    block = blocks + 6 * tl.program_id(0)
+    block = blocks + 7 * tl.program_id(0)
     first, end, left, width = tl.load(block), tl.load(block + 1), tl.load(block + 2).to(tl.int64), tl.load(block + 3)
-    begin, columns = tl.load(block + 4).to(tl.int64), tl.load(block + 5) + tl.arange(0, ROWS)
+    begin, columns, run = tl.load(block + 4).to(tl.int64), tl.load(block + 5) + tl.arange(0, ROWS), tl.load(block + 6)
     d = tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)
     wanted, real = columns < width, d < dim
-    total, plain = tl.zeros((ROWS, COLUMNS), tl.float32), tl.zeros((ROWS,), tl.float32)
+    total, another = tl.zeros((ROWS, COLUMNS), tl.float32), tl.zeros((ROWS, COLUMNS), tl.float32)
+    plain = tl.zeros((ROWS,), tl.float32)
     for taken in range(first, end, DEPTH):
         rows = taken + tl.arange(0, DEPTH)
         inside = rows < end
         at = begin + (rows - first).to(tl.int64)[:, None] * width + columns[None, :]
         one = tl.load(shares + at, mask=inside[:, None] & wanted[None, :], other=0.0)
-        at = rows.to(tl.int64)[:, None] * dim + d[None, :]
-        other = tl.load(values + at, mask=inside[:, None] & real[None, :], other=0.0)
+        other = expanded(values, factors, rows, d, dim, inside[:, None] & real[None, :], SHARED)
+        other = scaled(other, gains, shifts, run * dim + d, real, AFFINE)
         total = product(tl.trans(one), other, total, PRECISION)
+        if TWO:
+            two = tl.load(more_shares + at, mask=inside[:, None] & wanted[None, :], other=0.0)
+            another = product(tl.trans(two), other, another, PRECISION)
         plain += tl.sum(one.to(tl.float32), 0)
     if TOTALS:
         if tl.program_id(1) == 0:
             tl.store(totals + left + columns, plain, mask=wanted)
-    tl.store(out + (left + columns)[:, None] * dim + d[None, :], total, mask=wanted[:, None] & real[None, :])
+    at = (left + columns)[:, None] * dim + d[None, :]
+    tl.store(out + at, total, mask=wanted[:, None] & real[None, :])
+    if TWO:
+        tl.store(more_out + at, another, mask=wanted[:, None] & real[None, :])
 
 
 @triton.jit
 @no_type_check
 def softmax_of_columns(
-    scores, shares, tiles, heads, BACKWARD: tl.constexpr, ROWS: tl.constexpr, UNITS: tl.constexpr, HEADS: tl.constexpr
+    scores, shares, out, tiles, scale, heads, BACKWARD: tl.constexpr, ROWS: tl.constexpr, UNITS: tl.constexpr, HEADS: tl.constexpr
 ):
-    """Softmax over the units of the columns, per row and head, in place; BACKWARD: gradients of shares become those of scores."""
-    tile = tiles + 6 * tl.program_id(0)
+    """Softmax over the units of the columns, per row and head; BACKWARD: `scale` times what shares owe, from their gradients."""
+    tile = tiles + 7 * tl.program_id(0)
     start, end, width, first = tl.load(tile), tl.load(tile + 1), tl.load(tile + 3), tl.load(tile + 5)
     begin, head = tl.load(tile + 4).to(tl.int64), tl.arange(0, HEADS)
     for taken in range(0, tl.minimum(end - start, 64), ROWS):
@@ -123,7 +174,7 @@ def softmax_of_columns(
             real = (columns < width) & (head < heads)[None, :]
             inside, at = (rows < end)[:, None, None] & real[None, :, :], above[:, None, None] + columns[None, :, :]
             if BACKWARD:
-                came = tl.load(scores + at, mask=inside, other=0.0)
+                came = tl.load(scores + at, mask=inside, other=0.0).to(tl.float32)
                 total += tl.sum(came * tl.load(shares + at, mask=inside, other=0.0).to(tl.float32), 1)
             else:
                 score = tl.load(scores + at, mask=inside, other=-float("inf"))
@@ -138,19 +189,19 @@ def softmax_of_columns(
             columns = some + tl.arange(0, UNITS)[:, None] * heads + head[None, :]
             real = (columns < width) & (head < heads)[None, :]
             inside, at = (rows < end)[:, None, None] & real[None, :, :], above[:, None, None] + columns[None, :, :]
-            score = tl.load(scores + at, mask=inside, other=0.0)
+            score = tl.load(scores + at, mask=inside, other=0.0).to(tl.float32)
             if BACKWARD:
                 share = tl.load(shares + at, mask=inside, other=0.0).to(tl.float32)
-                tl.store(scores + at, share * (score - total[:, None, :]), mask=inside)
+                tl.store(out + at, scale * share * (score - total[:, None, :]), mask=inside)
             else:
-                tl.store(shares + at, tl.exp(score - most[:, None, :]) / total[:, None, :], mask=inside)
+                tl.store(out + at, tl.exp(score - most[:, None, :]) / total[:, None, :], mask=inside)
 
 
 @triton.jit
 @no_type_check
-def softmax_of_rows(scores, shares, blocks, BACKWARD: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr):
-    """Softmax over the rows of an utterance, per column, in place; BACKWARD as for `softmax_of_columns`."""
-    block = blocks + 6 * tl.program_id(0)
+def softmax_of_rows(scores, shares, out, blocks, scale, BACKWARD: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr):
+    """Softmax over the rows of an utterance, per column; BACKWARD as for `softmax_of_columns`."""
+    block = blocks + 7 * tl.program_id(0)
     first, end, width = tl.load(block), tl.load(block + 1), tl.load(block + 3)
     begin, columns = tl.load(block + 4).to(tl.int64), tl.load(block + 5) + tl.arange(0, COLUMNS)
     most, total = tl.full((COLUMNS,), -float("inf"), tl.float32), tl.zeros((COLUMNS,), tl.float32)
@@ -159,7 +210,7 @@ def softmax_of_rows(scores, shares, blocks, BACKWARD: tl.constexpr, ROWS: tl.con
         inside = (rows < end)[:, None] & (columns < width)[None, :]
         at = begin + (rows - first).to(tl.int64)[:, None] * width + columns[None, :]
         if BACKWARD:
-            came = tl.load(scores + at, mask=inside, other=0.0)
+            came = tl.load(scores + at, mask=inside, other=0.0).to(tl.float32)
             total += tl.sum(came * tl.load(shares + at, mask=inside, other=0.0).to(tl.float32), 0)
         else:
             score = tl.load(scores + at, mask=inside, other=-float("inf"))
@@ -173,9 +224,9 @@ def softmax_of_rows(scores, shares, blocks, BACKWARD: tl.constexpr, ROWS: tl.con
         rows = taken + tl.arange(0, ROWS)
         inside = (rows < end)[:, None] & (columns < width)[None, :]
         at = begin + (rows - first).to(tl.int64)[:, None] * width + columns[None, :]
-        score = tl.load(scores + at, mask=inside, other=0.0)
+        score = tl.load(scores + at, mask=inside, other=0.0).to(tl.float32)
         if BACKWARD:
             share = tl.load(shares + at, mask=inside, other=0.0).to(tl.float32)
-            tl.store(scores + at, share * (score - total[None, :]), mask=inside)
+            tl.store(out + at, scale * share * (score - total[None, :]), mask=inside)
         else:
-            tl.store(shares + at, tl.exp(score - most[None, :]) / total[None, :], mask=inside)
+            tl.store(out + at, tl.exp(score - most[None, :]) / total[None, :], mask=inside)

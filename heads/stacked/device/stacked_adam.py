@@ -37,6 +37,11 @@ class StackedAdam:
         self._scalars: Tensor | None = None
         self._tables: dict[tuple[int, ...], Tensor] = {}
 
+    def forget_copies(self) -> None:
+        """Somebody else has given parameters other values."""
+        for each in self._own:
+            each.forget_copy()
+
     def begin(self, rate: float, steps: Int64[np.ndarray, " runs"], takes_part: Sequence[bool]) -> None:
         """Before the forward pass: kernels that make the gradient of a weight may move it, see `OwnStep`.
 
@@ -70,6 +75,8 @@ class StackedAdam:
             self._launch(moved, self._scalars, tuple(left))
         else:
             self._plain(moved, self._scalars)
+        for number in left:
+            self._own[number].refresh(self._parameters[number])
         for each, own in zip(self._parameters, self._own, strict=True):
             each.grad = None
             own.begin(None)
@@ -84,9 +91,10 @@ class StackedAdam:
         (words,) = tables_to_device([np.array(rows, dtype=np.int64).view(np.int32)], scalars.device)
         written = [tensor for weights, _, first, second in sets for tensor in (weights, first, second)]
         tiles = self._tiles(chosen)
+        addresses = words.view(torch.int64)
         launch(
-            adam, (len(tiles),), words.view(torch.int64), tiles, scalars, len(scalars), *DECAYS, EPSILON,
-            reads=[*written, *(each[1] for each in sets), tiles], writes=written, SIZE=SIZE,
+            adam, (len(tiles),), addresses, tiles, scalars, len(scalars), *DECAYS, EPSILON,
+            reads=[*written, *(each[1] for each in sets), addresses, tiles, scalars], writes=written, SIZE=SIZE,
         )  # fmt: skip
 
     def _tiles(self, chosen: tuple[int, ...]) -> Int32[Tensor, "tiles three"]:
