@@ -27,6 +27,7 @@ def test_the_root_holds_only_the_package_and_its_commands() -> None:
 def test_the_version_is_in_one_place() -> None:
     assert PROJECT["project"]["dynamic"] == ["version"]
     assert f"## {mer.__version__}" in (ROOT / "CHANGELOG.md").read_text()
+    assert f'\nversion: "{mer.__version__}"\n' in (ROOT / "CITATION.cff").read_text()
 
 
 def requirements() -> list[Requirement]:
