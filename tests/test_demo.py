@@ -100,6 +100,19 @@ def test_the_page_of_the_demo_sorts_filters_opens_plays_and_asks_nobody(demo: tu
     assert complaints == []
 
 
+@pytest.mark.slow
+@pytest.mark.xdist_group("demo")
+def test_the_notebook_runs_beside_the_demo(demo: tuple[Path, Any], tmp_path: Path) -> None:
+    client, formats = pytest.importorskip("nbclient"), pytest.importorskip("nbformat")
+    (tmp_path / "demo-output").symlink_to(demo[0].resolve())
+    notebook = formats.read(ROOT / "docs" / "notebooks" / "first_look.ipynb", as_version=4)
+    kept = [each.get("outputs", []) for each in notebook.cells]
+    client.NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    # What is kept for readers is of the same kind: text, tables, one figure.
+    shown = [[sorted(each.get("data", {})) for each in cell.get("outputs", [])] for cell in notebook.cells]
+    assert shown == [[sorted(each.get("data", {})) for each in outputs] for outputs in kept]
+
+
 def test_ci_compares_the_readme_with_the_demo_that_it_has_made() -> None:
     lines = (ROOT / ".ci" / "run").read_text().splitlines()
     made = lines.index('mer demo --to "$work/demo" --json --quiet > "$work/demo.json"')
