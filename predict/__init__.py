@@ -11,6 +11,7 @@ from mer.predict.answer import Rating as Rating
 from mer.predict.errors import PredictError as PredictError
 from mer.predict.export import export_run as export_run
 from mer.predict.on_the_fly import Aligner as Aligner
+from mer.predict.on_the_fly import live_aligner as live_aligner
 from mer.predict.on_the_fly import pocketsphinx_aligner as pocketsphinx_aligner
 from mer.predict.predictor import Predictor as Predictor
 from mer.predict.predictor import load as load
@@ -18,3 +19,6 @@ from mer.predict.predictor import recording as recording
 from mer.predict.recordings import Found as Found
 from mer.predict.recordings import find_recordings as find_recordings
 from mer.predict.recordings import read_recordings as read_recordings
+from mer.predict.transcription import Heard as Heard
+from mer.predict.transcription import transcribe as transcribe
+from mer.recognise import open_transcriber as open_transcriber
