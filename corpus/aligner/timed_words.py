@@ -1,7 +1,8 @@
 """From a path through a recogniser's frames to the times of words."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from jaxtyping import Float64, Int64
@@ -10,6 +11,9 @@ from mer.corpus.aligner.align_error import AlignError
 from mer.corpus.aligner.ctc_path import best_path
 from mer.corpus.aligner.spelled_words import SpelledText, Vocabulary
 from mer.corpus.alignment import Segment
+
+REACH = 1
+"""Frames that a word takes on either side of its letters: a recogniser is sure of a letter for a frame or two of it only."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,7 +41,7 @@ class TimedWords:
     """The words of a text in the frames of speech."""
 
     frames: tuple[tuple[int, int], ...]
-    """First frame of each word, and the one after its last."""
+    """First frame of each word, and the one after its last; words may touch, and share no frame."""
     lost: float
     """By how much the path is less probable than the best that spells any text: natural logarithm, for each symbol."""
 
@@ -69,7 +73,7 @@ def time_words(log_probs: Float64[np.ndarray, "frames symbols"], text: SpelledTe
         symbols += letters or (anything,)
     path, score = best_path(np.concatenate([log_probs, sounds], axis=1), symbols, vocabulary.blank)
     lost = (float(log_probs.max(1).sum()) - score) / len(symbols)
-    return TimedWords(frames=tuple(_frames_of(path, *place) for place in places), lost=lost)
+    return TimedWords(frames=tuple(_widened([_frames_of(path, *place) for place in places], len(path))), lost=lost)
 
 
 def word_segments(labels: Sequence[str], timed: TimedWords, times: FrameTimes, samples: int) -> list[Segment]:
@@ -92,6 +96,20 @@ def word_segments(labels: Sequence[str], timed: TimedWords, times: FrameTimes, s
     if beyond := next((each.label for each in found if each.start_ms >= each.end_ms), None):
         raise AlignError(f"{beyond!r} would be said after the end of the speech: the text cannot be what is said here")
     return found
+
+
+def _widened(words: Sequence[tuple[int, int]], frames: int) -> Iterator[tuple[int, int]]:
+    """Words with their share of the frames between them: half of them each, at most `REACH`; the word before gets the odd one.
+
+    Args:
+        words: frames from the first letter of each to its last.
+        frames: how many there are.
+    """
+    gaps = [start - end for (_, end), (start, _) in pairwise(words)]
+    before = [min(REACH, words[0][0]), *(min(REACH, gap // 2) for gap in gaps)]
+    behind = [*(min(REACH, gap - gap // 2) for gap in gaps), min(REACH, frames - words[-1][1])]
+    for (start, end), earlier, later in zip(words, before, behind, strict=True):
+        yield start - earlier, end + later
 
 
 def _frames_of(path: Int64[np.ndarray, " frames"], first: int, end: int) -> tuple[int, int]:

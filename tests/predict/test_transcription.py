@@ -97,7 +97,7 @@ def test_recordings_without_times_are_aligned_by_the_aligner_that_is_asked_for(
 
 def test_the_aligner_of_a_language_needs_its_model(trained: Trained, clips: Path, recogniser: Path) -> None:
     command = asked(
-        trained, "transformer", "--wav", str(clips / "told.wav"), "--text", "leave me", "--alignment", "ctc", "--json"
+        trained, "transformer", "--wav", str(clips / "told.wav"), "--text", "leave me alone", "--alignment", "ctc", "--json"
     )
     without = RUN.invoke(app, command)
     assert without.exit_code == 2

@@ -57,6 +57,14 @@ def test_what_cannot_be_aligned_says_why(aligner: CtcAligner, wave: np.ndarray, 
         aligner.align(wave, text)
 
 
+def test_a_text_that_is_far_less_probable_than_what_is_heard_is_refused(
+    aligner: CtcAligner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mer.recognise.ctc_aligner.MOST_LOST", 0.5)
+    with pytest.raises(AlignError, match=r"each letter of it is e\^\d+ times less probable than what the model hears"):
+        aligner.align(noise(), "so what is")
+
+
 def test_a_model_must_be_named_and_only_for_this_aligner() -> None:
     with pytest.raises(AlignError, match="give --ctc-model FOLDER, or a hub id"):
         AlignerChoice(name="ctc").kind()

@@ -59,19 +59,25 @@ def sure(symbols: list[int], count: int = 42) -> np.ndarray:
     return logs
 
 
-def test_words_have_the_frames_from_their_first_letter_to_their_last() -> None:
+def test_words_have_the_frames_of_their_letters_and_one_on_either_side() -> None:
     h, i, a, blank, apart = *(VOCABULARY.symbols[letter] for letter in "hia"), 0, 1
     frames = [blank, h, h, blank, i, blank, blank, apart, blank, a, a, blank]
     timed = time_words(sure(frames), spell("hi a", VOCABULARY), VOCABULARY)
-    assert timed.frames == ((1, 5), (9, 11))
+    assert timed.frames == ((0, 6), (8, 12))
     assert timed.lost == pytest.approx(0.0, abs=1e-12)
+
+
+def test_words_share_no_frame_between_them() -> None:
+    a, blank, apart = VOCABULARY.symbols["a"], 0, 1
+    timed = time_words(sure([a, apart, a, blank, apart, a]), spell("a a a", VOCABULARY), VOCABULARY)
+    assert timed.frames == ((0, 2), (2, 4), (4, 6))
 
 
 def test_a_word_without_symbols_takes_what_is_heard_between_its_neighbours() -> None:
     a, x, y, blank, apart = *(VOCABULARY.symbols[letter] for letter in "axy"), 0, 1
     frames = [blank, a, blank, apart, blank, x, y, x, blank, apart, blank, a, blank]
     timed = time_words(sure(frames), spell("a 42 a", VOCABULARY), VOCABULARY)
-    assert timed.frames == ((1, 2), (5, 8), (11, 12))
+    assert timed.frames == ((0, 3), (4, 9), (10, 13))
 
 
 def test_another_text_is_far_less_probable_than_what_is_heard() -> None:
