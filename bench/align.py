@@ -1,6 +1,7 @@
 """Forced alignment on the synthetic corpus: error against the synthesiser's own times by voice, and speed.
 
 python bench/align.py --utterances 600 --workers 2
+python -m mer.tests.recognise.trained_recogniser small-ctc && python bench/align.py --utterances 300 --ctc-model small-ctc
 """
 
 import argparse
@@ -12,7 +13,7 @@ import time
 from pathlib import Path
 
 from mer.corpus import Alignment, Corpus, Segment, open_corpus
-from mer.corpus.aligner import Agreement, align_corpus, compare_alignments
+from mer.corpus.aligner import Agreement, AlignerChoice, AlignerOptions, align_corpus, compare_alignments
 from mer.corpus.synthetic import write_synthetic_corpus
 from mer.corpus.synthetic.voices import VOICES
 from mer.corpus.textgrid_folder import with_textgrids
@@ -31,10 +32,21 @@ def exact_alignments(root: Path) -> dict[str, Alignment]:
     return found
 
 
-def phone_agreement(corpus: Corpus, exact: dict[str, Alignment]) -> Agreement:
-    """Of phones, over the utterances that are aligned."""
+def agreement_of(tier: str, corpus: Corpus, exact: dict[str, Alignment]) -> Agreement:
+    """Agreement of one tier with the exact times, over the utterances that are aligned."""
     pairs = [(u.alignment.read(), exact[u.id]) for u in corpus if u.alignment is not None]
-    return next(agreement for agreement in compare_alignments(pairs) if agreement.tier == "phones")
+    return next(agreement for agreement in compare_alignments(pairs) if agreement.tier == tier)
+
+
+def row(name: str, found: Agreement) -> str:
+    """One row of a table."""
+    cells = [name, f"{found.units:,}", f"{found.matched / found.units:.1%}", f"{found.median:.0f} ms", f"{found.p95:.0f} ms"]
+    return f"| {' | '.join([*cells, f'{found.bias:+.0f} ms', f'{found.within_20:.1%}', f'{found.within_50:.1%}'])} |"
+
+
+def heading(first: str, units: str) -> str:
+    """The head of a table."""
+    return f"| {first} | {units} | matched | median | 95 % | bias | <= 20 ms | <= 50 ms |\n|---|---|---|---|---|---|---|---|"
 
 
 def processor_seconds() -> float:
@@ -48,6 +60,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--utterances", type=int, default=600)
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--ctc-model")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         root = Path(scratch) / "synthetic"
@@ -66,14 +79,21 @@ def main() -> None:
             )
         print(f"ratio {walls[1] / walls[options.workers]:.2f}")
         aligned = with_textgrids(corpus, Path(scratch) / "grids1")
-        print("| voice | phones | matched | median | 95 % | bias | <= 20 ms | <= 50 ms |\n|---|---|---|---|---|---|---|---|")
+        print(heading("voice", "phones"))
         for speaker in [*VOICES, ""]:
             own = dataclasses.replace(aligned, utterances=tuple(u for u in aligned if speaker in ("", u.speaker)))
-            found = phone_agreement(own, exact)
             name = f"{speaker}, {VOICES[speaker].name}" if speaker else "all"
-            row = [name, f"{found.units:,}", f"{found.matched / found.units:.1%}", f"{found.median:.0f} ms"]
-            row += [f"{found.p95:.0f} ms", f"{found.bias:+.0f} ms", f"{found.within_20:.1%}", f"{found.within_50:.1%}"]
-            print(f"| {' | '.join(row)} |")
+            print(row(name, agreement_of("phones", own, exact)))
+        print(heading("aligner", "words"))
+        print(row("pocketsphinx", agreement_of("words", aligned, exact)))
+        if options.ctc_model:
+            choice = AlignerChoice(name="ctc", options=AlignerOptions(ctc_model=options.ctc_model))
+            started = time.perf_counter()
+            summary = align_corpus(corpus, Path(scratch) / "ctc", aligner=choice, workers=1)
+            rate = summary.seconds / (time.perf_counter() - started)
+            heard = with_textgrids(corpus, Path(scratch) / "ctc")
+            print(row(f"ctc, {rate:.0f} x real time", agreement_of("words", heard, exact)))
+            print(f"not aligned: {len(summary.failed)} of {len(corpus)}")
 
 
 if __name__ == "__main__":

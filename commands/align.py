@@ -13,6 +13,8 @@ from mer.commands.command_line import options_from
 from mer.commands.console import GO_ON, clear_errors, print_result, progress_bar, say
 from mer.commands.corpus_choice import HowTablesAreRead, find_corpus
 from mer.commands.options import JsonOption, QuietOption
+from mer.corpus.aligner.aligner_options import AlignerOptions
+from mer.corpus.aligner.registry import ALIGNERS, POCKETSPHINX
 from mer.settings.option import WHAT, WHERE, option
 from mer.settings.shared_options import corpus_option, session_option
 
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 
     from mer.backends import Backend
     from mer.corpus import Alignment, Corpus
-    from mer.corpus.aligner import AlignSummary
+    from mer.corpus.aligner import AlignerChoice, AlignSummary
 
 SHOWN = 20
 """Failures and unknown words on screen; all of them are in the log and in --json."""
@@ -34,6 +36,12 @@ class WhatIsAligned(HowTablesAreRead):
     corpus: Path | None = corpus_option()
     to: Path = option(Path("alignments"), "Folder of the TextGrids, one per utterance, and alignment.jsonl.", panel=WHERE)
     session: tuple[str, ...] | None = session_option()
+    aligner: str = option(
+        POCKETSPHINX,
+        "pocketsphinx: phones, syllables and words of English. ctc: words in the language of --ctc-model.",
+        choices=ALIGNERS,
+        panel=WHAT,
+    )
     check: str | None = option(
         None,
         "Align nothing: compare the TextGrids in --to with others, a folder of them or `corpus` for the corpus' own.",
@@ -44,15 +52,17 @@ class WhatIsAligned(HowTablesAreRead):
 @options_from()
 def align(
     what: WhatIsAligned,
+    options: AlignerOptions,
     place: CpuBackend,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Find every phone, syllable and word of English transcripts in their recordings, and write TextGrids.
+    """Find every word of the transcripts in their recordings, in English also every phone and syllable, and write TextGrids.
 
-    File names and tiers are those of the Montreal Forced Aligner. Words that no dictionary has get a pronunciation from
-    their letters and are listed. An utterance that cannot be aligned does not stop the others: it is listed with its
-    reason, extraction takes it as one segment, and the exit code is 1. Needs the extra `align`.
+    File names and tiers are those of the Montreal Forced Aligner. Pocketsphinx aligns English (extra `align`); any CTC
+    speech recogniser of Hugging Face aligns the words of its language (--aligner ctc). Words that an aligner knows nothing of
+    are listed. An utterance that cannot be aligned does not stop the others: it is listed with its reason, extraction
+    takes it as one segment, and the exit code is 1.
     """
     with clear_errors(f"what is in {what.to} stays; {GO_ON}"):
         shard = place.shard
@@ -61,10 +71,11 @@ def align(
             data = compare(found, what.to, what.check)
             print_result(data, lines(agreement_lines(data)), as_json)
             return
-        from mer.corpus.aligner import default_processes
+        from mer.corpus.aligner import AlignerChoice, default_processes
 
+        choice = AlignerChoice(name=what.aligner, options=options)
         engine = place.engine(device="cpu", threads=1, folder=what.to, cpu_workers=default_processes(len(found)))
-        summary = align_with_bar(found, what.to, None, quiet, backend=engine, shard=shard)
+        summary = align_with_bar(found, what.to, choice, None, quiet, backend=engine, shard=shard)
         data = dataclasses.asdict(summary)
     print_result(data, lines(summary_lines(data)), as_json)
     if summary.failed or summary.given_up:
@@ -74,6 +85,7 @@ def align(
 def align_with_bar(
     corpus: "Corpus",
     folder: Path,
+    aligner: "AlignerChoice",
     workers: int | None,
     quiet: bool,
     *,
@@ -85,6 +97,7 @@ def align_with_bar(
     Args:
         corpus: what to align.
         folder: of the TextGrids.
+        aligner: which, with its options.
         workers: processes, without a backend.
         quiet: without the bar.
         backend: where it is done; None = in processes of this machine.
@@ -101,6 +114,7 @@ def align_with_bar(
         return align_corpus(
             corpus,
             folder,
+            aligner=aligner,
             workers=workers,
             backend=backend,
             shard=shard,
@@ -141,10 +155,12 @@ def summary_lines(data: Mapping[str, Any]) -> Iterator[str]:
         f"{data['folder']}: {data['aligned']:,} of {data['utterances']:,} utterances aligned ({data['made']:,} now, "
         f"{data['seconds']:,.0f} s of audio), {data['aligner']}"
     )
+    if set(data["tiers"]) < {"words", "phones", "syllables"}:
+        yield f"tiers: {', '.join(data['tiers'])}; this aligner finds no others, and extraction names what is missing"
     if data["unknown_words"]:
-        words = [f"{word} {count}" for word, count in data["unknown_words"].items()]
-        more = f", and {len(words) - SHOWN} more" if len(words) > SHOWN else ""
-        yield f"not in the dictionary, said by their letters ({len(words)}): {', '.join(words[:SHOWN])}{more}"
+        yield f"{data['unknown_words_are']} {counts(data['unknown_words'])}"
+    if data["unknown_characters"]:
+        yield f"characters without a symbol in the model's vocabulary, passed over {counts(data['unknown_characters'])}"
     if data["fillers_lost"]:
         yield f"tags without a sound at their place: {data['fillers_lost']}"
     if data["failed"]:
@@ -157,6 +173,13 @@ def summary_lines(data: Mapping[str, Any]) -> Iterator[str]:
     if data["waiting"]:
         others = "" if data["given_up"] else ": the other shares, or the same command again, align them"
         yield f"not looked at: {data['waiting']:,} utterances{others}"
+
+
+def counts(found: Mapping[str, int]) -> str:
+    """How many different ones there are, and the most frequent with their counts."""
+    each = [f"{name} {count}" for name, count in found.items()]
+    more = f", and {len(each) - SHOWN} more" if len(each) > SHOWN else ""
+    return f"({len(each)}): {', '.join(each[:SHOWN])}{more}"
 
 
 def agreement_lines(data: Mapping[str, Any]) -> Iterator[str]:

@@ -44,7 +44,9 @@ def options_from(
     """
     taken = options_of(config) if isinstance(config, type) else config or {}
     options = {
-        field: dataclasses.replace(each, default=(defaults or {}).get(field, each.default), also=(more or {}).get(field, ()))
+        field: dataclasses.replace(
+            each, default=(defaults or {}).get(field, each.default), also=(more or {}).get(field, each.also)
+        )
         for field, each in taken.items()
     }
 

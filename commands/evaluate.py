@@ -10,7 +10,8 @@ from mer.commands.command_line import options_from
 from mer.commands.console import clear_errors, progress_bar, say
 from mer.commands.corpus_choice import HowTablesAreRead, with_other_texts
 from mer.commands.options import JsonOption, QuietOption
-from mer.commands.predict import RunArgument, WhichRuns, find_aligner
+from mer.commands.predict import RunArgument, WhichRuns, find_aligner, live_alignment_option
+from mer.corpus.aligner.aligner_options import AlignerOptions
 from mer.settings.kinds import NAMES
 from mer.settings.option import WHAT, WHERE, option
 from mer.settings.shared_options import corpus_option, device_option, runs_option, session_option, texts_option
@@ -33,16 +34,19 @@ class WhatIsScored(HowTablesAreRead):
         None, "Only these parts of the corpus' own split, such as test. Default: all utterances.", kind=NAMES, panel=WHAT
     )
     session: tuple[str, ...] | None = session_option()
-    alignment: str = option(
-        "auto", "auto: with pocketsphinx where an utterance brings none; none: one segment.", choices=("auto", "none")
-    )
+    alignment: str = live_alignment_option()
     max_seconds: float = option(60.0, "Longer utterances are refused, and listed.")
     device: str = device_option()
 
 
 @options_from()
 def evaluate(
-    run: RunArgument, which: WhichRuns, what: WhatIsScored, as_json: JsonOption = False, quiet: QuietOption = False
+    run: RunArgument,
+    which: WhichRuns,
+    what: WhatIsScored,
+    of_aligner: AlignerOptions,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
 ) -> None:
     """Score a run that was trained before on another corpus: all measures, with their spread over its folds and seeds.
 
@@ -75,7 +79,7 @@ def evaluate(
         for remark in predictor.remarks:
             say(remark, quiet)
         asked = ask(corpus, run, predictor.classes, labels, what.part)
-        predictor.aligner = find_aligner(what.alignment, predictor, asked.utterances)
+        predictor.aligner = find_aligner(what.alignment, of_aligner, predictor, asked.utterances)
         with progress_bar("evaluate", quiet) as bar:
             command = " ".join(["mer", *sys.argv[1:]])
             result = score(run, predictor, asked, what.runs, progress=bar.update, command=command, texts=texts)

@@ -18,7 +18,8 @@ from mer.commands.console import GO_ON, clear_errors, print_result, progress_bar
 from mer.commands.corpus_choice import HowTablesAreRead, find_corpus, with_other_texts
 from mer.commands.encoders_given import caches_of, say_plan, set_of
 from mer.commands.options import DEFAULT_CORPUS, JsonOption, QuietOption, RevisionOption
-from mer.extract.config import ExtractConfig, Resources
+from mer.corpus.aligner.aligner_options import AlignerOptions
+from mer.extract.config import OTHER_ALIGNMENTS, ExtractConfig, Resources
 from mer.protocol.classes import classes_option
 from mer.settings.option import WHAT, WHERE, Option, option, options_of
 from mer.settings.shared_options import cache_option, corpus_option, session_option
@@ -74,6 +75,7 @@ OF_CACHES: Mapping[str, Option] = {
 def extract(
     what: WhatIsExtracted,
     given: Given,
+    of_aligner: AlignerOptions,
     resources: Resources,
     place: AnyBackend,
     revision: RevisionOption = None,
@@ -109,7 +111,7 @@ def extract(
             found, _ = with_other_texts(found, config.texts, quiet)
             say_whose_alignments(found, config, quiet)
         processes = place.workers if place.backend == "local" else None
-        found = with_alignment(found, config, what.textgrids, what.cache, processes, quiet)
+        found = with_alignment(found, config, of_aligner, what, processes, quiet)
         if not what.allow_missing_segments:
             warn_of_missing_tiers(found, config, quiet)
         resources = dataclasses.replace(resources, workers=place.workers)
@@ -190,37 +192,40 @@ def say_whose_alignments(corpus: "Corpus", config: ExtractConfig, quiet: bool) -
         tiers = "+".join(name for name in config.granularities if name in "PSW")
         say(
             f"note: {tiers} of {own:,} utterances are averaged over the corpus' own alignments, which are of its own words, not "
-            "of those in --texts; with --alignment pocketsphinx, or textgrid, they are of the words given",
+            "of those in --texts; with --alignment pocketsphinx, ctc or textgrid they are of the words given",
             quiet,
         )
 
 
 def with_alignment(
-    corpus: "Corpus", config: ExtractConfig, textgrids: Path | None, cache: Path, workers: int | None, quiet: bool
+    corpus: "Corpus", config: ExtractConfig, options: AlignerOptions, what: WhatIsExtracted, workers: int | None, quiet: bool
 ) -> "Corpus":
-    """The corpus with the alignments of `--alignment`; those of pocketsphinx are made first, where they are missing."""
-    from mer.corpus.given_texts import read_texts
+    """The corpus with the alignments of `--alignment`; those of an aligner are made first, where they are missing."""
     from mer.corpus.textgrid_folder import with_textgrids
 
     alignment = config.alignment
-    if (alignment == "textgrid") != (textgrids is not None):
+    if (alignment == "textgrid") != (what.textgrids is not None):
         raise typer.BadParameter("--alignment textgrid and --textgrids DIR belong together", param_hint="--alignment")
-    if textgrids is not None:
-        return with_textgrids(corpus, textgrids)
-    if alignment != "pocketsphinx":
+    if alignment in OTHER_ALIGNMENTS and options != AlignerOptions():
+        raise typer.BadParameter("it is for --alignment ctc; leave it out, or add that", param_hint="--ctc-model")
+    if what.textgrids is not None:
+        return with_textgrids(corpus, what.textgrids)
+    if alignment in OTHER_ALIGNMENTS:
         return corpus
-    from mer.corpus.aligner import AlignError
+    from mer.corpus.aligner import AlignerChoice, AlignError
+    from mer.corpus.given_texts import read_texts
 
+    choice = AlignerChoice(name=alignment, options=options)
     # Alignments of other words are others: those of the corpus' own stay as they are.
     of_texts = "" if config.texts is None else f"-{read_texts(config.texts).sha256[:12]}"
-    folder = cache / corpus.name / f"pocketsphinx{of_texts}"
-    summary = align_with_bar(corpus, folder, workers, quiet)
+    folder = what.cache / corpus.name / f"{choice.kind().folder_name}{of_texts}"
+    summary = align_with_bar(corpus, folder, choice, workers, quiet)
     if summary.waiting:
         # They would be one segment each, for good, though nobody has looked at them.
         raise AlignError(f"{summary.waiting:,} utterances are not aligned yet: {GO_ON}, or run `mer align` first")
     if summary.failed:
         say(f"{len(summary.failed)} utterances could not be aligned and are one segment each: {folder}/alignment.jsonl", quiet)
-    return with_textgrids(corpus, folder, kind="pocketsphinx") if summary.aligned else without_alignments(corpus)
+    return with_textgrids(corpus, folder, kind=alignment) if summary.aligned else without_alignments(corpus)
 
 
 def without_alignments(corpus: "Corpus") -> "Corpus":

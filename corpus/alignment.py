@@ -49,7 +49,7 @@ class AlignmentSource(Protocol):
 
     @property
     def kind(self) -> str:
-        """`corpus` (the corpus' own files), `textgrid`, or `pocketsphinx` (TextGrids of `mer align`)."""
+        """`corpus` (the corpus' own files), `textgrid`, or an aligner's name (TextGrids of `mer align`)."""
         ...
 
     @property

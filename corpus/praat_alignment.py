@@ -48,7 +48,7 @@ class TextGridAlignment:
     speaker: str | None = None
     """Whose tiers to take where a file has several speakers (`<speaker> - words`)."""
     kind: str = "textgrid"
-    """Recorded with the features; `pocketsphinx` for those of `mer align`."""
+    """Recorded with the features; the aligner's name for those of `mer align`."""
 
     @property
     def paths(self) -> tuple[Path, ...]:

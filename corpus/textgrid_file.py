@@ -15,22 +15,26 @@ def textgrid_name(utterance_id: str) -> str:
     return quote(utterance_id, safe=" !#$&'()+,;=@[]{}^~") + SUFFIX
 
 
-def textgrid_text(alignment: Alignment, seconds: float) -> str:
-    """A TextGrid with the tiers `words`, `phones` and `syllables`; pauses are intervals without a label.
+TIERS = ("words", "phones", "syllables")
+"""All tiers that there are, in the order in which they are written."""
+
+
+def textgrid_text(alignment: Alignment, seconds: float, tiers: Sequence[str] = TIERS) -> str:
+    """A TextGrid; pauses are intervals without a label.
 
     Args:
         alignment: in time order.
         seconds: of the audio; what reaches beyond is cut there.
+        tiers: those that are written, some of `TIERS`.
 
     Raises:
         AlignmentError: segments that overlap, or are out of order.
     """
     end_ms = round(seconds * 1000)
-    tiers = {"words": alignment.words, "phones": alignment.phones, "syllables": alignment.syllables}
     lines = ['File type = "ooTextFile"', 'Object class = "TextGrid"', "", "xmin = 0 ", f"xmax = {_time(end_ms)} "]
     lines += ["tiers? <exists> ", f"size = {len(tiers)} ", "item []: "]
-    for number, (name, segments) in enumerate(tiers.items(), start=1):
-        intervals = _filled(segments, end_ms, name)
+    for number, name in enumerate(tiers, start=1):
+        intervals = _filled(getattr(alignment, name), end_ms, name)
         lines += [f"    item [{number}]:", '        class = "IntervalTier" ', f'        name = "{name}" ']
         lines += ["        xmin = 0 ", f"        xmax = {_time(end_ms)} ", f"        intervals: size = {len(intervals)} "]
         for place, segment in enumerate(intervals, start=1):
@@ -40,14 +44,14 @@ def textgrid_text(alignment: Alignment, seconds: float) -> str:
     return "\n".join([*lines, ""])
 
 
-def write_textgrid(path: Path, alignment: Alignment, seconds: float) -> None:
-    """Put a TextGrid in place, whole or not at all.
+def write_textgrid(path: Path, alignment: Alignment, seconds: float, tiers: Sequence[str] = TIERS) -> None:
+    """Put a TextGrid of some tiers in place, whole or not at all.
 
     Raises:
         AlignmentError: segments that overlap, or are out of order.
         OSError: the file system refuses.
     """
-    write_file(path, textgrid_text(alignment, seconds).encode())
+    write_file(path, textgrid_text(alignment, seconds, tiers).encode())
 
 
 def _time(milliseconds: int) -> str:

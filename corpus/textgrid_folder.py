@@ -24,7 +24,7 @@ def with_textgrids(corpus: Corpus, folder: Path, *, kind: str = "textgrid") -> C
     Args:
         corpus: its own alignments are not used.
         folder: of the alignments.
-        kind: recorded per utterance: `textgrid`, or `pocketsphinx` for those of `mer align`.
+        kind: recorded per utterance: `textgrid`, or the aligner's name for those of `mer align`.
 
     Raises:
         CorpusError: no folder, no file for any utterance, or two for one that nothing tells apart.

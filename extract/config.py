@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mer.cache.granularity import GRANULARITIES
+from mer.corpus.aligner.registry import ALIGNERS
 from mer.extract.encoder_options import (
     speech_model_option,
     speech_revision_option,
@@ -16,7 +17,8 @@ from mer.settings.shared_options import device_option, texts_option
 
 SPEECH_GRANULARITIES = ("F", "P", "S", "W")
 COMPUTE_DTYPES = ("float32", "float64", "bfloat16")
-ALIGNMENTS = ("corpus", "textgrid", "pocketsphinx")
+OTHER_ALIGNMENTS = ("corpus", "textgrid")
+"""Times that are not made by an aligner of `ALIGNERS`."""
 LONG_AUDIO = ("windows", "refuse")
 LONG_TEXTS = ("refuse", "windows", "cut")
 STORAGE_DTYPES = ("float16", "float32")
@@ -54,9 +56,10 @@ class ExtractConfig:
     fillers: str = option("keep", "Whether laughter and breaths are units of P, S and W.", choices=("keep", "drop"), panel=WHAT)
     alignment: str = option(
         "corpus",
-        "Times of P, S and W: corpus (its own files), textgrid (of --textgrids), or pocketsphinx (`mer align` into the cache "
-        "folder, now).",
-        choices=ALIGNMENTS,
+        "Times of P, S and W: corpus (its own files), textgrid (of --textgrids), or an aligner (`mer align` into the cache "
+        "folder, now): pocketsphinx (English), or ctc (words in the language of --ctc-model).",
+        choices=ALIGNERS,
+        also=OTHER_ALIGNMENTS,
         panel=WHAT,
     )
     long: str = option(

@@ -77,6 +77,7 @@ def load_weights(
     *,
     architecture: Any = AutoModel,
     renamed: Mapping[str, str] | None = None,
+    kind: str = "encoder",
 ) -> nn.Module:
     """Load weights in float32, in evaluation mode, with gradients.
 
@@ -87,6 +88,7 @@ def load_weights(
         config: As it was read.
         architecture: Class of `transformers` that is built, where it is a part of what the checkpoint holds.
         renamed: Patterns in names of the checkpoint's weights, and what they are in `architecture`.
+        kind: What the model is, for errors.
 
     Raises:
         EncoderError: when weights are missing from the checkpoint (they would be random) or cannot be read.
@@ -107,14 +109,15 @@ def load_weights(
     except MemoryError:
         raise
     except Exception as problem:  # damaged files end in whatever error the reading library happens to meet
-        raise EncoderError(unavailable(name, revision, option, problem)) from problem
-    missing = sorted(key for key in report["missing_keys"] if not key.startswith(UNUSED_WEIGHTS))
+        raise EncoderError(unavailable(name, revision, option, problem, kind)) from problem
+    assert isinstance(model, nn.Module)
+    inside = f"{getattr(model, 'base_model_prefix', '')}."  # of a model with more on top of the encoder
+    missing = sorted(key for key in report["missing_keys"] if not key.removeprefix(inside).startswith(UNUSED_WEIGHTS))
     if missing:
         raise EncoderError(
-            f"{option} {name}: the checkpoint lacks {len(missing)} weights of a {config.model_type} encoder, first "
-            f"{missing[0]!r}; they would be random. Give the folder or id of a complete pretrained encoder."
+            f"{option} {name}: the checkpoint lacks {len(missing)} weights of a {config.model_type} {kind}, first "
+            f"{missing[0]!r}; they would be random. Give the folder or id of a complete pretrained {kind}."
         )
-    assert isinstance(model, nn.Module)
     odd = [key for key, weight in model.named_parameters() if not bool(torch.isfinite(weight).all())]
     if odd:
         raise EncoderError(f"{option} {name}: {len(odd)} weights hold NaN or infinite numbers, first {odd[0]!r}; {COPY_AGAIN}")

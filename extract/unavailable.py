@@ -29,7 +29,7 @@ def look_for_the_hub(name: str) -> None:
         constants.HF_HUB_OFFLINE = True
 
 
-def unavailable(name: str, revision: str | None, option: str, problem: Exception) -> str:
+def unavailable(name: str, revision: str | None, option: str, problem: Exception, kind: str = "encoder") -> str:
     """What is said where a checkpoint, or a part of it, cannot be read.
 
     Args:
@@ -37,13 +37,14 @@ def unavailable(name: str, revision: str | None, option: str, problem: Exception
         revision: that was asked for.
         option: command-line option that names it.
         problem: what the reading library ran into.
+        kind: what the checkpoint should be.
     """
     folder = Path(name)
     if folder.is_dir():
         files = sorted(entry.name for entry in folder.iterdir())[:8]
         why = _elsewhere(folder, option) or _said(problem)
         return (
-            f"{option} {name}: this folder holds no loadable encoder (found {', '.join(files) or 'nothing'}; expected "
+            f"{option} {name}: this folder holds no loadable {kind} (found {', '.join(files) or 'nothing'}; expected "
             f"config.json, model.safetensors and the preprocessor or tokenizer files): {why}"
         )
     at = f" at revision {revision!r}" if revision else ""

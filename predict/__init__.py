@@ -16,9 +16,13 @@ from mer.predict.given_audio import Audio as Audio
 from mer.predict.given_audio import Given as Given
 from mer.predict.given_audio import recording as recording
 from mer.predict.on_the_fly import Aligner as Aligner
+from mer.predict.on_the_fly import live_aligner as live_aligner
 from mer.predict.on_the_fly import pocketsphinx_aligner as pocketsphinx_aligner
 from mer.predict.predictor import Predictor as Predictor
 from mer.predict.predictor import load as load
 from mer.predict.recordings import Found as Found
 from mer.predict.recordings import find_recordings as find_recordings
 from mer.predict.recordings import read_recordings as read_recordings
+from mer.predict.transcription import Heard as Heard
+from mer.predict.transcription import transcribe as transcribe
+from mer.recognise import open_transcriber as open_transcriber

@@ -72,7 +72,7 @@ class HeadEngine:
 
     @property
     def aligned_by(self) -> str:
-        """Whose times the run was trained on: `corpus`, `textgrid` or `pocketsphinx`."""
+        """Whose times the run was trained on: `corpus`, `textgrid` or an aligner's name."""
         return str(self._saved.features.get("segments", {}).get("alignment", "corpus"))
 
     @property

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from mer.corpus import TextGridAlignment, Utterance
+from mer.corpus.aligner import ALIGNERS
 from mer.corpus.audio import audio_seconds
 from mer.predict.answer import Answer, Failure, Prediction, Rating, make_prediction, make_rating
 from mer.predict.checks import RefusedError, listen
@@ -54,7 +55,7 @@ class Engine(Protocol):
 
     @property
     def aligned_by(self) -> str:
-        """Whose times the run was trained on: `corpus`, `textgrid` or `pocketsphinx`."""
+        """Whose times the run was trained on: `corpus`, `textgrid` or an aligner's name."""
         ...
 
     @property
@@ -110,6 +111,8 @@ class Predictor:
         """Runs that answer, such as `fold1-seed0`."""
         self.hears, self.reads, self.aligns = engine.hears, engine.reads, engine.aligns
         """Whether audio, text, and the times of phones, syllables or words are used."""
+        self.aligned_by = engine.aligned_by
+        """Whose times the run was trained on: `corpus`, `textgrid` or an aligner's name."""
         self.aligner = aligner
         """Times recordings that bring no alignment; None leaves them one segment."""
         self._engine, self._max_seconds = engine, max_seconds
@@ -218,9 +221,9 @@ class Predictor:
     def needs_aligner(self, utterances: Sequence[Utterance]) -> bool:
         """Whether some recording has no times that this run can use.
 
-        Its own come first, but a run that was trained on pocketsphinx's takes these instead of a corpus' own.
+        Its own come first, but a run that was trained on an aligner's takes these instead of a corpus' own.
         """
-        replaced = self._engine.aligned_by == "pocketsphinx"
+        replaced = self.aligned_by in ALIGNERS
         return self.aligns and any(
             each.alignment is None or (replaced and each.alignment.kind == "corpus") for each in utterances
         )

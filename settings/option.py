@@ -43,7 +43,7 @@ class Option:
     choices: Collection[str] = ()
     """Valid words, where there is a list; a registry is one, too."""
     also: tuple[str, ...] = ()
-    """Words beside these that the command line alone knows."""
+    """Valid words beside these, such as those of the command line alone."""
     own_class: bool = False
     """Whether `package.module:Name`, a class of the user's own, is a value, too."""
     own_file: str = ""

@@ -2,18 +2,20 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from mer.backends import Backend, LocalBackend, Notice, Task, TaskDone, TaskFailed, WorkerLost, own_share
 from mer.backends.local import cores
 from mer.corpus.aligner.align_work import AlignWork, not_aligned, pieces
 from mer.corpus.aligner.alignment_log import Outcome, merge_outcomes, open_log, read_outcomes
-from mer.corpus.aligner.pocketsphinx_aligner import aligner_name
+from mer.corpus.aligner.registry import AlignerChoice
 from mer.corpus.utterance import Corpus
 
 UTTERANCES_PER_PROCESS = 16
 """For fewer, a process is not worth its start."""
+POCKETSPHINX_AS_IT_IS = AlignerChoice()
+"""The aligner that is used where none is named."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,19 +37,26 @@ class AlignSummary:
     failed: tuple[Outcome, ...]
     """Without a TextGrid, with the reasons: extraction takes each as one segment."""
     unknown_words: dict[str, int]
-    """Words with a guessed pronunciation, and in how many utterances each is."""
+    """Words that the aligner knows nothing of, and in how many utterances each is."""
     fillers_lost: int
     """Tags for which no sound was found."""
     waiting: int
     """Without an outcome: in shares that are not done, or in pieces that were given up."""
     given_up: tuple[TaskFailed, ...]
     """Pieces whose worker was killed or that could not be written; the same command tries them again."""
+    tiers: tuple[str, ...] = ("words", "phones", "syllables")
+    """What the aligner makes."""
+    unknown_words_are: str = ""
+    """What became of `unknown_words`, in words."""
+    unknown_characters: dict[str, int] = field(default_factory=dict)
+    """Characters that the aligner has no symbol for, and how often each was passed over."""
 
 
 def align_corpus(
     corpus: Corpus,
     folder: Path,
     *,
+    aligner: AlignerChoice = POCKETSPHINX_AS_IT_IS,
     workers: int | None = None,
     backend: Backend | None = None,
     shard: tuple[int, int] | None = None,
@@ -59,6 +68,7 @@ def align_corpus(
     Args:
         corpus: its own alignments are not looked at.
         folder: for `<id>.TextGrid`, and `alignment.jsonl` with failures and unknown words.
+        aligner: which, with its options.
         workers: processes, without a backend; one per core by default.
         backend: where it is done; in processes of this machine by default.
         shard: number of one of several commands that share the corpus, from 0, and how many they are.
@@ -66,22 +76,23 @@ def align_corpus(
         on_notice: called with what a person should know: workers that were lost, pieces that were given up.
 
     Raises:
-        AlignError: no pocketsphinx, a folder of foreign TextGrids.
+        AlignError: an aligner that is not here or lacks an option, a folder of foreign TextGrids.
         BackendError: workers that cannot be had.
     """
-    name = aligner_name()
+    work = AlignWork.of(folder, aligner)
     rank, world = shard or (0, 1)
-    before = open_log(folder, name)
+    before = open_log(folder, work.aligner)
     tally = _Tally(len(corpus) // world, on_progress, on_notice)
-    tasks = tally.planned(not_aligned(tally.counted(own_share(pieces(corpus), rank, world)), before, folder))
+    shared = tally.counted(own_share(pieces(corpus), rank, world))
+    tasks = tally.planned(not_aligned(shared, before, folder, work.fingerprint))
     backend = backend or LocalBackend(workers=workers or default_processes(len(corpus)), threads=1)
-    given_up = backend.run(AlignWork(folder=folder.absolute(), aligner=name), tasks, tell=tally.tell)
+    given_up = backend.run(work, tasks, tell=tally.tell)
     outcomes = read_outcomes(folder)
     lost = {name for task in given_up for name in tally.utterances[task.name]}
     if all(u.id in outcomes for u in corpus):
-        merge_outcomes(folder, name)
+        merge_outcomes(folder, work.aligner)
     held = {u.id: outcomes[u.id] for u in corpus if u.id in outcomes and u.id not in lost}
-    return _summary(folder, name, len(corpus), held, tally, given_up)
+    return _summary(folder, work, len(corpus), held, tally, given_up)
 
 
 def default_processes(utterances: int) -> int:
@@ -91,7 +102,7 @@ def default_processes(utterances: int) -> int:
 
 def _summary(
     folder: Path,
-    aligner: str,
+    work: AlignWork,
     utterances: int,
     held: Mapping[str, Outcome],
     tally: "_Tally",
@@ -99,9 +110,13 @@ def _summary(
 ) -> AlignSummary:
     now = [held[name] for task in tally.utterances.values() for name in task if name in held]
     words: Counter[str] = Counter(word for outcome in held.values() for word in outcome.unknown)
+    characters: Counter[str] = Counter()
+    for outcome in held.values():
+        characters.update(outcome.unknown_characters)
+    kind = work.choice.kind()
     return AlignSummary(
         folder=folder,
-        aligner=aligner,
+        aligner=work.aligner,
         utterances=utterances,
         aligned=sum(not outcome.reason for outcome in held.values()),
         made=sum(not outcome.reason for outcome in now),
@@ -111,6 +126,9 @@ def _summary(
         fillers_lost=sum(outcome.fillers_lost for outcome in held.values()),
         waiting=utterances - len(held),
         given_up=given_up,
+        tiers=kind.tiers,
+        unknown_words_are=kind.unknown_words,
+        unknown_characters=dict(sorted(characters.items(), key=lambda item: (-item[1], item[0]))),
     )
 
 

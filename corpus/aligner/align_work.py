@@ -1,7 +1,7 @@
 """Alignment as tasks: a piece of a corpus is done when all of its utterances have an outcome."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -9,8 +9,9 @@ from pathlib import Path
 from mer.backends import Slot, Task, TaskDone
 from mer.backends.agreement import check_same
 from mer.corpus.aligner.align_error import AlignError
+from mer.corpus.aligner.aligner_kind import SAMPLE_RATE, AlignerKind, OpenAligner
 from mer.corpus.aligner.alignment_log import Outcome, input_fingerprint, keep_outcomes, outcomes_of
-from mer.corpus.aligner.pocketsphinx_aligner import SAMPLE_RATE, Aligner, aligner_name
+from mer.corpus.aligner.registry import AlignerChoice
 from mer.corpus.alignment import AlignmentError
 from mer.corpus.audio import AudioError, audio_seconds, read_wave
 from mer.corpus.textgrid_file import textgrid_name, write_textgrid
@@ -28,32 +29,48 @@ class AlignWork:
 
     folder: Path
     """Where TextGrids and outcomes go."""
+    choice: AlignerChoice
+    """Which aligner."""
     aligner: str
-    """Name and versions of the launcher's aligner."""
+    """Its name and versions where the command was given."""
+    fingerprint: str
+    """What of it decides alignments."""
+
+    @classmethod
+    def of(cls, folder: Path, choice: AlignerChoice) -> "AlignWork":
+        """The work of an aligner as it is here.
+
+        Raises:
+            AlignError: the aligner is not here, or its options do not fit.
+        """
+        kind = choice.kind()
+        return cls(folder=folder.absolute(), choice=choice, aligner=kind.title, fingerprint=kind.fingerprint)
 
     @contextmanager
     def open(self, slot: Slot) -> Iterator["AlignWorker"]:
-        """Load the acoustic model.
+        """Load the aligner.
 
         Raises:
             BackendError: another aligner here than where the command was given.
         """
-        check_same({"aligner": self.aligner}, {"aligner": aligner_name()})
-        yield AlignWorker(self.folder, Aligner())
+        kind = self.choice.kind()
+        check_same({"aligner": self.aligner}, {"aligner": kind.title})
+        yield AlignWorker(self.folder, kind, self.fingerprint)
 
     def is_done(self, task: Task) -> bool:
         """Whether every utterance of the piece has an outcome of its present audio and text, and its TextGrid."""
         utterances: tuple[Utterance, ...] = task.content
         found = outcomes_of(self.folder, task.name, (u.id for u in utterances))
-        return all(is_aligned(u, found.get(u.id), self.folder) for u in utterances)
+        return all(is_aligned(u, found.get(u.id), self.folder, self.fingerprint) for u in utterances)
 
 
 class AlignWorker:
     """Aligns piece after piece with one aligner."""
 
-    def __init__(self, folder: Path, aligner: Aligner) -> None:
-        """Keep the aligner for all pieces."""
-        self._folder, self._aligner = folder, aligner
+    def __init__(self, folder: Path, kind: AlignerKind, fingerprint: str) -> None:
+        """Open the aligner, for all pieces."""
+        self._folder, self._fingerprint, self._tiers = folder, fingerprint, kind.tiers
+        self._aligner = kind.open()
 
     def do(self, task: Task, *, share: float, tell: Callable[[object], None]) -> None:
         """Align a piece; what cannot be aligned is an outcome, too.
@@ -69,7 +86,8 @@ class AlignWorker:
         outcomes: list[Outcome] = []
         try:
             for utterance in task.content:
-                outcomes.append(_align_one(utterance, self._folder, self._aligner))
+                mark = input_fingerprint(utterance, self._fingerprint)
+                outcomes.append(_align_one(utterance, mark, self._folder, self._aligner, self._tiers))
         finally:  # Ctrl-C in the middle keeps what is aligned
             if outcomes:
                 keep_outcomes(self._folder, task.name, outcomes)
@@ -94,23 +112,24 @@ def pieces(utterances: Iterable[Utterance]) -> Iterator[Task]:
         yield _piece(held, seconds)
 
 
-def not_aligned(tasks: Iterable[Task], outcomes: Mapping[str, Outcome], folder: Path) -> Iterator[Task]:
+def not_aligned(tasks: Iterable[Task], outcomes: Mapping[str, Outcome], folder: Path, fingerprint: str) -> Iterator[Task]:
     """What there is to do of each piece, as far as there is anything.
 
     Args:
         tasks: from `pieces`.
         outcomes: of earlier runs, by utterance.
         folder: of the TextGrids.
+        fingerprint: the aligner's.
     """
     for task in tasks:
-        left = tuple(u for u in task.content if not is_aligned(u, outcomes.get(u.id), folder))
+        left = tuple(u for u in task.content if not is_aligned(u, outcomes.get(u.id), folder, fingerprint))
         if left:
             yield replace(task, content=left)
 
 
-def is_aligned(utterance: Utterance, outcome: Outcome | None, folder: Path) -> bool:
-    """Whether an outcome is that of the present audio and text, and its TextGrid is there."""
-    if outcome is None or outcome.fingerprint != input_fingerprint(utterance):
+def is_aligned(utterance: Utterance, outcome: Outcome | None, folder: Path, fingerprint: str) -> bool:
+    """Whether an outcome is that of the present audio, text and aligner, and its TextGrid is there."""
+    if outcome is None or outcome.fingerprint != input_fingerprint(utterance, fingerprint):
         return False
     return bool(outcome.reason) or (folder / textgrid_name(utterance.id)).is_file()
 
@@ -121,8 +140,7 @@ def _piece(utterances: list[Utterance], seconds: float) -> Task:
     return Task(name=f"piece-{ids}", cost=max(seconds, 1.0), content=tuple(utterances))
 
 
-def _align_one(utterance: Utterance, folder: Path, aligner: Aligner) -> Outcome:
-    mark = input_fingerprint(utterance)
+def _align_one(utterance: Utterance, mark: str, folder: Path, aligner: OpenAligner, tiers: Sequence[str]) -> Outcome:
     path = folder / textgrid_name(utterance.id)
     seconds = 0.0
     try:
@@ -131,8 +149,15 @@ def _align_one(utterance: Utterance, folder: Path, aligner: Aligner) -> Outcome:
         if utterance.text is None:
             raise AlignError("no transcript: there is nothing to align with")
         found = aligner.align(wave, utterance.text)
-        write_textgrid(path, found.alignment, seconds)
+        write_textgrid(path, found.alignment, seconds, tiers)
     except (AudioError, AlignmentError) as problem:
         path.unlink(missing_ok=True)  # of other speech or text
         return Outcome(id=utterance.id, fingerprint=mark, seconds=seconds, reason=str(problem))
-    return Outcome(id=utterance.id, fingerprint=mark, seconds=seconds, unknown=found.unknown, fillers_lost=found.fillers_lost)
+    return Outcome(
+        id=utterance.id,
+        fingerprint=mark,
+        seconds=seconds,
+        unknown=found.unknown,
+        fillers_lost=found.fillers_lost,
+        unknown_characters=found.unknown_characters,
+    )

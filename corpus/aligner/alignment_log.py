@@ -7,12 +7,11 @@ have one puts them into the log. Nothing is appended to a file that another one 
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
 from mer.corpus.aligner.align_error import AlignError
-from mer.corpus.aligner.pocketsphinx_aligner import ALIGNER_VERSION
 from mer.corpus.textgrid_file import SUFFIX
 from mer.corpus.utterance import Utterance
 from mer.files import Disk, make_folder, write_atomically, write_file
@@ -28,20 +27,27 @@ class Outcome:
     id: str
     """Which utterance it is."""
     fingerprint: str
-    """Sha256 of its audio, its text and the aligner's version: when it differs, the utterance is aligned again."""
+    """Sha256 of its audio, its text and the aligner's fingerprint: when it differs, the utterance is aligned again."""
     seconds: float
     """Seconds of its audio; 0 where it could not be read."""
     reason: str = ""
     """Why there is no alignment; empty when there is."""
     unknown: tuple[str, ...] = ()
-    """Words with a guessed pronunciation."""
+    """Words that the aligner knows nothing of."""
     fillers_lost: int = 0
     """Tags without a sound."""
+    unknown_characters: Mapping[str, int] = field(default_factory=dict)
+    """Characters that the aligner has no symbol for, and how often each was passed over."""
 
 
-def input_fingerprint(utterance: Utterance) -> str:
-    """Sha256 over what decides an alignment."""
-    digest = hashlib.sha256(f"{ALIGNER_VERSION}\0{utterance.text!r}\0".encode())
+def input_fingerprint(utterance: Utterance, aligner: str) -> str:
+    """Sha256 over what decides an alignment.
+
+    Args:
+        utterance: its audio is read.
+        aligner: the aligner's fingerprint.
+    """
+    digest = hashlib.sha256(f"{aligner}\0{utterance.text!r}\0".encode())
     if not utterance.part.is_whole:
         digest.update(f"{utterance.part}\0".encode())
     try:
@@ -59,7 +65,7 @@ def open_log(folder: Path, aligner: str) -> dict[str, Outcome]:
         aligner: name and versions, for the first line.
 
     Raises:
-        AlignError: it holds TextGrids that `mer align` did not make: they would be overwritten.
+        AlignError: it holds TextGrids of another aligner, or some that `mer align` did not make: they would be overwritten.
     """
     path = folder / LOG_NAME
     make_folder(folder)
@@ -70,8 +76,19 @@ def open_log(folder: Path, aligner: str) -> dict[str, Outcome]:
         content = [memoryview(_first_line(aligner).encode())]
         write_atomically(path, content, temporaries=folder, disk=Disk(), exclusive=True)
     except FileExistsError:
+        _refuse_another(path, aligner)
         return read_outcomes(folder)
     return {}
+
+
+def _refuse_another(log: Path, aligner: str) -> None:
+    """Another version or model goes on in the same folder, and aligns again; another aligner does not."""
+    try:
+        before = str(json.loads(read_file(log).split(b"\n")[0])["aligner"])
+    except (ValueError, KeyError, TypeError):
+        return  # damaged: every utterance is aligned again as far as the log does not hold it
+    if before.split()[:1] != aligner.split()[:1]:
+        raise AlignError(f"{log.parent}: holds alignments by {before}, and these are by {aligner}; give another folder")
 
 
 def read_outcomes(folder: Path) -> dict[str, Outcome]:
@@ -124,7 +141,10 @@ def _first_line(aligner: str) -> str:
 
 
 def _line(outcome: Outcome) -> str:
-    return json.dumps(asdict(outcome)) + "\n"
+    row = asdict(outcome)
+    if not row["unknown_characters"]:  # lines of before it was counted stay as they are
+        del row["unknown_characters"]
+    return json.dumps(row) + "\n"
 
 
 def _pieces(folder: Path) -> list[Path]:
@@ -163,6 +183,7 @@ def _outcomes(path: Path) -> Iterator[Outcome]:
                 reason=str(row["reason"]),
                 unknown=tuple(map(str, row["unknown"])),
                 fillers_lost=int(row["fillers_lost"]),
+                unknown_characters={str(each): int(count) for each, count in row.get("unknown_characters", {}).items()},
             )
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, AttributeError):
             continue  # the first line, or one that a kill cut short: that utterance is aligned again

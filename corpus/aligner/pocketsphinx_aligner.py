@@ -12,9 +12,12 @@ import numpy as np
 from jaxtyping import Float32
 
 from mer.corpus.aligner.align_error import AlignError
+from mer.corpus.aligner.aligner_kind import Aligned
+from mer.corpus.aligner.aligner_options import AlignerOptions
 from mer.corpus.aligner.fillers_in_pauses import fill_pauses
 from mer.corpus.aligner.letter_to_sound import letter_to_sound
-from mer.corpus.aligner.spoken_words import Spoken, spoken_words
+from mer.corpus.aligner.speech_checks import check_speech
+from mer.corpus.aligner.spoken_words import spoken_words, tags_by_place
 from mer.corpus.alignment import Alignment, Segment
 from mer.corpus.arpabet import to_arpabet
 from mer.corpus.syllables import syllable_segments
@@ -22,8 +25,6 @@ from mer.corpus.unspoken import is_silence
 
 ALIGNER_VERSION = 1
 """Raised whenever the same speech and text would be aligned otherwise."""
-SAMPLE_RATE = 16_000
-"""Hz; what the acoustic model was trained on."""
 MAX_SECONDS = 600.0
 """Longer speech is refused: the search keeps all of it in memory."""
 FRAME_MS = 10
@@ -61,16 +62,31 @@ class _TimedWord:
     phones: tuple[_TimedPhone, ...]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Aligned:
-    """One utterance aligned."""
+class Pocketsphinx:
+    """The aligner `pocketsphinx` of `ALIGNERS`."""
 
-    alignment: Alignment
-    """Phones, syllables, words; fillers among them."""
-    unknown: tuple[str, ...]
-    """Words that the dictionary does not have, once each, in order; they are said by `letter_to_sound`."""
-    fillers_lost: int
-    """Tags for which no sound was found in the pause at their place."""
+    tiers = ("words", "phones", "syllables")
+    unknown_words = "not in the dictionary, said by their letters"
+    fingerprint = str(ALIGNER_VERSION)
+    folder_name = "pocketsphinx"
+
+    def __init__(self, options: AlignerOptions) -> None:
+        """Take no options.
+
+        Raises:
+            AlignError: an option of another aligner.
+        """
+        if options != AlignerOptions():
+            raise AlignError("--ctc-model and --ctc-revision are for the aligner ctc, and this is pocketsphinx; leave them out")
+
+    @property
+    def title(self) -> str:
+        """Name and versions; raises AlignError if pocketsphinx is not installed."""
+        return aligner_name()
+
+    def open(self) -> "Aligner":
+        """Load the acoustic model."""
+        return Aligner()
 
 
 class Aligner:
@@ -106,22 +122,16 @@ class Aligner:
         """
         spoken = spoken_words(text, self.knows)
         words = [s.label for s in spoken if not s.is_tag]
-        seconds = len(wave) / SAMPLE_RATE
         if not spoken:
             raise AlignError(f"no words in the text {text[:60]!r}: write down what is said")
-        if seconds > MAX_SECONDS:
-            raise AlignError(f"{seconds:.0f} s of speech; the aligner takes {MAX_SECONDS:.0f} s at most: cut it at pauses")
-        if not np.isfinite(wave).all():
-            raise AlignError("samples that are not finite: write the audio file again")
-        if not np.any(np.abs(wave) > 1e-4):
-            raise AlignError(f"{seconds:.2f} s of silence: there is nothing to align")
+        check_speech(wave, MAX_SECONDS)
         with self._lock:
             unknown = self._pronounce(words)
             found = self._decode(wave, words) if words else []
         timed = [phone for word in found for phone in word.phones]
         _check_plausible(timed)
         own_words = [_segment(word.name, word) for word in found]
-        fillers = fill_pauses(wave, own_words, _tags_by_place(spoken))
+        fillers = fill_pauses(wave, own_words, tags_by_place(spoken))
         if not words and not fillers:
             raise AlignError(f"no words in the text {text[:60]!r}, and no sound that its tags could be")
         own_phones = [_segment(to_arpabet(phone.name), phone) for phone in timed]
@@ -239,16 +249,6 @@ def _check_plausible(phones: Sequence[_TimedPhone]) -> None:
     squeezed = sum(phone.frames <= SHORTEST_PHONE for phone in phones)
     if len(phones) >= FEWEST_TO_JUDGE and squeezed > MOST_SQUEEZED * len(phones):
         raise AlignError(f"{_WRONG_TEXT} ({squeezed} of {len(phones)} phones would be as short as can be)")
-
-
-def _tags_by_place(spoken: Sequence[Spoken]) -> list[list[str]]:
-    places: list[list[str]] = [[]]
-    for one in spoken:
-        if one.is_tag:
-            places[-1].append(one.label)
-        else:
-            places.append([])
-    return places
 
 
 def _start(segment: Segment) -> int:

@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from mer.corpus.aligner.align_error import AlignError
@@ -39,11 +39,31 @@ def spoken_words(text: str, known: Callable[[str], bool]) -> tuple[Spoken, ...]:
     Raises:
         AlignError: letters that are not Latin.
     """
-    return tuple(spoken for piece, is_tag in _pieces(text) for spoken in _spoken(piece, is_tag, known))
+    return tuple(spoken for piece, is_tag in cut_at_tags(text) for spoken in _spoken(piece, is_tag, known))
 
 
-def _pieces(text: str) -> Iterator[tuple[str, bool]]:
-    """The transcript cut at its outermost pairs of brackets; a bracket without its partner is a mark like others."""
+def tags_by_place(spoken: Sequence[Spoken]) -> list[list[str]]:
+    """The labels of the tags before each word, and after the last one: one list more than words."""
+    places: list[list[str]] = [[]]
+    for one in spoken:
+        if one.is_tag:
+            places[-1].append(one.label)
+        else:
+            places.append([])
+    return places
+
+
+def tag_label(piece: str) -> str:
+    """The unit that a bracketed remark is: `[breath out]` -> `[BREATH_OUT]`; empty where no letter is in it."""
+    name = "_".join(re.findall(r"\w+", piece)).upper()
+    return name and f"[{name}]"
+
+
+def cut_at_tags(text: str) -> Iterator[tuple[str, bool]]:
+    """Pieces of a transcript, and whether each is a tag: an outermost pair of brackets with what is in it.
+
+    A bracket without its partner is a mark like others.
+    """
     openings: list[int] = []
     pairs: list[tuple[int, int]] = []
     for position, character in enumerate(text):
@@ -63,9 +83,8 @@ def _pieces(text: str) -> Iterator[tuple[str, bool]]:
 
 def _spoken(piece: str, is_tag: bool, known: Callable[[str], bool]) -> Iterator[Spoken]:
     if is_tag:
-        name = "_".join(re.findall(r"\w+", piece)).upper()
-        if name:
-            yield Spoken(f"[{name}]", True)
+        if label := tag_label(piece):
+            yield Spoken(label, True)
         return
     plain = _GROUPED.sub("", piece.translate(_APOSTROPHES).lower())
     plain = _DECIMAL.sub(" point ", plain)

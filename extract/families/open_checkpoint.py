@@ -12,24 +12,27 @@ from mer.extract.pretrained import EncoderError, load_config
 from mer.settings import UnknownEntryError
 
 
-def open_speech(name: str, revision: str | None = None) -> SpeechCheckpoint:
+def open_speech(name: str, revision: str | None = None, *, option: str = SpeechCheckpoint.option) -> SpeechCheckpoint:
     """The checkpoint of a speech encoder.
 
     Args:
         name: hub id or folder.
         revision: branch, tag or commit of a hub id.
+        option: command-line option that names it, for errors.
 
     Raises:
         EncoderError: no such encoder, of no registered family, or incomplete.
     """
-    adapter, base, revision = _base_of(name, revision, "--speech-model")
-    config = load_config(base, revision, "--speech-model", SPEECH_FAMILIES)
+    adapter, base, revision = _base_of(name, revision, option)
+    config = load_config(base, revision, option, SPEECH_FAMILIES)
     try:
         family = _class_of(SPEECH_FAMILIES[config.model_type])
     except UnknownEntryError as problem:
         raise EncoderError(
-            f"--speech-model {name}: a {config.model_type!r} model is no speech encoder that mer can read; {problem}"
+            f"{option} {name}: a {config.model_type!r} model is no speech encoder that mer can read; {problem}"
         ) from None
+    if option != family.option:
+        family = type(family.__name__, (family,), {"option": option, "__module__": family.__module__})
     found: SpeechCheckpoint = _made(family, base, revision, config, adapter)
     return found
 

@@ -27,6 +27,7 @@ from mer.commands.option_docs import with_tables
 from mer.commands.predict import WhatIsAnswered, WhichRuns
 from mer.commands.report import WhatIsReported
 from mer.commands.synth import Spoken
+from mer.corpus.aligner import AlignerOptions
 from mer.extract.config import ExtractConfig, ExtractError, Resources
 from mer.finetune.config import FinetuneConfig
 from mer.grids.finetune_grid import FINETUNE_GRIDS
@@ -45,13 +46,16 @@ HOMES: list[tuple[str, type, GridKind[Any] | None]] = [
     ("extract", WhatIsExtracted, None),
     ("extract", Resources, None),
     ("extract", AnyBackend, None),
+    ("extract", AlignerOptions, None),
     ("align", WhatIsAligned, None),
     ("align", CpuBackend, None),
+    ("align", AlignerOptions, None),
     ("grid", GridFiles, None),
     ("grid", GridExtras, None),
     ("grid", AnyBackend, None),
     ("predict", WhichRuns, None),
     ("predict", WhatIsAnswered, None),
+    ("predict", AlignerOptions, None),
     ("export", WhichRuns, None),
     ("demo", Demo, None),
     ("report", WhatIsReported, None),

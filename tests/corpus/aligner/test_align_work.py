@@ -10,7 +10,7 @@ import pytest
 
 from mer.backends import BackendError, LocalBackend, Slot, Task, TaskDone, TaskFailed, Work, WorkerLost
 from mer.corpus import Corpus, Utterance
-from mer.corpus.aligner import align_corpus, align_work, aligner_name
+from mer.corpus.aligner import AlignerChoice, align_corpus, align_work, aligner_name
 from mer.corpus.aligner.align_work import AlignWork, not_aligned, pieces
 from mer.corpus.aligner.alignment_log import (
     LOG_NAME,
@@ -85,7 +85,7 @@ def test_a_share_that_is_no_share_is_refused(few: Corpus, tmp_path: Path) -> Non
 
 def test_a_piece_that_two_workers_do_is_the_same_twice(few: Corpus, tmp_path: Path) -> None:
     open_log(tmp_path, aligner_name())
-    work = AlignWork(folder=tmp_path, aligner=aligner_name())
+    work = AlignWork.of(tmp_path, AlignerChoice())
     task = next(pieces(few))
     told: list[object] = []
     assert not work.is_done(task)
@@ -102,7 +102,7 @@ def test_a_piece_that_two_workers_do_is_the_same_twice(few: Corpus, tmp_path: Pa
 
 def test_a_piece_is_still_done_when_somebody_has_merged_it(few: Corpus, tmp_path: Path) -> None:
     align_corpus(few, tmp_path, workers=1)
-    work = AlignWork(folder=tmp_path, aligner=aligner_name())
+    work = AlignWork.of(tmp_path, AlignerChoice())
     task = next(pieces(few))
     assert not (tmp_path / PIECES).exists()
     assert work.is_done(task)
@@ -136,7 +136,7 @@ def test_what_is_aligned_of_a_piece_before_an_interruption_is_kept(
 
 
 def test_a_node_with_another_aligner_is_refused(tmp_path: Path) -> None:
-    work = AlignWork(folder=tmp_path, aligner="pocketsphinx 1.0")
+    work = replace(AlignWork.of(tmp_path, AlignerChoice()), aligner="pocketsphinx 1.0")
     with pytest.raises(BackendError, match=r"aligner pocketsphinx .* \(the launcher has pocketsphinx 1.0\)"), work.open(SLOT):
         pass
 
@@ -183,8 +183,8 @@ def test_an_outdated_outcome_of_a_piece_that_was_given_up_does_not_count(few: Co
 def test_utterances_that_are_done_are_left_out_of_their_piece(few: Corpus, tmp_path: Path) -> None:
     task = next(pieces(few))
     first, *rest = task.content
-    done = {first.id: outcome(first.id, input_fingerprint(first), "no transcript")}
-    left = list(not_aligned([task, replace(task, content=(first,))], done, tmp_path))
+    done = {first.id: outcome(first.id, input_fingerprint(first, "1"), "no transcript")}
+    left = list(not_aligned([task, replace(task, content=(first,))], done, tmp_path, "1"))
     assert [(each.name, each.content) for each in left] == [(task.name, tuple(rest))]
 
 
@@ -225,9 +225,9 @@ def test_a_second_command_that_begins_at_once_takes_the_log_of_the_first(tmp_pat
 
     def open_log_once(folder: Path) -> None:
         monkeypatch.setattr(Path, "glob", listed)
-        open_log(folder, "first")
+        open_log(folder, "aligner 1")
         keep_outcomes(folder, "piece", [outcome("x")])
 
     monkeypatch.setattr(Path, "glob", begin_between)
-    assert open_log(tmp_path, "second").keys() == {"x"}
-    assert '"first"' in (tmp_path / LOG_NAME).read_text()
+    assert open_log(tmp_path, "aligner 2").keys() == {"x"}
+    assert '"aligner 1"' in (tmp_path / LOG_NAME).read_text()
