@@ -6,8 +6,9 @@ have one puts them into the log. Nothing is appended to a file that another one 
 
 import hashlib
 import json
+import zlib
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from functools import lru_cache
 from pathlib import Path
 
@@ -18,6 +19,8 @@ from mer.files import Disk, make_folder, write_atomically, write_file
 from mer.files.regular_file import read_file
 
 LOG_NAME, PIECES = "alignment.jsonl", "outcomes"
+CHECK = "check"
+"""Key of a line for the CRC-32 of its other values."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -38,6 +41,9 @@ class Outcome:
     """Tags without a sound."""
     unknown_characters: Mapping[str, int] = field(default_factory=dict)
     """Characters that the aligner has no symbol for, and how often each was passed over."""
+
+
+NAMES = {each.name for each in fields(Outcome)}
 
 
 def input_fingerprint(utterance: Utterance, aligner: str) -> str:
@@ -144,7 +150,11 @@ def _line(outcome: Outcome) -> str:
     row = asdict(outcome)
     if not row["unknown_characters"]:  # lines of before it was counted stay as they are
         del row["unknown_characters"]
-    return json.dumps(row) + "\n"
+    return json.dumps({**row, CHECK: _check(row)}) + "\n"
+
+
+def _check(row: Mapping[str, object]) -> str:
+    return f"{zlib.crc32(json.dumps(row, sort_keys=True).encode()):08x}"
 
 
 def _pieces(folder: Path) -> list[Path]:
@@ -176,6 +186,8 @@ def _outcomes(path: Path) -> Iterator[Outcome]:
     for line in text.split("\n"):
         try:
             row = json.loads(line)
+            if row.pop(CHECK, None) not in (None, _check(row)) or row.keys() - NAMES:
+                continue  # a bit of it has changed; lines of earlier versions have no check
             yield Outcome(
                 id=str(row["id"]),
                 fingerprint=str(row["fingerprint"]),

@@ -1,5 +1,6 @@
 """Pieces of a corpus as tasks: what is done twice, by several commands at once, or in part."""
 
+import json
 import pickle
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -231,3 +232,22 @@ def test_a_second_command_that_begins_at_once_takes_the_log_of_the_first(tmp_pat
     monkeypatch.setattr(Path, "glob", begin_between)
     assert open_log(tmp_path, "aligner 2").keys() == {"x"}
     assert '"aligner 1"' in (tmp_path / LOG_NAME).read_text()
+
+
+def test_a_flipped_bit_in_an_outcome_is_seen_and_a_line_without_a_check_is_read(tmp_path: Path) -> None:
+    kept = outcome("utterance 1", "2")
+    keep_outcomes(tmp_path, "piece", [kept])
+    (file,) = (tmp_path / "outcomes").iterdir()
+    whole, passed_over = file.read_bytes(), 0
+    for bit in range(8 * len(whole)):
+        flipped = bytearray(whole)
+        flipped[bit // 8] ^= 1 << bit % 8
+        file.write_bytes(flipped)
+        found = read_outcomes(tmp_path)
+        passed_over += not found
+        assert found in ({}, {kept.id: kept}), bit
+    assert passed_over > 7 * len(whole)
+    row = json.loads(whole)
+    del row["check"]
+    file.write_text(json.dumps(row))
+    assert read_outcomes(tmp_path) == {kept.id: kept}
