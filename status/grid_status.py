@@ -93,7 +93,11 @@ def _row(row: Mapping[str, Any], directories: Sequence[Path], caches: Path, now:
 def _state(states: Sequence[State]) -> State:
     if states and set(states) == {"done"}:
         return "done"
-    return next((state for state in ("running", "silent", "stopped") if state in states), "waiting")
+    order: tuple[State, ...] = ("running", "silent", "stopped")
+    for state in order:
+        if state in states:
+            return state
+    return "waiting"
 
 
 def _of_row(

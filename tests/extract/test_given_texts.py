@@ -13,8 +13,9 @@ from typer.testing import CliRunner
 import mer.commands.extract as command
 from mer.cache import open_cache
 from mer.cli import app
-from mer.commands.extract import with_alignment
+from mer.commands.extract import WhatIsExtracted, with_alignment
 from mer.corpus import Corpus, open_corpus
+from mer.corpus.aligner.aligner_options import AlignerOptions
 from mer.corpus.given_texts import read_texts
 from mer.extract import ExtractConfig
 from mer.extract.resegment import _fits
@@ -92,7 +93,7 @@ def test_alignments_of_other_words_have_a_folder_of_their_own(
     (tmp_path / "asr.csv").write_text(HEARD)
     for texts in (None, tmp_path / "asr.csv"):
         config = ExtractConfig(alignment="pocketsphinx", texts=texts)
-        with_alignment(corpus, config, None, tmp_path, 1, quiet=True)
+        with_alignment(corpus, config, AlignerOptions(), WhatIsExtracted(cache=tmp_path), 1, quiet=True)
     assert folders == ["pocketsphinx", f"pocketsphinx-{read_texts(tmp_path / 'asr.csv').sha256[:12]}"]
 
 

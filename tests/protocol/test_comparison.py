@@ -1,4 +1,5 @@
 import warnings
+from typing import Any
 
 import numpy as np
 import pytest
@@ -119,7 +120,8 @@ def test_holms_correction_by_hand() -> None:
 @settings(max_examples=60, deadline=None)
 @given(values=st.lists(st.floats(0, 1), min_size=1, max_size=12))
 def test_holms_correction_is_that_of_statsmodels(values: list[float]) -> None:
-    np.testing.assert_allclose(np.array(holm(values), dtype=float), multipletests(values, method="holm")[1], rtol=1e-12)
+    theirs: Any = multipletests(values, method="holm")[1]
+    np.testing.assert_allclose(np.array(holm(values), dtype=float), theirs, rtol=1e-12)
 
 
 def test_what_was_not_tested_stays_so_and_does_not_count() -> None:
