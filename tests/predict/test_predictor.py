@@ -385,7 +385,7 @@ def test_encoders_that_were_folders_are_found_from_the_run_and_move_with_it(
         (["clips"], "nothing there"),
         (["--wav", "x.wav", "--labels", "angry, neutral"], "answers with angry, happy, sad, and angry, neutral were asked for"),
         (["--wav", "x.wav", "--seed", "one"], "expected numbers and ranges such as"),
-        (["--wav", "x.wav", "--alignment", "magic"], "expected one of auto, none"),
+        (["--wav", "x.wav", "--alignment", "magic"], "unknown alignment 'magic': expected one of"),
     ],
 )
 def test_wrong_options_are_refused_with_exit_2(given: list[str], message: str, trained: Any) -> None:

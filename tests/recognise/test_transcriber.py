@@ -46,7 +46,7 @@ def test_whisper_of_several_languages_finds_out_which_and_does_not_translate(
     begin = WhisperForConditionalGeneration._retrieve_init_tokens
 
     def spy(*arguments: Any, **named: Any) -> Any:
-        found = begin(*arguments, **named)
+        found = begin(*arguments, **named)  # type: ignore[no-untyped-call]
         begun.append(found[0].tolist())
         return found
 
