@@ -4,7 +4,7 @@ Paths are kept as they lead there from the folder that names them, so that they 
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +23,14 @@ def places_from(folder: Path, places: Mapping[str, str | Path]) -> dict[str, str
     return {name: Path(os.path.relpath(place, os.path.realpath(folder))).as_posix() for name, place in there.items()}
 
 
-def noted_places(folder: Path, note: Mapping[str, Any]) -> dict[str, Path]:
-    """The folders that a note names, as far as they are still there.
+def noted_places(folder: Path, notes: Iterable[Mapping[str, Any]]) -> dict[str, Path]:
+    """The folders that notes name, as far as they are still there; of several for an encoder, the last.
 
     Args:
-        folder: that keeps the note.
-        note: provenance; whatever it holds, since nothing checks it.
+        folder: that keeps the notes.
+        notes: provenances; whatever they hold, since nothing checks them.
     """
-    kept = note.get(NOTE)
-    named = {name: folder / place for name, place in kept.items() if isinstance(place, str)} if isinstance(kept, dict) else {}
-    return {name: place.resolve() for name, place in named.items() if place.is_dir()}
+    kept = [each for note in notes if isinstance(each := note.get(NOTE), dict)]
+    # Thousands of shards name the same few, which are looked for once.
+    named = dict.fromkeys((name, place) for each in kept for name, place in each.items() if isinstance(place, str))
+    return {name: (folder / place).resolve() for name, place in named if (folder / place).is_dir()}

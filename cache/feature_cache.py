@@ -110,7 +110,7 @@ class FeatureCache(UtteranceMapping):
     @property
     def encoder_folders(self) -> dict[str, Path]:
         """Where its encoders are, `speech` and `text`, as far as they were folders and are still there."""
-        return {name: place for note in self.provenances for name, place in noted_places(self.path, note).items()}
+        return noted_places(self.path, self.provenances)
 
     def reopening(self) -> Callable[[], "FeatureCache"]:
         """A call that opens the same shards again, in whichever process it is made."""

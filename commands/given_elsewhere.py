@@ -36,15 +36,23 @@ def explanation(message: str) -> str:
 
 
 def at_home(value: Any) -> Any:
-    """A path, or paths, with `~` as the home folder: a shell leaves it as it is in quotes, in variables and in files."""
+    """A path, or paths, with `~` as the home folder: a shell leaves it as it is in quotes, in variables and in files.
+
+    So does `name=~/encoder`. A text that may be a folder, a hub id or a sentence is changed only where there is something.
+    """
     if isinstance(value, list | tuple):
         return type(value)(map(at_home, value))
-    if not isinstance(value, Path) or not str(value).startswith("~"):
+    if not isinstance(value, Path | str):
+        return value
+    name, equals, place = str(value).rpartition("=")
+    if not place.startswith("~"):
         return value
     try:
-        return value.expanduser()
+        found = Path(place).expanduser()
     except RuntimeError:  # nobody of that name has a home here
         return value
+    sure = isinstance(value, Path) and not equals
+    return type(value)(f"{name}{equals}{found}") if sure or found.exists() else value
 
 
 def _found(context: Any) -> Iterator[GivenElsewhere]:

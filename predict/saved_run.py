@@ -151,7 +151,7 @@ def _head_of_run(folder: Path, document: dict[str, Any]) -> SavedHead:
 def _encoder_places(part: Path) -> dict[str, Path]:
     """Where the encoders of a run were when it was trained; nothing where that is not known."""
     with suppress(ResultError):  # no answer depends on provenance: weights are compared with the hashes in the result
-        return {name: place for start in read_starts(part) for name, place in noted_places(part, start).items()}
+        return noted_places(part, read_starts(part))
     return {}
 
 

@@ -6,6 +6,7 @@ import pytest
 from typer.testing import CliRunner
 
 from mer.cli import app
+from mer.commands.given_elsewhere import at_home
 
 
 def said(words: list[str], **environment: str) -> str:
@@ -41,3 +42,12 @@ def test_a_tilde_is_the_home_folder_wherever_no_shell_has_seen_it(
     variables = {"MER_CACHE": "~/features"} if way == "variable" else {}
     assert f"{tmp_path}/home/features: no feature cache here" in said(words, **variables)
     assert "~nobody-of-this-name/x: no feature cache here" in said(["train-head", "--cache", "~nobody-of-this-name/x"])
+
+
+def test_a_tilde_is_read_before_a_name_and_where_a_text_may_be_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "encoder").mkdir()
+    here = f"{tmp_path}/encoder"
+    assert at_home(("~/encoder", Path("wavlm=~/encoder"))) == (here, Path(f"wavlm={here}"))
+    for text in ("~/what a day", "a=~/nothing", "facebook/wav2vec2-base", "a=b", 3, None):
+        assert at_home(text) == text
