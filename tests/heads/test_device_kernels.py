@@ -198,18 +198,18 @@ def cost_of(fusion: str, granularities: str, runs: int, utterances: int, **field
 def test_a_step_is_few_kernels_and_few_bytes_and_waits_for_nothing() -> None:
     # Forty utterances are one step of 29, in which the copies of the weights are made, too: one kernel a weight.
     kernels, gigabytes = cost_of("late", "F+S+T", 5, 40)
-    assert kernels < 175
-    assert gigabytes < 0.19
+    assert kernels <= 170
+    assert gigabytes < 0.185
     kernels, gigabytes = cost_of("coattention", "F+T", 2, 40, attention_layers=1)
-    assert kernels < 210
-    assert gigabytes < 1.5
+    assert kernels <= 205
+    assert gigabytes < 1.45
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("precision", "most"), [("tf32", 6.1), ("bfloat16", 5.4)])
-def test_so_is_one_of_the_whole_coattention_head(precision: str, most: float) -> None:
+@pytest.mark.parametrize(("precision", "most_kernels", "most"), [("tf32", 592, 5.95), ("bfloat16", 581, 5.3)])
+def test_so_is_one_of_the_whole_coattention_head(precision: str, most_kernels: int, most: float) -> None:
     kernels, gigabytes = cost_of("coattention", "F+S+T", 5, 120, precision=precision)
-    assert kernels < 600
+    assert kernels < most_kernels
     assert gigabytes < most
 
 
