@@ -107,9 +107,8 @@ def frame_times(speech: SpeechCheckpoint) -> FrameTimes:
     first = speech.frame_offset + speech.frame_length / 2
     stride = float(speech.frame_stride)
     if getattr(config, "add_adapter", False):
-        padding = config.adapter_stride // 2 if config.model_type == "wav2vec2-bert" else 1
         for _ in range(config.num_adapter_layers):
-            first += stride * ((config.adapter_kernel_size - 1) / 2 - padding)
+            first += stride * ((config.adapter_kernel_size - 1) / 2 - speech.adapter_padding)
             stride *= config.adapter_stride
     return FrameTimes(first=first, stride=stride, sample_rate=speech.sample_rate)
 

@@ -55,7 +55,7 @@ def open_transcriber(name: str, revision: str | None = None, *, option: str = "-
         EncoderError: no such checkpoint, of another kind, or damaged.
     """
     found = open_recogniser(name, revision, option)
-    if found.config.model_type == "whisper":
+    if isinstance(found.config, WhisperModel.architecture.config_class):
         whisper = WhisperModel(found, device)
         return Transcriber(name=model_label(name), model=whisper, window_seconds=whisper.window_seconds)
     if type(found.config) not in MODEL_FOR_CTC_MAPPING:

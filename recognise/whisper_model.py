@@ -1,7 +1,7 @@
 """Whisper as a speech recogniser: what is said in 30 s of speech, symbol by symbol, always the most probable one."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -22,6 +22,9 @@ KIND = "Whisper speech recogniser"
 class WhisperModel:
     """A Whisper with its decoder."""
 
+    architecture: ClassVar[Any] = WhisperForConditionalGeneration
+    """Class of `transformers`, with the config that its checkpoints have."""
+
     def __init__(self, checkpoint: SpeechCheckpoint, device: str = "cpu") -> None:
         """Read the tokenizer and the weights.
 
@@ -41,7 +44,7 @@ class WhisperModel:
             checkpoint.revision,
             checkpoint.option,
             checkpoint.config,
-            architecture=WhisperForConditionalGeneration,
+            architecture=self.architecture,
             kind=KIND,
         )
         self._model = model.requires_grad_(False).to(self._device)

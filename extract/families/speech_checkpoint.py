@@ -64,6 +64,11 @@ class SpeechCheckpoint(Checkpoint):
     """What SpecAugment does: probabilities of masking frames and channels; zeros where the encoder has none."""
 
     @property
+    def adapter_padding(self) -> int:
+        """Frames of zeros before the first one in each convolution that `add_adapter` puts behind the encoder."""
+        return 1
+
+    @property
     def closing_norm(self) -> bool:
         """Whether a norm follows the last transformer layer, which the layers below do not have."""
         return False

@@ -49,6 +49,11 @@ class Wav2Vec2Bert(SpeechCheckpoint):
         self.frame_length = LENGTH + (self.stack - 1) * HOP
         self.mask_shares = (config.mask_time_prob, config.mask_feature_prob)
 
+    @property
+    def adapter_padding(self) -> int:
+        """Half a stride."""
+        return int(self.config.adapter_stride) // 2
+
     def bare(self, model: Any) -> Any:
         """The model without the adapter that may be behind its encoder."""
         model.adapter = model.intermediate_ffn = None

@@ -49,7 +49,13 @@ def test_a_batch_equals_one_by_one_in_every_layer(kind: str, dtype: torch.dtype,
         alone = encoder([wave])[0]
         assert found.dtype == dtype
         assert found.shape == alone.shape == (encoder.frame_count(len(wave)), LAYERS + 1, encoder.dim)
-        assert relative(found, alone) < tolerance
+        far = relative(found, alone)
+        if far < tolerance:
+            continue
+        # Some processors round further: then no further apart than either is from float64, and nothing near a broken mask's.
+        assert dtype == torch.float32
+        rounded = relative(alone, encoder_of(kind, torch.float64)([wave])[0])
+        assert far < min(2 * rounded, 5e-6)
 
 
 @torch.inference_mode()
