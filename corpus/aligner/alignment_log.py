@@ -122,7 +122,7 @@ def keep_outcomes(folder: Path, piece: str, outcomes: Iterable[Outcome]) -> None
     path = folder / PIECES / f"{piece}.jsonl"
     make_folder(path.parent)
     held = {outcome.id: outcome for outcome in [*_outcomes(path), *outcomes]}
-    write_file(path, "".join(map(_line, held.values())).encode())
+    write_file(path, _lines(held).encode())
 
 
 def merge_outcomes(folder: Path, aligner: str) -> None:
@@ -133,7 +133,7 @@ def merge_outcomes(folder: Path, aligner: str) -> None:
     outcomes: Mapping[str, Outcome] = {
         outcome.id: outcome for path in [folder / LOG_NAME, *pieces] for outcome in _outcomes(path)
     }
-    write_file(folder / LOG_NAME, (_first_line(aligner) + "".join(map(_line, outcomes.values()))).encode())
+    write_file(folder / LOG_NAME, (_first_line(aligner) + _lines(outcomes)).encode())
     for path in pieces:
         path.unlink(missing_ok=True)
     try:
@@ -144,6 +144,11 @@ def merge_outcomes(folder: Path, aligner: str) -> None:
 
 def _first_line(aligner: str) -> str:
     return json.dumps({"mer": "alignment", "aligner": aligner}) + "\n"
+
+
+def _lines(outcomes: Mapping[str, Outcome]) -> str:
+    """By id: what is aligned again stands where it stood, whatever it was done again for."""
+    return "".join(_line(outcomes[name]) for name in sorted(outcomes))
 
 
 def _line(outcome: Outcome) -> str:

@@ -251,3 +251,17 @@ def test_a_flipped_bit_in_an_outcome_is_seen_and_a_line_without_a_check_is_read(
     del row["check"]
     file.write_text(json.dumps(row))
     assert read_outcomes(tmp_path) == {kept.id: kept}
+
+
+def test_an_outcome_that_is_kept_again_stands_where_it_stood(tmp_path: Path) -> None:
+    keep_outcomes(tmp_path, "piece", [outcome("b"), outcome("a"), outcome("c")])
+    (file,) = (tmp_path / "outcomes").iterdir()
+    whole = file.read_bytes()
+    file.write_bytes(b"x" + whole)  # the first line is damaged
+    keep_outcomes(tmp_path, "piece", [outcome("a")])
+    assert file.read_bytes() == whole
+    merge_outcomes(tmp_path, "aligner")
+    keep_outcomes(tmp_path, "piece", [outcome("a")])
+    merged = (tmp_path / "alignment.jsonl").read_bytes()
+    merge_outcomes(tmp_path, "aligner")
+    assert (tmp_path / "alignment.jsonl").read_bytes() == merged
