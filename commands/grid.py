@@ -1,7 +1,7 @@
 """`mer grid`."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -108,7 +108,7 @@ def grid(
         revisions = {f"{encoder}_revision": each for encoder, each in revisions_by_encoder(revision or []).items()}
         chosen = {field: value for field, value in given.items() if value is not None and value is not False}
         own = {"--revision": revision and FINETUNE, "--allow-missing-segments": extras.allow_missing_segments and HEADS}
-        refuse_other_kind(kind, chosen, own)
+        refuse_other_kind(kind, given.typed & chosen.keys(), own)
         overrides = revisions | {field: value for field, value in chosen.items() if field in OF_ALL or field in OF_KIND[kind]}
         place = GridPlace(backend=backend, device=given["device"] or "auto", runs=files.runs)
         if kind == HEADS:
@@ -138,16 +138,18 @@ def kind_of(name: str | None) -> str:
     return kind_of_grid(name, (HEADS, FINETUNE))
 
 
-def refuse_other_kind(kind: str, chosen: Mapping[str, Any], own: Mapping[str, Any]) -> None:
+def refuse_other_kind(kind: str, typed: Collection[str], own: Mapping[str, Any]) -> None:
     """An option that says nothing about this kind of grid was given by mistake, and would be ignored.
+
+    What a settings file or the environment says holds for the grids that have the option.
 
     Args:
         kind: of the grid.
-        chosen: options that go before its rows, by field.
+        typed: fields of options that stand on the command line.
         own: for those that are no fields: whose they are, where they are given.
     """
-    of_kind = [(flag(each.name), of) for of, options in OF_KIND.items() for field, each in options.items() if field in chosen]
-    # Encoders are named by the environment, too, for commands that need them.
+    of_kind = [(flag(each.name), of) for of, options in OF_KIND.items() for field, each in options.items() if field in typed]
+    # Scripts name encoders for all commands.
     elsewhere = {flag(each) for each in ENCODERS}
     for name, other in (*of_kind, *own.items()):
         if other and other != kind and name not in elsewhere:

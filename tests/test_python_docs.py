@@ -2,7 +2,6 @@
 
 import importlib.util
 import json
-import re
 import shutil
 import threading
 from collections.abc import Iterator
@@ -15,10 +14,10 @@ from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score
 from typer.testing import CliRunner
 
 from mer.cli import app
+from mer.tests.fenced_blocks import blocks_of
 
 DOCS, DATA = Path(__file__).parent.parent / "docs", Path(__file__).parent / "data"
-BLOCK = re.compile(r"^```python(?: title=\"(?P<title>[^\"]+)\")?\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
-BLOCKS = [(each["title"], each["text"]) for each in BLOCK.finditer((DOCS / "python.md").read_text("utf-8"))]
+BLOCKS = [block for block in blocks_of((DOCS / "python.md").read_text("utf-8")) if block.language == "python"]
 
 
 def module_from(path: Path) -> ModuleType:
@@ -46,7 +45,7 @@ def test_a_head_of_ones_own_is_twenty_lines_and_scores_what_it_says(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(folder)
-    (script,) = (text for title, text in BLOCKS if title == "own_head.py")
+    (script,) = (block.text for block in BLOCKS if block.title == "own_head.py")
     assert len([line for line in script.splitlines() if line]) <= 20
     names: dict[str, Any] = {"__name__": "__main__"}
     exec(compile(script, "own_head.py", "exec"), names)
@@ -63,8 +62,8 @@ def test_a_head_of_ones_own_is_twenty_lines_and_scores_what_it_says(
 def test_the_page_works_from_top_to_bottom(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(folder)
     names: dict[str, Any] = {"__name__": "__main__"}
-    for title, text in BLOCKS:
-        exec(compile(text, title or "docs/python.md", "exec"), names)
+    for block in BLOCKS:
+        exec(compile(block.text, block.title or "docs/python.md", "exec"), names)
     assert names["batch"].units["S"].shape[0] == 4
     assert names["result"].corpus == "corpus"
 

@@ -1,7 +1,7 @@
 """The sections of docs/extending.md as what a reader would do: files to write, and commands to give one after the other.
 
-A file is a fenced block whose first line says its name, as in `python title="gated_fusion.py"`. Commands are the lines of `sh`
-blocks; a line may begin with settings of the environment, as in `MER_PLUGINS=own_heads mer grid rows.toml`.
+A file is a fenced block whose first line says its name, as in `python title="gated_fusion.py"`. A line of a `console` block may
+begin with settings of the environment, as in `MER_PLUGINS=own_heads mer grid rows.toml`.
 """
 
 import json
@@ -16,8 +16,9 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from mer.tests.fenced_blocks import blocks_of
+
 PAGE = Path(__file__).parents[2] / "docs" / "extending.md"
-BLOCK = re.compile(r"^```(?P<kind>\w+)(?: title=\"(?P<title>[^\"]+)\")?\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
 SECONDS = 300
 """A command that takes longer than this hangs."""
 
@@ -52,11 +53,10 @@ def section(title: str) -> Section:
     """The exercise under the heading `## title`."""
     parts = re.split(r"^## (.+)$", PAGE.read_text(encoding="utf-8"), flags=re.MULTILINE)
     text = dict(zip(parts[1::2], parts[2::2], strict=True))[title]
-    blocks = list(BLOCK.finditer(text))
-    shells = [block["text"] for block in blocks if block["kind"] == "sh"]
-    lines = [line for shell in shells for line in shell.replace("\\\n", " ").splitlines() if line.strip()]
+    blocks = blocks_of(text)
+    lines = [line for block in blocks if block.language == "console" for line in block.commands]
     return Section(
-        files={block["title"]: block["text"] for block in blocks if block["title"]},
+        files={block.title: block.text for block in blocks if block.title},
         commands=tuple(_command(line) for line in lines),
     )
 

@@ -7,11 +7,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from mer.grids.finetune_grid import FINETUNE_GRIDS
 from mer.grids.grid import Grid, GridError, GridRow
-from mer.grids.grid_file import preset_names, read_grid
+from mer.grids.grid_file import preset_names, read_grid, read_grid_of
 from mer.grids.grid_kind import HEAD_GRIDS
 from mer.heads.config import HeadConfig
 from mer.heads.errors import HeadError
+from mer.tests.fenced_blocks import blocks_of
 
 Write = Callable[[str], str]
 
@@ -463,7 +465,7 @@ def test_every_fault_has_the_line_where_it_stands(write: Write, lines: list[str]
 
 def test_the_example_of_the_documentation_is_the_grid_it_says_it_is(write: Write) -> None:
     text = (Path(__file__).parents[2] / "docs" / "grids.md").read_text(encoding="utf-8")
-    own, multi_level = (part.partition("```")[0] for part in text.split("```toml\n")[1:])
+    own, multi_level, finetuned = (block.text for block in blocks_of(text) if block.language == "toml")
     grid = read_grid(write(own))
     assert f"= {len(grid.rows)} rows" in text
     assert (grid.title, grid.paper) == ("Which layers carry emotion", "Somebody 2024, table 3")
@@ -473,6 +475,7 @@ def test_the_example_of_the_documentation_is_the_grid_it_says_it_is(write: Write
         for disjoint in ("false", "true")
     ]
     assert [row.name for row in read_grid(write(multi_level)).rows] == ["multi-level coattention F+P + late F+S"]
+    assert len(read_grid_of(FINETUNE_GRIDS, str(write(finetuned))).rows) == 3
 
 
 def test_the_documentation_names_every_option() -> None:

@@ -13,10 +13,11 @@ from typer.testing import CliRunner
 
 from mer.cli import app
 from mer.corpus.synthetic.espeak import Delivery, open_synthesizer
+from mer.tests.fenced_blocks import blocks_of
 
 pytest.importorskip("pocketsphinx")
 GUIDE = (Path(__file__).parents[2] / "docs" / "own-corpus.md").read_text(encoding="utf-8")
-COMMANDS = re.findall(r"^mer .*$", GUIDE.split("```bash\n")[1].split("```")[0], re.MULTILINE)
+(COMMANDS,) = (block.commands for block in blocks_of(GUIDE) if block.language == "console")
 SAID = {
     "angry": ("leave me alone", "i will not say it again", "get out of my house"),
     "happy": ("i am so happy that you came", "what a lovely day", "we won the game"),
