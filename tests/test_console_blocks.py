@@ -12,9 +12,11 @@ from itertools import chain
 from pathlib import Path
 
 import pytest
+import soundfile
 
 from mer.commands.corpus_choice import raw_labels
 from mer.corpus import Utterance, open_corpus
+from mer.corpus.textgrid_file import write_textgrid
 from mer.demo import ensure_small_encoders, write_small_speech_encoder, write_small_text_encoder
 from mer.tests.fenced_blocks import pages
 from mer.tests.recognise.small_recognisers import write_whisper
@@ -158,13 +160,17 @@ def corpus_alone(folder: Path) -> None:
 
 
 def table(path: Path, recordings: Sequence[Utterance], labels: Sequence[str]) -> None:
-    """Recordings as their owner has them, as CSV or JSON Lines."""
+    """Recordings as their owner has them, with TextGrids, as CSV or JSON Lines."""
     path.parent.mkdir(parents=True, exist_ok=True)
     rows = []
     for number, each in enumerate(recordings):
         shutil.copy(each.wav, path.parent / f"{each.id}.wav")
-        row = {"id": each.id, "wav": f"{each.id}.wav", "text": each.text, "label": labels[number % len(labels)]}
-        rows.append(row | {"speaker": each.speaker, "session": each.session, "gender": each.speaker[1], "accent": "north"})
+        textgrid = f"{each.id}.TextGrid" if each.alignment else ""
+        if each.alignment:
+            write_textgrid(path.parent / textgrid, each.alignment.read(), soundfile.info(each.wav).duration)
+        row = {"id": each.id, "wav": f"{each.id}.wav", "textgrid": textgrid, "text": each.text}
+        row |= {"label": labels[number % len(labels)], "speaker": each.speaker, "session": each.session}
+        rows.append(row | {"gender": each.speaker[1], "accent": "north", "votes": "happy:2;sad:1"})
     with path.open("w", encoding="utf-8", newline="") as file:
         if path.suffix == ".jsonl":
             file.writelines(f"{json.dumps(row)}\n" for row in rows)
@@ -176,12 +182,15 @@ def table(path: Path, recordings: Sequence[Utterance], labels: Sequence[str]) ->
 
 def readme(folder: Path) -> None:
     corpus_alone(folder)
-    table(folder / "own.csv", spoken(folder), LABELS)
+    table(folder / "own.csv", spoken(folder)[::3], LABELS)
     shutil.copy(spoken(folder)[0].wav, folder / "new.wav")
 
 
 def encoders(folder: Path) -> None:
+    """Two sessions are enough to see that three encoders go together."""
     corpus_alone(folder)
+    (folder / "mer.toml").unlink()
+    (folder / "mer.toml").write_text(SETTINGS + '\n[extract]\nsession = "1-2"\n')
     write_small_speech_encoder(folder / "microsoft" / "wavlm-large", kind="wavlm-layer-norm")
     write_whisper(folder / "openai" / "whisper-large-v3")
     write_small_text_encoder(folder / "FacebookAI" / "roberta-large", [str(each.text) for each in spoken(folder)])
