@@ -1,6 +1,5 @@
 """The espeak-ng speech synthesiser, through ctypes: samples and the exact times of every word and phoneme.
 
-The library and its data come from the PyPI wheel `espeakng-loader`; nothing is installed on the system.
 https://github.com/espeak-ng/espeak-ng/blob/1.52.0/src/include/espeak-ng/speak_lib.h has the structures below.
 """
 
@@ -8,11 +7,8 @@ import contextlib
 import ctypes
 import importlib
 import re
-import shutil
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -20,11 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mer.backends.interrupt import ctrl_c_waits
+from mer.corpus.espeak_library import load_espeak
 from mer.corpus.utterance import CorpusError
 
-_SYNCHRONOUS = 2
-_PHONEME_EVENTS = 1
-_DONT_EXIT = 0x8000
 _UTF8 = 1
 _WORD_EVENT, _PHONEME_EVENT = 1, 7
 _RATE, _VOLUME, _PITCH, _RANGE = 1, 2, 3, 4
@@ -178,36 +172,21 @@ def _phonemes(events: list[tuple[int, int, int, str]], samples: int) -> tuple[Ph
 def open_synthesizer(seed: int = 0) -> Iterator[Synthesizer]:
     """Load a fresh engine, so that the same texts in the same order give the same samples.
 
-    espeak-ng keeps its noise and flutter in static variables that no call resets, so each engine is
-    loaded from a private copy of the library.
-
     Args:
         seed: of the engine's own noise, which would otherwise follow the clock.
 
     Raises:
         CorpusError: the package `espeakng-loader` is not installed, or its library does not start.
     """
-    loader = _loader()
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        library: Any = ctypes.CDLL(shutil.copy(loader.get_library_path(), folder))
-        data = str(Path(loader.get_data_path())).encode()
-        sample_rate = library.espeak_Initialize(_SYNCHRONOUS, 0, data, _PHONEME_EVENTS | _DONT_EXIT)
-        if sample_rate <= 0:
-            raise CorpusError(
-                f"espeak-ng did not start with its data in {data.decode()}; reinstall it: "
-                'pip install --force-reinstall "espeakng-loader"'
-            )
-        library.espeak_SetVoiceByName.argtypes = [ctypes.c_char_p]
-        library.espeak_ng_SetRandSeed(ctypes.c_long(seed + 1))
-        library.espeak_Info.restype = ctypes.c_char_p
-        version = library.espeak_Info(None).decode()
-        synthesizer = Synthesizer(library=library, sample_rate=sample_rate, version=version)
-        receive = _Callback(synthesizer._receive)
-        library.espeak_SetSynthCallback(receive)
-        try:
-            yield synthesizer
-        finally:
-            library.espeak_Terminate()
+    espeak = load_espeak(_loader())
+    espeak.functions.espeak_ng_SetRandSeed(ctypes.c_long(seed + 1))
+    synthesizer = Synthesizer(library=espeak.functions, sample_rate=espeak.sample_rate, version=espeak.version)
+    receive = _Callback(synthesizer._receive)
+    espeak.functions.espeak_SetSynthCallback(receive)
+    try:
+        yield synthesizer
+    finally:
+        espeak.functions.espeak_Terminate()
 
 
 def _loader() -> ModuleType:

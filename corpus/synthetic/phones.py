@@ -3,41 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from mer.corpus.espeak_phones import SPHINX
 from mer.corpus.synthetic.espeak import Phoneme
 from mer.corpus.utterance import CorpusError
-
-SPHINX: dict[str, tuple[str, ...]] = {
-    **{"0": ("AA",), "A:": ("AA",), "a": ("AE",), "aa": ("AE",), "V": ("AH",), "O2": ("AO",), "O:": ("AO",)},
-    **{"@": ("AX",), "@2": ("AX",), "a#": ("AX",), "3": ("AXR",), "3:": ("ER",), "E": ("EH",), "I": ("IH",)},
-    **{"I#": ("IX",), "I2": ("IX",), "i": ("IY",), "i:": ("IY",), "U": ("UH",), "u:": ("UW",)},
-    **{"aU": ("AW",), "aI": ("AY",), "eI": ("EY",), "oU": ("OW",), "OI": ("OY",)},
-    **{"A@": ("AA", "R"), "O@": ("AO", "R"), "o@": ("AO", "R"), "e@": ("EH", "R"), "U@": ("UH", "R")},
-    **{"i@3": ("IY", "R"), "i@": ("IY", "AX"), "aI3": ("AY", "AXR"), "@L": ("AX", "L")},
-    **{
-        "p": ("P",),
-        "b": ("B",),
-        "t": ("T",),
-        "t2": ("T",),
-        "t#": ("DX",),
-        "d": ("D",),
-        "k": ("K",),
-        "g": ("G",),
-    },
-    **{
-        "f": ("F",),
-        "v": ("V",),
-        "T": ("TH",),
-        "D": ("DH",),
-        "s": ("S",),
-        "z": ("Z",),
-        "S": ("SH",),
-        "Z": ("ZH",),
-    },
-    **{"tS": ("CH",), "dZ": ("JH",), "h": ("HH",), "m": ("M",), "n": ("N",), "N": ("NG",)},
-    **{"l": ("L",), "r": ("R",), "r-": ("R",), "j": ("Y",), "w": ("W",)},
-    ";": (),
-}
-"""espeak-ng mnemonic -> Sphinx phones, which share its time equally; without any, the phone before gets it."""
 
 _RHOTIC = {"R", "ER", "AXR"}
 _STOPS = {"B", "D", "G", "K", "P", "T"}
@@ -70,7 +38,9 @@ def spoken_phones(phonemes: Sequence[Phoneme], sample_rate: int) -> tuple[Spoken
         if phoneme.name.startswith("_"):
             continue
         if phoneme.name not in SPHINX:
-            raise CorpusError(f"espeak-ng phoneme {phoneme.name!r} has no Sphinx phone; add it to {__name__}.SPHINX")
+            raise CorpusError(
+                f"espeak-ng phoneme {phoneme.name!r} has no Sphinx phone; add it to mer.corpus.espeak_phones.SPHINX"
+            )
         symbols = SPHINX[phoneme.name]
         # "there is" is spoken D e@ r: the second r is the one already in EH R
         if phones and (not symbols or (symbols == ("R",) and phones[-1].symbol in _RHOTIC)):

@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mer.corpus import CorpusError
+from mer.corpus.espeak_phones import SPHINX
 from mer.corpus.synthetic import sentences
 from mer.corpus.synthetic.espeak import Delivery, Phoneme, open_synthesizer
-from mer.corpus.synthetic.phones import SPHINX, SpokenPhone, spoken_phones
+from mer.corpus.synthetic.phones import SpokenPhone, spoken_phones
 from mer.corpus.synthetic.recording import SAMPLE_RATE, Recording, SpokenWord, record, tilted_spectrum
 from mer.corpus.synthetic.screenplay import write_screenplay
 from mer.corpus.synthetic.sphinx_files import Pronunciations, sphinx_files

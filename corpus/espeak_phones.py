@@ -1,0 +1,34 @@
+"""From espeak-ng's American English phonemes to the phone symbols of the CMU Sphinx aligners."""
+
+SPHINX: dict[str, tuple[str, ...]] = {
+    **{"0": ("AA",), "A:": ("AA",), "a": ("AE",), "aa": ("AE",), "V": ("AH",), "O2": ("AO",), "O:": ("AO",)},
+    **{"@": ("AX",), "@2": ("AX",), "a#": ("AX",), "3": ("AXR",), "3:": ("ER",), "E": ("EH",), "I": ("IH",)},
+    **{"I#": ("IX",), "I2": ("IX",), "i": ("IY",), "i:": ("IY",), "U": ("UH",), "u:": ("UW",)},
+    **{"aU": ("AW",), "aI": ("AY",), "eI": ("EY",), "oU": ("OW",), "OI": ("OY",)},
+    **{"A@": ("AA", "R"), "O@": ("AO", "R"), "o@": ("AO", "R"), "e@": ("EH", "R"), "U@": ("UH", "R")},
+    **{"i@3": ("IY", "R"), "i@": ("IY", "AX"), "aI3": ("AY", "AXR"), "@L": ("AX", "L")},
+    **{
+        "p": ("P",),
+        "b": ("B",),
+        "t": ("T",),
+        "t2": ("T",),
+        "t#": ("DX",),
+        "d": ("D",),
+        "k": ("K",),
+        "g": ("G",),
+    },
+    **{
+        "f": ("F",),
+        "v": ("V",),
+        "T": ("TH",),
+        "D": ("DH",),
+        "s": ("S",),
+        "z": ("Z",),
+        "S": ("SH",),
+        "Z": ("ZH",),
+    },
+    **{"tS": ("CH",), "dZ": ("JH",), "h": ("HH",), "m": ("M",), "n": ("N",), "N": ("NG",)},
+    **{"l": ("L",), "r": ("R",), "r-": ("R",), "j": ("Y",), "w": ("W",)},
+    ";": (),
+}
+"""espeak-ng mnemonic -> Sphinx phones, which share its time equally; without any, the phone before gets it."""
