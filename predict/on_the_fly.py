@@ -93,6 +93,6 @@ def pocketsphinx_aligner() -> Aligner:
     """The aligner of English.
 
     Raises:
-        AlignError: pocketsphinx is not installed.
+        AlignError: a package of the extra `align` is not installed.
     """
     return live_aligner("pocketsphinx")

@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     from mer.corpus.aligner.aligner_options import AlignerOptions as AlignerOptions
     from mer.corpus.aligner.compare_alignments import Agreement as Agreement
     from mer.corpus.aligner.compare_alignments import compare_alignments as compare_alignments
-    from mer.corpus.aligner.letter_to_sound import letter_to_sound as letter_to_sound
     from mer.corpus.aligner.pocketsphinx_aligner import Aligner as Aligner
     from mer.corpus.aligner.pocketsphinx_aligner import align as align
     from mer.corpus.aligner.pocketsphinx_aligner import aligner_name as aligner_name
     from mer.corpus.aligner.registry import ALIGNERS as ALIGNERS
     from mer.corpus.aligner.registry import AlignerChoice as AlignerChoice
     from mer.corpus.aligner.spoken_words import spoken_words as spoken_words
+    from mer.corpus.aligner.unknown_words import say_unknown_word as say_unknown_word
 else:
     __getattr__ = lazy(__name__)

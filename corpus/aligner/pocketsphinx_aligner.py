@@ -1,6 +1,5 @@
 """Forced alignment with pocketsphinx: acoustic model and dictionary come with its wheel, nothing is downloaded."""
 
-import importlib
 import re
 import threading
 from collections.abc import Sequence
@@ -14,16 +13,17 @@ from jaxtyping import Float32
 from mer.corpus.aligner.align_error import AlignError
 from mer.corpus.aligner.aligner_kind import Aligned
 from mer.corpus.aligner.aligner_options import AlignerOptions
+from mer.corpus.aligner.extra_package import extra_package
 from mer.corpus.aligner.fillers_in_pauses import fill_pauses
-from mer.corpus.aligner.letter_to_sound import letter_to_sound
 from mer.corpus.aligner.speech_checks import check_speech
 from mer.corpus.aligner.spoken_words import spoken_words, tags_by_place
+from mer.corpus.aligner.unknown_words import espeak_version, say_unknown_word
 from mer.corpus.alignment import Alignment, Segment
 from mer.corpus.arpabet import to_arpabet
 from mer.corpus.syllables import syllable_segments
 from mer.corpus.unspoken import is_silence
 
-ALIGNER_VERSION = 1
+ALIGNER_VERSION = 2
 """Raised whenever the same speech and text would be aligned otherwise."""
 MAX_SECONDS = 600.0
 """Longer speech is refused: the search keeps all of it in memory."""
@@ -66,8 +66,7 @@ class Pocketsphinx:
     """The aligner `pocketsphinx` of `ALIGNERS`."""
 
     tiers = ("words", "phones", "syllables")
-    unknown_words = "not in the dictionary, said by their letters"
-    fingerprint = str(ALIGNER_VERSION)
+    unknown_words = "not in the dictionary, said as espeak-ng says them"
     folder_name = "pocketsphinx"
 
     def __init__(self, options: AlignerOptions) -> None:
@@ -81,7 +80,12 @@ class Pocketsphinx:
 
     @property
     def title(self) -> str:
-        """Name and versions; raises AlignError if pocketsphinx is not installed."""
+        """Name and versions; raises AlignError if a package of the extra `align` is not installed."""
+        return aligner_name()
+
+    @property
+    def fingerprint(self) -> str:
+        """The versions: the packages, too, decide how words are said and where they are found."""
         return aligner_name()
 
     def open(self) -> "Aligner":
@@ -96,8 +100,9 @@ class Aligner:
         """Load the acoustic model, in about 0.2 s and 110 MB.
 
         Raises:
-            AlignError: if pocketsphinx is not installed.
+            AlignError: if a package of the extra `align` is not installed.
         """
+        aligner_name()  # or an error that says what is not here
         self._lock = threading.Lock()
         self._decoder = _new_decoder()
         self._guessed: set[str] = set()
@@ -164,7 +169,7 @@ class Aligner:
             )
         for word in unknown:
             if word not in self._guessed:
-                self._decoder.add_word(word, " ".join(letter_to_sound(word, self._lookup)), False)
+                self._decoder.add_word(word, " ".join(say_unknown_word(word, self._lookup)), False)
                 self._guessed.add(word)
         return unknown
 
@@ -206,7 +211,7 @@ def align(wave: Float32[np.ndarray, " samples"], text: str) -> Alignment:
         text: English; bracketed tags are fillers.
 
     Raises:
-        AlignError: pocketsphinx is not installed, or speech and text cannot be aligned.
+        AlignError: a package of the extra `align` is not installed, or speech and text cannot be aligned.
     """
     with _thread_safe:
         if not _shared:
@@ -218,22 +223,17 @@ def aligner_name() -> str:
     """Aligner and versions, for records.
 
     Raises:
-        AlignError: if pocketsphinx is not installed.
+        AlignError: if a package of the extra `align` is not installed.
     """
-    _module()
-    return f"pocketsphinx {version('pocketsphinx')}, mer rules {ALIGNER_VERSION}"
-
-
-def _module() -> Any:
-    try:
-        return importlib.import_module("pocketsphinx")
-    except ImportError as error:
-        raise AlignError("no forced aligner here: `pip install 'mer-fusion[align]'` brings pocketsphinx and its model") from error
+    for name in ("pocketsphinx", "num2words"):
+        extra_package(name)
+    packages = f"pocketsphinx {version('pocketsphinx')}, espeak-ng {espeak_version()}, num2words {version('num2words')}"
+    return f"{packages}, mer rules {ALIGNER_VERSION}"
 
 
 def _new_decoder() -> Any:
     # Its lattice search over the words' path moves them and then often misses the last one: 18 of 100 utterances failed.
-    return _module().Decoder(lm=None, loglevel="FATAL", bestpath=False)
+    return extra_package("pocketsphinx").Decoder(lm=None, loglevel="FATAL", bestpath=False)
 
 
 def _timed_word(entry: Any) -> _TimedWord:

@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from mer.corpus.aligner.align_error import AlignError
-from mer.corpus.aligner.spoken_numbers import number_words, ordinal_words
+from mer.corpus.aligner.number_words import number_words
 
 _SYMBOLS = {"&": "and", "%": "percent", "+": "plus", "@": "at", "=": "equals"}
-_NUMBER = re.compile(r"([0-9]+)(st|nd|rd|th)?")
+_NUMBER = re.compile(r"([0-9]+)(s|st|nd|rd|th)?")
 _APOSTROPHES = str.maketrans({"\u2019": "'", "\u2018": "'", "\u00b4": "'", "`": "'", "\u2010": "-", "\u2011": "-"})
-_GROUPED = re.compile(r"(?<=[0-9]),(?=[0-9]{3}(?![0-9]))")
-_DECIMAL = re.compile(r"(?<=[0-9])\.(?=[0-9])")
+_GROUPED = re.compile(r"(?<![0-9,])([0-9]{1,3}(?:,[0-9]{3})+)(?![0-9])((?:s|st|nd|rd|th)(?![a-z]))?")
+_DECIMALS = re.compile(r"(?<=[0-9])\.([0-9]+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,15 +29,15 @@ def spoken_words(text: str, known: Callable[[str], bool]) -> tuple[Spoken, ...]:
     """Read a transcript as a speaker would.
 
     Bracketed remarks are fillers (nested ones whole, as in `remove_tags`). Accents go (`café` -> cafe), numbers are
-    written out, `& % + @ =` are said, all other marks are silent. A hyphenated word that the dictionary does not
-    have is several words, and so is a fragment's head (`maybe-`).
+    written out (decimals one by one), `& % + @ =` are said, all other marks are silent. A hyphenated word that the
+    dictionary does not have is several words, and so is a fragment's head (`maybe-`).
 
     Args:
         text: as the corpus has it.
         known: whether the dictionary has a word (lower case).
 
     Raises:
-        AlignError: letters that are not Latin.
+        AlignError: letters that are not Latin, or num2words is not installed.
     """
     return tuple(spoken for piece, is_tag in cut_at_tags(text) for spoken in _spoken(piece, is_tag, known))
 
@@ -86,14 +86,18 @@ def _spoken(piece: str, is_tag: bool, known: Callable[[str], bool]) -> Iterator[
         if label := tag_label(piece):
             yield Spoken(label, True)
         return
-    plain = _GROUPED.sub("", piece.translate(_APOSTROPHES).lower())
-    plain = _DECIMAL.sub(" point ", plain)
+    plain = _DECIMALS.sub(lambda found: f" point {' '.join(found[1])}", piece.translate(_APOSTROPHES).lower())
+    plain = _GROUPED.sub(_grouped, plain)
     for symbol, word in _SYMBOLS.items():
         plain = plain.replace(symbol, f" {word} ")
     # NFKD last: it turns an ellipsis into three dots and a ligature into its letters.
     folded = unicodedata.normalize("NFKD", plain)
     for token in "".join(c for c in folded if not unicodedata.combining(c)).split():
         yield from (Spoken(word, False) for word in _words(token, known))
+
+
+def _grouped(found: re.Match[str]) -> str:
+    return f" {' '.join(number_words(found[1].replace(',', ''), ending=found[2] or '', is_grouped=True))} "
 
 
 def _words(token: str, known: Callable[[str], bool]) -> Iterator[str]:
@@ -109,14 +113,14 @@ def _words(token: str, known: Callable[[str], bool]) -> Iterator[str]:
             yield form
             return
     for part in re.split(r"[^a-z0-9']+", token):
-        for run in re.findall(r"[0-9]+(?:st|nd|rd|th)?(?![a-z])|[0-9]+|[a-z']+", part):
+        for run in re.findall(r"[0-9]+(?:s|st|nd|rd|th)?(?![a-z0-9])|[0-9]+|[a-z']+", part):
             yield from _run(run, known)
 
 
 def _run(run: str, known: Callable[[str], bool]) -> Iterator[str]:
     number = _NUMBER.fullmatch(run)
     if number:
-        yield from (ordinal_words(number[1]) if number[2] else number_words(number[1]))
+        yield from number_words(number[1], ending=number[2] or "")
         return
     word = run if known(run) else run.strip("'")
     if any(c.isalpha() for c in word):

@@ -1,6 +1,8 @@
 import dataclasses
-import importlib
 import itertools
+import re
+import sys
+from importlib.metadata import version
 from typing import Any
 
 import numpy as np
@@ -8,8 +10,10 @@ import pytest
 from numpy.typing import NDArray
 
 from mer.corpus import Alignment, Utterance
-from mer.corpus.aligner import Aligner, AlignError, align, compare_alignments
+from mer.corpus.aligner import Aligner, AlignerChoice, AlignError, align, compare_alignments, pocketsphinx_aligner, unknown_words
 from mer.corpus.arpabet import PHONES
+
+NUMBER = re.compile(r"\b(one|two|three|seven)\b", re.IGNORECASE)
 
 
 @pytest.fixture(scope="module")
@@ -141,10 +145,30 @@ def test_the_function_is_the_method_of_one_shared_aligner(aligner: Aligner, spok
     assert found == aligner.align(spoken.wave(plain[2]), plain[2].text or "").alignment
 
 
-def test_without_pocketsphinx_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(name: str) -> None:
-        raise ModuleNotFoundError(name)
-
-    monkeypatch.setattr(importlib, "import_module", refuse)
-    with pytest.raises(AlignError, match=r"pip install 'mer-fusion\[align\]'"):
+@pytest.mark.parametrize("package", ["pocketsphinx", "num2words", "espeakng_loader"])
+def test_without_one_of_its_packages_the_extra_is_named(package: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    unknown_words._engine.cache_clear()
+    with pytest.raises(AlignError, match=rf"needs the package {package}, .*pip install 'mer-fusion\[align\]'"):
         Aligner()
+    with pytest.raises(AlignError, match=f"needs the package {package}"):
+        _ = AlignerChoice().kind().title
+
+
+@pytest.mark.parametrize("package", ["pocketsphinx", "num2words"])
+def test_another_version_of_a_package_aligns_again(package: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = AlignerChoice().kind().fingerprint
+    monkeypatch.setattr(pocketsphinx_aligner, "version", lambda name: "9.9.9" if name == package else version(name))
+    assert AlignerChoice().kind().fingerprint == before.replace(f"{package} {version(package)}", f"{package} 9.9.9") != before
+
+
+def test_another_espeak_aligns_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = AlignerChoice().kind().fingerprint
+    monkeypatch.setattr(pocketsphinx_aligner, "espeak_version", lambda: "9.9.9")
+    assert "espeak-ng 9.9.9," in AlignerChoice().kind().fingerprint != before
+
+
+def test_a_number_is_aligned_as_its_words_are(aligner: Aligner, spoken: Any, plain: list[Utterance]) -> None:
+    chosen = next(u for u in plain if NUMBER.search(u.text or ""))
+    digits = NUMBER.sub(lambda found: {"one": "1", "two": "2", "three": "3", "seven": "7"}[found[0].lower()], chosen.text or "")
+    assert aligner.align(spoken.wave(chosen), digits) == aligner.align(spoken.wave(chosen), chosen.text or "")

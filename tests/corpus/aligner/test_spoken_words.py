@@ -4,7 +4,6 @@ from hypothesis import strategies as st
 
 from mer.corpus import remove_tags
 from mer.corpus.aligner import AlignError, spoken_words
-from mer.corpus.aligner.spoken_numbers import number_words, ordinal_words
 
 DICTIONARY = {"well", "uh-huh", "don't", "dr.", "'cause", "maybe", "ninety", "twenty", "two", "hello", "cafe"}
 
@@ -26,7 +25,11 @@ def words(text: str) -> list[str]:
         ("a & b 5% c@d", ["a", "and", "b", "five", "percent", "c", "at", "d"]),
         ("2,345 1984", "two thousand three hundred forty five nineteen eighty four".split()),
         ("007 22nd", "zero zero seven twenty second".split()),
-        ("3.5", ["three", "point", "five"]),
+        ("3.5 3.14", ["three", "point", "five", "three", "point", "one", "four"]),
+        ("2,345th 1,000km", "two thousand three hundred forty fifth one thousand km".split()),
+        ("2,000,000 2000000", "two million two zero zero zero zero zero zero".split()),
+        ("1,984 1,2,3", "one thousand nine hundred eighty four one two three".split()),
+        ("the 1990s", "the nineteen nineties".split()),
         ("wav2vec", ["wav", "two", "vec"]),
         ("-- ... '", []),
         ("", []),
@@ -54,38 +57,3 @@ def test_without_tags_are_the_words_of_the_text_with_its_tags_removed(text: str)
 def test_other_scripts_are_refused_by_name(text: str) -> None:
     with pytest.raises(AlignError, match=rf"'{text.split()[-1]}' holds '.', which is no Latin letter"):
         words(text)
-
-
-@pytest.mark.parametrize(
-    ("digits", "said"),
-    [
-        ("0", "zero"),
-        ("13", "thirteen"),
-        ("40", "forty"),
-        ("99", "ninety nine"),
-        ("100", "one hundred"),
-        ("1000", "one thousand"),
-        ("2026", "two thousand twenty six"),
-        ("1100", "eleven hundred"),
-        ("1906", "nineteen oh six"),
-        ("1999", "nineteen ninety nine"),
-        ("120305", "one hundred twenty thousand three hundred five"),
-        ("1000000", "one zero zero zero zero zero zero"),
-        ("05", "zero five"),
-    ],
-)
-def test_numbers_are_said_in_words(digits: str, said: str) -> None:
-    assert number_words(digits) == said.split()
-
-
-@pytest.mark.parametrize(
-    ("digits", "said"), [("1", "first"), ("12", "twelfth"), ("20", "twentieth"), ("104", "one hundred fourth")]
-)
-def test_ranks_are_said_in_words(digits: str, said: str) -> None:
-    assert ordinal_words(digits) == said.split()
-
-
-@pytest.mark.parametrize("digits", ["", "-1", "1.5", "\u0663"])
-def test_what_is_no_number_is_refused(digits: str) -> None:
-    with pytest.raises(ValueError, match="expected decimal digits"):
-        number_words(digits)
