@@ -89,9 +89,11 @@ def demo(
 
 def prediction_command(run: Path, utterance: "Utterance") -> str:
     """The command that answers for a recording, to be given as it is in the same folder."""
+    from mer.corpus.aligner.extra_package import EXTRA_PACKAGES
+
     words = ["mer", "predict", str(run), "--wav", str(utterance.wav), "--text", utterance.text or ""]
     # Without an aligner, syllables are one segment over the whole recording.
-    return shlex.join([*words, *(() if find_spec("pocketsphinx") else ("--alignment", "none"))])
+    return shlex.join([*words, *(() if all(map(find_spec, EXTRA_PACKAGES)) else ("--alignment", "none"))])
 
 
 def real_text_encoder() -> Path | None:

@@ -5,6 +5,9 @@ from types import ModuleType
 
 from mer.corpus.aligner.align_error import AlignError
 
+EXTRA_PACKAGES = ("pocketsphinx", "num2words", "espeakng_loader")
+"""The modules that the extra brings, and that the aligner `pocketsphinx` needs."""
+
 
 def extra_package(name: str) -> ModuleType:
     """Import a package that comes with the extra `align`.

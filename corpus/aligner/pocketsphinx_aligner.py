@@ -13,7 +13,7 @@ from jaxtyping import Float32
 from mer.corpus.aligner.align_error import AlignError
 from mer.corpus.aligner.aligner_kind import Aligned
 from mer.corpus.aligner.aligner_options import AlignerOptions
-from mer.corpus.aligner.extra_package import extra_package
+from mer.corpus.aligner.extra_package import EXTRA_PACKAGES, extra_package
 from mer.corpus.aligner.fillers_in_pauses import fill_pauses
 from mer.corpus.aligner.speech_checks import check_speech
 from mer.corpus.aligner.spoken_words import spoken_words, tags_by_place
@@ -225,7 +225,7 @@ def aligner_name() -> str:
     Raises:
         AlignError: if a package of the extra `align` is not installed.
     """
-    for name in ("pocketsphinx", "num2words"):
+    for name in EXTRA_PACKAGES:
         extra_package(name)
     packages = f"pocketsphinx {version('pocketsphinx')}, espeak-ng {espeak_version()}, num2words {version('num2words')}"
     return f"{packages}, mer rules {ALIGNER_VERSION}"

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from mer.corpus import Alignment, Utterance
 from mer.corpus.aligner import Aligner, AlignerChoice, AlignError, align, compare_alignments, pocketsphinx_aligner, unknown_words
+from mer.corpus.aligner.extra_package import EXTRA_PACKAGES
 from mer.corpus.arpabet import PHONES
 
 NUMBER = re.compile(r"\b(one|two|three|seven)\b", re.IGNORECASE)
@@ -145,7 +146,7 @@ def test_the_function_is_the_method_of_one_shared_aligner(aligner: Aligner, spok
     assert found == aligner.align(spoken.wave(plain[2]), plain[2].text or "").alignment
 
 
-@pytest.mark.parametrize("package", ["pocketsphinx", "num2words", "espeakng_loader"])
+@pytest.mark.parametrize("package", EXTRA_PACKAGES)
 def test_without_one_of_its_packages_the_extra_is_named(package: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, package, None)
     unknown_words._engine.cache_clear()
