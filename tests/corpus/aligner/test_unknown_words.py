@@ -137,3 +137,9 @@ def test_a_sound_without_a_phone_is_named(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(unknown_words, "_phonemes", lambda word: [])
     with pytest.raises(AlignError, match=r"espeak-ng says nothing for the word 'blick'"):
         say_unknown_word("blick", nothing)
+
+
+def test_nothing_of_a_word_is_said_before_the_next_one() -> None:
+    before = unknown_words._phonemes("ultraviolet")
+    assert unknown_words._phonemes("one, two") == ["w", "V", "n", "t", "u:"]  # two clauses to espeak-ng
+    assert unknown_words._phonemes("ultraviolet") == before
