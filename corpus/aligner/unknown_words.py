@@ -57,7 +57,7 @@ def _hum(word: str) -> tuple[str, ...]:
     once = re.sub(r"(.)\1+", r"\1", word)
     if once == word or not _HUM.fullmatch(once):
         return ()
-    return tuple({"h": "HH"}.get(sound, sound.upper()) for sound in re.findall("sh|.", once))
+    return tuple("HH" if sound == "h" else str(sound).upper() for sound in re.findall("sh|.", once))
 
 
 def _drawn_out(word: str, lookup: Lookup) -> tuple[str, ...]:
