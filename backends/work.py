@@ -29,7 +29,7 @@ class Slot:
     number: int
     """From 0."""
     device: str
-    """`cpu`, `cuda`, `cuda:1`."""
+    """`cpu`, `cuda`, `cuda:1`, `mps`."""
     threads: int
     """CPU threads of the worker."""
 

@@ -69,6 +69,7 @@ def one_by_one_notice(name: str) -> str:
 
 
 def _same(found: Layers, expected: Layers) -> bool:
+    found, expected = found.cpu(), expected.cpu()
     distance = (found.double() - expected.double()).norm(dim=(0, 2))
     allowed = ROUNDING_STEPS * torch.finfo(expected.dtype).eps * expected.double().norm(dim=(0, 2))
     return bool((distance <= allowed).all())

@@ -149,7 +149,7 @@ def most_workers(resources: Resources) -> int:
     device = resolve_device(resources.device)
     if device.type == "cuda":
         return 1 if device.index is not None else torch.cuda.device_count()
-    return cores()
+    return 1 if device.type == "mps" else cores()
 
 
 def local_backend(resources: Resources, shards: int | None) -> LocalBackend:

@@ -7,6 +7,8 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+from mer.backends.device import device_of_the_rest
+
 POOLING_VERSION = 1
 """Part of a cache's identity: raise it whenever a segment's frames or its average would change."""
 
@@ -65,6 +67,7 @@ def segment_means(
     offsets = np.concatenate([[0], np.cumsum(counts)[:-1]])
     within = np.arange(counts.sum()) - np.repeat(offsets, counts)
     indices = np.repeat(ranges[:, 0], counts) + within
+    states = states.to(device_of_the_rest(states.device))
     means = torch.nn.functional.embedding_bag(
         torch.from_numpy(indices).to(states.device, non_blocking=True),
         states.to(_mean_dtype(states.dtype)).flatten(1),

@@ -247,9 +247,17 @@ class ShardMaker:
 
 
 def load_encoders(config: ExtractConfig, resources: Resources) -> Encoders:
-    """Load the wanted encoders onto their device."""
-    device = str(resolve_device(resources.device))
-    dtype, path = DTYPES[config.dtype], path_to(resolve_device(resources.device))
+    """Load the wanted encoders onto their device.
+
+    Raises:
+        EncoderError: an encoder that cannot be had.
+        ExtractError: a precision that the device lacks.
+    """
+    place = resolve_device(resources.device)
+    if place.type == "mps" and config.dtype != "float32":
+        raise ExtractError(f"--dtype {config.dtype}: on mps encoders run in float32; leave it out, or give --device cpu")
+
+    device, dtype, path = str(place), DTYPES[config.dtype], path_to(place)
     speech = text = None
     if config.needs_speech:
         speech = SpeechEncoder(

@@ -11,7 +11,7 @@ from accelerate import Accelerator
 from accelerate.utils import InitProcessGroupKwargs
 from torch import Tensor, nn
 
-from mer.backends.device import resolve_device
+from mer.backends.device import training_device
 from mer.finetune.config import FinetuneConfig
 from mer.finetune.errors import FinetuneError
 
@@ -33,7 +33,7 @@ def make_accelerator(config: FinetuneConfig) -> Accelerator:
     Raises:
         DeviceError: a device that is not there.
     """
-    device = resolve_device(config.device)
+    device = training_device(config.device)
     if device.type == "cuda" and device.index is not None:
         torch.cuda.set_device(device)
     return Accelerator(

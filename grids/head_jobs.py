@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 
 from mer.backends import Task
-from mer.backends.device import resolve_device
+from mer.backends.device import training_device
 from mer.grids.grid_cost import run_cost, unit_counts
 from mer.heads.config import HeadConfig
 from mer.heads.features.feature_store import FeatureStore
@@ -85,7 +85,7 @@ def _groups(head: PlannedHead, seeds: int) -> list[tuple[RunKey, ...]]:
 
 def _seeds_that_fit(head: PlannedHead) -> int:
     """Seeds whose runs a GPU trains in one stack, at least one."""
-    device = resolve_device(head.config.device if torch.cuda.is_available() else "cpu")
+    device = training_device(head.config.device if torch.cuda.is_available() else "cpu")
     memory = torch.cuda.get_device_properties(device).total_memory if device.type == "cuda" else GPU_BYTES
     sources, _, _ = FeatureStore(torch.device("cpu")).open(
         head.cache, head.config.branches, head.selection.indices, head.config.layers

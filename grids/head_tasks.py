@@ -5,7 +5,7 @@ from pathlib import Path
 
 from mer.backends import Task
 from mer.backends.agreement import versions
-from mer.backends.device import resolve_device
+from mer.backends.device import training_device
 from mer.grids.grid import Grid, GridRow
 from mer.grids.grid_check import check_grid
 from mer.grids.grid_record import GridOrigin
@@ -69,7 +69,7 @@ class HeadTasks:
         check_grid(self._cache, grid)
         if self._here:
             for device in dict.fromkeys(config.device for row in grid.rows for config in row.configs):
-                resolve_device(device)
+                training_device(device)
 
     def plan(self, table: GridTable[HeadConfig]) -> list[GridTask]:
         """Bundles of runs: whole heads in the order of the rows for this process, the largest first for several workers."""

@@ -301,7 +301,7 @@ class HeadConfig:
         if self.folds is not None and (not self.folds or len(set(self.folds)) < len(self.folds)):
             problems.append(f"folds must be different names, at least one, got {list(self.folds)}")
         kind = self.device.partition(":")[0]
-        if kind not in {"auto", "cpu", "cuda"}:
+        if kind not in {"auto", "cpu", "cuda", "mps"}:  # mps is refused with the reason, where devices are opened
             problems.append(f"unknown device {self.device!r}, expected auto, cpu or cuda")
         return problems
 

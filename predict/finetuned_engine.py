@@ -80,7 +80,7 @@ class FinetunedEngine:
         with torch.inference_mode():
             for batch in batches_by_budget([reader.seconds[row] for row in rows], saved.model.config.pass_seconds):
                 logits = saved.model(reader.read(batch).to(self._device)).logits
-                found[batch] = logits.double().cpu().numpy()
+                found[batch] = logits.cpu().double().numpy()
         return found
 
     def _load(self, folder: Path) -> SavedModel:

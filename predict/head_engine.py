@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float64
 from numpy.typing import NDArray
 
-from mer.backends.device import resolve_device
+from mer.backends.device import device_of_the_rest, resolve_device
 from mer.cache.granularity import is_text, unit_of
 from mer.corpus import Utterance
 from mer.extract.encode import EncodedShard
@@ -44,7 +44,7 @@ class HeadEngine:
             EncoderError: an encoder that is not to be had.
         """
         self._saved, self._runs = saved, tuple(runs)
-        self._device = resolve_device(choice.device)
+        self._device = device_of_the_rest(resolve_device(choice.device))
         self._encoders = LiveEncoders(saved, choice)
         self._layers = self._encoders.layers
         self._kept: dict[tuple[int, Run], LoadedHead] = {}

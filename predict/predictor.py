@@ -282,7 +282,7 @@ def load(
         labels: those that are expected, in any order; a run that answers with others is refused.
         speech_model: the speech encoder's folder, where the hub does not have what the run names; of several each `NAME=DIR`.
         text_model: likewise.
-        device: `auto`, `cpu`, `cuda` or `cuda:1`.
+        device: `auto`, `cpu`, `cuda`, `cuda:1` or `mps`.
         max_seconds: longer audio is refused.
         aligner: times the phones, syllables and words of recordings that bring no alignment; None leaves them one segment.
         calibrated: divide each run's logits by the temperature that its validation part gave.

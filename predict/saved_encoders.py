@@ -21,7 +21,7 @@ class EncoderChoice:
     text_model: tuple[str, ...] = ()
     """Likewise."""
     device: str = "auto"
-    """`auto`, `cpu`, `cuda` or `cuda:1`."""
+    """`auto`, `cpu`, `cuda`, `cuda:1` or `mps`."""
 
     def of(self, saved: SavedHead, name: str) -> str | None:
         """The hub id or folder that is given for an encoder; None where none is.

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float32, Float64
 from transformers.models.auto.modeling_auto import MODEL_FOR_CTC_MAPPING
 
-from mer.backends.device import resolve_device
+from mer.backends.device import device_of_the_rest, resolve_device
 from mer.corpus.aligner.aligner_kind import SAMPLE_RATE
 from mer.corpus.aligner.spelled_words import Vocabulary
 from mer.corpus.aligner.timed_words import FrameTimes
@@ -60,7 +60,7 @@ class CtcModel:
 
         Args:
             checkpoint: without them.
-            device: `cpu`, `cuda` or `auto`.
+            device: `cpu`, `cuda`, `mps` or `auto`.
 
         Raises:
             EncoderError: weights that are missing, damaged, or too many for the machine.
@@ -87,7 +87,9 @@ class CtcModel:
         inputs: Mapping[str, Any] = speech.preprocessor(wave, sampling_rate=SAMPLE_RATE, return_tensors="pt")
         with exact_float32():
             logits = self._model(**{name: value.to(self._device) for name, value in inputs.items()}).logits[0]
-        found: Float64[np.ndarray, "frames symbols"] = logits.double().log_softmax(-1).cpu().numpy()
+        exact = logits.to(device_of_the_rest(logits.device)).double()
+        found: Float64[np.ndarray, "frames symbols"] = exact.log_softmax(-1).cpu().numpy()
+
         return found
 
     def text(self, wave: Float32[np.ndarray, " samples"]) -> str:

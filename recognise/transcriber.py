@@ -49,7 +49,7 @@ def open_transcriber(name: str, revision: str | None = None, *, option: str = "-
         name: hub id or folder.
         revision: branch, tag or commit of a hub id.
         option: command-line option that names it, for errors.
-        device: `cpu`, `cuda` or `auto`.
+        device: `cpu`, `cuda`, `mps` or `auto`.
 
     Raises:
         EncoderError: no such checkpoint, of another kind, or damaged.

@@ -30,7 +30,7 @@ class WhisperModel:
 
         Args:
             checkpoint: of the family whisper.
-            device: `cpu`, `cuda` or `auto`.
+            device: `cpu`, `cuda`, `mps` or `auto`.
 
         Raises:
             EncoderError: files that are missing, damaged, or too many for the machine.

@@ -42,7 +42,11 @@ session_option = partial(
     option, default=None, help="Use these sessions only, such as 1-5 or 1,3. Default: all.", kind=SESSIONS, panel=WHAT
 )
 device_option = partial(
-    option, default="auto", help="auto (CUDA if there is one), cpu, cuda, cuda:1.", env="MER_DEVICE", identity=False
+    option,
+    default="auto",
+    help="auto (CUDA if there is one), cpu, cuda, cuda:1; mps extracts and predicts.",
+    env="MER_DEVICE",
+    identity=False,
 )
 class_weights_option = partial(
     option,

@@ -95,7 +95,7 @@ def test_without_a_corpus_the_error_says_what_to_give(tmp_path: Path, monkeypatc
         (["extract", "--dtype", "int8"], "dtype 'int8': expected one of float32, float64, bfloat16"),
         (["extract", "--classes", "7"], "4, 4-noexc, 5, 6, as-is"),
         (["extract", "--revision", "v1"], "expected speech=REV and/or text=REV"),
-        (["extract", "--device", "tpu"], "expected auto, cpu, cuda or cuda:N"),
+        (["extract", "--device", "tpu"], "expected auto, cpu, cuda, cuda:N or mps"),
         (["extract", "--session", "9"], "9"),
         (["extract", "--speech-model", "nowhere/nothing"], "--speech-model DIR"),
         (["extract", "--workers", "0"], "--workers"),

@@ -14,6 +14,7 @@ from jaxtyping import Float, Float64, Int64
 from torch import Tensor, nn
 from transformers import SeamlessM4TFeatureExtractor
 
+from mer.backends.device import device_of_the_rest
 from mer.extract.families.preprocessor import load_preprocessor, takes_spectra
 from mer.extract.families.speech_checkpoint import SpeechCheckpoint
 from mer.extract.hidden_states import LayerTap
@@ -100,11 +101,12 @@ class OwnStatistics:
         self, waves: Float[Tensor, "batch samples"], samples: Sequence[int], frames: Sequence[int]
     ) -> Float[Tensor, "batch frames dim"]:
         """The last hidden states of a batch; see `Padding`."""
-        filters, window = (each.to(waves.device, non_blocking=True) for each in (self._filters, self._window))
-        spectra = filter_banks(waves.double(), filters, window)
-        own = (torch.tensor(samples).to(waves.device, non_blocking=True) - LENGTH) // HOP + 1
+        exact = waves.to(device_of_the_rest(waves.device))
+        filters, window = (each.to(exact.device, non_blocking=True) for each in (self._filters, self._window))
+        spectra = filter_banks(exact.double(), filters, window)
+        own = (torch.tensor(samples).to(exact.device, non_blocking=True) - LENGTH) // HOP + 1
         normal = normalised(spectra, own)[:, : max(frames) * self._stack]
-        inputs = normal.reshape(len(waves), max(frames), -1).to(next(self._model.parameters()).dtype)
+        inputs = normal.reshape(len(waves), max(frames), -1).to(next(self._model.parameters()).dtype).to(waves.device)
         mask = None
         if min(frames) < max(frames):
             mask = (torch.arange(max(frames)) < torch.tensor(frames)[:, None]).to(waves.device, non_blocking=True)

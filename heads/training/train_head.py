@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from mer.backends.device import resolve_device
+from mer.backends.device import training_device
 from mer.heads.config import HeadConfig
 from mer.heads.features.feature_store import FeatureStore
 from mer.heads.features.features import Features
@@ -64,5 +64,5 @@ def open_store(config: HeadConfig) -> FeatureStore:
     Raises:
         DeviceError: a device that is not there.
     """
-    device = resolve_device(config.device)
+    device = training_device(config.device)
     return FeatureStore(device, ram_gib=config.ram_gib, device_memory_gib=config.device_memory_gib)

@@ -126,7 +126,7 @@ def test_every_option_reaches_the_config(given: list[str], tmp_path: Path) -> No
         (["--session", "9"], "9"),
         (["--track", "wandb"], "track 'wandb': expected tensorboard"),
         (["--classes", "7"], "4, 4-noexc, 5, 6, as-is"),
-        (["--device", "tpu"], "expected auto, cpu, cuda or cuda:N"),
+        (["--device", "tpu"], "expected auto, cpu, cuda, cuda:N or mps"),
         (["--speech-model", "nowhere/nothing"], "--speech-model DIR"),
         (["--epoch-selection", "test"], "epoch_selection 'test': expected one of validation, last"),
         (["--validation", "test"], "validation 'test': expected one of random, session, group, none"),
