@@ -23,17 +23,17 @@ TAKE_BOTH = ("__getitem__", "__setitem__", "copy_", "to", "type_as", "is_nonzero
 class AppleTensor(Tensor):
     """Says that it is on the device; its numbers are those of a tensor of the CPU."""
 
-    inner: Tensor
+    numbers: Tensor
 
     @staticmethod
-    def __new__(cls, inner: Tensor) -> Self:
-        """`inner` holds the numbers."""
-        made = Tensor._make_wrapper_subclass(cls, inner.shape, strides=inner.stride(), dtype=inner.dtype, device=APPLE)
-        made.inner = inner
+    def __new__(cls, numbers: Tensor) -> Self:
+        """`numbers` are on the CPU."""
+        made = Tensor._make_wrapper_subclass(cls, numbers.shape, strides=numbers.stride(), dtype=numbers.dtype, device=APPLE)
+        made.numbers = numbers
         return made
 
     def __repr__(self) -> str:  # type: ignore[override]
-        return f"AppleTensor({self.inner!r})"
+        return f"AppleTensor({self.numbers!r})"
 
     @classmethod
     def __torch_dispatch__(  # type: ignore[override]
@@ -80,7 +80,7 @@ def _computed(function: Any, args: Any, kwargs: Any) -> Any:
     def wrapped(found: Tensor) -> Tensor:
         if found.dtype in (torch.float64, torch.complex128):
             raise TypeError("Cannot convert a MPS Tensor to float64 dtype as the MPS framework doesn't support float64")
-        return next((each for each in given if each.inner is found), AppleTensor(found))
+        return next((each for each in given if each.numbers is found), AppleTensor(found))
 
     return tree_map_only(Tensor, wrapped, function(*_inner(args), **_inner(kwargs)))
 
@@ -92,7 +92,7 @@ def _of(kind: Any, tree: Any) -> list[Any]:
 
 
 def _inner(tree: Any) -> Any:
-    return tree_map_only(AppleTensor, lambda each: each.inner, tree)
+    return tree_map_only(AppleTensor, lambda each: each.numbers, tree)
 
 
 def _is_apple(value: Any) -> bool:
