@@ -1,21 +1,22 @@
 """The page: one HTML file with everything in it."""
 
-import base64
 import json
+import re
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from typing import Any
 
 from jinja2 import Environment, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from mer.cache.granularity import STREAMS
 from mer.files.shown_text import shown
 from mer.report.columns import P_HOLM, measure_columns, shown_columns
 from mer.report.comparison_table import DASH
-from mer.report.figure_set import NamedFigure
-from mer.report.figures import svg
+from mer.report.figure_set import CONFUSION, NamedFigure
+from mer.report.figures.inline_svg import inline_svg
 from mer.report.figures.style import COLUMN
+from mer.report.head_looks import COLOURS
 from mer.report.page_data import page_data, script_json, visible
 from mer.report.reported_run import ReportedRun
 from mer.report.run_group import RunGroup
@@ -23,6 +24,8 @@ from mer.report.score_table import ScoreTable
 from mer.report.table_text import SYNTHETIC, definitions
 from mer.report.utterance_facts import Facts
 
+SCRIPTS = ("page.js", "confusions.js", "download.js", "links.js")
+"""In this order: the first makes the list, which the others read and filter."""
 P_HOLM_SAID = "p (Holm) = p of the paired test over folds and seeds, corrected for the number of rows."
 
 
@@ -41,7 +44,7 @@ def page(
     """
     folder = files("mer.report") / "template"
     environment = Environment(autoescape=True, finalize=_safe, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters.update(visible=visible)
+    environment.filters.update(visible=visible, breakable=breakable)
     template = environment.from_string((folder / "page.html.j2").read_text("utf-8"))
     columns = [*shown_columns(table), *([P_HOLM] if table.reference else [])]
     return template.render(
@@ -51,15 +54,19 @@ def page(
         measures=len(measure_columns(table)),
         cell=lambda row, column: column.text(table, row),
         value=lambda row, column: "" if (value := column.get(table, row)) is None else value,
-        figures=[_figure(each) for each in figures],
+        looks=group.looks,
+        about=about_lines(group),
+        # Confusion matrices are made in the page, where their cells filter the list.
+        matrices=bool(group.classes) and any(run.predictions for run in group.runs),
+        figures=[_figure(each) for each in figures if each.name != CONFUSION],
         runs=[_run(run) for run in group.runs],
         synthetic=SYNTHETIC if table.synthetic else "",
         definitions=[*definitions(table), *([P_HOLM_SAID] if table.reference else [])],
         notes=list(notes),
         version=version,
         # Both are mer's own files; the data is escaped for a script element.
-        style=Markup((folder / "page.css").read_text("utf-8")),
-        script=Markup((folder / "page.js").read_text("utf-8")),
+        style=Markup(head_colours() + (folder / "page.css").read_text("utf-8")),
+        script=Markup("\n".join((folder / name).read_text("utf-8") for name in SCRIPTS)),
         data=Markup(script_json(page_data(group, facts))),
     )
 
@@ -69,9 +76,34 @@ def _safe(value: Any) -> Any:
     return shown(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
+def breakable(name: str) -> Markup:
+    """A name that a narrow column may also break behind its signs: `class_weights=balanced`, `F+P+S+W`."""
+    return Markup(re.sub(r"(?<=[_=+/])", "<wbr>", str(escape(shown(name)))))
+
+
+def head_colours() -> str:
+    """The style sheet's `--head-0`, `--head-1` ... in both themes."""
+    paper, dark = (" ".join(f"--head-{n}: {pair[side]};" for n, pair in enumerate(COLOURS)) for side in (0, 1))
+    return (
+        f":root {{ {paper} }}\n"
+        f'@media (prefers-color-scheme: dark) {{ :root:not([data-theme="light"]) {{ {dark} }} }}\n'
+        f':root[data-theme="dark"] {{ {dark} }}\n'
+    )
+
+
+def about_lines(group: RunGroup) -> tuple[str, str]:
+    """What the page is, in two lines for somebody who sees such a page for the first time."""
+    task = f"rates {', '.join(group.classes)} of" if group.rated else "names the emotion of"
+    measures = "CCC = concordance of ratings" if group.rated else "UA = mean of the class recalls, WA = share of answers right"
+    return (
+        f"Each row is a head: a model that {task} an utterance from speech, transcript or both, tested on new utterances.",
+        f"F frames, P phones, S syllables, W words of the speech, T wordpieces of the transcript; {measures}.",
+    )
+
+
 def _figure(figure: NamedFigure) -> Mapping[str, Any]:
-    address = "data:image/svg+xml;base64," + base64.b64encode(svg(figure.figure)).decode()
-    return {"name": figure.name, "caption": figure.caption, "address": address, "wide": figure.figure.get_figwidth() > COLUMN}
+    drawing = Markup(inline_svg(figure.figure, figure.name))  # mer's own: texts in it are outlines of letters
+    return {"name": figure.name, "caption": figure.caption, "drawing": drawing, "wide": figure.figure.get_figwidth() > COLUMN}
 
 
 def _run(run: ReportedRun) -> Mapping[str, Any]:

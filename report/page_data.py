@@ -43,7 +43,8 @@ def page_data(group: RunGroup, facts: Facts) -> dict[str, Any]:
         utterances.append(row)
     utterances.sort(key=lambda row: str(row["i"]))
     heads = [run.name for run in runs]
-    return {"classes": list(group.classes), "heads": heads, "phones": list(phones), "utterances": utterances}
+    looks = [group.looks[name].number for name in heads]
+    return {"classes": list(group.classes), "heads": heads, "looks": looks, "phones": list(phones), "utterances": utterances}
 
 
 def _utterance(facts: UtteranceFacts, phones: dict[str, int]) -> dict[str, Any]:

@@ -63,7 +63,7 @@ def write_report(report: TableReport, folder: Path, sources: PageSources, *, qui
     if sources.audio == "embed" and facts:
         facts, note = embed_audio(group, facts, folder, sources.audio_limit * MEGABYTE)
         notes.append(note)
-    figures = figure_set(group, facts or session_facts(group), tuple(report.by))
+    figures = figure_set(group, facts or session_facts(group), tuple(report.by), report.comparisons)
     with Bar("figures", quiet=quiet) as bar:
         for done, each in enumerate(figures, start=1):
             write_file(figures_folder / f"{each.name}.png", png(each.figure))

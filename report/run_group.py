@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mer.report.errors import ReportError
+from mer.report.head_looks import HeadLook, head_looks
 from mer.report.reported_run import ReportedRun
 
 
@@ -24,6 +25,11 @@ class RunGroup:
     def finished(self) -> tuple[ReportedRun, ...]:
         """Rows with a result."""
         return tuple(run for run in self.runs if run.status == "done")
+
+    @property
+    def looks(self) -> dict[str, HeadLook]:
+        """What each row looks like, on the page and in every figure."""
+        return head_looks([run.name for run in self.runs])
 
     @property
     def rated(self) -> bool:

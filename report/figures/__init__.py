@@ -1,6 +1,8 @@
 """Figures for papers and for the page: every axis has a unit, and colours are told apart by colour-blind eyes."""
 
 from mer.report.figures.confusion import confusion_figure as confusion_figure
+from mer.report.figures.differences import differences_figure as differences_figure
+from mer.report.figures.inline_svg import inline_svg as inline_svg
 from mer.report.figures.layer_weights import layer_weights_figure as layer_weights_figure
 from mer.report.figures.learning_curves import learning_curves_figure as learning_curves_figure
 from mer.report.figures.reliability import reliability_figure as reliability_figure

@@ -11,12 +11,11 @@ from matplotlib.figure import Figure
 
 COLUMN, PAGE = 3.35, 7.0
 """Width of one column and of a whole page of a two-column paper, in inches."""
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-"""Okabe and Ito (2008): distinct to people with any common colour blindness."""
-MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 GREY = "#767676"
 BAND = "#f2f2f2"
 """Behind every second group of points."""
+LINES = 4
+"""Most lines that a name gets in a figure; captions and tables have it in full."""
 DPI = 200
 SETTINGS = {
     "font.size": 7.0,
@@ -36,8 +35,8 @@ SETTINGS = {
 
 
 def wrapped(name: str, width: int = 26) -> str:
-    """A row's name in lines that a legend, a title or an axis has room for."""
-    return "\n".join(textwrap.wrap(name, width, break_on_hyphens=False)) or name
+    """A row's name in lines that a legend, a title or an axis has room for; of a longer one the rest is left out."""
+    return "\n".join(textwrap.wrap(name, width, break_on_hyphens=False, max_lines=LINES, placeholder=" …")) or name
 
 
 @contextmanager

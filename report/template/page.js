@@ -1,5 +1,6 @@
 "use strict";
-(() => {
+// Search, filters, the list and what is in it; the other scripts read and filter the list through what this returns.
+const browser = (() => {
   const data = JSON.parse(document.getElementById("data").textContent);
   const { classes, heads, utterances } = data;
   const PAGE = 100;
@@ -9,6 +10,7 @@
   const list = document.getElementById("list");
   const box = document.getElementById("box");
   const more = document.getElementById("more");
+  const listeners = [];
   let found = [];
   let shown = 0;
 
@@ -24,6 +26,11 @@
     for (const key in attributes) element.setAttribute(key, attributes[key]);
     if (text !== undefined) element.textContent = text;
     return element;
+  };
+  const swatch = (head) => {
+    const mark = make("i", "swatch");
+    mark.style.setProperty("--head", `var(--head-${data.looks[head]})`);
+    return mark;
   };
   const largest = (shares) => shares.indexOf(Math.max(...shares));
   const wordsOf = (one) => {
@@ -166,9 +173,15 @@
     });
   };
 
+  const linkTo = (one) => {
+    const link = make("a", "link", "Link to this utterance");
+    link.href = "#utterance=" + encodeURIComponent(one.i);
+    return link;
+  };
   const details = (one) => {
     const box = make("div", "open");
     box.append(make("p", "said", one.t === undefined ? "(no transcript at hand)" : one.t));
+    box.append(linkTo(one));
     const about = [["session", one.s], ["speaker", one.k], ["style", one.y], ["length", one.d === undefined ? "" : seconds(one.d) + " s"], ["label", classes[one.l] + " (bold below)"]];
     box.append(make("p", "small", about.filter((pair) => pair[1]).map((pair) => pair.join(" ")).join(", ")));
     const whole = one.p || one.w ? track(one) : null;
@@ -195,7 +208,10 @@
       if (!one.h[place]) return;
       const part = make("div");
       const right = one.said[place] === one.l;
-      part.append(make("h3", right ? "right" : "wrong", `${right ? "✓" : "✗"} ${name}: ${classes[one.said[place]]}`));
+      part.style.setProperty("--head", `var(--head-${data.looks[place]})`);
+      const title = make("h3", right ? "right" : "wrong");
+      title.append(swatch(place), `${right ? "✓" : "✗"} ${name}: ${classes[one.said[place]]}`);
+      part.append(title);
       part.append(make("p", "small", `${one.r[place]} seeds right`));
       one.h[place].forEach((share, each) => {
         const bar = make("div", each === one.l ? "bar label" : "bar");
@@ -217,9 +233,11 @@
     button.setAttribute("aria-expanded", String(!opened));
     if (opened) button.nextElementSibling.remove();
     else button.after(details(one));
+    for (const told of listeners) told(one, !opened);
   };
   const item = (one) => {
     const entry = make("li");
+    entry.dataset.id = one.i;
     const button = make("button", "row columns");
     button.type = "button";
     button.setAttribute("aria-expanded", "false");
@@ -245,7 +263,12 @@
   const nameColumns = () => {
     const names = document.getElementById("names");
     const answers = make("span", "answers");
-    for (const place of listed()) answers.append(make("span", "", heads[place]));
+    for (const place of listed()) {
+      const name = make("span", "name");
+      name.append(swatch(place), heads[place]);
+      name.title = heads[place];
+      answers.append(name);
+    }
     if (heads.length > SIDE_BY_SIDE) answers.append(make("span", "", "all heads"));
     box.style.setProperty("--heads", answers.childElementCount);
     names.replaceChildren(make("span", "", "utterance"), make("span", "", "label"), make("span", "text", "transcript"), answers);
@@ -333,4 +356,24 @@
   theme.addEventListener("click", () => { document.documentElement.dataset.theme = dark() ? "light" : "dark"; sayTheme(); });
   sayTheme();
   refresh();
+
+  return {
+    data,
+    make,
+    swatch,
+    found: () => found,
+    // Make the next rows; false where all are made.
+    extend: () => shown < found.length && (extend(), true),
+    utterance: (id) => utterances.find((one) => one.i === id),
+    // The listed row of an utterance, if it is among those made so far.
+    row: (id) => [...list.children].find((entry) => entry.dataset.id === id)?.querySelector(".row"),
+    // Only these filters are set afterwards.
+    filter: (values) => {
+      form.reset();
+      for (const name in values) field(name).value = values[name];
+      refresh();
+    },
+    // Called with an utterance and whether it is open now.
+    onToggle: (told) => listeners.push(told),
+  };
 })();

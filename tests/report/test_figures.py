@@ -1,14 +1,19 @@
+import re
 from collections.abc import Callable
+from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from mer.protocol.comparison import compare
 from mer.report import RunGroup, find_runs, group_runs
 from mer.report.figure_set import figure_set
 from mer.report.figures import (
     confusion_figure,
+    inline_svg,
     layer_weights_figure,
     learning_curves_figure,
     png,
@@ -17,8 +22,11 @@ from mer.report.figures import (
     ua_by_row_figure,
     vector,
 )
-from mer.report.figures.style import COLOURS, COLUMN, PAGE
+from mer.report.figures.learning_curves import mean_curve
+from mer.report.figures.style import COLUMN, PAGE
 from mer.report.figures.ua_by_row import RunScore
+from mer.report.head_looks import COLOURS, head_looks
+from mer.report.paired_scores import part_gaps, row_differences
 from mer.report.part_scores import PartScore
 from mer.report.utterance_facts import Facts, UtteranceFacts
 
@@ -55,8 +63,8 @@ def test_every_axis_says_its_unit_and_every_figure_fits_a_column_or_a_page(group
         "ua-by-speaker",
         "ua-by-duration",
         "ua-by-style",
-        "layers-late-F-T",
-        "layers-linear-T",
+        "gaps",
+        "layer-weights",
         "learning-curves",
     ]
     for each in figures:
@@ -79,8 +87,8 @@ def test_a_run_that_is_not_finished_has_its_learning_curve(tmp_path: Path, make_
     (curves,) = figure_set(group, {})
     assert curves.name == "learning-curves"
     lines = curves.figure.axes[0].lines
-    # Of fold 1, which has ended, the curve and its dot; of fold 2 the curve so far.
-    assert [numbers(line.get_xdata()) for line in lines] == [[1, 2, 3], [2], [1, 2]]
+    # Both runs, of which one has ended and has its dot; half of them have reached the third epoch.
+    assert [numbers(line.get_xdata()) for line in lines] == [[1, 2, 3], [2]]
 
 
 def test_a_confusion_matrix_shows_counts_per_seed_and_shares_of_the_row() -> None:
@@ -92,7 +100,8 @@ def test_a_confusion_matrix_shows_counts_per_seed_and_shares_of_the_row() -> Non
 
 
 def test_layer_weights_are_means_over_runs_beside_equal_shares() -> None:
-    figure = layer_weights_figure({"F": [[0.2, 0.8], [0.4, 0.6]], "T": [[0.5, 0.5]]}, {"F": [3, 4], "T": [3, 4]})
+    shares = {"F": {"one": [[0.2, 0.8], [0.4, 0.6]], "other": [[0.5, 0.5]]}}
+    figure = layer_weights_figure(shares, {"F": {"one": [3, 4], "other": [3, 4]}}, head_looks(["one", "other"]))
     frames, text = figure.axes[0].containers
     assert np.allclose(numbers(frames[0].get_ydata()), [30, 70])
     assert np.allclose(numbers(text[0].get_ydata()), [50, 50])
@@ -105,37 +114,50 @@ def test_points_are_means_of_folds_and_of_seeds() -> None:
     scores = [
         RunScore(fold=fold, seed=seed, ua=ua) for fold, seed, ua in [("1", 0, 0.5), ("1", 1, 0.7), ("2", 0, 0.9), ("2", 1, 0.5)]
     ]
-    axis = ua_by_row_figure({"head": scores}, 0.25).axes[0]
-    lines = {str(line.get_label()): numbers(line.get_xdata()) for line in axis.lines}
-    assert "chance" not in lines
-    assert lines["a test session"] == pytest.approx([60, 70])
-    assert lines["a seed"] == pytest.approx([70, 60])
-    assert lines["mean"] == pytest.approx([65, 65])
+    axis = ua_by_row_figure({"head": scores}, head_looks(["head"]), 0.25).axes[0]
+    folds, seeds, mean = (numbers(line.get_xdata()) for line in axis.lines)
+    assert folds == pytest.approx([60, 70])
+    assert seeds == pytest.approx([70, 60])
+    assert mean == pytest.approx([65, 65])
     assert [text.get_text() for text in axis.texts] == ["65.0"]
 
 
 @pytest.mark.parametrize(("worst", "drawn"), [(0.39, [[25, 25]]), (0.41, [])])
 def test_chance_is_drawn_where_it_is_near(worst: float, drawn: list[list[float]]) -> None:
     scores = [RunScore(fold=str(place), seed=0, ua=ua) for place, ua in enumerate((worst, 0.9))]
-    axis = ua_by_row_figure({"head": scores}, 0.25).axes[0]
+    axis = ua_by_row_figure({"head": scores}, head_looks(["head"]), 0.25).axes[0]
     assert [numbers(line.get_xdata()) for line in axis.lines if line.get_label() == "chance"] == drawn
 
 
 def test_one_seed_has_no_spread_over_seeds() -> None:
-    axis = ua_by_row_figure({"head": [RunScore(fold="1", seed=0, ua=0.5)]}, 0.25).axes[0]
-    assert "a seed" not in [line.get_label() for line in axis.lines]
+    figure = ua_by_row_figure({"head": [RunScore(fold="1", seed=0, ua=0.5)]}, head_looks(["head"]), 0.25)
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["a test session", "mean"]
 
 
-def test_a_learning_curve_has_a_line_a_run_and_a_dot_at_the_epoch_that_was_kept() -> None:
+def test_a_mean_curve_ends_where_fewer_than_half_of_the_runs_go_on() -> None:
+    runs = [{1: 0.2, 2: 0.4, 3: 0.6}, {1: 0.4, 2: 0.8}, {1: 0.3}]
+    curve = mean_curve(runs)
+    # By hand: epoch 1 has all three, 2 two of them, 3 a single one.
+    assert curve.epochs.tolist() == [1, 2]
+    assert curve.mean == pytest.approx([0.3, 0.6])
+    assert curve.spread == pytest.approx([0.1, 0.4 / 2**0.5])
+    assert mean_curve([{1: 0.5}]).spread.tolist() == [0]
+
+
+def test_a_learning_curve_has_a_band_and_a_dot_at_the_epoch_that_was_kept() -> None:
     lines = [
-        {"fold": "1", "seed": seed, "epoch": n, "validation_ua": ua} for seed in (0, 1) for n, ua in enumerate((0.3, 0.6, 0.5), 1)
+        {"fold": "1", "seed": seed, "epoch": n, "validation_ua": ua}
+        for seed, scores in ((0, (0.3, 0.6, 0.5)), (1, (0.5, 0.6, 0.7)))
+        for n, ua in enumerate(scores, 1)
     ]
     # Kept by validation loss: the last one here, though the second has the highest UA. Seed 1 still trains.
-    axis = learning_curves_figure({"head": lines}, {"head": {("1", 0): 3}}).axes[0]
-    curves = [line for line in axis.lines if line.get_marker() == "None"]
-    dots = [line for line in axis.lines if line.get_marker() == "o"]
-    assert [numbers(curve.get_ydata()) for curve in curves] == [[30, 60, 50]] * 2
-    assert [(numbers(dot.get_xdata()), numbers(dot.get_ydata())) for dot in dots] == [([3], [50])]
+    axis = learning_curves_figure({"head": lines}, {"head": {("1", 0): 3}}, head_looks(["head"])).axes[0]
+    curve, dots = axis.lines
+    assert numbers(curve.get_ydata()) == pytest.approx([40, 60, 60])
+    assert (numbers(dots.get_xdata()), numbers(dots.get_ydata())) == ([3], [50])
+    edges = axis.collections[0].get_paths()[0].vertices
+    spread = 100 * np.std([0.3, 0.5], ddof=1)
+    assert {round(float(y), 6) for x, y in np.asarray(edges) if x == 1} == {round(40 - spread, 6), round(40 + spread, 6)}
     assert all(float(tick).is_integer() for tick in axis.get_xticks())
 
 
@@ -144,7 +166,7 @@ def test_parts_show_their_size_and_every_head() -> None:
         "a": [PartScore(part="1F", ua=0.5, utterances=1234, classes=2), PartScore(part="2M", ua=0.25, utterances=5, classes=2)],
         "b": [PartScore(part="2M", ua=1.0, utterances=5, classes=2)],
     }
-    axis = ua_by_part_figure(scores, "speaker", 2).axes[0]
+    axis = ua_by_part_figure(scores, head_looks(list(scores)), "speaker", 2).axes[0]
     assert [label.get_text() for label in axis.get_xticklabels()] == ["1F\nn=1,234", "2M\nn=5"]
     assert [numbers(line.get_ydata()) for line in axis.lines[:2]] == [[50, 25], [100]]
     assert axis.get_xlabel() == "speaker (id)"
@@ -152,7 +174,7 @@ def test_parts_show_their_size_and_every_head() -> None:
 
 def test_a_part_that_lacks_a_class_has_no_ua() -> None:
     scores = [PartScore(part="1F", ua=1.0, utterances=1, classes=1), PartScore(part="2M", ua=0.25, utterances=5, classes=2)]
-    axis = ua_by_part_figure({"a": scores}, "speaker", 2).axes[0]
+    axis = ua_by_part_figure({"a": scores}, head_looks(["a"]), "speaker", 2).axes[0]
     assert [label.get_text() for label in axis.get_xticklabels()] == ["1F\nn=1\nlacks a class", "2M\nn=5"]
     assert (numbers(axis.lines[0].get_xdata()), numbers(axis.lines[0].get_ydata())) == ([1], [25])
 
@@ -172,10 +194,80 @@ def test_cells_of_a_confusion_matrix_have_room_for_their_text(heads: int, classe
     assert widest < shown[0].get_window_extent().width / classes
 
 
-def test_granularities_come_before_equal_shares_in_the_legend() -> None:
-    figure = layer_weights_figure({name: [[0.5, 0.5]] for name in "FST"}, {name: [1, 2] for name in "FST"})
+def test_a_granularity_is_a_panel_and_a_head_has_one_colour_in_all_of_them() -> None:
+    heads = {"a": [[0.5, 0.5]], "b": [[0.4, 0.6]]}
+    numbers_of = {"a": [1, 2], "b": [1, 2]}
+    looks = head_looks(["a", "b"])
+    figure = layer_weights_figure({"F": heads, "T": {"b": heads["b"]}}, {"F": numbers_of, "T": numbers_of}, looks)
     (legend,) = figure.legends
-    assert [text.get_text() for text in legend.get_texts()] == ["F frame", "S syllable", "T wordpiece (text)", "equal shares"]
+    assert [text.get_text() for text in legend.get_texts()] == ["a", "b", "equal shares"]
+    frame, text = figure.axes
+    assert (frame.get_title(), text.get_title()) == ("F frame", "T wordpiece (text)")
+    colours = [[each[0].get_color() for each in axis.containers] for axis in (frame, text)]
+    assert colours == [[looks["a"].colour, looks["b"].colour], [looks["b"].colour]]
+
+
+def test_every_figure_takes_a_heads_colour_from_one_place(group: RunGroup, facts: Facts) -> None:
+    colours = {look.colour.lower() for look in group.looks.values()}
+    others = {paper.lower() for paper, _ in COLOURS} - colours - {"#000000"}
+    for each in figure_set(group, facts):
+        drawn = set(re.findall("#[0-9a-f]{6}", svg(each.figure).decode()))
+        assert not others & drawn
+        assert each.name == "confusion" or colours <= drawn or each.name in ("layer-weights", "gaps")
+
+
+def test_looks_of_more_heads_than_colours_differ() -> None:
+    looks = list(head_looks([str(number) for number in range(20)]).values())
+    assert len({(look.colour, look.dash) for look in looks}) == 20
+    assert [looks[place].face for place in (0, 8)] == [looks[0].colour, "none"]
+
+
+def test_differences_and_gaps_are_those_of_the_folds_that_have_both(two_runs: Path, facts: Facts) -> None:
+    linear, late = sorted(find_runs((two_runs,)), key=lambda run: run.name, reverse=True)
+    one_fold = replace(linear, result={**linear.result, "runs": [each for each in linear.result["runs"] if each["fold"] == "1"]})
+    # By hand (conftest): linear T has 3/4 in both seeds of fold 1, late F+T 3/4 and 1.
+    assert sorted(each.ua for each in row_differences(one_fold, late)) == pytest.approx([-0.25, 0])
+    compared = compare({("1", 0): 0.75, ("1", 1): 0.75}, {(e["fold"], e["seed"]): e["ua"] for e in late.result["runs"]})
+    assert np.mean([each.ua for each in row_differences(one_fold, late)]) == pytest.approx(compared.difference)
+    style = {name: each.style for name, each in facts.items()}
+    gaps = part_gaps(linear.predictions, style, ("improvised", "scripted"), 2)
+    # Fold 1 has both classes in both parts: u2 angry, u4 sad against u1 angry, u3 sad; fold 2 has no improvised... of one.
+    said = {(0, "u1"): 1, (0, "u2"): 1, (0, "u3"): 1, (0, "u4"): 0, (1, "u1"): 1, (1, "u2"): 0, (1, "u3"): 1, (1, "u4"): 1}
+    expected = {seed: (said[seed, "u2"] + said[seed, "u4"] - said[seed, "u1"] - said[seed, "u3"]) / 2 for seed in (0, 1)}
+    assert {(each.fold, each.seed): each.ua for each in gaps} == {("1", seed): gap for seed, gap in expected.items()}
+
+
+def test_a_figure_in_the_page_takes_its_colours_from_the_theme(group: RunGroup, facts: Facts) -> None:
+    drawings = {each.name: inline_svg(each.figure, each.name) for each in figure_set(group, facts) if each.name != "confusion"}
+    for name, drawing in drawings.items():
+        assert drawing.startswith("<svg")
+        assert not re.findall("#[0-9a-f]{6}\\b", drawing), name
+        assert "<style" not in drawing
+        assert "<!--" not in drawing
+        ids = re.findall(r'\bid="([^"]+)"', drawing)
+        assert all(each.startswith(f"{name}-") for each in ids)
+        assert {each for each in re.findall(r'href="#([^"]+)"|url\(#([^)]+)\)', drawing) for each in each if each} <= set(ids)
+    assert "var(--head-0)" in drawings["ua-by-head"]
+    assert "var(--fore)" in drawings["ua-by-head"]
+
+
+def test_a_legend_of_long_names_stays_inside_its_figure() -> None:
+    names = [f"late fusion of frames, syllables and words with the transcript, number {number}" for number in range(8)]
+    scores = {name: [PartScore(part=part, ua=0.5, utterances=5, classes=2) for part in "ab"] for name in names}
+    figure = ua_by_part_figure(scores, head_looks(names), "speaker", 2)
+    figure.draw_without_rendering()
+    box, whole = figure.legends[0].get_window_extent(), figure.bbox
+    assert (box.x0 >= whole.x0, box.x1 <= whole.x1, box.y1 <= whole.y1) == (True, True, True)
+    assert figure.axes[0].get_window_extent().height > 1.2 * figure.dpi
+
+
+def test_names_of_rows_do_not_meet() -> None:
+    names = [f"late fusion of frames, syllables and words with the transcript, number {number}" for number in range(4)]
+    scores = {name: [RunScore(fold=str(fold), seed=0, ua=0.5 + 0.1 * fold) for fold in range(2)] for name in names}
+    figure = ua_by_row_figure(scores, head_looks(names), 0.25)
+    figure.draw_without_rendering()
+    boxes = [label.get_window_extent() for label in figure.axes[0].get_yticklabels()]
+    assert all(upper.y0 >= lower.y1 for upper, lower in pairwise(boxes))
 
 
 def test_the_same_figure_is_the_same_bytes(group: RunGroup) -> None:
@@ -186,9 +278,10 @@ def test_the_same_figure_is_the_same_bytes(group: RunGroup) -> None:
     assert png(one).startswith(b"\x89PNG")
 
 
-def test_colours_are_told_apart_without_red_and_green() -> None:
+@pytest.mark.parametrize("colours", list(zip(*COLOURS, strict=True)), ids=["paper", "dark"])
+def test_colours_are_told_apart_without_red_and_green(colours: tuple[str, ...]) -> None:
     """Under full deuteranopia and protanopia (Vienot, Brettel and Mollon 1999, linear RGB) no two colours meet."""
-    rgb = np.array([[int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)] for colour in COLOURS])
+    rgb = np.array([[int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)] for colour in colours])
     linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
     for matrix in (
         [[0.11238, 0.88762, 0], [0.11238, 0.88762, 0], [0.00401, -0.00401, 1]],

@@ -16,7 +16,7 @@ from mer.report.page_data import page_data, script_json, visible
 from mer.report.utterance_facts import UtteranceFacts
 
 ATTACK = "<script>alert(1)</script> <!-- </script> & \u2028 ]]>"
-VOID = {"meta", "link", "br", "img", "input", "hr"}
+VOID = {"meta", "wbr", "link", "br", "img", "input", "hr"}
 
 
 class Structure(HTMLParser):
@@ -78,8 +78,8 @@ def test_the_page_is_well_formed_and_asks_for_nothing(group: RunGroup) -> None:
     assert html.startswith('<!DOCTYPE html>\n<html lang="en">')
     assert (found.faults, found.open) == ([], [])
     assert len(set(found.ids)) == len(found.ids)
-    assert all(address.startswith(("#", "data:image/svg+xml;base64,")) for address in found.addresses)
-    assert {f"#{name}" for name in found.ids} >= {address for address in found.addresses if address.startswith("#")}
+    assert found.addresses
+    assert {f"#{name}" for name in found.ids} >= set(found.addresses)
     assert "default-src 'none'" in html
     assert "http" not in html.replace("http-equiv", "").replace("http://www.w3.org/2000/svg", "")
 
@@ -177,7 +177,7 @@ def test_scores_paper_and_best_are_on_the_page(two_runs: Path) -> None:
 
     runs = [replace(run, published={"ua": 68.12}) if run.name == "linear T" else run for run in find_runs((two_runs,))]
     html = " ".join(made(group_runs(runs)[0]).split())
-    assert '<tr class="best"> <th scope="row">late F+T <span class="tag">best</span></th>' in html
+    assert '</i>late F+<wbr>T <span class="tag">best</span></th>' in html
     assert '<td data-value="0.6812">68.12</td> <td data-value="">-</td>' in html
     assert ">70.83</td>" in html
 
@@ -192,8 +192,8 @@ def test_settings_data_and_wide_figures_are_for_people(two_runs: Path) -> None:
         assert f"<dt>{name}</dt><dd>{shown}</dd>" in html
     assert "<dt>parts</dt><dd>{&#34;a&#34;: 1}</dd>" in html
     assert "<dt>utterances used</dt><dd>8</dd>" in html
-    # Matrices and learning curves of two heads are wider than a column.
-    assert html.count('<figure class="whole"><div class="scroll"') == 2
+    # The learning curves of two heads are wider than a column.
+    assert html.count('<figure class="whole"><div class="scroll"') == 1
 
 
 def test_a_difference_has_its_p_and_its_caution_explained(group: RunGroup) -> None:
