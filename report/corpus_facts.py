@@ -13,6 +13,7 @@ import numpy as np
 from mer.backends.interrupt import end_with_parent, never_heard_by_children
 from mer.backends.local import cores
 from mer.corpus import AlignmentError, Corpus, Utterance
+from mer.corpus.alignment import Segment
 from mer.corpus.part import WHOLE, Part
 from mer.report.known_facts import plain_facts
 from mer.report.utterance_facts import UtteranceFacts
@@ -82,14 +83,18 @@ def _facts(utterance: Utterance, audio: str) -> UtteranceFacts:
         alignment = utterance.alignment.read() if utterance.alignment is not None else None
     except (AlignmentError, OSError):
         alignment = None  # the extraction has counted it; here it is a picture without bands
-    words, phones = (alignment.words, alignment.phones) if alignment is not None else ((), ())
     return replace(
         plain_facts(utterance, seconds),
-        words=tuple((each.label, each.start_ms / 1000, each.end_ms / 1000) for each in words),
-        phones=tuple((each.label, each.start_ms / 1000, each.end_ms / 1000) for each in phones),
+        words=_timed(alignment.words) if alignment is not None else (),
+        phones=_timed(alignment.phones) if alignment is not None else (),
+        syllables=_timed(alignment.syllables) if alignment is not None else (),
         peaks=peaks,
         audio=audio if seconds is not None else "",
     )
+
+
+def _timed(segments: Sequence[Segment]) -> tuple[tuple[str, float, float], ...]:
+    return tuple((each.label, each.start_ms / 1000, each.end_ms / 1000) for each in segments)
 
 
 def waveform(wav: Path, part: Part = WHOLE) -> tuple[float | None, tuple[int, ...]]:

@@ -102,7 +102,8 @@ def about_lines(group: RunGroup) -> tuple[str, str]:
 
 
 def _figure(figure: NamedFigure) -> Mapping[str, Any]:
-    drawing = Markup(inline_svg(figure.figure, figure.name))  # mer's own: texts in it are outlines of letters
+    # Markup of matplotlib, in which names are escaped.
+    drawing = Markup(inline_svg(figure.figure, figure.name))
     return {"name": figure.name, "caption": figure.caption, "drawing": drawing, "wide": figure.figure.get_figwidth() > COLUMN}
 
 

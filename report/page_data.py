@@ -5,6 +5,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from mer.cache.granularity import unit_of
 from mer.files.shown_text import shown
 from mer.report.run_group import RunGroup
 from mer.report.utterance_answers import MeanAnswer, mean_answers
@@ -20,7 +21,8 @@ def page_data(group: RunGroup, facts: Facts) -> dict[str, Any]:
     """Classes, heads, and every test utterance with what each head says.
 
     Probabilities are per mille, times are hundredths of a second. Segments are flat lists, as a corpus has half a million: of
-    words label, pause before it and length; of phones the number of its label and the time since the one before began.
+    words label, pause before it and length; of syllables the same with the number of its label; of phones the number of its label
+    and the time since the one before began. Syllables are there where some head reads them.
 
     Args:
         group: the rows; those with predictions become heads of the browser.
@@ -34,20 +36,34 @@ def page_data(group: RunGroup, facts: Facts) -> dict[str, Any]:
         for name, answer in of_head.items():
             found.setdefault(name, answer)
     phones: dict[str, int] = {}
+    syllables: dict[str, int] | None = {} if reads_syllables(group) else None
     utterances = []
     for name, first in found.items():
         known = facts.get(name) or UtteranceFacts(id=name, session=first.fold)
-        row = _utterance(known, phones) | {"l": number[first.label]}
+        row = _utterance(known, phones, syllables) | {"l": number[first.label]}
         row["h"] = [_shares(of_head.get(name)) for of_head in answers.values()]
         row["r"] = [_right(of_head.get(name)) for of_head in answers.values()]
         utterances.append(row)
     utterances.sort(key=lambda row: str(row["i"]))
     heads = [run.name for run in runs]
     looks = [group.looks[name].number for name in heads]
-    return {"classes": list(group.classes), "heads": heads, "looks": looks, "phones": list(phones), "utterances": utterances}
+    return {
+        "classes": list(group.classes),
+        "heads": heads,
+        "looks": looks,
+        "phones": list(phones),
+        "syllables": list(syllables or ()),
+        "utterances": utterances,
+    }
 
 
-def _utterance(facts: UtteranceFacts, phones: dict[str, int]) -> dict[str, Any]:
+def reads_syllables(group: RunGroup) -> bool:
+    """Whether some row reads syllables."""
+    branches = [name for run in group.runs for name in run.result.get("branches") or run.config.get("branches") or ()]
+    return any(unit_of(name) == "S" for name in branches)
+
+
+def _utterance(facts: UtteranceFacts, phones: dict[str, int], syllables: dict[str, int] | None) -> dict[str, Any]:
     row: dict[str, Any] = {"i": visible(facts.id), "s": visible(facts.session)}
     optional: Mapping[str, Any] = {
         "k": visible(facts.speaker),
@@ -55,6 +71,7 @@ def _utterance(facts: UtteranceFacts, phones: dict[str, int]) -> dict[str, Any]:
         "t": None if facts.text is None else visible(facts.text),
         "d": None if facts.seconds is None else _hundredths(facts.seconds),
         "w": _words(facts.words),
+        "z": [] if syllables is None else _numbered(_words(facts.syllables), syllables),
         "f": _phones(facts.phones, phones),
         "p": "".join(BASE64[round(peak * 63 / TOP)] for peak in facts.peaks),
         "a": facts.audio,
@@ -69,6 +86,11 @@ def _words(words: Sequence[tuple[str, float, float]]) -> list[str | int]:
         found += [visible(word), _hundredths(start) - time, _hundredths(end) - _hundredths(start)]
         time = _hundredths(end)
     return found
+
+
+def _numbered(segments: Sequence[str | int], known: dict[str, int]) -> list[int]:
+    """What `_words` gives, with a number for each label."""
+    return [known.setdefault(each, len(known)) if isinstance(each, str) else each for each in segments]
 
 
 def _phones(phones: Sequence[tuple[str, float, float]], known: dict[str, int]) -> list[int]:

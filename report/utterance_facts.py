@@ -24,6 +24,8 @@ class UtteranceFacts:
     """Word, start and end in seconds."""
     phones: tuple[tuple[str, float, float], ...] = ()
     """Phone, start and end in seconds."""
+    syllables: tuple[tuple[str, float, float], ...] = ()
+    """Syllable as its phones (`EH_K_S`), start and end in seconds."""
     peaks: tuple[int, ...] = ()
     """Largest amplitude of each of equal stretches, 0 to 99; empty without audio."""
     columns: Mapping[str, str] = field(default_factory=dict)

@@ -28,7 +28,6 @@ SETTINGS = {
     "ytick.major.width": 0.6,
     "legend.frameon": False,
     "lines.linewidth": 1.0,
-    "svg.fonttype": "path",
     "svg.hashsalt": "mer",
     "pdf.fonttype": 42,
 }
@@ -58,9 +57,15 @@ def png(figure: Figure) -> bytes:
     return _saved(figure, "png")
 
 
-def svg(figure: Figure) -> bytes:
-    """The figure as SVG, the same bytes each time."""
-    return _saved(figure, "svg")
+def svg(figure: Figure, *, letters: bool = False) -> bytes:
+    """The figure as SVG, the same bytes each time.
+
+    Args:
+        figure: made in `paper_style`.
+        letters: write words as text, which is short and can be searched, but looks as the reader's fonts do; outlines otherwise.
+    """
+    with mpl.rc_context({"svg.fonttype": "none" if letters else "path"}):
+        return _saved(figure, "svg")
 
 
 def vector(figure: Figure) -> bytes:

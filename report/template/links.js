@@ -17,7 +17,7 @@
     while (!browser.row(one.i) && browser.extend());
     const row = browser.row(one.i);
     if (row.getAttribute("aria-expanded") !== "true") row.click();
-    row.scrollIntoView({ block: "start" });
+    row.scrollIntoView({ block: "center", behavior: "instant" });
     row.focus({ preventScroll: true });
   };
   browser.onToggle((one, open) => {
@@ -26,5 +26,7 @@
     else if (location.hash === address) history.replaceState(null, "", "#utterances");
   });
   addEventListener("hashchange", show);
+  // Else a browser goes back to where the page was before it was loaded again, after the utterance is shown.
+  if (asked()) history.scrollRestoration = "manual";
   show();
 })();

@@ -33,16 +33,18 @@ const browser = (() => {
     return mark;
   };
   const largest = (shares) => shares.indexOf(Math.max(...shares));
-  const wordsOf = (one) => {
+  const segmentsOf = (flat, name) => {
     const found = [];
     let time = 0;
-    for (let place = 0; place < (one.w || []).length; place += 3) {
-      const start = time + one.w[place + 1];
-      time = start + one.w[place + 2];
-      found.push([one.w[place], start, time]);
+    for (let place = 0; place < flat.length; place += 3) {
+      const start = time + flat[place + 1];
+      time = start + flat[place + 2];
+      found.push([name(flat[place]), start, time]);
     }
     return found;
   };
+  const wordsOf = (one) => segmentsOf(one.w || [], (word) => word);
+  const syllablesOf = (one) => segmentsOf(one.z || [], (number) => data.syllables[number].replaceAll("_", " "));
   const phonesOf = (one) => {
     const found = [];
     let time = 0;
@@ -110,12 +112,13 @@ const browser = (() => {
 
   const lengthOf = (one) => one.d || Math.max(1, ...wordsOf(one).map((word) => word[2]));
   const seconds = (hundredths) => (hundredths / 100).toFixed(2);
+  const unitsOf = (one) => [[wordsOf, "words"], [syllablesOf, "syllables"], [phonesOf, "phones"]].filter(([of]) => of(one).length).map(([of, name]) => `${of(one).length} ${name}`).join(", ") || "no segments";
   const waveform = (one) => {
     const [width, height, middle] = [1000, 80, 40];
     const length = lengthOf(one);
     const picture = draw("svg", { viewBox: `0 0 ${width} ${height}`, preserveAspectRatio: "none", role: "img" });
     const at = (time) => (width * time) / length;
-    picture.append(draw("title", {}, `Waveform of ${one.i}, ${seconds(length)} s, with ${wordsOf(one).length} words and ${phonesOf(one).length} phones`));
+    picture.append(draw("title", {}, `Waveform of ${one.i}, ${seconds(length)} s, with ${unitsOf(one)}`));
     for (const [, start, end] of wordsOf(one)) picture.append(draw("rect", { class: "band", x: at(start), y: 0, width: Math.max(1, at(end) - at(start)), height }));
     const peaks = one.p || "";
     const step = width / Math.max(1, peaks.length);
@@ -125,7 +128,7 @@ const browser = (() => {
     });
     return picture;
   };
-  // Words, phones and seconds on one axis with the waveform; what is too narrow to be read is in the list below.
+  // Words, syllables where a head reads them, phones and seconds on one axis with the waveform; what is too narrow to be read is in the list below.
   const track = (one) => {
     const length = lengthOf(one);
     const whole = make("div", "track");
@@ -143,6 +146,7 @@ const browser = (() => {
     };
     if (one.w) lane("words", wordsOf(one));
     whole.append(waveform(one));
+    if (one.z) lane("syllables", syllablesOf(one));
     const phones = phonesOf(one);
     if (one.f) lane("phones", phones.map(([phone, start], place) => [phone, start, place + 1 < phones.length ? phones[place + 1][1] : length]));
     const step = length <= 300 ? 50 : length <= 1000 ? 100 : 500;
@@ -181,9 +185,10 @@ const browser = (() => {
   const details = (one) => {
     const box = make("div", "open");
     box.append(make("p", "said", one.t === undefined ? "(no transcript at hand)" : one.t));
-    box.append(linkTo(one));
     const about = [["session", one.s], ["speaker", one.k], ["style", one.y], ["length", one.d === undefined ? "" : seconds(one.d) + " s"], ["label", classes[one.l] + " (bold below)"]];
-    box.append(make("p", "small", about.filter((pair) => pair[1]).map((pair) => pair.join(" ")).join(", ")));
+    const told = make("p", "small", about.filter((pair) => pair[1]).map((pair) => pair.join(" ")).join(", ") + ". ");
+    told.append(linkTo(one));
+    box.append(told);
     const whole = one.p || one.w ? track(one) : null;
     if (whole) box.append(whole);
     if (one.w) box.append(segments(one));
@@ -294,7 +299,9 @@ const browser = (() => {
   const form = document.getElementById("filters");
   form.addEventListener("input", refresh);
   form.addEventListener("submit", (event) => event.preventDefault());
-  form.addEventListener("reset", () => setTimeout(refresh));
+  // Fields have their first values only after the event.
+  const afterReset = () => setTimeout(refresh);
+  form.addEventListener("reset", afterReset);
   more.addEventListener("click", extend);
   const watcher = new IntersectionObserver((entries) => {
     if (!entries[entries.length - 1].isIntersecting || more.hidden) return;
@@ -369,7 +376,10 @@ const browser = (() => {
     row: (id) => [...list.children].find((entry) => entry.dataset.id === id)?.querySelector(".row"),
     // Only these filters are set afterwards.
     filter: (values) => {
+      // Made anew once, with the values: later it would close what is opened now.
+      form.removeEventListener("reset", afterReset);
       form.reset();
+      form.addEventListener("reset", afterReset);
       for (const name in values) field(name).value = values[name];
       refresh();
     },

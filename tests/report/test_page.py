@@ -135,12 +135,15 @@ def test_what_the_script_reads_is_what_the_heads_said(group: RunGroup) -> None:
             seconds=1.239,
             words=(("so", 0.1, 0.45), ("so", 0.5, 1.0)),
             phones=(("S", 0.1, 0.2), ("OW", 0.2, 0.45), ("S", 0.5, 0.7)),
+            syllables=(("S_OW", 0.1, 0.45), ("S_OW", 0.5, 1.0)),
             peaks=(0, 50, 99),
         )
     }
     data = page_data(group, facts)
     assert (data["classes"], data["heads"]) == (["angry", "sad"], ["late F+T", "linear T"])
     assert data["phones"] == ["S", "OW"]
+    # No head reads syllables.
+    assert data["syllables"] == []
     assert [row["i"] for row in data["utterances"]] == [f"u{number}" for number in range(1, 9)]
     assert data["utterances"][2] == {
         "i": "u3",
@@ -155,6 +158,14 @@ def test_what_the_script_reads_is_what_the_heads_said(group: RunGroup) -> None:
         "r": ["1/2", "2/2"],
     }
     assert data["utterances"][7] == {"i": "u8", "s": "2", "l": 1, "h": [[200, 800], [500, 500]], "r": ["2/2", "1/2"]}
+
+
+def test_syllables_are_there_where_a_head_reads_them(tmp_path: Path, make_run: Callable[..., Path]) -> None:
+    make_run(tmp_path / "a-late-S-1", {("1", 0): "aass"}, fusion="late", branches=("S@wavlm", "T"))
+    facts = {"u1": UtteranceFacts(id="u1", session="1", syllables=(("S_OW", 0.1, 0.45), ("AH", 0.5, 1.0), ("S_OW", 1.0, 1.2)))}
+    data = page_data(group_runs(find_runs((tmp_path,)))[0], facts)
+    assert data["syllables"] == ["S_OW", "AH"]
+    assert data["utterances"][0]["z"] == [0, 10, 35, 1, 5, 50, 0, 0, 20]
 
 
 def test_probabilities_are_rounded_to_the_nearest_per_mille(two_runs: Path) -> None:

@@ -1,6 +1,7 @@
 """The page as a browser shows it; needs `pip install -e ".[browser]"` and a chromium (`apt-get install chromium`)."""
 
 import csv
+import io
 import json
 import os
 import shutil
@@ -91,8 +92,8 @@ def write_big_run(folder: Path, seed: int) -> None:
     """A result of 25 runs over the corpus, with answers drawn at random."""
     generator = np.random.default_rng(seed)
     folder.mkdir(parents=True)
-    config = {"fusion": "late", "granularities": ["F"], "seed_of_test": seed}
-    (folder / "config.json").write_text(json.dumps({"config": {**config, "branches": ["F", "T"]}}))
+    config = {"fusion": "late", "granularities": ["F", "S"], "seed_of_test": seed}
+    (folder / "config.json").write_text(json.dumps({"config": {**config, "branches": ["F", "S", "T"]}}))
     truth, session = np.arange(UTTERANCES) % 4, np.arange(UTTERANCES) % 5 + 1
     confusion, rows = np.zeros((4, 4), dtype=int), []
     with (folder / "predictions.csv").open("w", newline="") as stream:
@@ -125,7 +126,7 @@ def write_big_run(folder: Path, seed: int) -> None:
         "recall": {name: float(confusion[place, place] / confusion[place].sum()) for place, name in enumerate(CLASSES)},
         "confusion": confusion.tolist(),
     }
-    result = {"format": 1, "corpus": "own", "synthetic": True, "config": config, "branches": ["F", "T"], "summary": summary}
+    result = {"format": 1, "corpus": "own", "synthetic": True, "config": config, "branches": ["F", "S", "T"], "summary": summary}
     (folder / "result.json").write_text(json.dumps(result | {"runs": rows, "failed_runs": [], "layers": {}}))
 
 
@@ -135,7 +136,7 @@ def big_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("big")
     write_big_corpus(folder / "corpus")
     for head in range(HEADS):
-        write_big_run(folder / "runs" / f"own-late-F+T-{head:08}", head)
+        write_big_run(folder / "runs" / f"own-late-F+S+T-{head:08}", head)
     command = [sys.executable, "-m", "mer.cli", "report", str(folder / "runs"), "--to", str(folder / "out"), "--quiet"]
     before, started = os.times(), time.monotonic()
     subprocess.run([*command, "--corpus", str(folder / "corpus" / "own.csv")], check=True, env=os.environ, capture_output=True)
@@ -264,6 +265,7 @@ def test_a_transcript_with_markup_appears_as_text(watched: Watched) -> None:
     assert page.locator("#list .said").inner_text() == ATTACK
     assert page.locator("#list .words span").all_text_contents() == [ATTACK, "again"]
     assert page.locator("#list .phones span").all_text_contents() == ["<b>", "AH"]
+    assert page.locator("#list .syllables span").all_text_contents() == ["<b>", "AH"]
     assert page.locator("#list script, #list b b").count() == 0
     assert watched.complaints == []
 
@@ -287,7 +289,7 @@ def test_words_stand_where_they_are_spoken_and_a_click_plays_from_there(watched:
 def test_a_row_shows_what_each_head_says_below_its_name(watched: Watched) -> None:
     page = watched.page
     names = page.locator("#names .answers span").all_inner_texts()
-    assert names == [f"late F+T, seed of test {head}" for head in range(HEADS)]
+    assert names == [f"late F+S+T, seed of test {head}" for head in range(HEADS)]
     page.fill("#f-text", "u0001")
     said = page.locator("#list .row .answers span").all_inner_texts()
     page.locator("#list .row").click()
@@ -297,6 +299,94 @@ def test_a_row_shows_what_each_head_says_below_its_name(watched: Watched) -> Non
         mark, prediction, *_ = short.split()
         assert (head[0], head.rsplit(" ", 1)[1]) == (mark, prediction)
         assert mark == ("✓" if prediction == "happy" else "✗")
+
+
+def test_a_cell_of_a_confusion_matrix_lists_its_utterances(watched: Watched) -> None:
+    page = watched.page
+    page.select_option("#f-session", "2")
+    table = page.locator("#matrices table").nth(1)
+    rows = [
+        [int(text.split()[0].replace(",", "")) for text in row.locator("button").all_inner_texts()]
+        for row in table.locator("tbody tr").all()
+    ]
+    assert [sum(row) for row in rows] == [sum(number % 4 == label for number in range(UTTERANCES)) for label in range(4)]
+    for label, prediction in ((0, 0), (2, 1)):
+        table.locator("tbody tr").nth(label).locator("button").nth(prediction).click()
+        # Other filters are gone: the list has what the cell counts.
+        assert shown(page) == rows[label][prediction]
+        chosen = [page.locator(f"#f-{name} option:checked").inner_text() for name in ("label", "prediction", "head", "session")]
+        assert chosen == [CLASSES[label], CLASSES[prediction], "late F+S+T, seed of test 1", "any"]
+    assert watched.complaints == []
+
+
+def test_an_address_opens_an_utterance_and_survives_a_reload(watched: Watched) -> None:
+    page = watched.page
+    page.fill("#f-text", "u0123")
+    page.locator("#list .row").click()
+    assert page.url.endswith("#utterance=u0123")
+    page.reload()
+    expect(page.locator("#list .open .said")).to_contain_text("number 123 again")
+    page.goto("about:blank")
+    page.go_back()
+    expect(page.locator("#list .open .said")).to_contain_text("number 123 again")
+    assert page.locator("#list .row").first.evaluate("row => row.getBoundingClientRect().top < innerHeight")
+    page.locator("#list .row").click()
+    assert page.url.endswith("#utterances")
+    page.click("button[type=reset]")
+    page.evaluate("location.hash = '#utterance=u5000'")
+    expect(page.locator("#list .open .said")).to_contain_text("number 5000 again")
+    page.evaluate("location.hash = '#utterance=nobody%'")
+    assert watched.complaints == []
+
+
+def test_what_is_filtered_can_be_saved_as_csv(watched: Watched) -> None:
+    page = watched.page
+    page.fill("#f-text", "u000")
+    page.select_option("#f-order", "unsure")
+    ids = page.locator("#list .id").all_inner_texts()
+    with page.expect_download() as saved:
+        page.click("#download")
+    assert saved.value.suggested_filename == "utterances.csv"
+    rows = list(csv.DictReader(io.StringIO(saved.value.path().read_text("utf-8"))))
+    assert [row["id"] for row in rows] == ids
+    first = next(row for row in rows if row["id"] == "u0000")
+    assert (first["label"], first["session"], first["transcript"]) == ("angry", "1", ATTACK)
+    head = "late F+S+T, seed of test 0"
+    shares = {name: float(first[f"{head}: {name} %"]) for name in CLASSES}
+    assert sum(shares.values()) == pytest.approx(100, abs=0.3)
+    assert first[f"{head}: prediction"] == max(shares, key=lambda name: shares[name])
+    assert 0 <= int(first[f"{head}: seeds right"]) <= SEEDS
+    assert watched.complaints == []
+
+
+def test_figures_and_heads_follow_the_theme(every_look: Watched) -> None:
+    page = every_look.page
+    ink = "() => getComputedStyle(document.querySelector('figure svg text')).fill"
+    colour = "() => getComputedStyle(document.querySelector('#scores .swatch')).backgroundColor"
+    before = [page.evaluate(ink), page.evaluate(colour)]
+    page.click("#theme")
+    after = [page.evaluate(ink), page.evaluate(colour)]
+    assert before[0] != after[0]
+    assert before[1] != after[1]
+    of_table = page.evaluate("[...document.querySelectorAll('#scores .swatch')].map(e => getComputedStyle(e).backgroundColor)")
+    of_list = page.evaluate("[...document.querySelectorAll('#names .swatch')].map(e => getComputedStyle(e).backgroundColor)")
+    assert len(set(of_table)) == HEADS
+    assert of_list == of_table
+
+
+def test_names_do_not_cover_numbers(every_look: Watched) -> None:
+    page = every_look.page
+    overlaps = page.evaluate(
+        """() => [...document.querySelectorAll('#scores tbody tr')].map((row) => {
+            const name = document.createRange();
+            name.selectNodeContents(row.cells[0]);
+            const number = document.createRange();
+            number.selectNodeContents(row.cells[1]);
+            return name.getBoundingClientRect().right - number.getBoundingClientRect().left;
+        })"""
+    )
+    assert len(overlaps) == HEADS
+    assert max(overlaps) <= 0
 
 
 def test_tables_sort_both_ways(watched: Watched) -> None:
