@@ -1,6 +1,6 @@
 """`mer report`."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,6 +10,7 @@ from mer.commands.command_line import options_from
 from mer.commands.console import clear_errors, is_terminal, looks, print_result, say, show_live
 from mer.commands.corpus_choice import HowTablesAreRead
 from mer.commands.options import DEFAULT_CORPUS, JsonOption, QuietOption
+from mer.settings.kinds import NAMES
 from mer.settings.option import WHAT, WHERE, option
 from mer.settings.shared_options import cache_option, corpus_option
 
@@ -36,6 +37,15 @@ class WhatIsReported(HowTablesAreRead):
         panel=WHAT,
     )
     reference: str | None = option(None, "The row that the others are compared with. Default: the best.", panel=WHAT)
+    columns: tuple[str, ...] = option(
+        (),
+        "Columns of the LaTeX and Markdown tables as CSV calls them, such as ua,ua_std_seeds,wa; points is the difference "
+        "without its interval. Default: what fits.",
+        kind=NAMES,
+        metavar="NAME,...",
+        panel=WHAT,
+    )
+    wide: bool = option(False, "The LaTeX table over both columns of a page (table*), with all that Markdown has.", panel=WHAT)
     by: tuple[str, ...] = option(
         (),
         "Scores of parts of the test utterances, too: gender, speaker, session, style, duration (< 2, 2-4, 4-8, from 8 s), votes "
@@ -84,10 +94,14 @@ def report(
 
 def print_report(runs: tuple[Path, ...], what: WhatIsReported, as_json: bool, quiet: bool) -> None:
     """Tables to standard output, and to a folder where one is given."""
+    from mer.report import ReportError
     from mer.report.by_part import with_parts
     from mer.report.page_sources import PageSources
     from mer.report.table_report import table_reports
 
+    if (what.columns or what.wide) and what.to is None and what.table_format not in ("latex", "markdown"):
+        given = "--columns" if what.columns else "--wide"
+        raise ReportError(f"{given} is of LaTeX and Markdown tables: give --format latex, --format markdown or --to too")
     tables, remarks = table_reports(runs, reference=what.reference, force=what.force)
     for remark in remarks:
         say(remark, quiet)
@@ -100,7 +114,7 @@ def print_report(runs: tuple[Path, ...], what: WhatIsReported, as_json: bool, qu
         audio=what.audio,
         audio_limit=what.audio_limit,
     )
-    tables = [with_parts(each, what.by, sources) for each in tables]
+    tables = [with_parts(replace(each, columns=what.columns, wide=what.wide), what.by, sources) for each in tables]
     pages: list[Path] = []
     if what.to is not None:
         from mer.report.report_folder import write_reports
@@ -117,12 +131,11 @@ def print_tables(tables: "list[TableReport]", written: list[str], table_format: 
     """All tables to standard output."""
     from rich.console import Group
 
-    from mer.report import csv_table, latex_table, markdown_table, terminal_table
+    from mer.report import terminal_table
     from mer.report.terminal_table import parts_table
 
     if not as_json and table_format != "terminal":
-        make = {"markdown": markdown_table, "latex": latex_table, "csv": csv_table}[table_format]
-        print("\n".join(make(table) for each in tables for table in (each.table, *each.by.values())), end="")
+        print("\n".join(each.text(table, table_format) for each in tables for table in (each.table, *each.by.values())), end="")
         return
     shown = []
     for each in tables:

@@ -2,6 +2,7 @@
 
 from mer.report.comparison_table import comparison_table as comparison_table
 from mer.report.errors import ReportError as ReportError
+from mer.report.latex_text import latex_table as latex_table
 from mer.report.layer_chart import layer_chart as layer_chart
 from mer.report.pair import compared_pair as compared_pair
 from mer.report.pair import make_pair as make_pair
@@ -15,7 +16,6 @@ from mer.report.run_group import RunGroup as RunGroup
 from mer.report.run_group import group_runs as group_runs
 from mer.report.score_table import score_table as score_table
 from mer.report.table_text import csv_table as csv_table
-from mer.report.table_text import latex_table as latex_table
 from mer.report.table_text import markdown_table as markdown_table
 from mer.report.tables import cache_table as cache_table
 from mer.report.tables import doctor_report as doctor_report

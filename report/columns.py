@@ -1,12 +1,13 @@
 """The columns of every table of scores, each declared once, for terminal, Markdown, LaTeX, CSV and page."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from operator import attrgetter
 from typing import Any
 
 from mer.protocol.metrics import METRICS, STATISTICS, metrics_for, shown_metrics
 from mer.report.comparison_table import DASH, points, probability
+from mer.report.errors import ReportError
 from mer.report.score_table import PAPER_MEASURES, ScoreRow, ScoreTable
 from mer.report.tables import percent
 
@@ -50,6 +51,12 @@ DIFFERENCE = Column(
     title="difference",
     get=lambda table, row: 0.0 if row.name == table.reference else row.difference,
     text=lambda table, row: "reference" if row.name == table.reference else _difference(row),
+)
+POINTS = Column(
+    key="points",
+    title="diff",
+    get=lambda table, row: 0.0 if row.name == table.reference else row.difference,
+    text=lambda table, row: "ref." if row.name == table.reference else DASH if row.difference is None else _points(row),
 )
 P_HOLM = Column(key="p_holm", title="p (Holm)", get=lambda _, row: row.p_holm, text=lambda _, row: probability(row.p_holm))
 
@@ -131,27 +138,86 @@ def _difference(row: ScoreRow) -> str:
     return DASH if row.difference is None else f"{points(row.difference)} [{points(row.low)}, {points(row.high)}]{row.mark}"
 
 
+def _points(row: ScoreRow) -> str:
+    return points(row.difference) + row.mark
+
+
 def shown_columns(table: ScoreTable) -> list[Column]:
     """The columns of Markdown, LaTeX and page."""
     papers = [column for measure in table.paper_measures for column in paper_columns(measure)]
     return [NAME, COUNT, *measure_columns(table), *papers, *([DIFFERENCE] if table.reference else [])]
 
 
+def first_measure(table: ScoreTable) -> str:
+    """The measure that the best row is the best in, `ua` as a rule."""
+    return next(iter(table.shown))
+
+
+def column_columns(table: ScoreTable) -> list[Column]:
+    """What a column of a paper has room for: the first measure with its deviations, the mean of the second, and a difference.
+
+    Beside a paper's figures there is no room for the deviation over folds and for the difference from another row.
+    """
+    first, *others = table.shown
+    papers = [column for measure in table.paper_measures for column in paper_columns(measure, setup=False)]
+    statistics = [each for each in METRICS[first].shown if each != "merged" and not (papers and each == "std_folds")]
+    means = [measure_column(each, MEAN) for each in (others if first == "ccc" else others[:1])]
+    last = papers or ([POINTS] if table.reference else [])
+    return [NAME, *(measure_column(first, each) for each in statistics), *means, *last]
+
+
+def chosen_columns(table: ScoreTable, keys: Sequence[str]) -> list[Column]:
+    """The columns of these names, behind the rows' names.
+
+    Args:
+        table: the rows.
+        keys: as CSV calls them, such as `ua`, `ua_std_seeds`, `difference`; `points` is the difference without its interval.
+
+    Raises:
+        ReportError: no column is called so.
+    """
+    papers = [column for measure in table.paper_measures for column in paper_columns(measure, setup=False)]
+    measures = [measure_column(each, statistic) for each in metrics_for(table.learned) for statistic in STATISTICS]
+    compared = [DIFFERENCE, POINTS, P_HOLM] if table.reference else []
+    known = {column.key: column for column in (COUNT, *measures, *papers, *compared)}
+    for key in keys:
+        if key not in known:
+            raise ReportError(
+                f"--columns {','.join(keys)}: this table has no column {key!r}; expected some of {', '.join(known)}"
+            )
+    return [NAME, *(known[key] for key in dict.fromkeys(keys))]
+
+
 def cells(table: ScoreTable, row: ScoreRow, columns: Sequence[Column]) -> list[str]:
     """The cells of a row for people; a row without a result has its status in place of the first measure."""
-    first = next(iter(table.shown))
+    first = first_measure(table)
     return [row.status if column.key == first and row.status != "done" else column.text(table, row) for column in columns]
 
 
-def score_definitions(table: ScoreTable | None = None) -> str:
-    """What the numbers of a table of scores mean."""
+def score_definitions(table: ScoreTable | None = None, keys: Collection[str] | None = None) -> str:
+    """What the numbers of a table of scores mean.
+
+    Args:
+        table: the rows; any of classes by default.
+        keys: of the columns that are shown; all by default.
+    """
     shown = shown_metrics() if table is None else table.shown
+    first = next(iter(shown.values())).title
+    if keys is not None:
+        shown = {name: each for name, each in metrics_for(table.learned if table else ()).items() if _has(keys, name)}
+    said = [f"each the {STATISTICS[MEAN][1]}"]
+    if keys is None or any("_std_" in key for key in keys):
+        said[0] += f". ± = standard deviation over test sessions, and over seeds, of {first} unless said otherwise"
+    if keys is None or any(key.endswith("_merged") for key in keys):
+        said.append(f"merged = {STATISTICS['merged'][1]}")
+    if keys is None or COUNT.key in keys:
+        said.append("n = test utterances")
     meanings = ", ".join(f"{metric.title} = {metric.meaning}" for metric in shown.values())
-    first, merged = next(iter(shown.values())).title, STATISTICS["merged"][1]
-    return (
-        f"In percent. {meanings}; each the {STATISTICS[MEAN][1]}. ± = standard deviation over test sessions, and over seeds, of "
-        f"{first} unless said otherwise; merged = {merged}; n = test utterances."
-    )
+    return f"In percent. {'; '.join([meanings, *said] if meanings else said)}."
+
+
+def _has(keys: Collection[str], measure: str) -> bool:
+    return any(key == measure or key in {f"{measure}_{statistic}" for statistic in STATISTICS} for key in keys)
 
 
 def csv_columns(table: ScoreTable) -> list[Column]:

@@ -16,7 +16,6 @@ from mer.report.page_sources import PageSources
 from mer.report.progress import Bar
 from mer.report.run_group import RunGroup
 from mer.report.table_report import TableReport
-from mer.report.table_text import csv_table, latex_table, markdown_table
 from mer.report.utterance_answers import mean_answers
 from mer.report.utterance_facts import Facts, UtteranceFacts
 
@@ -55,10 +54,10 @@ def write_report(report: TableReport, folder: Path, sources: PageSources, *, qui
     group, table = report.group, report.table
     figures_folder = folder / "figures"
     make_folder(figures_folder)
-    for suffix, make in (("md", markdown_table), ("tex", latex_table), ("csv", csv_table)):
-        write_file(folder / f"table.{suffix}", make(table).encode())
+    for suffix, kind in (("md", "markdown"), ("tex", "latex"), ("csv", "csv")):
+        write_file(folder / f"table.{suffix}", report.text(table, kind).encode())
         for name, parts in report.by.items():
-            write_file(folder / f"by-{re.sub(r'[^0-9A-Za-z]+', '-', name)}.{suffix}", make(parts).encode())
+            write_file(folder / f"by-{re.sub(r'[^0-9A-Za-z]+', '-', name)}.{suffix}", report.text(parts, kind).encode())
     facts, notes = gather_facts(group, folder, sources, quiet=quiet)
     if sources.audio == "embed" and facts:
         facts, note = embed_audio(group, facts, folder, sources.audio_limit * MEGABYTE)

@@ -8,10 +8,12 @@ from typing import Any
 
 from mer.report.compared import compare_group
 from mer.report.errors import ReportError
+from mer.report.latex_text import latex_table
 from mer.report.papers import beside_papers, with_known_figures
 from mer.report.reported_run import find_runs
 from mer.report.run_group import RunGroup, group_runs
 from mer.report.score_table import ScoreTable, score_table
+from mer.report.table_text import csv_table, markdown_table
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -26,6 +28,10 @@ class TableReport:
     """`RowComparison.as_dict()` of each row against the reference."""
     not_compared: Mapping[str, str]
     """Rows that could not be compared, with the reason."""
+    columns: tuple[str, ...] = ()
+    """Keys of the columns of the LaTeX and Markdown tables; empty for those that fit."""
+    wide: bool = False
+    """Whether the LaTeX table goes over both columns of a page."""
     by: Mapping[str, ScoreTable] = field(default_factory=dict)
     """What the test utterances are divided by to the table of their parts."""
 
@@ -38,6 +44,20 @@ class TableReport:
     def notes(self) -> list[str]:
         """What a reader has to know about the files of finished runs."""
         return [f"{run.name}: {note}" for run in self.group.finished for note in run.notes]
+
+    def text(self, table: ScoreTable, kind: str) -> str:
+        """One of the report's tables as a file.
+
+        Args:
+            table: `table`, or one of `by`.
+            kind: `markdown`, `latex` or `csv`.
+
+        Raises:
+            ReportError: it lacks one of `columns`.
+        """
+        if kind == "latex":
+            return latex_table(table, self.columns, wide=self.wide)
+        return markdown_table(table, self.columns) if kind == "markdown" else csv_table(table)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""

@@ -112,8 +112,27 @@ def test_without_a_corpus_the_page_says_what_is_missing(two_runs: Path, tmp_path
     assert len(page_utterances(tmp_path / "out" / "index.html")) == 8
 
 
+def test_columns_are_chosen_and_a_table_may_be_wide(two_runs: Path) -> None:
+    narrow = run(app, ["report", str(two_runs), "--format", "latex", "--columns", "ua,kappa"])
+    assert r"    head & UA & kappa \\" in narrow.stdout
+    assert r"\begin{table*}" in run(app, ["report", str(two_runs), "--format", "latex", "--wide"]).stdout
+    for wrong, told in (
+        (["--format", "latex", "--columns", "uaa"], "this table has no column 'uaa'; expected some of utterances, ua"),
+        (["--columns", "ua"], "--columns is of LaTeX and Markdown tables: give --format latex"),
+        (["--wide", "--format", "csv"], "--wide is of LaTeX and Markdown tables"),
+    ):
+        refused = run(app, ["report", str(two_runs), *wrong])
+        assert refused.exit_code == 2
+        assert told in " ".join(refused.stderr.split())
+
+
 @pytest.mark.parametrize(
-    ("table_format", "start"), [("markdown", "**tiny, 2 classes**"), ("latex", r"\begin{table}"), ("csv", "name,status,")]
+    ("table_format", "start"),
+    [
+        ("markdown", "**tiny, 2 classes**"),
+        ("latex", "% \\usepackage{booktabs,tabularx}\n\\begin{table}\n"),
+        ("csv", "name,status,"),
+    ],
 )
 def test_the_format_decides_what_is_printed(two_runs: Path, table_format: str, start: str) -> None:
     done = run(app, ["report", str(two_runs), "--format", table_format])
