@@ -38,7 +38,7 @@ def latex_table(table: ScoreTable, columns: Sequence[str] = (), *, wide: bool = 
             r"  \centering\footnotesize",
             rf"  \setlength{{\tabcolsep}}{{{'5' if wide else '3'}pt}}",
             rf"  \caption{{{latex(table.title)}}}",
-            rf"  \begin{{tabularx}}{{\linewidth}}{{@{{}}>{{\raggedright\arraybackslash}}X{'r' * (len(found) - 1)}@{{}}}}",
+            rf"  \begin{{tabularx}}{{\linewidth}}{{@{{}}>{{\raggedright\arraybackslash\hangindent=1em}}X{'r' * (len(found) - 1)}@{{}}}}",
             r"    \toprule",
             "    " + " & ".join(_heading(column.title) for column in found) + r" \\",
             r"    \midrule",

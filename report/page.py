@@ -77,8 +77,8 @@ def _safe(value: Any) -> Any:
 
 
 def breakable(name: str) -> Markup:
-    """A name that a narrow column may also break behind its signs: `class_weights=balanced`, `F+P+S+W`."""
-    return Markup(re.sub(r"(?<=[_=+/])", "<wbr>", str(escape(shown(name)))))
+    """A name that a narrow column may also break behind its signs: `class_weights=balanced`, `runs/late`."""
+    return Markup(re.sub(r"(?<=[=/])", "<wbr>", str(escape(shown(name)))))
 
 
 def head_colours() -> str:
@@ -94,7 +94,7 @@ def head_colours() -> str:
 def about_lines(group: RunGroup) -> tuple[str, str]:
     """What the page is, in two lines for somebody who sees such a page for the first time."""
     task = f"rates {', '.join(group.classes)} of" if group.rated else "names the emotion of"
-    measures = "CCC = concordance of ratings" if group.rated else "UA = mean of the class recalls, WA = share of answers right"
+    measures = "CCC = concordance of ratings" if group.rated else "UA = mean of the class recalls, WA = share right"
     return (
         f"Each row is a head: a model that {task} an utterance from speech, transcript or both, tested on new utterances.",
         f"F frames, P phones, S syllables, W words of the speech, T wordpieces of the transcript; {measures}.",

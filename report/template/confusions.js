@@ -34,6 +34,7 @@
   };
   heads.forEach((name, head) => {
     const table = make("table");
+    table.style.setProperty("--classes", classes.length);
     table.style.setProperty("--head", `var(--head-${data.looks[head]})`);
     const caption = table.createCaption();
     caption.append(swatch(head), name);
