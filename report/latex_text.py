@@ -9,6 +9,8 @@ from mer.report.score_table import ScoreTable
 from mer.report.table_text import notes_of
 
 PACKAGES = r"% \usepackage{booktabs,tabularx}"
+NAMES = r">{\raggedright\arraybackslash\hangindent=1em}X"
+"""Column of the names: what the numbers leave, with later lines indented."""
 SPECIAL = {
     "\\": r"\textbackslash{}",
     "~": r"\textasciitilde{}",
@@ -38,7 +40,7 @@ def latex_table(table: ScoreTable, columns: Sequence[str] = (), *, wide: bool = 
             r"  \centering\footnotesize",
             rf"  \setlength{{\tabcolsep}}{{{'5' if wide else '3'}pt}}",
             rf"  \caption{{{latex(table.title)}}}",
-            rf"  \begin{{tabularx}}{{\linewidth}}{{@{{}}>{{\raggedright\arraybackslash\hangindent=1em}}X{'r' * (len(found) - 1)}@{{}}}}",
+            rf"  \begin{{tabularx}}{{\linewidth}}{{@{{}}{NAMES}{'r' * (len(found) - 1)}@{{}}}}",
             r"    \toprule",
             "    " + " & ".join(_heading(column.title) for column in found) + r" \\",
             r"    \midrule",

@@ -24,7 +24,7 @@ from mer.report.score_table import ScoreTable
 from mer.report.table_text import SYNTHETIC, definitions
 from mer.report.utterance_facts import Facts
 
-SCRIPTS = ("page.js", "confusions.js", "download.js", "links.js")
+SCRIPTS = ("page.js", "scores.js", "confusions.js", "download.js", "links.js")
 """In this order: the first makes the list, which the others read and filter."""
 P_HOLM_SAID = "p (Holm) = p of the paired test over folds and seeds, corrected for the number of rows."
 

@@ -33,6 +33,20 @@ const browser = (() => {
     return mark;
   };
   const largest = (shares) => shares.indexOf(Math.max(...shares));
+  // What `packed` of page_data.py wrote.
+  const unpacked = (text) => {
+    const numbers = [];
+    let [value, scale] = [0, 1];
+    for (const character of text) {
+      const digit = PEAKS.indexOf(character);
+      value += (digit % 32) * scale;
+      scale *= 32;
+      if (digit >= 32) continue;
+      numbers.push(value % 2 ? -(value + 1) / 2 : value / 2);
+      [value, scale] = [0, 1];
+    }
+    return numbers;
+  };
   const segmentsOf = (flat, name) => {
     const found = [];
     let time = 0;
@@ -44,11 +58,12 @@ const browser = (() => {
     return found;
   };
   const wordsOf = (one) => segmentsOf(one.w || [], (word) => word);
-  const syllablesOf = (one) => segmentsOf(one.z || [], (number) => data.syllables[number].replaceAll("_", " "));
+  const syllablesOf = (one) => segmentsOf(unpacked(one.z || ""), (number) => data.syllables[number].replaceAll("_", " "));
   const phonesOf = (one) => {
     const found = [];
+    const flat = unpacked(one.f || "");
     let time = 0;
-    for (let place = 0; place < (one.f || []).length; place += 2) found.push([data.phones[one.f[place]], (time += one.f[place + 1])]);
+    for (let place = 0; place < flat.length; place += 2) found.push([data.phones[flat[place]], (time += flat[place + 1])]);
     return found;
   };
   for (const one of utterances) {
@@ -332,36 +347,6 @@ const browser = (() => {
     }
   });
 
-  for (const table of document.querySelectorAll("table.sortable")) {
-    const headings = [...table.tHead.rows[0].cells];
-    headings.forEach((heading, column) => heading.firstElementChild.addEventListener("click", () => {
-      const down = column > 0 ? heading.getAttribute("aria-sort") !== "descending" : heading.getAttribute("aria-sort") === "ascending";
-      headings.forEach((other) => other.removeAttribute("aria-sort"));
-      heading.setAttribute("aria-sort", down ? "descending" : "ascending");
-      const key = (row) => {
-        // A cell over several columns stands for all of them.
-        let place = 0;
-        for (const cell of row.cells) {
-          if (column < place + cell.colSpan) return column === 0 ? cell.textContent : cell.dataset.value === "" ? null : Number(cell.dataset.value);
-          place += cell.colSpan;
-        }
-        return null;
-      };
-      const rows = [...table.tBodies[0].rows].map((row) => [key(row), row]);
-      rows.sort(([a], [b]) => {
-        if (a === null || b === null) return (a === null) - (b === null);
-        const order = typeof a === "string" ? a.localeCompare(b, "en", { numeric: true }) : a - b;
-        return down ? -order : order;
-      });
-      table.tBodies[0].append(...rows.map((pair) => pair[1]));
-    }));
-  }
-
-  const theme = document.getElementById("theme");
-  const dark = () => document.documentElement.dataset.theme ? document.documentElement.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
-  const sayTheme = () => { theme.textContent = dark() ? "Light" : "Dark"; };
-  theme.addEventListener("click", () => { document.documentElement.dataset.theme = dark() ? "light" : "dark"; sayTheme(); });
-  sayTheme();
   refresh();
 
   return {

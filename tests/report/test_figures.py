@@ -231,7 +231,7 @@ def test_differences_and_gaps_are_those_of_the_folds_that_have_both(two_runs: Pa
     assert np.mean([each.ua for each in row_differences(one_fold, late)]) == pytest.approx(compared.difference)
     style = {name: each.style for name, each in facts.items()}
     gaps = part_gaps(linear.predictions, style, ("improvised", "scripted"), 2)
-    # Fold 1 has both classes in both parts: u2 angry, u4 sad against u1 angry, u3 sad; fold 2 has no improvised... of one.
+    # Fold 1 has both classes in both parts: u2 angry, u4 sad against u1 angry, u3 sad; scripted of fold 2 has no sad.
     said = {(0, "u1"): 1, (0, "u2"): 1, (0, "u3"): 1, (0, "u4"): 0, (1, "u1"): 1, (1, "u2"): 0, (1, "u3"): 1, (1, "u4"): 1}
     expected = {seed: (said[seed, "u2"] + said[seed, "u4"] - said[seed, "u1"] - said[seed, "u3"]) / 2 for seed in (0, 1)}
     assert {(each.fold, each.seed): each.ua for each in gaps} == {("1", seed): gap for seed, gap in expected.items()}

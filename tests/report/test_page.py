@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from mer.report import RunGroup, find_runs, group_runs, score_table
 from mer.report.figure_set import figure_set
 from mer.report.page import page
-from mer.report.page_data import page_data, script_json, visible
+from mer.report.page_data import BASE64, packed, page_data, script_json, visible
 from mer.report.utterance_facts import UtteranceFacts
 
 ATTACK = "<script>alert(1)</script> <!-- </script> & \u2028 ]]>"
@@ -151,7 +151,7 @@ def test_what_the_script_reads_is_what_the_heads_said(group: RunGroup) -> None:
         "t": "so",
         "d": 124,
         "w": ["so", 10, 35, "so", 5, 50],
-        "f": [0, 10, 1, 10, 0, 30],
+        "f": "AUCUA8B",
         "p": "Ag/",
         "l": 1,
         "h": [[500, 500], [200, 800]],
@@ -165,7 +165,23 @@ def test_syllables_are_there_where_a_head_reads_them(tmp_path: Path, make_run: C
     facts = {"u1": UtteranceFacts(id="u1", session="1", syllables=(("S_OW", 0.1, 0.45), ("AH", 0.5, 1.0), ("S_OW", 1.0, 1.2)))}
     data = page_data(group_runs(find_runs((tmp_path,)))[0], facts)
     assert data["syllables"] == ["S_OW", "AH"]
-    assert data["utterances"][0]["z"] == [0, 10, 35, 1, 5, 50, 0, 0, 20]
+    assert unpacked(data["utterances"][0]["z"]) == [0, 10, 35, 1, 5, 50, 0, 0, 20]
+
+
+def unpacked(text: str) -> list[int]:
+    """The page's script once more: five bits a character, the lowest first, 32 where another follows."""
+    numbers, bits = [], ""
+    for digit in map(BASE64.index, text):
+        bits = f"{digit % 32:05b}{bits}"
+        if digit < 32:
+            value, bits = int(bits, 2), ""
+            numbers.append(-(value + 1) // 2 if value % 2 else value // 2)
+    return numbers
+
+
+@given(st.lists(st.integers(-100_000, 100_000)))
+def test_packed_numbers_come_back(numbers: list[int]) -> None:
+    assert unpacked(packed(numbers)) == numbers
 
 
 def test_probabilities_are_rounded_to_the_nearest_per_mille(two_runs: Path) -> None:
