@@ -227,6 +227,7 @@ def test_differences_and_gaps_are_those_of_the_folds_that_have_both(two_runs: Pa
     one_fold = replace(linear, result={**linear.result, "runs": [each for each in linear.result["runs"] if each["fold"] == "1"]})
     # By hand (conftest): linear T has 3/4 in both seeds of fold 1, late F+T 3/4 and 1.
     assert sorted(each.ua for each in row_differences(one_fold, late)) == pytest.approx([-0.25, 0])
+    assert sorted(each.ua for each in row_differences(late, one_fold)) == pytest.approx([0, 0.25])
     compared = compare({("1", 0): 0.75, ("1", 1): 0.75}, {(e["fold"], e["seed"]): e["ua"] for e in late.result["runs"]})
     assert np.mean([each.ua for each in row_differences(one_fold, late)]) == pytest.approx(compared.difference)
     style = {name: each.style for name, each in facts.items()}
