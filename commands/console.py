@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from mer.report import Bar
+    from mer.results import Result
 
 Look = TypeVar("Look")
 GO_ON = "give the same command again to go on from there"
@@ -62,6 +63,19 @@ def say(message: str, quiet: bool) -> None:
     """A message to standard error."""
     if not quiet:
         _tell(message)
+
+
+def even_untracked(train: "Callable[[], Result]") -> "tuple[Result, bool]":
+    """A result, and whether its tracker failed after it was written, which is said here."""
+    from mer.tracking.errors import TrackingError
+
+    try:
+        return train(), False
+    except TrackingError as problem:
+        if problem.result is None:
+            raise
+        _tell(f"error: {problem}")
+        return problem.result, True
 
 
 def progress_bar(title: str, quiet: bool) -> "Bar":

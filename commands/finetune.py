@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from mer.commands.command_line import Given, options_from, refuse_ignored
-from mer.commands.console import clear_errors, print_result, progress_bar, say
+from mer.commands.console import clear_errors, even_untracked, print_result, progress_bar, say
 from mer.commands.corpus_choice import HowTablesAreRead, classes_of, find_corpus, revisions_by_encoder, with_other_texts
 from mer.commands.options import JsonOption, QuietOption, RevisionOption
 from mer.finetune.config import KEPT, FinetuneConfig
 from mer.settings.option import option
 from mer.settings.shared_options import corpus_option, runs_option, session_option, texts_option
+from mer.tracking.trackers import check_tracking
 
 if TYPE_CHECKING:
     from mer.corpus.given_texts import GivenTexts
@@ -55,6 +56,7 @@ def finetune(
         # The classes may follow from the corpus; what else cannot be trained is refused before it is looked at.
         config = FinetuneConfig(**{**given, "classes": given["classes"] or "4"})
         refuse_ignored(given, FinetuneConfig, config.used(), f"{config.fusion} with modality {config.modality}")
+        check_tracking(config.track)
         config = replace(config, classes=given["classes"] or classes_of(where.corpus))
         from mer.finetune.run import Storage
 
@@ -65,11 +67,11 @@ def finetune(
                 raise typer.BadParameter("modality speech reads no transcript; leave it out", param_hint="--texts")
             found, texts = with_other_texts(found, where.texts, quiet or process_number() > 0)
         storage = Storage(runs=where.runs, weights=where.weights, resume=where.resume)
-        result = finetune_with_bar(found, config, storage, quiet, texts=texts)
+        result, untracked = even_untracked(lambda: finetune_with_bar(found, config, storage, quiet, texts=texts))
     if process_number():
         return
     print_finetuned(result, as_json)
-    if result.values["failed_runs"] or result.values["utterances"]["left_out"]:
+    if result.values["failed_runs"] or result.values["utterances"]["left_out"] or untracked:
         raise typer.Exit(1)
 
 
@@ -119,7 +121,7 @@ class FinetuneView:
 
     def take(self, event: Any) -> None:
         """Learn from an event of fine-tuning; others are nothing to say."""
-        from mer.finetune.events import CheckpointSkipped, FinetuningStarted, RunStarted, StepDone
+        from mer.finetune.events import CheckpointSkipped, FinetuningStarted, RunStarted, StepDone, TrackingFailed
         from mer.heads import RunDone
 
         match event:
@@ -142,6 +144,8 @@ class FinetuneView:
                     self._say(f"a run failed: {event.failure}")
             case CheckpointSkipped():
                 self._say(f"{event.path}: damaged, passed over ({event.reason})")
+            case TrackingFailed():
+                self._say(f"note: {event.tracker} failed ({event.reason}); training goes on, and the rest is sent at the end")
             case _:
                 pass
 

@@ -47,12 +47,10 @@ OF_PROTOCOL = (
     *("classes", "drop_class", "min_per_class", "leave_out", "fold_count", "splits"),
     *("folds", "seeds", "validation", "text_disjoint"),
 )
-OF_ALL = for_all_rows(FinetuneConfig, (*OF_PROTOCOL, "device"))
+OF_ALL = for_all_rows(FinetuneConfig, (*OF_PROTOCOL, "device", "track"))
 OF_KIND = {
     HEADS: for_all_rows(HeadConfig, ("max_epochs", "stack", "ram_gib", "device_memory_gib"), ON_CACHE),
-    FINETUNE: for_all_rows(
-        FinetuneConfig, ("speech_model", "text_model", "epochs", "batch_seconds", "checkpointing", "track"), TUNED
-    ),
+    FINETUNE: for_all_rows(FinetuneConfig, ("speech_model", "text_model", "epochs", "batch_seconds", "checkpointing"), TUNED),
 }
 """Options that say nothing about grids of the other kind."""
 

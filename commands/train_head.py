@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mer.commands.command_line import Given, options_from, refuse_ignored
-from mer.commands.console import clear_errors, print_result, progress_bar, say
+from mer.commands.console import clear_errors, even_untracked, print_result, progress_bar, say
 from mer.commands.options import AllowMissingOption, CacheOption, JsonOption, QuietOption, RunsOption
 from mer.heads.config import HeadConfig, head_config
 from mer.protocol.paper_setup import MULTI_LEVEL
 from mer.settings.kinds import parse_granularity
 from mer.settings.option import SAID
+from mer.tracking.trackers import check_tracking
 
 if TYPE_CHECKING:
     from mer.cache import CacheSet, FeatureCache
@@ -44,6 +45,7 @@ def train_head(
         configs = head_configs({**given, "classes": given["classes"] or "4"})
         used = {field for config in configs for field in config.used()}
         refuse_ignored(given, HeadConfig, used, f"the head that is trained ({' and '.join(each.fusion for each in configs)})")
+        check_tracking(given["track"])
         from mer.cache import open_features
         from mer.heads.features.held_names import in_cache
         from mer.protocol.classes import usual_classes
@@ -53,9 +55,10 @@ def train_head(
         if not allow_missing_segments:
             refuse_missing_tiers(features, {name for config in configs for name in config.branches})
         classes = given["classes"] or usual_classes(features.spec["corpus"]["kind"])
-        result = train_with_bar(features, tuple(replace(each, classes=classes) for each in configs), runs, quiet)
+        chosen = tuple(replace(each, classes=classes) for each in configs)
+        result, untracked = even_untracked(lambda: train_with_bar(features, chosen, runs, quiet))
     print_results([result], as_json, show_layers=show_layers)
-    if result.values["failed_runs"]:
+    if result.values["failed_runs"] or untracked:
         raise typer.Exit(1)
 
 

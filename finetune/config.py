@@ -32,6 +32,7 @@ from mer.settings.shared_options import (
     focal_gamma_option,
     loss_option,
 )
+from mer.tracking.trackers import track_option
 
 Modality = Literal["both", "speech", "text"]
 Fusion = Literal["ca", "fc"]
@@ -172,9 +173,7 @@ class FinetuneConfig:
     workers: int = option(
         2, "Threads that read and prepare audio ahead.", name="reader_threads", was=("workers",), identity=False, least=0
     )
-    track: str | None = option(
-        None, "tensorboard also writes event files; JSON lines are always written.", panel=KEPT, identity=False
-    )
+    track: str | None = track_option(panel=KEPT)
 
     def __post_init__(self) -> None:
         """Refuse what cannot be trained.
@@ -241,10 +240,10 @@ class FinetuneConfig:
         return self.modalities
 
     def as_dict(self) -> dict[str, object]:
-        """The fields as JSON knows them; what follows from others is said."""
+        """The fields as JSON knows them; what follows from others is said. That of the tracker is empty, whoever is told."""
         left_out = unsaid(self)
         fields = {name: value for name, value in dataclasses.asdict(self).items() if name not in left_out}
-        fields |= {"epoch_selection": self.chosen_by}
+        fields |= {"epoch_selection": self.chosen_by, "track": None}
         if not self.validates:
             fields |= {"validation": "none", "validation_share": 0.0}
         return {name: list(value) if isinstance(value, tuple) else value for name, value in fields.items()}

@@ -138,7 +138,17 @@ class CheckpointSkipped:
     """What is wrong with it."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class TrackingFailed:
+    """A tracker failed in the middle of a run; it trains on, and what is missing is sent when the result is there."""
+
+    tracker: str
+    """Its name."""
+    reason: str
+    """What its package said."""
+
+
 Event = RunStarted | StepDone | EpochDone | CheckpointWritten | CheckpointSkipped
 Listener = Callable[[Event], None]
-FinetuneEvent = FinetuningStarted | Event | RunDone
+FinetuneEvent = FinetuningStarted | Event | RunDone | TrackingFailed
 Progress = Callable[[FinetuneEvent], None]

@@ -23,7 +23,7 @@ from mer.finetune.model import FinetuneModel
 from mer.finetune.model_folder import save_model
 from mer.finetune.processes import make_accelerator, resolve_precision
 from mer.finetune.row_name import row_name as row_name
-from mer.finetune.tracking import Tracker, check_tracking
+from mer.finetune.tracking import StepLog
 from mer.finetune.trainable import TrainableEncoders, load_encoders
 from mer.finetune.trained import FinetuneEpoch, Trained
 from mer.finetune.trainer import train_run
@@ -33,8 +33,11 @@ from mer.protocol import Fold, confusion, integer_seed, unweighted_accuracy
 from mer.results import Result, RunDone
 from mer.results.finished_run import FinishedRun
 from mer.results.names import RESULT_FORMAT, run_folder, run_stem
-from mer.results.result_document import result_values, utterance_counts
+from mer.results.result_document import result_values, run_row, utterance_counts
 from mer.results.run_directory import RunDirectory
+from mer.tracking.tracked_result import track_result
+from mer.tracking.tracked_run import plain_settings
+from mer.tracking.trackers import check_tracking
 
 NAMED_BY_WEIGHTS = ("speech_model", "text_model", "speech_revision", "text_revision")
 """Settings that a run directory's name leaves out: it holds the hashes of the weights that they lead to."""
@@ -83,6 +86,7 @@ def finetune(
             run that ended with a number.
         HeadError: a run directory of another config or in use.
         ProtocolError: data that cannot be split as asked.
+        TrackingError: a tracker that is not there; or one that failed, after the result was written.
     """
     check_tracking(config.track)
     accelerator = make_accelerator(config)
@@ -108,11 +112,12 @@ def finetune(
 
     with ExitStack() as stack:
         existing = on_main(accelerator, lambda: open_directory(stack))
-        if existing is not None:
-            return Result(directory=path, values=existing, reused=True)
-        queue.train()
-        values = on_main(accelerator, queue.finish)
-    return Result(directory=path, values=values, reused=False)
+        if existing is None:
+            queue.train()
+        values = existing or on_main(accelerator, queue.finish)
+    result = Result(directory=path, values=values, reused=existing is not None)
+    on_main(accelerator, lambda: track_result(result, config.track))
+    return result
 
 
 def row_slug(config: FinetuneConfig) -> str:
@@ -231,10 +236,10 @@ class _Queue:
         generator = torch.Generator().manual_seed(integer_seed(seed, "initial weights", fold.test_session))
         classes = len(self._material.classes.classes)
         model = FinetuneModel(self._config, encoders, classes, seed_generator=generator)
-        tracker = Tracker(self._path, self._config.track if self._accelerator.is_main_process else None)
+        log = self._step_log()
 
         def listen(event: Event) -> None:
-            tracker.take(event)
+            log.take(event)
             if isinstance(event, EpochDone) and self.directory is not None:
                 self.directory.append_epoch(event.fold, event.seed, event.epoch)
             self._tell(event)
@@ -258,10 +263,16 @@ class _Queue:
         except FinetuneError as problem:
             problem.add_note(OWN)
             raise
+        else:
+            on_main(self._accelerator, lambda: self._commit(trained, fold, model, encoders, unfinished))
+            log.finish(lambda: run_row(self._as_finished(trained, fold), self._material.selection, self._material.classes))
+            self._note_finished(trained, fold)
         finally:
-            tracker.close()
-        on_main(self._accelerator, lambda: self._commit(trained, fold, model, encoders, unfinished))
-        self._note_finished(trained, fold)
+            log.close()
+
+    def _step_log(self) -> StepLog:
+        settings = {"corpus": self._material.corpus, **plain_settings(self._config.as_dict())}
+        return StepLog(self._path, self._config.track if self._accelerator.is_main_process else None, settings, self._tell)
 
     def _note_failure(self, fold: Fold, seed: int, reason: str, unfinished: Path) -> None:
         self._failed.append({"fold": fold.test_session, "seed": seed, "reason": reason})

@@ -1,87 +1,84 @@
-"""Every step of a training as a line of `steps.jsonl`, and as curves of TensorBoard where they are asked for."""
+"""Every step of a training as a line of `steps.jsonl`, and as a point of a tracker's curves where they are asked for."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from mer.files import append_line
-from mer.finetune.errors import FinetuneError
-from mer.finetune.events import EpochDone, Event, RunStarted, StepDone
+from mer.finetune.events import EpochDone, Event, RunStarted, StepDone, TrackingFailed
 from mer.results.names import run_stem
+from mer.tracking.tracked_result import epoch_curves, run_measures
+from mer.tracking.tracked_run import TrackedRun
 
-PLACE = ("fold", "seed", "epochs", "steps")
+PLACE = ("fold", "seed", "epochs", "steps", "epoch", "step")
 """Fields of a step that are no curve."""
 
 
-def check_tracking(track: str | None) -> None:
-    """Refuse what cannot be tracked with, before anything is trained.
+class StepLog:
+    """Keeps what one run reports in its run directory, and tells its tracker while it trains."""
 
-    Raises:
-        FinetuneError: another tracker than TensorBoard, or TensorBoard is not installed.
-    """
-    if track is None:
-        return
-    if track != "tensorboard":
-        raise FinetuneError(f"track {track!r}: expected tensorboard; steps.jsonl and metrics.jsonl are always written")
-    try:
-        import tensorboard  # noqa: F401
-    except ImportError:
-        raise FinetuneError(
-            "track tensorboard: the package tensorboard is not installed; `pip install tensorboard`, or leave --track away: "
-            "steps.jsonl and metrics.jsonl are always written"
-        ) from None
-
-
-class Tracker:
-    """Keeps what the runs of one result report, in their run directory."""
-
-    def __init__(self, directory: Path, track: str | None) -> None:
+    def __init__(
+        self, directory: Path, track: str | None, settings: Mapping[str, Any], tell: Callable[[TrackingFailed], None]
+    ) -> None:
         """Nothing is opened yet.
 
         Args:
             directory: the run directory.
-            track: `tensorboard`, or None.
+            track: name of the tracker, or None.
+            settings: how all runs of the result are trained, as trackers take them.
+            tell: hears that the tracker failed; the run trains on, and is not tracked any more.
         """
-        self._directory, self._track = directory, track
-        self._writer: Any = None
+        self._directory, self._track, self._settings, self._tell = directory, track, settings, tell
+        self._run: TrackedRun | None = None
 
     def take(self, event: Event) -> None:
         """Keep a step or an epoch."""
         match event:
             case RunStarted():
-                self._open(event)
+                self._try(lambda: self._open(event))
             case StepDone():
                 append_line(self._directory / "steps.jsonl", json.dumps(asdict(event), allow_nan=False) + "\n")
                 done = (event.epoch - 1) * event.steps + event.step
-                self._draw({key: value for key, value in asdict(event).items() if key not in (*PLACE, "epoch", "step")}, done)
+                self._draw("step", done, {key: value for key, value in asdict(event).items() if key not in PLACE})
             case EpochDone():
-                values = {f"epoch/{key}": value for key, value in asdict(event.epoch).items() if key != "epoch"}
-                self._draw(values, event.epoch.epoch)
+                self._draw("epoch", event.epoch.epoch, epoch_curves(asdict(event.epoch)))
             case _:
                 pass
 
+    def finish(self, row: Callable[[], Mapping[str, Any]]) -> None:
+        """The run has ended; `row` gives what the result will say of it."""
+        run = self._run
+        if run is not None:
+            measures = run_measures(row())
+            self._try(lambda: run.finish(measures))
+
     def close(self) -> None:
-        """Finish the curves of a run."""
-        if self._writer is not None:
-            self._writer.close()
-            self._writer = None
+        """Finish the curves, whether the run has ended or is to go on later."""
+        run, self._run = self._run, None
+        if run is not None:
+            self._try(run.close)
 
     def _open(self, event: RunStarted) -> None:
-        self.close()
         if self._track is None:
             return
-        from torch.utils.tensorboard import SummaryWriter
+        settings = {**self._settings, "fold": event.fold, "seed": event.seed}
+        run = TrackedRun(self._track, self._directory, run_stem(event.fold, event.seed), settings)
+        if event.resumed is None:
+            run.forget()
+        run.begin()
+        self._run = run
 
-        epoch, steps = event.resumed or (1, 0)
-        # What came after the checkpoint is trained again, and would be drawn twice.
-        folder = self._directory / "tensorboard" / run_stem(event.fold, event.seed)
-        self._writer = SummaryWriter(str(folder), purge_step=(epoch - 1) * event.steps + steps + 1 if event.resumed else None)
+    def _draw(self, axis: str, place: int, values: Mapping[str, Any]) -> None:
+        run = self._run
+        if run is not None:
+            self._try(lambda: run.log(axis, place, values))
 
-    def _draw(self, values: Mapping[str, Any], step: int) -> None:
-        if self._writer is None:
-            return
-        for name, value in values.items():
-            if value is not None:
-                self._writer.add_scalar(name, value, step)
+    def _try(self, action: Callable[[], None]) -> None:
+        """A tracker that fails ends nothing but its curves: hours of training are worth more."""
+        try:
+            action()
+        except Exception as problem:  # each of these packages raises what it likes
+            self._run = None
+            self._tell(TrackingFailed(tracker=str(self._track), reason=f"{type(problem).__name__}: {problem}"))

@@ -12,7 +12,6 @@ from mer.finetune.errors import DivergedError, FinetuneError
 from mer.finetune.material import labelled
 from mer.finetune.processes import make_accelerator
 from mer.finetune.run import Storage
-from mer.finetune.tracking import check_tracking
 from mer.grids.finetune_work import FINETUNE_ERRORS, AnswerFiles, Answers, AnswersHere, FinetuneWork
 from mer.grids.grid import Grid, GridRow
 from mer.grids.grid_record import GridOrigin
@@ -23,6 +22,7 @@ from mer.heads.training.planned_runs import partition_of
 from mer.protocol import ProtocolError
 from mer.results import Result
 from mer.results.errors import ResultError
+from mer.tracking.trackers import check_tracking
 
 COSTS = {"text": 0.1, "speech": 1.0, "both": 1.1}
 """Work of a run by modality, to tell the time left: texts are short beside audio."""

@@ -22,6 +22,7 @@ from mer.protocol import ProtocolError
 from mer.results import Result
 from mer.results.errors import ResultError
 from mer.results.run_files import read_result
+from mer.tracking.errors import TrackingError
 
 FINETUNE_ERRORS = (FinetuneError, HeadError, ProtocolError, ResultError)
 """Errors that are a row's own; the others go on."""
@@ -183,6 +184,10 @@ class FinetuneWorker:
             )
         except self._work.recorded as problem:
             outcome = problem
+        except TrackingError as problem:
+            if problem.result is None:
+                raise
+            outcome = problem.result  # whoever fills the table tries once more, and says what fails
         self._work.answers.keep(task.name, outcome)
         if not begun:
             tell(NothingToTrain(task=task.name))

@@ -23,6 +23,11 @@ class RowConfig(Protocol):
         """What the row needs, in its fixed order."""
         ...
 
+    @property
+    def track(self) -> str | None:
+        """Name of the tracker that is told of the row, if one is."""
+        ...
+
     def identity(self) -> dict[str, object]:
         """All that can change a number."""
         ...

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic
 
+from mer.backends import Notice
 from mer.files import make_folder
 from mer.grids.grid import Config, Grid, GridRow
 from mer.grids.grid_events import ComparisonStarted, GridProgress, RowDone
@@ -12,6 +13,8 @@ from mer.grids.grid_record import GridOrigin, RowResult, grid_comparisons, grid_
 from mer.heads.errors import UnfinishedError
 from mer.results import Result
 from mer.results.names import GRID
+from mer.tracking.errors import TrackingError
+from mer.tracking.tracked_result import track_result
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,6 +101,7 @@ class GridTable(Generic[Config]):
             done = RowResult(row=row, result=None, failure=str(problem))
         self._done[number] = done
         self._write()
+        self._track(done)
         self._tell(
             RowDone(
                 row=number,
@@ -109,6 +113,16 @@ class GridTable(Generic[Config]):
                 failure=done.failure,
             )
         )
+
+    def _track(self, done: RowResult[Config]) -> None:
+        """Tell the row's tracker what is there; a row whose tracker fails has its result all the same."""
+        if done.result is None or not self._writes:
+            return
+        try:
+            for track in dict.fromkeys(config.track for config in done.row.configs):
+                track_result(done.result, track)
+        except TrackingError as problem:
+            self._tell(Notice(text=str(problem)))
 
     def _write(self) -> None:
         if self._writes:

@@ -19,6 +19,7 @@ from mer.heads.training.multi_level import average_heads, check_same_protocol
 from mer.heads.training.planned_head import PlannedHead, RunKey, plan_head
 from mer.heads.training.train_head import finish_head
 from mer.results import Result
+from mer.tracking.trackers import check_tracking
 
 
 class HeadTasks:
@@ -67,6 +68,8 @@ class HeadTasks:
     def check(self, grid: Grid[HeadConfig]) -> None:
         """Refuse what the cache does not hold, and devices that this process is to use and that are not there."""
         check_grid(self._cache, grid)
+        for config in (config for row in grid.rows for config in row.configs):
+            check_tracking(config.track)
         if self._here:
             for device in dict.fromkeys(config.device for row in grid.rows for config in row.configs):
                 training_device(device)

@@ -25,6 +25,7 @@ from mer.protocol.leave_out import (
 from mer.settings.kinds import ASSIGNMENTS, GRANULARITY, NUMBERS, SEEDS, SESSIONS
 from mer.settings.option import WHAT, number_free, option, problems_of, unsaid
 from mer.settings.shared_options import class_weights_option, device_option, focal_gamma_option, loss_option
+from mer.tracking.trackers import track_option
 
 Modality = Literal["both", "speech", "text"]
 Normalize = Literal["speech", "global", "speaker", "none"]
@@ -173,6 +174,7 @@ class HeadConfig:
     stack: int | None = option(
         None, "Runs trained at once; changes rounding at most. Default: as many as fit into memory.", least=1, identity=False
     )
+    track: str | None = track_option()
 
     def __post_init__(self) -> None:
         """Reject what cannot be trained, all problems at once."""

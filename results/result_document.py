@@ -71,8 +71,7 @@ def result_values(
         device: where the runs were trained.
         votes: shares of the annotators' votes of each utterance of the selection, NaN where none counts; None: nobody knows.
     """
-    style = dict(zip(selection.ids, selection.styles, strict=True))
-    shares = {} if votes is None else dict(zip(selection.ids, votes, strict=True))
+    style, shares = _by_utterance(selection, votes)
     if finished[0].ratings:
         summary, scores = _of_ratings(finished, style, classes.classes)
     else:
@@ -95,43 +94,69 @@ def result_values(
     }
 
 
+def run_row(
+    run: FinishedRun,
+    selection: Selected,
+    classes: ClassMap,
+    votes: Float64[np.ndarray, "utterances classes"] | None = None,
+) -> dict[str, Any]:
+    """What a result will say of one run, as soon as that has ended; arguments as for `result_values`."""
+    style, shares = _by_utterance(selection, votes)
+    if run.ratings:
+        return _run_row(run, rated(_rated_run(run, style, classes.classes)))
+    return _run_row(run, _measures(_predictions_of(run, style, shares), classes.classes))
+
+
+def _by_utterance(
+    selection: Selected, votes: Float64[np.ndarray, "utterances classes"] | None
+) -> tuple[dict[str, str], dict[str, np.ndarray]]:
+    """The style of each utterance, and the shares of its votes, where anybody knows them."""
+    style = dict(zip(selection.ids, selection.styles, strict=True))
+    return style, {} if votes is None else dict(zip(selection.ids, votes, strict=True))
+
+
 def _of_classes(
     finished: Sequence[FinishedRun], style: Mapping[str, str], shares: Mapping[str, np.ndarray], classes: tuple[str, ...]
 ) -> tuple[Summary, list[dict[str, float]]]:
     """All runs together, and each measure of each run."""
-    predictions = [
-        RunPredictions(
-            fold=run.fold,
-            seed=run.seed,
-            truth=np.array(run.truth, dtype=np.int64),
-            prediction=np.array(run.predictions, dtype=np.int64),
-            styles=tuple(style[name] for name in run.ids),
-            probabilities=np.array(run.probabilities, dtype=np.float64),
-            votes=np.array([shares[name] for name in run.ids], dtype=np.float64) if shares else None,
-            scaled=run.scaled,
-        )
-        for run in finished
-    ]
-    scores = [measured(each, confusion(each.truth, each.prediction, len(classes))) for each in predictions]
-    return summarise(predictions, classes), scores
+    predictions = [_predictions_of(run, style, shares) for run in finished]
+    return summarise(predictions, classes), [_measures(each, classes) for each in predictions]
+
+
+def _predictions_of(run: FinishedRun, style: Mapping[str, str], shares: Mapping[str, np.ndarray]) -> RunPredictions:
+    return RunPredictions(
+        fold=run.fold,
+        seed=run.seed,
+        truth=np.array(run.truth, dtype=np.int64),
+        prediction=np.array(run.predictions, dtype=np.int64),
+        styles=tuple(style[name] for name in run.ids),
+        probabilities=np.array(run.probabilities, dtype=np.float64),
+        votes=np.array([shares[name] for name in run.ids], dtype=np.float64) if shares else None,
+        scaled=run.scaled,
+    )
+
+
+def _measures(predictions: RunPredictions, classes: tuple[str, ...]) -> dict[str, float]:
+    return measured(predictions, confusion(predictions.truth, predictions.prediction, len(classes)))
 
 
 def _of_ratings(
     finished: Sequence[FinishedRun], style: Mapping[str, str], dimensions: tuple[str, ...]
 ) -> tuple[Summary, list[dict[str, float]]]:
     """The same of runs that predict ratings."""
-    runs = [
-        RatedRun(
-            fold=run.fold,
-            seed=run.seed,
-            dimensions=dimensions,
-            truth=np.array(run.ratings, dtype=np.float64),
-            said=np.array(run.logits, dtype=np.float64),
-            styles=tuple(style[name] for name in run.ids),
-        )
-        for run in finished
-    ]
+    runs = [_rated_run(run, style, dimensions) for run in finished]
     return summarise_ratings(runs), [rated(run) for run in runs]
+
+
+def _rated_run(run: FinishedRun, style: Mapping[str, str], dimensions: tuple[str, ...]) -> RatedRun:
+    return RatedRun(
+        fold=run.fold,
+        seed=run.seed,
+        dimensions=dimensions,
+        truth=np.array(run.ratings, dtype=np.float64),
+        said=np.array(run.logits, dtype=np.float64),
+        styles=tuple(style[name] for name in run.ids),
+    )
 
 
 def _run_row(run: FinishedRun, scores: Mapping[str, float]) -> dict[str, Any]:

@@ -54,6 +54,8 @@ class Option:
     """Names of earlier versions, which still work."""
     identity: bool = True
     """Whether it can change a number, and so tells one run from another."""
+    noted: bool = True
+    """Whether a result says it: what is told besides, and to whom, does not belong to it."""
     later: bool = False
     """Whether it came when there were results already: while it holds its default, documents and identities leave it out."""
     many: bool = False
@@ -149,9 +151,13 @@ def number_free(config: type) -> frozenset[str]:
 
 
 def unsaid(config: Any) -> frozenset[str]:
-    """Fields that came later and hold their default: results and identities without them are those of before."""
+    """Fields that no result says, and those that came later and hold their default: without them it is one of before."""
     kind: type = type(config)
-    return frozenset(field for field, each in options_of(kind).items() if each.later and getattr(config, field) == each.default)
+    return frozenset(field for field, each in options_of(kind).items() if not each.noted or _is_of_before(config, field, each))
+
+
+def _is_of_before(config: Any, field: str, each: Option) -> bool:
+    return bool(each.later and getattr(config, field) == each.default)
 
 
 def one_of(name: str, value: str, valid: Sequence[str]) -> str:

@@ -45,6 +45,8 @@ EXCEPTIONS = {
     "python -m pip install mer-fusion fastapi uvicorn python-multipart": INSTALLS,
     'python -m pip install "mer-fusion[slurm]"': INSTALLS,
     'python -m pip install "mer-fusion[ray]"': INSTALLS,
+    'python -m pip install "mer-fusion[tensorboard]"': INSTALLS,
+    "tensorboard --logdir runs": SERVES,
     "mer extract --device cuda": "needs a GPU",
     "mer extract --corpus corpus.jsonl --device cuda": "needs a GPU",
     "mer grid zhao2022-table2 --device cuda --backend slurm --workers 16 --slurm partition=gpu": CLUSTER,
@@ -237,7 +239,7 @@ def scaling(folder: Path) -> None:
     table(folder / "corpus.jsonl", spoken(folder)[:20], LABELS)
 
 
-def service(folder: Path) -> None:
+def nothing_more(folder: Path) -> None:
     """What was trained is enough."""
 
 
@@ -263,7 +265,8 @@ PREPARED: dict[str, Callable[[Path], None]] = {
     "docs/protocols.md": protocols,
     "docs/report.md": report,
     "docs/scaling.md": scaling,
-    "docs/service.md": service,
+    "docs/service.md": nothing_more,
+    "docs/tracking.md": nothing_more,
     "docs/tutorial.md": tutorial,
 }
 """What a reader of each page has before its first command."""

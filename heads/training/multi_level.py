@@ -25,6 +25,8 @@ from mer.results.combination import combined_run, read_part
 from mer.results.finished_run import FinishedRun
 from mer.results.names import RESULT_FORMAT
 from mer.results.run_directory import RunDirectory
+from mer.tracking.tracked_result import track_result
+from mer.tracking.trackers import check_tracking
 
 
 def train_multi_level(
@@ -53,12 +55,16 @@ def train_multi_level(
 
     Raises:
         HeadError: two heads that were not trained and tested on the same utterances, or no run that both finished.
+        TrackingError: a tracker that is not there; or one that failed, after the result was written.
     """
+    check_tracking(late.track)
     check_same_protocol(coattention, late)
     coattention, late = in_cache(coattention, cache), in_cache(late, cache)
     store = store or open_store(late)
     parts = [train_head(cache, each, runs, progress=progress, command=command, store=store) for each in (coattention, late)]
-    return average_heads(cache, coattention, late, Path(runs), parts, command=command)
+    result = average_heads(cache, coattention, late, Path(runs), parts, command=command)
+    track_result(result, late.track)
+    return result
 
 
 def average_heads(

@@ -1,6 +1,7 @@
 """Trains what is not yet finished of a result, many runs at once."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 
 import numpy as np
 from safetensors.torch import save
@@ -21,7 +22,10 @@ from mer.heads.training.trainer import Job, StackListener, StackTrainer
 from mer.protocol import ClassMap, Fold, confusion, unweighted_accuracy
 from mer.results import RunDone
 from mer.results.finished_run import FinishedRun
+from mer.results.result_document import run_row
 from mer.results.run_directory import RunDirectory
+from mer.tracking.tracked_result import track_run
+from mer.tracking.tracked_run import plain_settings
 
 SCALE = ("ratings.mean", "ratings.std")
 """Tensors beside the weights of a head that predicts ratings: its outputs times the second, plus the first, are ratings."""
@@ -67,6 +71,8 @@ class RunQueue:
         self._numbers = {(fold.test_session, seed): number for number, (fold, seed) in enumerate(planned.runs, start=1)}
         self._device = str(store.device)
         self._over = 0
+        self._track = config.track
+        self._settings = {"corpus": cache.spec["corpus"]["name"], **plain_settings(config.as_dict())}
 
     def train(self, pending: Sequence[tuple[Fold, int]], *, over: int) -> None:
         """Train runs of the plan; each is in the directory as soon as it ends, with a number or without.
@@ -160,6 +166,7 @@ class RunQueue:
             run = self._as_finished(outcome, job.fold)
             self._directory.commit(run, save(_tensors(outcome, job.statistics), {"format": "mer-head-1"}))
             best_epoch = run.best_epoch
+            self._tell_tracker(run)
             if run.truth:
                 ua = unweighted_accuracy(confusion(np.array(run.truth), np.array(run.predictions), len(self._classes.classes)))
         self._over += 1
@@ -175,6 +182,16 @@ class RunQueue:
                 failure=failure,
             )
         )
+
+    def _tell_tracker(self, run: FinishedRun) -> None:
+        """Tell of a run that is on disk. What fails ends nothing: whoever has the result tries once more, and says it."""
+        if self._track is None:
+            return
+        row = run_row(run, self._selection, self._classes, self._selection.shares)
+        try:
+            track_run(self._directory.path, self._track, self._settings, row, [asdict(epoch) for epoch in run.epochs])
+        except Exception:  # each of these packages raises what it likes
+            self._track = None
 
     def _as_finished(self, trained: TrainedRun, fold: Fold) -> FinishedRun:
         ratings = self._selection.ratings

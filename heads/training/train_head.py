@@ -9,6 +9,8 @@ from mer.heads.features.features import Features
 from mer.heads.progress import Progress, ignore
 from mer.heads.training.planned_head import PlannedHead, plan_head
 from mer.results import Result
+from mer.tracking.tracked_result import track_result
+from mer.tracking.trackers import check_tracking
 
 
 def train_head(
@@ -38,13 +40,17 @@ def train_head(
         HeadError: features or folds that the cache does not hold, a run directory of another config, or no run that
             ended with a number.
         ProtocolError: data that cannot be split as asked.
+        TrackingError: a tracker that is not there; or one that failed, after the result was written.
     """
+    check_tracking(config.track)
     store = store or open_store(config)
     head = plan_head(cache, config, runs)
     if head.result() is None and head.pending():
         head.note_start(command, str(store.device))
         head.train(head.keys, store, progress or ignore)
-    return finish_head(head)
+    result = finish_head(head)
+    track_result(result, config.track)
+    return result
 
 
 def finish_head(head: PlannedHead) -> Result:

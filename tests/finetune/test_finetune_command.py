@@ -124,7 +124,7 @@ def test_every_option_reaches_the_config(given: list[str], tmp_path: Path) -> No
         (["--aux-weights", "1"], "expected two numbers such as 1,0.5"),
         (["--folds", "9"], "no session 9 to test on, only 1, 2, 3"),
         (["--session", "9"], "9"),
-        (["--track", "wandb"], "track 'wandb': expected tensorboard"),
+        (["--track", "wandbb"], "track 'wandbb' (did you mean 'wandb'?): expected one of tensorboard, wandb, mlflow"),
         (["--classes", "7"], "4, 4-noexc, 5, 6, as-is"),
         (["--device", "tpu"], "expected auto, cpu, cuda, cuda:N or mps"),
         (["--speech-model", "nowhere/nothing"], "--speech-model DIR"),

@@ -214,7 +214,6 @@ def test_what_cannot_be_read_is_left_out_and_told(corpus: Corpus, narrow_config:
     ("settings", "error", "message"),
     [
         ({"folds": ("1", "9")}, ProtocolError, "no session 9 to test on, only 1, 2, 3"),
-        ({"track": "wandb"}, FinetuneError, "track 'wandb': expected tensorboard"),
         ({"classes": "as-is", "text_model": "nowhere/none"}, FinetuneError, "nowhere/none"),
     ],
 )
@@ -269,20 +268,6 @@ def test_rows_have_names_and_folders_have_them_too(narrow_config: NarrowConfig) 
     configs = [narrow_config(**row) for row in rows]
     assert [row_name(config) for config in configs] == ["speech", "FC", "CA K=3", "CA K=2 + aux 1+2"]
     assert [row_slug(config) for config in configs] == ["speech", "fc", "ca3", "ca2-aux1+2"]
-
-
-def test_tensorboard_has_every_curve(corpus: Corpus, text_row: FinetuneConfig, tmp_path: Path) -> None:
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-
-    result = finetune(corpus, replace(text_row, track="tensorboard", folds=("1",)), Storage(runs=tmp_path))
-    curves = EventAccumulator(str(result.directory / "tensorboard" / "fold1-seed0")).Reload()
-    assert {"main_loss", "loss", "gradient_norm", "audio_seconds_per_second", "epoch/validation_ua"} <= set(
-        curves.Tags()["scalars"]
-    )
-    steps = [json.loads(line) for line in (result.directory / "steps.jsonl").read_text().splitlines()]
-    drawn = curves.Scalars("main_loss")
-    assert [each.step for each in drawn] == list(range(1, len(steps) + 1))
-    np.testing.assert_allclose([each.value for each in drawn], [each["main_loss"] for each in steps], rtol=1e-6)
 
 
 def test_the_meter_counts_what_was_done_before_as_neither_done_nor_to_do() -> None:

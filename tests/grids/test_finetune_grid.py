@@ -117,7 +117,6 @@ def test_a_grid_writes_what_the_paper_has_beside_ours_and_takes_finished_rows(
     [
         ({"folds": ("8",)}, "no session 8 to test on, only 1, 2, 3"),
         ({"precision": "float32"}, "device and dtype must be those of all rows"),
-        ({"track": "wandb"}, "track 'wandb'"),
     ],
 )
 def test_a_grid_is_refused_before_its_first_row(

@@ -281,6 +281,7 @@ OTHERWISE: Mapping[str, Sequence[dict[str, Any]]] = {
     "ram_gib": [{"ram_gib": 1e-6}],
     "device_memory_gib": [{"device_memory_gib": 1e-6}],
     "stack": [{"stack": 1}, {"stack": 2, "seeds": (0, 1, 2)}],
+    "track": [{"track": "tensorboard"}],
 }
 """For each field of `HeadConfig`, other values than those of `TINY`."""
 WHICH_FOLDS = {"leave_out", "fold_count", "splits"}
