@@ -15,6 +15,7 @@ from mer.backends.device import resolve_device
 from mer.backends.local import TASKS_IN_HAND, cores
 from mer.cache import CacheError, CacheFolder, cache_key
 from mer.cache.failed_shard import FailedShard
+from mer.cache.starts import start_noted
 from mer.corpus import Corpus
 from mer.corpus.audio import read_recording
 from mer.corpus.given_texts import read_texts, with_texts
@@ -112,7 +113,8 @@ def _extract(
         folder=folder, config=config, resources=resources, read=read or read_recording, encoders=encoders if alone else None
     )
     del encoders
-    failed = run_tasks(work, tasks, backend, counter, stream) if shards != 0 else ()
+    with _noted(folder, stream, backend):
+        failed = run_tasks(work, tasks, backend, counter, stream) if shards != 0 else ()
     wall_seconds = time.monotonic() - started
     folder.sweep_temporaries()  # of workers that were lost
     missing = (stream.planned.keys() - stream.own.keys()).difference(folder.sidecar_files())
@@ -125,6 +127,13 @@ def _extract(
         failed_shards=failed,
         shards_elsewhere=len(missing),
     )
+
+
+def _noted(folder: CacheFolder, stream: ShardTasks, backend: Backend) -> contextlib.AbstractContextManager[None]:
+    """Leave a note that this process is at work. Workers on other machines may outlive it, so that it says nothing of them."""
+    if not isinstance(backend, LocalBackend):
+        return contextlib.nullcontext()
+    return start_noted(folder.path, lambda: not stream.planned.keys() - set(folder.sidecar_files()))
 
 
 def _replaced(root: Path, folder: CacheFolder) -> list[str]:

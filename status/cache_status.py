@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Literal, TypeVar
 
 from mer.cache.failed_shard import FailedShard, parse_failed_shard
+from mer.cache.starts import PROCESS, STARTS
+from mer.files.processes import has_ended
 from mer.results.artefact import entries, inside, newest, read_bytes, read_object
 from mer.status.pace import LEAST_PATIENCE, HostShare, host_shares
 from mer.status.shard_mark import ShardMark, read_mark
@@ -85,7 +87,7 @@ class CacheReader:
         return CacheStatus(
             folder=self.folder,
             corpus=self.folder.absolute().parent.name,
-            state=_state(left, bool(marks or failed), rate, last, now),
+            state=_state(left, bool(marks or failed), rate, last, now, ended=all_have_ended(self.folder / STARTS)),
             planned=len(planned | marks.keys()),
             committed=len(whole),
             failed=failed,
@@ -114,12 +116,20 @@ class CacheReader:
         return {name: found[name, inode] for name, inode in keys if (name, inode) in found}
 
 
-def _state(left: int, begun: bool, rate: float, last: float | None, now: float) -> State:
+def _state(left: int, begun: bool, rate: float, last: float | None, now: float, *, ended: bool) -> State:
     if begun and not left:
         return "done"
+    if ended:
+        return "stopped"
     if rate or (last is not None and now - last < LEAST_PATIENCE):
         return "running"
     return "silent" if begun else "waiting"
+
+
+def all_have_ended(starts: Path) -> bool:
+    """Whether every process that noted its start in a folder is over; not where there is none, or one on another machine."""
+    notes = [read_object(starts / f"{name}.json") or {} for name in entries(starts, ".json")]
+    return bool(notes) and all(has_ended(str(note.get(PROCESS))) for note in notes)
 
 
 def planned_shards(folder: Path) -> set[str]:

@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from mer.cache.spec import SET_FILE
-from mer.files.processes import has_ended
 from mer.results.artefact import entries, inside, listed, newest, number, read_bytes, read_object
-from mer.results.names import CONFIG, FAILED, FINISHED, PROCESS, RESULT, RUNNING, STARTS, run_of_stem
-from mer.status.cache_status import State, planned_shards
+from mer.results.names import CONFIG, FAILED, FINISHED, RESULT, RUNNING, STARTS, run_of_stem
+from mer.status.cache_status import State, all_have_ended, planned_shards
 
 PATIENCE = 900.0
 """Seconds without a file after which a run counts as silent; an epoch of a head takes far less."""
@@ -92,7 +91,7 @@ def read_run_status(directory: Path, caches: Path, now: float) -> RunStatus:
     result = read_object(directory / RESULT)
     if result is not None:
         return _finished(directory, result, last)
-    ended = _ended(directory)
+    ended = all_have_ended(directory / STARTS)
     silent = last is None or now - last > PATIENCE
     # A grid makes the directories of all its rows before the first is trained.
     begun = bool(finished or running or failed)
@@ -127,12 +126,6 @@ def _finished(directory: Path, result: Mapping[str, Any], last: float | None) ->
         ccc=number(inside(result, "summary", "all", "ccc", "mean_of_folds")),
         last=last,
     )
-
-
-def _ended(directory: Path) -> bool:
-    """Whether every process that ever trained here is over; not where one was on another machine."""
-    starts = [read_object(directory / STARTS / f"{name}.json") or {} for name in entries(directory / STARTS, ".json")]
-    return bool(starts) and all(has_ended(str(start.get(PROCESS))) for start in starts)
 
 
 def _running(directory: Path) -> tuple[TrainingRun, ...]:

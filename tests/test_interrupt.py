@@ -68,11 +68,14 @@ def test_ctrl_c_between_shards_ends_cleanly_and_the_same_command_goes_on(
     assert left == []
     kept = len(list(tmp_path.glob("*/*/shards/*.json")))
     assert 0 < kept < len(whole)
+    (status,) = json.loads(subprocess.check_output([MER, "status", str(tmp_path), "--json"]))["caches"]
+    assert status["state"] == "stopped"
     resumed = subprocess.run([*command, "--json"], capture_output=True, text=True, check=True, env=ENVIRONMENT)
     assert json.loads(resumed.stdout)["shards_made"] == len(whole) - kept
     assert "utterances are in the cache already" in resumed.stderr
     assert shards(tmp_path) == whole
     assert list(tmp_path.glob("*/*/tmp/*")) == []
+    assert list(tmp_path.glob("*/*/starts*")) == []
 
 
 @pytest.mark.slow

@@ -1,9 +1,12 @@
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from mer.files.processes import host, this_process
 from mer.results.artefact import entries
 from mer.status import cache_status
 from mer.status.cache_status import CacheReader, read_many
@@ -87,6 +90,33 @@ def test_the_state_goes_from_waiting_to_done(cache: Path, plan: Callable[..., No
     assert reader.read(NOW).state == "running"
     write_shard(cache, "session1-001")
     assert reader.read(NOW + 9999).state == "done"
+
+
+@pytest.mark.parametrize(
+    ("elsewhere", "ours_runs", "state"), [(False, False, "stopped"), (False, True, "running"), (True, False, "running")]
+)
+def test_an_extraction_whose_processes_have_all_ended_is_stopped(
+    elsewhere: bool,
+    ours_runs: bool,
+    state: str,
+    cache: Path,
+    plan: Callable[..., None],
+    put: Callable[[Path, object], Path],
+    write_shard: Callable[..., None],
+) -> None:
+    plan("session1-000", "session1-001")
+    write_shard(cache, "session1-000", finished=NOW - 1)
+    over = subprocess.Popen([sys.executable, "-c", ""])
+    over.wait()
+    put(cache / "starts" / "a.json", {"process": f"{host()}~{over.pid}"})
+    if ours_runs:
+        put(cache / "starts" / "b.json", {"process": this_process()})
+    if elsewhere:
+        put(cache / "starts" / "b.json", {"process": f"another~{over.pid}"})
+    reader = CacheReader(folder=cache)
+    assert reader.read(NOW).state == state
+    write_shard(cache, "session1-001")
+    assert reader.read(NOW).state == "done"
 
 
 def test_failed_shards_have_reasons_until_they_are_committed(
