@@ -1,5 +1,6 @@
 """How Ctrl-C, SIGTERM and the end of a parent reach the processes of a command."""
 
+import atexit
 import multiprocessing
 import os
 import signal
@@ -7,6 +8,10 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing import resource_tracker
+from typing import Any
+
+AGAIN = b"ending; Ctrl-C once more leaves at once\n"
+"""What a second Ctrl-C is answered with."""
 
 
 class TerminatedError(KeyboardInterrupt):
@@ -37,6 +42,43 @@ def sigterm_is_ctrl_c() -> Iterator[None]:
 
 
 @contextmanager
+def ctrl_c_is_heard_once() -> Iterator[None]:
+    """The first Ctrl-C in the block ends it; a second one is answered, and breaks nothing off; a third leaves at once.
+
+    A second one would otherwise end whatever is being put away with a traceback, also after the block, where the interpreter
+    waits for its threads: it stays deaf then. Only in the main thread, and only where nobody else listens.
+    """
+    main = threading.current_thread() is threading.main_thread()
+    if not main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield
+        return
+    presses = 0
+
+    def press(number: int, frame: object) -> None:
+        nonlocal presses
+        presses += 1
+        if presses == 1:
+            raise KeyboardInterrupt
+        if presses > 2:
+            os._exit(128 + number)  # files are whole at any moment, and workers end with their parent
+        os.write(2, AGAIN)  # print may be what was interrupted
+
+    def stay_deaf() -> None:
+        if presses:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    signal.signal(signal.SIGINT, press)
+    # Before what the block imports registers its own, so that it is the last: the interpreter then takes handlers back.
+    atexit.register(stay_deaf)
+    try:
+        yield
+    finally:
+        if not presses:
+            atexit.unregister(stay_deaf)
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@contextmanager
 def ctrl_c_waits() -> Iterator[None]:
     """Ctrl-C takes effect at the end of the block; in a thread that is not the main one nothing changes.
 
@@ -47,14 +89,14 @@ def ctrl_c_waits() -> Iterator[None]:
         return
     pressed: list[int] = []
     heard = [number for number in (signal.SIGINT, signal.SIGTERM) if callable(signal.getsignal(number))]
-    handlers = {number: signal.signal(number, lambda number, frame: pressed.append(number)) for number in heard}
+    handlers: dict[int, Any] = {number: signal.signal(number, lambda number, frame: pressed.append(number)) for number in heard}
     try:
         yield
     finally:
         for number, handler in handlers.items():
             signal.signal(number, handler or signal.SIG_DFL)
-    if pressed:
-        raise TerminatedError if signal.SIGTERM in pressed else KeyboardInterrupt
+    for caught in sorted(pressed, reverse=True):  # SIGTERM says more
+        handlers[caught](caught, None)
 
 
 @contextmanager

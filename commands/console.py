@@ -94,8 +94,11 @@ def clear_errors(interrupted: str = f"what is finished is kept; {GO_ON}", *, pro
         process: Number of this process among several that do the same: all but 0 say only what they alone know, which is
             an error with a note.
     """
+    from mer.backends.interrupt import ctrl_c_is_heard_once
+
     try:
-        yield
+        with ctrl_c_is_heard_once():
+            yield
     except KeyboardInterrupt as stop:
         if not process:
             _tell(f"interrupted: {interrupted}")

@@ -1,9 +1,11 @@
 """Ctrl-C in the middle of `mer extract`: one short message, nobody left behind, and in the end the same bytes."""
 
+import contextlib
 import json
 import os
 import signal
 import subprocess
+import sys
 import sysconfig
 import time
 from collections.abc import Callable
@@ -12,6 +14,9 @@ from pathlib import Path
 import psutil
 import pytest
 
+from mer.backends.interrupt import AGAIN
+from mer.tests.test_grid_command import small_cache
+from mer.tests.tracking.test_commands import ROWS
 from mer.tests.watched_command import start, wait_for, without_progress, workers_of
 
 MER = str(Path(sysconfig.get_path("scripts")) / "mer")
@@ -107,3 +112,65 @@ def test_ctrl_c_while_a_corpus_is_spoken_leaves_nothing(tmp_path: Path) -> None:
     out, err, left = press_ctrl_c(process)
     advice = f"interrupted: nothing was written to {tmp_path / 'corpus'}; give the same command again\n"
     assert (process.returncode, out, err, left, list(tmp_path.iterdir())) == (130, "", advice, [], [])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("gap", [0.0, 0.05, 0.5])
+@pytest.mark.parametrize("command", ["extract", "extract by 2", "train-head", "finetune", "grid", "grid by 2"])
+def test_ctrl_c_twice_ends_every_long_command_with_plain_lines(
+    command: str, gap: float, arguments: list[str], tmp_path: Path
+) -> None:
+    features, runs = tmp_path / "features", tmp_path / "runs"
+    name, _, workers = command.partition(" by ")
+    by = ["--workers", workers or "1"]
+    # Heads that never end by themselves, and files whose writing is seen.
+    endless = ["--max-epochs", "1000000", "--device", "cpu", "--cache", str(features), "--runs", str(runs)]
+    commands: dict[str, tuple[list[str], Callable[[], object]]] = {
+        "extract": ([*arguments, "--cache", str(features), *by], lambda: list(features.glob("*/*/shards/*.json"))),
+        "train-head": ([MER, "train-head", "--granularity", "F", *endless], lambda: list(runs.glob("*/running/*"))),
+        "grid": (
+            [MER, "grid", str(tmp_path / "rows.toml"), "--backend", "local", *by, *endless],
+            lambda: list(runs.glob("*/running/*")),
+        ),
+        "finetune": (
+            [MER, "finetune", *arguments[2:], "--runs", str(runs), "--batch", "8"],
+            lambda: list(runs.glob("*/steps.jsonl")),
+        ),
+    }
+    if name in ("train-head", "grid"):
+        small_cache(features, "FT")
+    (tmp_path / "rows.toml").write_text(ROWS)
+    line, begun = commands[name]
+    process = start(line, ENVIRONMENT)
+    wait_for(begun, process)
+    family = psutil.Process(process.pid).children(recursive=True)
+    os.killpg(process.pid, signal.SIGINT)
+    time.sleep(gap)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out) == (130, "")
+    assert "Traceback" not in err
+    assert "Exception ignored" not in err
+    plain = without_progress(err).replace(AGAIN.decode(), "").splitlines()
+    assert len([each for each in plain if each.startswith("interrupted: ")]) == 1
+    assert psutil.wait_procs(family, timeout=10)[1] == []
+    assert not [each for each in tmp_path.rglob("*~*") if each.is_file()], "an unfinished file"
+
+
+def test_a_third_ctrl_c_leaves_at_once() -> None:
+    lines = (
+        "import time",
+        "from mer.commands.console import clear_errors",
+        "with clear_errors():",
+        "    try: print(flush=True); time.sleep(60)",
+        "    finally: time.sleep(60)",
+    )
+    process = start([sys.executable, "-c", "\n".join(lines)], ENVIRONMENT)
+    assert process.stdout is not None
+    process.stdout.readline()
+    for _ in range(3):
+        time.sleep(0.2)
+        process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=30)
+    assert (process.returncode, err) == (130, AGAIN.decode())
