@@ -131,6 +131,20 @@ class DeviceStack:
         if self._adam is not None:
             self._adam.forget_copies()
 
+    def beyond_copies(self) -> list[str | None]:
+        """A parameter of each run whose copy for products is no number any more, though it may be one itself; None of most runs.
+
+        A copy in float16 ends at 65504, where TF32 has the range of float32. Waits for the device: once an epoch.
+        """
+        copies = [] if self._adam is None else self._adam.copies
+        narrow = {name: each for name, each in zip(self._full, copies, strict=True) if each is not None} if copies else {}
+        if not narrow:
+            return [None] * len(self.slots)
+        ends = [torch.stack(torch.aminmax(each.flatten(1), dim=1)) for each in narrow.values()]
+        # (weights, runs)
+        lost = (~torch.stack(ends).isfinite()).any(1).cpu()
+        return [next((name for name, own in zip(narrow, column, strict=True) if own), None) for column in lost.T.tolist()]
+
     def values(self, name: str) -> Float[Tensor, "runs ..."]:
         """A parameter of all runs."""
         return self._full[name][: len(self.slots)]

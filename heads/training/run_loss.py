@@ -55,6 +55,23 @@ def answers_of(loss: RunLoss, outputs: Tensor) -> Float64[Tensor, "utterances cl
     return torch.from_numpy(loss.ratings(outputs)) if isinstance(loss, RatingLoss) else outputs.double().cpu()
 
 
+def check_copies(parameter: str | None, name: str) -> None:
+    """Products of an epoch took every weight as it is.
+
+    Args:
+        parameter: one that they did not, see `DeviceStack.beyond_copies`.
+        name: of the run and epoch, for the error.
+
+    Raises:
+        DivergedError: there is one.
+    """
+    if parameter is not None:
+        raise DivergedError(
+            f"{name}: a weight of {parameter} is beyond what products in this precision read of it (65504 in TF32): "
+            "use a smaller --learning-rate, or --precision float32 or bfloat16"
+        )
+
+
 def mean_loss(losses: Sequence[Tensor], name: str, utterances: int) -> float:
     """Mean over the utterances of an epoch; looked at once per epoch, as on a GPU every look waits for the device.
 

@@ -28,7 +28,7 @@ from mer.heads.stacked.device.device_path import DevicePath, default_path
 from mer.heads.training.batches import cut, ordered_batches, planned
 from mer.heads.training.device_stack import DeviceStack, Slot
 from mer.heads.training.heap import keep_large_buffers
-from mer.heads.training.run_loss import RunLoss, answers_of, losses_of, mean_loss, run_loss, totals_of
+from mer.heads.training.run_loss import RunLoss, answers_of, check_copies, losses_of, mean_loss, run_loss, totals_of
 from mer.heads.training.stacked_forward import stacked_logits
 from mer.heads.training.trained_run import AnyEpoch, EarlyStopping, Epoch, TrainedRun, rated_epoch
 from mer.protocol import Fold, confusion, integer_seed, unweighted_accuracy, weighted_accuracy
@@ -230,10 +230,13 @@ class StackTrainer:
         losses = self._train_epoch(active)
         logits = self._evaluate(active, [run.job.fold.validation for run in active])
         seconds = (time.perf_counter() - started) / len(active)
-        for run, loss, each in zip(active, losses, logits, strict=True):
+        together = _together(active)
+        beyond = [None] * len(active) if together is None else together.beyond_copies()
+        for run, loss, each, parameter in zip(active, losses, logits, beyond, strict=True):
             run.seconds += seconds
             number = len(run.epochs) + 1
             try:
+                check_copies(parameter, f"{run.job.name}, epoch {number}")
                 train_loss = mean_loss(loss, f"{run.job.name}, epoch {number}", len(run.job.fold.train))
                 epoch = self._validated(number, train_loss, each, run)
             except DivergedError as problem:

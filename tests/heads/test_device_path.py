@@ -155,6 +155,27 @@ def test_products_in_bfloat16_stay_close(make_cache: Callable[..., Any]) -> None
         assert 1e-5 < np.abs(half[key].logits - run.logits).max() < 0.2
 
 
+@pytest.mark.filterwarnings("ignore:invalid value", "ignore:overflow", "ignore:All-NaN")
+def test_a_weight_that_its_copy_in_float16_cannot_hold_ends_its_run_and_no_other(
+    make_cache: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("triton")
+    build = StackTrainer._build
+
+    def with_a_large_weight(trainer: StackTrainer, job: Job) -> Any:
+        head = build(trainer, job)
+        weights = next(each for name, each in head.named_parameters() if name.endswith(".w2"))
+        weights.data[0, 0] = -7e4 if job.fold.test_session == "1" else -6e4
+        return head
+
+    monkeypatch.setattr(StackTrainer, "_build", with_a_large_weight)
+    config = config_of("linear", max_epochs=1, dropout=0.0)
+    found: dict[Any, Any] = dict(train(make_cache(), config, DevicePath(kernels=True, precision="tf32"), jobs_of(2), 2))
+    assert isinstance(found["0", 0], TrainedRun)
+    said = r"fold 1, seed 0, epoch 1: a weight of .* is beyond what products in this precision read of it \(65504 in TF32\)"
+    assert re.match(said, str(found["1", 0]))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("fusion", ["linear", "concatenation"])
 def test_training_by_kernels_gives_what_training_by_operations_gives_dropout_included(

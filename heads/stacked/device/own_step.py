@@ -61,6 +61,11 @@ class OwnStep:
                 self._copy = parameter.detach().to(dtype)
         return self._copy
 
+    @property
+    def copy(self) -> Tensor | None:
+        """What products took last of the parameter; None where they took the parameter itself."""
+        return self._copy
+
     def forget_copy(self) -> None:
         """The parameter has other values now: products take those, from their next use on."""
         self._copy = None

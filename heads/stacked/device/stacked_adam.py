@@ -42,6 +42,11 @@ class StackedAdam:
         for each in self._own:
             each.forget_copy()
 
+    @property
+    def copies(self) -> list[Tensor | None]:
+        """What products took last of each parameter, see `OwnStep`."""
+        return [each.copy for each in self._own]
+
     def begin(self, rate: float, steps: Int64[np.ndarray, " runs"], takes_part: Sequence[bool]) -> None:
         """Before the forward pass: kernels that make the gradient of a weight may move it, see `OwnStep`.
 
