@@ -14,12 +14,14 @@ from mer.heads.fusion.attention import AttentionLayer, after_attention, attend_t
 from mer.heads.fusion.head import Head, StackedUnits
 from mer.heads.fusion.linear_branch import uniform_linear
 from mer.heads.stacked.device.attention import Meetings
+from mer.heads.stacked.device.by_few import attend_by_few
 from mer.heads.stacked.device.device_path import DevicePath
+from mer.heads.stacked.device.feed_forward import Utterances
 from mer.heads.stacked.device.linear import stacked_linear
-from mer.heads.stacked.device.means import stacked_mean
 from mer.heads.stacked.device.norm import stacked_norm
 from mer.heads.stacked.device.normed import Normed
 from mer.heads.stacked.device.pairs import Pairs
+from mer.heads.stacked.device.plainly import attend_plainly
 from mer.heads.stacked.device.run_rows import RunRows
 from mer.heads.stacked.dropout import Generators
 from mer.heads.stacked.grouped import grouped_affine, grouped_layer_norm, grouped_linear
@@ -181,7 +183,11 @@ def _stacked_embeddings(
 ) -> list[Float[Tensor, "utterances dim"]]:
     """`_embeddings` of one head whose parameters are those of all runs, by kernels."""
     (run,), written = runs, next(filter(is_text, units))
-    inputs = {name: stacked_attention.units_of(run.average(name), each) for name, each in units.items()}
+    # The units of text start the layers of every granularity; those of speech have one reader, whose gradient may share factors.
+    inputs = {
+        name: stacked_attention.units_of(run.average(name), each, shares=name != written and _shares(each))
+        for name, each in units.items()
+    }
     text = inputs[written], units[written]
     return [_stacked_embedding(run.stack(name), (inputs[name], units[name]), text, generators) for name in run.stacks]
 
@@ -201,13 +207,23 @@ def _stacked_embedding(
     pairs = Pairs(*sides, heads, rows.path, device, utterances)
     # Keys for each attention head would be more than the units that are spared their projections.
     meetings = [Meetings(one, other, heads, rows.path, device) for one, other in (sides, sides[::-1])]
+    means: list[Tensor] = []
     for layer in layers:
-        both = layer.speech, layer.text
+        both = stacked_attention.weights_of(layer.speech), stacked_attention.weights_of(layer.text)
         if few:
-            speech, text = stacked_attention.attend_by_few(both, speech, text, pairs, (rows, columns))
+            speech, text = attend_by_few(speech, text, both, pairs, (rows, columns))
         else:
-            speech, text = stacked_attention.attend_plainly(both, speech, text, meetings, (rows, columns))
-        # The many units have one reader each time, whose gradient may share exponents.
-        speech = stacked_attention.after_attention(layer.speech, speech, generators, rows, shares=few and rows.path.shares)
-        text = stacked_attention.after_attention(layer.text, text, generators, columns)
-    return (stacked_mean(speech, of_speech.lengths, utterances) + stacked_mean(text, of_text.lengths, utterances)) / 2
+            speech, text = attend_plainly(speech, text, both, meetings, (rows, columns))
+        if layer is layers[-1]:
+            for side, part, lengths, own in ((layer.speech, speech, sides[0], rows), (layer.text, text, sides[1], columns)):
+                of_sides = Utterances(lengths, utterances)
+                means.append(stacked_attention.mean_after_attention(side, part, generators, own, of_sides))
+            break
+        # Units have one reader each time, whose gradient may share factors.
+        speech = stacked_attention.after_attention(layer.speech, speech, generators, rows, shares=rows.path.shares)
+        text = stacked_attention.after_attention(layer.text, text, generators, columns, shares=rows.path.shares)
+    return (means[0] + means[1]) / 2
+
+
+def _shares(units: StackedUnits) -> bool:
+    return isinstance(units.sizes, RunRows) and units.sizes.path.shares

@@ -27,6 +27,9 @@ NUMBERS = {
     "of_output",
     "width",
     "words",
+    "span",
+    "more_span",
+    "value_span",
 }
 REALS = {"scale", "scale_before", "epsilon", "first_decay", "second_decay"}
 STORED = {"units", "normal"}
@@ -38,10 +41,18 @@ KERNELS: list[tuple[str, str, dict[str, Any], set[str]]] = [
         (
             "linear_kernels",
             "linear_forward",
-            {**PRODUCT, "AFFINE": True, "RELU": True, "DROPOUT": True, "KEEP": True, "SHARE": each == "tf32", "PRECISION": each},
+            {**PRODUCT, "SHARED": False, "AFFINE": True, "RELU": True, "DROPOUT": True, "KEEP": True, "SHARE": each == "tf32"}
+            | {"PRECISION": each},
             {"values", "weights"},
         )
         for each in ("tf32", "bfloat16", "ieee")
+    ),
+    (
+        "linear_kernels",
+        "linear_forward",
+        {**PRODUCT, "SHARED": True, "AFFINE": False, "RELU": False, "DROPOUT": False, "KEEP": False, "SHARE": True}
+        | {"PRECISION": "tf32"},
+        {"values", "weights", "out"},
     ),
     *(
         (
@@ -57,23 +68,41 @@ KERNELS: list[tuple[str, str, dict[str, Any], set[str]]] = [
         (
             "linear_kernels",
             "linear_of_weights",
-            {**PRODUCT, "AFFINE": not first, "SHARED": not first, "ACTIVE": first, "BITS": True, "MOVE": True, "COPY": True}
-            | {"PRECISION": "tf32"},
+            {**PRODUCT, "VALUES_SHARED": False, "AFFINE": not first, "SHARED": not first, "ACTIVE": first, "BITS": True}
+            | {"MOVE": True, "COPY": True, "PRECISION": "tf32"},
             {"values", "copies"} if first else {"values", "gradient", "copies"},
         )
         for first in (True, False)
+    ),
+    (
+        "linear_kernels",
+        "linear_of_weights",
+        {**PRODUCT, "VALUES_SHARED": True, "AFFINE": False, "SHARED": True, "ACTIVE": False, "BITS": False}
+        | {"MOVE": True, "COPY": True, "PRECISION": "tf32"},
+        {"values", "gradient", "copies"},
     ),
     ("layer_kernels", "average_forward", {"CHUNK": 8, "DIM": 1024}, {"units", "out"}),
     ("layer_kernels", "row_means", {"ROWS": 4, "DIM": 1024}, set()),
     ("layer_kernels", "linear_row_means", {"ACTIVE": True, "ROWS": 64, "OUTPUTS": 64}, set()),
     *(
-        ("layer_kernels", "average_backward", {**AVERAGE, "NORM": norm, "LINEAR": linear}, {"units", "out"})
+        (
+            "layer_kernels",
+            "average_backward",
+            {**AVERAGE, "SHARED": not norm, "NORM": norm, "LINEAR": linear},
+            {"units", "out"} if norm else {"units", "gradient"},
+        )
         for norm, linear in ((True, True), (True, False), (False, False))
     ),
     ("layer_kernels", "add_parts", {"SIZE": 1024}, set()),
     *(
-        ("attention_kernels", f"attend_{each}", {"PRECISION": "tf32", "ROWS": 32, "KEYS": 32, "WIDTH": 128}, set())
+        (
+            "attention_kernels",
+            f"attend_{each}",
+            {"PRECISION": "tf32", "ROWS": 32, "KEYS": 32, "WIDTH": 128, "SHARED": share, "BLOCK": 128},
+            {"queries", "keys", "values", "gradient", "out", "found", "of_keys", "of_values"} if share else set(),
+        )
         for each in ("forward", "of_queries", "of_keys")
+        for share in (True, False)
     ),
     ("adam_kernel", "adam", {"SIZE": 1024}, set()),
     (
@@ -83,30 +112,37 @@ KERNELS: list[tuple[str, str, dict[str, Any], set[str]]] = [
         {"values", "added", "out"},
     ),
     *(
-        ("norm_kernels", "norm_backward", {**NORM, "SHARED": each, "SHARE": each, "BLOCK": 128}, {"out"})
+        ("norm_kernels", "norm_backward", {**NORM, "OWNED": not each, "SHARED": each, "SHARE": each, "BLOCK": 128}, {"out"})
         for each in (True, False)
     ),
     (
         "pair_kernels",
         "pair_scores",
-        {**PRODUCT, "COLUMNS": 64, "SHARED": False, "AFFINE": True, "SHIFTED": True, "TWO": True, "PRECISION": "tf32"},
-        {"values"},
+        {**PRODUCT, "COLUMNS": 64, "SHARED": False, "COLUMNS_SHARED": True, "AFFINE": True, "SHIFTED": True, "TWO": True}
+        | {"PRECISION": "tf32"},
+        {"values", "directions", "more_directions"},
     ),
     (
         "pair_kernels",
         "pair_sums",
-        {**PRODUCT, "SHARED": True, "SHARE": True, "PRECISION": "tf32"},
-        {"third_shares", "more", "out"},
+        {**PRODUCT, "SHARED": True, "COLUMNS_SHARED": True, "SHARE": True, "PRECISION": "tf32"},
+        {"third_shares", "values", "second_values", "third_values", "more", "out"},
     ),
     *(
-        ("pair_kernels", "pair_norm", {"ROWS": 16, "DIM": 1024, "DEPTH": 16, "PRECISION": each}, {"values", "shares", "out"})
+        (
+            "pair_kernels",
+            "pair_norm",
+            {"ROWS": 16, "DIM": 1024, "DEPTH": 16, "COLUMNS_SHARED": each == "tf32", "PRECISION": each},
+            {"values", "shares", "out", "column_outputs"},
+        )
         for each in ("tf32", "bfloat16")
     ),
     (
         "pair_kernels",
         "pair_columns",
-        {**PRODUCT, "ROWS": 32, "SHARED": False, "AFFINE": True, "TWO": True, "TOTALS": True, "PRECISION": "tf32"},
-        {"values"},
+        {**PRODUCT, "ROWS": 32, "SHARED": False, "SHARE": True, "AFFINE": True, "TWO": True, "TOTALS": True}
+        | {"PRECISION": "tf32"},
+        {"values", "out", "more_out"},
     ),
     *(
         ("pair_kernels", "softmax_of_columns", {"BACKWARD": b, "ROWS": 16, "UNITS": 16, "HEADS": 8}, {"shares"})
@@ -119,7 +155,7 @@ KERNELS: list[tuple[str, str, dict[str, Any], set[str]]] = [
 def kind_of(name: str, halves: set[str]) -> str:
     if name in halves:
         return HALF
-    if name == "addresses":
+    if name in {"addresses", "owners"}:
         return LONG
     return INT if name in TABLES else "i32" if name in NUMBERS else "fp32" if name in REALS else FLOAT
 

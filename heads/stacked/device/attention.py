@@ -13,6 +13,7 @@ from mer.heads.stacked.device.device_path import DevicePath
 from mer.heads.stacked.device.launch import launch
 from mer.heads.stacked.device.pairs import cut
 from mer.heads.stacked.device.run_rows import tables_to_device
+from mer.heads.stacked.device.shared import SHARING, Shared, room
 
 ROWS = 32
 """Rows of a tile, and rows of the other side that a program takes at a time."""
@@ -68,52 +69,92 @@ def attend(
 class _Attend(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, queries: Tensor, keys: Tensor, values: Tensor, meetings: Meetings) -> Tensor:
-        from mer.heads.stacked.device.attention_kernels import attend_forward
-
-        out = torch.empty_like(queries)
-        logs = torch.empty(len(queries), meetings.heads, dtype=torch.float32, device=queries.device)
-        tiles, shape, options = _call(queries, meetings)
-        launch(
-            attend_forward, (len(tiles[0]), meetings.heads), queries, keys, values, out, logs, tiles[0], *shape,
-            reads=[queries, keys, values, tiles[0]], writes=[out, logs], flops=_flops(queries, meetings, 2), **options,
-        )  # fmt: skip
+        out, logs = attended(Shared(queries), Shared(keys), Shared(values), meetings)
         ctx.meetings = meetings
-        ctx.save_for_backward(queries, keys, values, out, logs)
-        return out
+        ctx.save_for_backward(queries, keys, values, out.values, logs)
+        return out.values
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        from mer.heads.stacked.device.attention_kernels import attend_of_keys, attend_of_queries
-
-        (queries, keys, values, out, logs), meetings = ctx.saved_tensors, ctx.meetings
-        gradient = gradients[0].contiguous()
-        found, of_keys, of_values, means = (torch.empty_like(each) for each in (queries, keys, values, logs))
-        tiles, shape, options = _call(queries, meetings)
-        launch(
-            attend_of_queries, (len(tiles[0]), meetings.heads),
-            queries, keys, values, out, gradient, logs, found, means, tiles[0], *shape,
-            reads=[queries, keys, values, out, gradient, logs, tiles[0]], writes=[found, means],
-            flops=_flops(queries, meetings, 3), **options,
-        )  # fmt: skip
-        launch(
-            attend_of_keys, (len(tiles[1]), meetings.heads),
-            queries, keys, values, gradient, logs, means, of_keys, of_values, tiles[1], *shape,
-            reads=[queries, keys, values, gradient, logs, means, tiles[1]], writes=[of_keys, of_values],
-            flops=_flops(queries, meetings, 4), **options,
-        )  # fmt: skip
-        return found, of_keys, of_values, None
+        *rows, logs = ctx.saved_tensors
+        queries, keys, values, out = map(Shared, rows)
+        found = owed_to_attention((queries, keys, values), out, logs, Shared(gradients[0].contiguous()), ctx.meetings)
+        return *(each.values for each in found), None
 
 
-def _call(queries: Tensor, meetings: Meetings) -> tuple[list[Tensor], tuple[float, int, int], dict[str, Any]]:
+def attended(queries: Shared, keys: Shared, values: Shared, meetings: Meetings) -> tuple[Shared, Float[Tensor, "queries heads"]]:
+    """What `attend` gives, with factors where the queries have some, and the log of the sum of exponentials of each row and head.
+
+    Args:
+        queries: see `attend`.
+        keys: see `attend`; they share factors where the queries do.
+        values: see `attend`; likewise.
+        meetings: see `attend`.
+    """
+    from mer.heads.stacked.device.attention_kernels import attend_forward
+
+    out = _room_like(queries, meetings)
+    logs = torch.empty(len(queries.values), meetings.heads, dtype=torch.float32, device=queries.values.device)
+    tiles, shape, options = _call(queries, meetings)
+    launch(
+        attend_forward, (len(tiles[0]), meetings.heads),
+        *queries.pair, *keys.pair, *values.pair, queries.span, *out.pair, logs, tiles[0], *shape,
+        reads=[*queries.tensors, *keys.tensors, *values.tensors, tiles[0]], writes=[*out.tensors, logs],
+        flops=_flops(queries, meetings, 2), **options,
+    )  # fmt: skip
+    return out, logs
+
+
+def owed_to_attention(
+    given: tuple[Shared, Shared, Shared], out: Shared, logs: Float[Tensor, "queries heads"], gradient: Shared, meetings: Meetings
+) -> tuple[Shared, Shared, Shared]:
+    """The gradients of queries, keys and values.
+
+    Args:
+        given: queries, keys and values.
+        out: what `attended` gave.
+        logs: likewise.
+        gradient: of `out`; it shares factors where the queries do, over the same spans.
+        meetings: see `attend`.
+    """
+    from mer.heads.stacked.device.attention_kernels import attend_of_keys, attend_of_queries
+
+    queries, keys, values = given
+    found, of_keys, of_values = (_room_like(each, meetings) for each in given)
+    means, (tiles, shape, options) = torch.empty_like(logs), _call(queries, meetings)
+    rows = [*queries.tensors, *keys.tensors, *values.tensors, *gradient.tensors, logs]
+    launch(
+        attend_of_queries, (len(tiles[0]), meetings.heads),
+        *queries.pair, *keys.pair, *values.pair, queries.span, *out.pair, *gradient.pair, logs, *found.pair, means,
+        tiles[0], *shape,
+        reads=[*rows, *out.tensors, tiles[0]], writes=[*found.tensors, means], flops=_flops(queries, meetings, 3), **options,
+    )  # fmt: skip
+    launch(
+        attend_of_keys, (len(tiles[1]), meetings.heads),
+        *queries.pair, *keys.pair, *values.pair, queries.span, *gradient.pair, logs, means,
+        *of_keys.pair, *of_values.pair, tiles[1], *shape,
+        reads=[*rows, means, tiles[1]], writes=[*of_keys.tensors, *of_values.tensors],
+        flops=_flops(queries, meetings, 4), **options,
+    )  # fmt: skip
+    return found, of_keys, of_values
+
+
+def _room_like(rows: Shared, meetings: Meetings) -> Shared:
+    (count, dim), dtype = rows.values.shape, rows.values.dtype
+    return room(count, dim, rows.values, dtype, shares=rows.shares, span=dim // meetings.heads)
+
+
+def _call(queries: Shared, meetings: Meetings) -> tuple[list[Tensor], tuple[float, int, int], dict[str, Any]]:
     """Tiles of both sides, scale with heads and their width, and constants."""
-    width = queries.shape[1] // meetings.heads
+    width = queries.values.shape[1] // meetings.heads
     padded = max(16, 1 << (width - 1).bit_length())
     options = {"PRECISION": meetings.path.dot, "ROWS": ROWS, "KEYS": ROWS, "WIDTH": padded}
+    options |= {"SHARED": queries.shares, "BLOCK": min(SHARING, padded)}
     return meetings.tiles, (1 / math.sqrt(width), meetings.heads, width), options
 
 
-def _flops(queries: Tensor, meetings: Meetings, products: int) -> float:
-    return 2.0 * products * meetings.scores * (queries.shape[1] // meetings.heads)
+def _flops(queries: Shared, meetings: Meetings, products: int) -> float:
+    return 2.0 * products * meetings.scores * (queries.values.shape[1] // meetings.heads)
 
 
 def _tiles(own: Int64[np.ndarray, " utterances"], other: Int64[np.ndarray, " utterances"]) -> Int64[np.ndarray, "tiles four"]:

@@ -14,6 +14,7 @@ from mer.heads.stacked.device.linear import DEPTH, After, Passed, multiply, note
 from mer.heads.stacked.device.norm import EPSILON, owed_of
 from mer.heads.stacked.device.normed import Normed, link_like, normed
 from mer.heads.stacked.device.run_rows import TILE, RunRows, tables_to_device
+from mer.heads.stacked.device.shared import Shared, gradient_of, shared
 
 UNITS, DIM = 16, 64
 """Units that the backward pass takes at a time, and dimensions of a program."""
@@ -42,9 +43,9 @@ class LayerSums:
         out: Tensor = _Normalized.apply(self.factors, self.shifts, self)  # type: ignore[no-untyped-call]
         return out
 
-    def normed(self, gains: Float[Tensor, "runs dim"], biases: Float[Tensor, "runs dim"]) -> Normed:
-        """The same with a gain and a bias, which whoever reads them adds."""
-        made: tuple[Tensor, Tensor] = _NormedSums.apply(self.factors, self.shifts, gains, biases, self)  # type: ignore[no-untyped-call]
+    def normed(self, gains: Float[Tensor, "runs dim"], biases: Float[Tensor, "runs dim"], *, shares: bool = False) -> Normed:
+        """The same with a gain and a bias, which whoever reads them adds; `shares` as for `feed_forward`."""
+        made: tuple[Tensor, Tensor] = _NormedSums.apply(self.factors, self.shifts, gains, biases, self, shares)  # type: ignore[no-untyped-call]
         return normed(made, gains, biases)
 
     def linear(
@@ -72,7 +73,7 @@ class LayerSums:
 
     def gradients(
         self,
-        gradient: Tensor,
+        gradient: Tensor | Shared,
         out: Tensor | None = None,
         deviations: Tensor | None = None,
         means: Tensor | None = None,
@@ -92,17 +93,18 @@ class LayerSums:
         (runs, layers, dim), tables, path = self.factors.shape, self.tables, self.rows.path
         parts = len(tables.order)
         of_factors, of_shifts = self.factors.new_empty(parts, layers, dim), self.shifts.new_empty(parts, dim)
-        hidden, weights, after = linear or (gradient, self.factors, After())
+        came = shared(gradient)
+        hidden, weights, after = linear or (came.values, self.factors, After())
         normal = [each for each in (out, deviations, means) if each is not None]
         launch(
             average_backward, (len(tables.long), -(-dim // DIM)),
-            self.reads.units, gradient, hidden, weights, *(normal or (gradient,) * 3), tables.long, tables.uses,
+            self.reads.units, *came.pair, hidden, weights, *(normal or (came.values,) * 3), tables.long, tables.uses,
             of_factors, of_shifts,
             layers, dim, hidden.shape[1], after.scale,
-            reads=[gradient, *normal, tables.long, tables.uses, *([hidden, weights] if linear else [])],
+            reads=[*came.tensors, *normal, tables.long, tables.uses, *([hidden, weights] if linear else [])],
             writes=[of_factors, of_shifts], more_bytes=self._stored,
             flops=2.0 * hidden.shape[0] * hidden.shape[1] * dim if linear else 0.0,
-            NORM=bool(normal), LINEAR=linear is not None, ACTIVE=after.relu, PRECISION=path.dot,
+            SHARED=came.shares, NORM=bool(normal), LINEAR=linear is not None, ACTIVE=after.relu, PRECISION=path.dot,
             CHUNK=UNITS, LAYERS=_power(layers), DIM=DIM, DEPTH=DEPTH, num_warps=8,
         )  # fmt: skip
         return self._add(of_factors).view(runs, layers, dim), self._add(of_shifts)
@@ -153,20 +155,21 @@ class _NormedSums(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, factors: Tensor, shifts: Tensor, gains: Tensor, biases: Tensor, sums: LayerSums
+        ctx: Any, factors: Tensor, shifts: Tensor, gains: Tensor, biases: Tensor, sums: LayerSums, shares: bool
     ) -> tuple[Tensor, Tensor]:
         out, deviations = sums.averages(sums.rows.path.normal)
         ctx.sums = sums
         ctx.save_for_backward(out, deviations, gains)
         ctx.mark_non_differentiable(out)
         ctx.set_materialize_grads(False)
-        return out, link_like(out, sums.rows.dtype)
+        return out, link_like(out, sums.rows.dtype, shares=shares)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Any) -> tuple[Tensor | None, ...]:
         out, deviations, gains = ctx.saved_tensors
-        owed, *of_affine = owed_of(gradients[1].contiguous(), out, deviations, gains, ctx.sums.rows)
-        return *ctx.sums.gradients(owed.values), *of_affine, None
+        came, rows = gradient_of(out, gradients[1]), ctx.sums.rows
+        owed, *of_affine = owed_of(came, out, deviations, gains, rows, shares=rows.path.shares)
+        return *ctx.sums.gradients(owed), *of_affine, None, None
 
 
 class _NormalizedLinear(torch.autograd.Function):

@@ -10,7 +10,7 @@ from typing import no_type_check
 import triton
 import triton.language as tl
 
-from mer.heads.stacked.device.linear_kernels import product
+from mer.heads.stacked.device.linear_kernels import expanded, product
 
 
 @triton.jit
@@ -86,15 +86,16 @@ def linear_row_means(
 @triton.jit
 @no_type_check
 def average_backward(
-    units, gradient, hidden, weights, out, deviations, means, chunks, uses, of_factors, of_shifts,
+    units, gradient, factors, hidden, weights, out, deviations, means, chunks, uses, of_factors, of_shifts,
     layers, dim, outputs, scale,
-    NORM: tl.constexpr, LINEAR: tl.constexpr, ACTIVE: tl.constexpr, PRECISION: tl.constexpr,
+    SHARED: tl.constexpr, NORM: tl.constexpr, LINEAR: tl.constexpr, ACTIVE: tl.constexpr, PRECISION: tl.constexpr,
     CHUNK: tl.constexpr, LAYERS: tl.constexpr, DIM: tl.constexpr, DEPTH: tl.constexpr,
 ):  # fmt: skip
     """What the gradients of factors and shifts owe to a chunk, for every use of it and a part of the dimensions.
 
     The gradient of a row of `out` is `gradient`, or where LINEAR `W_r^T` times the gradient of the layer after it, which is made
-    here, tile by tile, and never stored. Without NORM it is that of the sums themselves.
+    here, tile by tile, and never stored. Without NORM it is that of the sums themselves,
+    with factors where SHARED.
     """
     chunk = chunks + 6 * tl.program_id(0)
     first, count, offset = tl.load(chunk).to(tl.int64), tl.load(chunk + 1), tl.load(chunk + 2)
@@ -123,7 +124,7 @@ def average_backward(
                     right = tl.load(weights + own, mask=(depth < outputs)[:, None] & real[None, :], other=0.0)
                     came = product(left, right, came, PRECISION)
             else:
-                came = tl.load(gradient + at, mask=inside, other=0.0).to(tl.float32)
+                came = expanded(gradient, factors, dim, rows, d, dim, inside, SHARED)
             owed = came
             if NORM:
                 value = tl.load(out + at, mask=inside, other=0.0).to(tl.float32)

@@ -118,7 +118,7 @@ class _LinkedLinear(torch.autograd.Function):
 
 
 def multiply(
-    values: Tensor,
+    values: Tensor | Shared,
     weights: Tensor,
     biases: Tensor,
     rows: RunRows,
@@ -140,24 +140,24 @@ def multiply(
         affine: gain and bias of the values.
         dtype: of what is given, where it is not `rows.dtype`.
         bits: filled with which values ReLU and dropout let out; not with attention heads.
-        shares: give values that share factors; not with attention heads.
+        shares: give values that share factors.
     """
     from mer.heads.stacked.device.linear_kernels import linear_forward
 
-    biases, weights = biases.contiguous(), taken(weights, rows.path.normal)
-    (heads, *strides), (outputs, inputs) = _heads(weights), weights.shape[-2:]
-    out = room(len(values), heads * outputs, values, dtype or rows.dtype, shares=shares)
+    biases, weights, given = biases.contiguous(), taken(weights, rows.path.normal), shared(values)
+    (heads, *strides), (outputs, inputs), count = _heads(weights), weights.shape[-2:], len(given.values)
+    out = room(count, heads * outputs, weights, dtype or rows.dtype, shares=shares, span=outputs)
     drops = after.draws is not None and after.dropped > 0
     keys = after.draws.keys if after.draws is not None else rows.tiles
     call = after.draws.next() if drops and after.draws is not None else 0
     columns = _block(outputs, 128) if bits is None else max(32, _block(outputs, 128))
     launch(
         linear_forward, (-(-outputs // columns), len(rows.tiles), heads),
-        values, *(affine or (values, values)), weights, biases, *out.pair, rows.tiles if bits is None else bits,
+        *given.pair, given.span, *(affine or given.pair), weights, biases, *out.pair, rows.tiles if bits is None else bits,
         rows.tiles, keys, call, after.dropped, after.scale, outputs, inputs, heads, *strides,
-        reads=[values, *(affine or ()), weights, biases, rows.tiles, *([keys] if drops else [])],
-        writes=[*out.tensors, *([] if bits is None else [bits])], flops=2.0 * values.shape[0] * outputs * inputs * heads,
-        AFFINE=affine is not None, RELU=after.relu, DROPOUT=drops, KEEP=bits is not None, SHARE=shares,
+        reads=[*given.tensors, *(affine or ()), weights, biases, rows.tiles, *([keys] if drops else [])],
+        writes=[*out.tensors, *([] if bits is None else [bits])], flops=2.0 * count * outputs * inputs * heads,
+        SHARED=given.shares, AFFINE=affine is not None, RELU=after.relu, DROPOUT=drops, KEEP=bits is not None, SHARE=shares,
         COLUMNS=columns, **_options(rows),
     )  # fmt: skip
     return out
@@ -184,31 +184,31 @@ def of_inputs(
         passed: what ReLU and dropout after the layer let out, if there are any.
         before: what those before the layer let out, in bits; then it is the gradient of what they were given.
         more: is added: what another use of the values owes.
-        shares: give values that share factors; not with attention heads.
+        shares: give values that share factors.
     """
     from mer.heads.stacked.device.linear_kernels import linear_of_inputs
 
     weights = taken(weights, rows.path.normal)
     (heads, *strides), (outputs, inputs) = _heads(weights), weights.shape[-2:]
     gradient = shared(gradient)
-    found = room(len(gradient.values), heads * inputs, weights, dtype, shares=shares)
+    found = room(len(gradient.values), heads * inputs, weights, dtype, shares=shares, span=inputs)
     chosen, also = [each.where for each in (passed, before) if each is not None], found if more is None else shared(more)
     launch(
         linear_of_inputs, (_count(inputs, 128), len(rows.tiles), heads),
-        *gradient.pair, gradient.values if passed is None else passed.where, weights, *found.pair,
-        rows.tiles if before is None else before.where, *also.pair, rows.tiles,
+        *gradient.pair, gradient.span, gradient.values if passed is None else passed.where, weights, *found.pair,
+        rows.tiles if before is None else before.where, *also.pair, also.span, rows.tiles,
         1.0 if passed is None else passed.scale, 1.0 if before is None else before.scale, outputs, inputs, heads, *strides,
         reads=[*gradient.tensors, *chosen, *([] if more is None else also.tensors), weights, rows.tiles], writes=found.tensors,
-        flops=2.0 * len(gradient.values) * outputs * inputs * heads, SHARED=gradient.factors is not None, SHARE=shares,
+        flops=2.0 * len(gradient.values) * outputs * inputs * heads, SHARED=gradient.shares, SHARE=shares,
         ACTIVE=passed is not None, BITS=passed is not None and passed.bits, BEFORE=before is not None, MORE=more is not None,
-        MORE_SHARED=more is not None and also.factors is not None, COLUMNS=_block(inputs, 128), **_options(rows),
+        MORE_SHARED=more is not None and also.shares, COLUMNS=_block(inputs, 128), **_options(rows),
     )  # fmt: skip
     return found
 
 
 def of_parameters(
     gradient: Tensor | Shared,
-    values: Tensor,
+    values: Tensor | Shared,
     weights: Tensor,
     rows: RunRows,
     passed: Passed | None = None,
@@ -222,7 +222,7 @@ def of_parameters(
     from mer.heads.stacked.device.linear_kernels import linear_of_weights
 
     runs, (heads, *strides), (outputs, inputs) = len(weights), _heads(weights), weights.shape[-2:]
-    gradient = shared(gradient)
+    gradient, values = shared(gradient), shared(values)
     of_biases, above = weights.new_empty(weights.shape[:-1]), _block(outputs, 64)
     moves = None if step is None else step.take(weights)
     if moves is None:
@@ -236,12 +236,12 @@ def of_parameters(
     read = [*([] if passed is None else [passed.where]), *(affine or ()), *([*moved, moves.scalars] if moves else [])]
     launch(
         linear_of_weights, (_count(outputs, above), _count(inputs, 128), runs * heads),
-        *gradient.pair, gradient.values if passed is None else passed.where, values, *(affine or (values, values)),
-        target, of_biases, *state,
+        *gradient.pair, gradient.span, gradient.values if passed is None else passed.where,
+        *values.pair, values.span, *(affine or values.pair), target, of_biases, *state,
         rows.bounds, runs, 1.0 if passed is None else passed.scale, outputs, inputs, heads, *strides, *DECAYS, EPSILON,
-        reads=[*gradient.tensors, values, rows.bounds, *read],
-        writes=[*moved, of_biases, *copies], flops=2.0 * values.shape[0] * outputs * inputs * heads,
-        AFFINE=affine is not None, SHARED=gradient.factors is not None, ACTIVE=passed is not None,
+        reads=[*gradient.tensors, *values.tensors, rows.bounds, *read],
+        writes=[*moved, of_biases, *copies], flops=2.0 * len(values.values) * outputs * inputs * heads,
+        VALUES_SHARED=values.shares, AFFINE=affine is not None, SHARED=gradient.shares, ACTIVE=passed is not None,
         BITS=passed is not None and passed.bits, MOVE=moves is not None, COPY=bool(copies),
         COLUMNS=_block(inputs, 128), **_options(rows) | {"ROWS": above},
     )  # fmt: skip

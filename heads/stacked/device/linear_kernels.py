@@ -80,22 +80,52 @@ def factors_of(total):
 
 @triton.jit
 @no_type_check
-def expanded(values, factors, rows, columns, wide, mask, SHARED: tl.constexpr):
-    """A tile of rows of `wide` values in float32; with SHARED each block of 128 has a factor of its own."""
+def expanded(values, factors, span, rows, columns, wide, mask, SHARED: tl.constexpr):
+    """A tile of rows of `wide` values in float32; with SHARED each block of 128 of a span has a factor of its own."""
     found = tl.load(values + rows.to(tl.int64)[:, None] * wide + columns[None, :], mask=mask, other=0.0).to(tl.float32)
     if SHARED:
-        at = rows.to(tl.int64)[:, None] * ((wide + 127) // 128) + (columns // 128)[None, :]
+        blocks = (span + 127) // 128
+        at = rows.to(tl.int64)[:, None] * ((wide // span) * blocks)
+        at += (columns // span * blocks + columns % span // 128)[None, :]
         found *= tl.load(factors + at, mask=mask, other=0.0)
     return found
 
 
 @triton.jit
 @no_type_check
+def loaded(values, factors, span, rows, columns, wide, mask, SHARED: tl.constexpr):
+    """`expanded` where there are factors; else values as they are stored, which a product may take as they are."""
+    if SHARED:
+        found = expanded(values, factors, span, rows, columns, wide, mask, True)
+    else:
+        found = tl.load(values + rows.to(tl.int64)[:, None] * wide + columns[None, :], mask=mask, other=0.0)
+    return found
+
+
+@triton.jit
+@no_type_check
+def store_shared(out, factors, rows, total, dim, there, ROWS: tl.constexpr, DIM: tl.constexpr, BLOCK: tl.constexpr):
+    """Store whole rows of `dim` values that share factors, those of the rows that are `there`."""
+    d, block, blocks = tl.arange(0, DIM), tl.arange(0, DIM // BLOCK), (dim + 127) // 128
+    inside = there[:, None] & (d < dim)[None, :]
+    # What is beyond a row's end counts for nothing.
+    parts = tl.reshape(tl.where(inside, total, 0.0), (ROWS * (DIM // BLOCK), BLOCK))
+    factor = factors_of(parts)
+    known = there[:, None] & (block < blocks)[None, :]
+    below = rows.to(tl.int64)[:, None] * blocks + block[None, :]
+    tl.store(factors + below, tl.reshape(factor, (ROWS, DIM // BLOCK)), mask=known)
+    at = rows.to(tl.int64)[:, None] * dim + d[None, :]
+    tl.store(out + at, tl.reshape(parts / factor[:, None], (ROWS, DIM)), mask=inside)
+
+
+@triton.jit
+@no_type_check
 def gradient_before(
-    gradient, factors, where, rows, columns, wide, mask, scale, SHARED: tl.constexpr, ACTIVE: tl.constexpr, BITS: tl.constexpr
-):
+    gradient, factors, span, where, rows, columns, wide, mask, scale,
+    SHARED: tl.constexpr, ACTIVE: tl.constexpr, BITS: tl.constexpr,
+):  # fmt: skip
     """The gradient of a layer's sums: where ReLU and dropout let a value out, `scale` times what comes back."""
-    found = expanded(gradient, factors, rows, columns, wide, mask, SHARED)
+    found = expanded(gradient, factors, span, rows, columns, wide, mask, SHARED)
     if ACTIVE:
         found = tl.where(passed(where, rows, columns, wide, mask, BITS), found * scale, 0.0)
     return found
@@ -114,17 +144,17 @@ def scaled(values, gains, shifts, at, mask, AFFINE: tl.constexpr):
 @triton.jit(do_not_specialize=["call", "dropped"])
 @no_type_check
 def linear_forward(
-    values, gains, shifts, weights, biases, out, factors, bits, tiles, keys, call, dropped, scale, outputs, inputs, heads,
-    of_run, of_head, of_output, of_input,
-    AFFINE: tl.constexpr, RELU: tl.constexpr, DROPOUT: tl.constexpr, KEEP: tl.constexpr, SHARE: tl.constexpr,
-    PRECISION: tl.constexpr,
+    values, value_factors, span, gains, shifts, weights, biases, out, factors, bits, tiles, keys, call, dropped, scale,
+    outputs, inputs, heads, of_run, of_head, of_output, of_input,
+    SHARED: tl.constexpr, AFFINE: tl.constexpr, RELU: tl.constexpr, DROPOUT: tl.constexpr, KEEP: tl.constexpr,
+    SHARE: tl.constexpr, PRECISION: tl.constexpr,
     ROWS: tl.constexpr, COLUMNS: tl.constexpr, DEPTH: tl.constexpr,
 ):  # fmt: skip
     """`dropout(relu(W_r x + b_r))` of a tile of rows and of outputs.
 
     With attention heads, of which each has its own weights, rows hold the values of one head after the other. `of_run` to
     `of_input` are the strides of the weights. With AFFINE `x` is made of the values by each run's gains and shifts; with KEEP the
-    bits say which values ReLU and dropout let out; with SHARE each row of a tile is divided by a factor of its own.
+    bits say which values ReLU and dropout let out. With SHARED values have factors, with SHARE what is given gets some.
     """
     head, across, wide = tl.program_id(2), heads * inputs, heads * outputs
     tile = tiles + 4 * tl.program_id(1)
@@ -135,10 +165,8 @@ def linear_forward(
     own = weights + run.to(tl.int64) * of_run + head * of_head
     for taken in range(0, inputs, DEPTH):
         depth = taken + tl.arange(0, DEPTH)
-        left = tl.load(
-            values + rows.to(tl.int64)[:, None] * across + head * inputs + depth[None, :],
-            mask=inside[:, None] & (depth < inputs)[None, :], other=0.0,
-        )  # fmt: skip
+        known = inside[:, None] & (depth < inputs)[None, :]
+        left = loaded(values, value_factors, span, rows, head * inputs + depth, across, known, SHARED)
         left = scaled(left, gains, shifts, run * across + head * inputs + depth, depth < inputs, AFFINE)
         right = tl.load(
             own + columns[None, :] * of_output + depth[:, None] * of_input,
@@ -159,7 +187,8 @@ def linear_forward(
     at = rows.to(tl.int64)[:, None] * wide + head * outputs + columns[None, :]
     if SHARE:
         factor = factors_of(total)
-        tl.store(factors + rows.to(tl.int64) * ((wide + 127) // 128) + tl.program_id(0), factor, mask=inside)
+        place = (rows.to(tl.int64) * heads + head) * ((outputs + 127) // 128) + tl.program_id(0)
+        tl.store(factors + place, factor, mask=inside)
         total /= factor[:, None]
     tl.store(out + at, total, mask=inside[:, None] & wanted[None, :])
 
@@ -167,7 +196,7 @@ def linear_forward(
 @triton.jit
 @no_type_check
 def linear_of_inputs(
-    gradient, factors, where, weights, out, out_factors, before, more, more_factors, tiles,
+    gradient, factors, span, where, weights, out, out_factors, before, more, more_factors, more_span, tiles,
     scale, scale_before, outputs, inputs, heads,
     of_run, of_head, of_output, of_input,
     SHARED: tl.constexpr, ACTIVE: tl.constexpr, BITS: tl.constexpr, BEFORE: tl.constexpr, MORE: tl.constexpr,
@@ -189,7 +218,7 @@ def linear_of_inputs(
         depth = taken + tl.arange(0, DEPTH)
         known = inside[:, None] & (depth < outputs)[None, :]
         place = head * outputs + depth
-        left = gradient_before(gradient, factors, where, rows, place, wide, known, scale, SHARED, ACTIVE, BITS)
+        left = gradient_before(gradient, factors, span, where, rows, place, wide, known, scale, SHARED, ACTIVE, BITS)
         right = tl.load(
             own + depth[:, None] * of_output + columns[None, :] * of_input,
             mask=(depth < outputs)[:, None] & wanted[None, :],
@@ -202,10 +231,11 @@ def linear_of_inputs(
         total = tl.where(keep, total * scale_before, 0.0)
     if MORE:
         place = head * inputs + columns
-        total += expanded(more, more_factors, rows, place, across, inside[:, None] & wanted[None, :], MORE_SHARED)
+        total += expanded(more, more_factors, more_span, rows, place, across, inside[:, None] & wanted[None, :], MORE_SHARED)
     if SHARE:
         factor = factors_of(total)
-        tl.store(out_factors + rows.to(tl.int64) * ((across + 127) // 128) + tl.program_id(0), factor, mask=inside)
+        place = (rows.to(tl.int64) * heads + head) * ((inputs + 127) // 128) + tl.program_id(0)
+        tl.store(out_factors + place, factor, mask=inside)
         total /= factor[:, None]
     tl.store(out + at, total, mask=inside[:, None] & wanted[None, :])
 
@@ -213,10 +243,11 @@ def linear_of_inputs(
 @triton.jit
 @no_type_check
 def linear_of_weights(
-    gradient, factors, where, values, gains, shifts, of_weights, of_biases, firsts, seconds, scalars, copies, bounds, runs, scale,
+    gradient, factors, span, where, values, value_factors, value_span, gains, shifts, of_weights, of_biases,
+    firsts, seconds, scalars, copies, bounds, runs, scale,
     outputs, inputs, heads, of_run, of_head, of_output, of_input, first_decay, second_decay, epsilon,
-    AFFINE: tl.constexpr, SHARED: tl.constexpr, ACTIVE: tl.constexpr, BITS: tl.constexpr, MOVE: tl.constexpr, COPY: tl.constexpr,
-    PRECISION: tl.constexpr,
+    VALUES_SHARED: tl.constexpr, AFFINE: tl.constexpr, SHARED: tl.constexpr, ACTIVE: tl.constexpr, BITS: tl.constexpr,
+    MOVE: tl.constexpr, COPY: tl.constexpr, PRECISION: tl.constexpr,
     ROWS: tl.constexpr, COLUMNS: tl.constexpr, DEPTH: tl.constexpr,
 ):  # fmt: skip
     """The gradients of `W_r` and `b_r`, of a tile of outputs and of inputs, over all rows of a run.
@@ -233,11 +264,10 @@ def linear_of_weights(
         inside = rows < end
         known = inside[:, None] & (above < outputs)[None, :]
         place = head * outputs + above
-        left = gradient_before(gradient, factors, where, rows, place, heads * outputs, known, scale, SHARED, ACTIVE, BITS)
-        right = tl.load(
-            values + rows.to(tl.int64)[:, None] * heads * inputs + head * inputs + across[None, :],
-            mask=inside[:, None] & (across < inputs)[None, :], other=0.0,
-        )  # fmt: skip
+        left = gradient_before(gradient, factors, span, where, rows, place, heads * outputs, known, scale, SHARED, ACTIVE, BITS)
+        known = inside[:, None] & (across < inputs)[None, :]
+        place = head * inputs + across
+        right = loaded(values, value_factors, value_span, rows, place, heads * inputs, known, VALUES_SHARED)
         right = scaled(right, gains, shifts, (run * heads + head) * inputs + across, across < inputs, AFFINE)
         total = product(tl.trans(left), right, total, PRECISION)
         plain += tl.sum(left, 0)

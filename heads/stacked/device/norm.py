@@ -3,7 +3,7 @@
 from typing import Any, NamedTuple
 
 import torch
-from jaxtyping import Float, Int32
+from jaxtyping import Float, Int32, Int64
 from torch import Tensor
 
 from mer.heads.stacked.device.launch import launch
@@ -105,14 +105,21 @@ def normalise(
         rows.tiles if bits is None else bits, rows.tiles, keys, call, after.dropped, after.scale, dim, -(-dim // 32), EPSILON,
         reads=[values, *given, rows.tiles, *([keys] if drops else [])],
         writes=[out, *([deviations] if norm else []), *([] if bits is None else [bits])],
-        NORM=norm, AFFINE=affine is not None, ADD=more is not None, SHARED=more is not None and more.factors is not None,
+        NORM=norm, AFFINE=affine is not None, ADD=more is not None, SHARED=more is not None and more.shares,
         DROPOUT=drops, **_options(dim),
     )  # fmt: skip
     return Normalised(out, deviations, bits)
 
 
 def owed_of(
-    gradient: Tensor | Shared, values: Tensor, deviations: Tensor, gains: Tensor, rows: RunRows, *, shares: bool = False
+    gradient: Tensor | Shared,
+    values: Tensor,
+    deviations: Tensor,
+    gains: Tensor,
+    rows: RunRows,
+    *,
+    shares: bool = False,
+    owners: Int64[Tensor, " rows"] | None = None,
 ) -> tuple[Shared, Float[Tensor, "runs dim"], Float[Tensor, "runs dim"]]:
     """What a normalisation owes: the gradients of what it normalised, of gains and of biases.
 
@@ -123,19 +130,22 @@ def owed_of(
         gains: of each run.
         rows: of each run.
         shares: give values that share factors.
+        owners: the row of `gradient` that is the gradient of each row; None: one of its own.
     """
     from mer.heads.stacked.device.norm_kernels import norm_backward
 
     came, gains, dim = shared(gradient), gains.contiguous(), values.shape[1]
-    dtype = came.values.dtype if came.factors is None else torch.float32
+    dtype = rows.dtype if owners is not None else came.values.dtype if came.factors is None else torch.float32
     owed = room(len(values), dim, values, dtype, shares=shares)
     of_gains, of_biases = (gains.new_empty(len(rows.tiles), dim) for _ in range(2))
     options = _options(dim)
     launch(
         norm_backward, (len(rows.tiles),),
-        *came.pair, values, deviations, gains, *owed.pair, of_gains, of_biases, rows.tiles, dim,
-        reads=[*came.tensors, values, deviations, gains, rows.tiles], writes=[*owed.tensors, of_gains, of_biases],
-        SHARED=came.factors is not None, SHARE=shares, BLOCK=min(SHARING, options["DIM"]), **options,
+        *came.pair, rows.tiles if owners is None else owners, values, deviations, gains, *owed.pair, of_gains, of_biases,
+        rows.tiles, dim,
+        reads=[*came.tensors, *([] if owners is None else [owners]), values, deviations, gains, rows.tiles],
+        writes=[*owed.tensors, of_gains, of_biases], OWNED=owners is not None,
+        SHARED=came.shares, SHARE=shares, BLOCK=min(SHARING, options["DIM"]), **options,
     )  # fmt: skip
     return owed, _add_tiles(of_gains, rows), _add_tiles(of_biases, rows)
 

@@ -9,7 +9,7 @@ from typing import no_type_check
 import triton
 import triton.language as tl
 
-from mer.heads.stacked.device.linear_kernels import expanded, factors_of, packed, stays
+from mer.heads.stacked.device.linear_kernels import expanded, packed, stays, store_shared
 
 
 @triton.jit(do_not_specialize=["call", "dropped"])
@@ -33,7 +33,7 @@ def norm_forward(
         if AFFINE:
             total = total * gain + shift
         if ADD:
-            more = expanded(added, factors, rows, d, dim, inside, SHARED)
+            more = expanded(added, factors, dim, rows, d, dim, inside, SHARED)
             if DROPOUT:
                 keep = stays((rows - first)[:, None] * dim + d[None, :], keys, run, call, dropped)
                 more *= tl.where(keep, scale, 0.0)
@@ -52,12 +52,13 @@ def norm_forward(
 @triton.jit
 @no_type_check
 def norm_backward(
-    gradient, factors, out, deviations, gains, owed, owed_factors, of_gains, of_biases, tiles, dim,
-    SHARED: tl.constexpr, SHARE: tl.constexpr, TILE: tl.constexpr, ROWS: tl.constexpr, DIM: tl.constexpr, BLOCK: tl.constexpr,
+    gradient, factors, owners, out, deviations, gains, owed, owed_factors, of_gains, of_biases, tiles, dim,
+    OWNED: tl.constexpr, SHARED: tl.constexpr, SHARE: tl.constexpr,
+    TILE: tl.constexpr, ROWS: tl.constexpr, DIM: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     """The gradient of what was normalised, from that of `gain_r out + bias_r`, and what gain and bias owe to a tile.
 
-    With SHARED the gradient has factors, with SHARE what is found gets some.
+    With SHARED the gradient has factors, with SHARE what is found gets some. With OWNED a row's gradient is that of its owner.
     """
     number = tl.program_id(0)
     tile = tiles + 4 * number
@@ -68,7 +69,10 @@ def norm_backward(
     for taken in range(0, tl.minimum(end - start, TILE), ROWS):
         rows = start + taken + tl.arange(0, ROWS)
         inside, at = (rows < end)[:, None] & (d < dim)[None, :], rows.to(tl.int64)[:, None] * dim + d[None, :]
-        came = expanded(gradient, factors, rows, d, dim, inside, SHARED)
+        above = rows
+        if OWNED:
+            above = tl.load(owners + rows, mask=rows < end, other=0)
+        came = expanded(gradient, factors, dim, above, d, dim, inside, SHARED)
         value = tl.load(out + at, mask=inside, other=0.0).to(tl.float32)
         found, root = came * gain, tl.load(deviations + rows, mask=rows < end, other=0.0)
         plain, along = tl.sum(found, 1) / dim, tl.sum(found * value, 1) / dim
@@ -76,14 +80,8 @@ def norm_backward(
         of_gain += tl.sum(came * value, 0)
         of_bias += tl.sum(came, 0)
         if SHARE:
-            # What is beyond a row's end counts for nothing.
-            parts = tl.reshape(tl.where(inside, found, 0.0), (ROWS * (DIM // BLOCK), BLOCK))
-            factor, block = factors_of(parts), tl.arange(0, DIM // BLOCK)
-            found = tl.reshape(parts / factor[:, None], (ROWS, DIM))
-            blocks = (dim + 127) // 128
-            below = rows.to(tl.int64)[:, None] * blocks + block[None, :]
-            known = (rows < end)[:, None] & (block < blocks)[None, :]
-            tl.store(owed_factors + below, tl.reshape(factor, (ROWS, DIM // BLOCK)), mask=known)
-        tl.store(owed + at, found, mask=inside)
+            store_shared(owed, owed_factors, rows, found, dim, rows < end, ROWS, DIM, BLOCK)
+        else:
+            tl.store(owed + at, found, mask=inside)
     tl.store(of_gains + number * dim + d, of_gain, mask=d < dim)
     tl.store(of_biases + number * dim + d, of_bias, mask=d < dim)

@@ -4,7 +4,8 @@ Each utterance has `rows`, the units of the longer side, and `columns`, the unit
 the heads of a unit together. Scores lie utterance after utterance, row after row. A tile is some rows of one utterance:
 first row, row after the utterance's last, its first column, its columns, where its scores begin, its first row, and its run.
 
-Rows may be kept without gain and bias, see `Normed`: with AFFINE a program gives its run's to the rows that it takes.
+Rows may be kept without gain and bias, see `Normed`: with AFFINE a program gives its run's to the rows that it takes. What there
+is for each column may have factors, see `Shared`: with COLUMNS_SHARED what is read, with SHARE what is given.
 """
 
 from typing import no_type_check
@@ -12,14 +13,15 @@ from typing import no_type_check
 import triton
 import triton.language as tl
 
-from mer.heads.stacked.device.linear_kernels import expanded, factors_of, product, scaled
+from mer.heads.stacked.device.linear_kernels import expanded, factors_of, loaded, product, scaled
 
 
 @triton.jit
 @no_type_check
 def pair_scores(
-    values, factors, gains, shifts, directions, offsets, more_directions, out, more_out, tiles, scale, dim,
-    SHARED: tl.constexpr, AFFINE: tl.constexpr, SHIFTED: tl.constexpr, TWO: tl.constexpr, PRECISION: tl.constexpr,
+    values, factors, gains, shifts, directions, direction_factors, offsets, more_directions, more_factors, out, more_out,
+    tiles, scale, dim, SHARED: tl.constexpr, COLUMNS_SHARED: tl.constexpr, AFFINE: tl.constexpr, SHIFTED: tl.constexpr,
+    TWO: tl.constexpr, PRECISION: tl.constexpr,
     ROWS: tl.constexpr, COLUMNS: tl.constexpr, DEPTH: tl.constexpr,
 ):  # fmt: skip
     """`scale (values[row] . directions[column] + offsets[column])`, offsets where SHIFTED; with more directions, too, if TWO."""
@@ -35,14 +37,14 @@ def pair_scores(
         for some in range(0, dim, DEPTH):
             depth = some + tl.arange(0, DEPTH)
             real = depth < dim
-            one = expanded(values, factors, rows, depth, dim, inside[:, None] & real[None, :], SHARED)
+            one = expanded(values, factors, dim, rows, depth, dim, inside[:, None] & real[None, :], SHARED)
             one = scaled(one, gains, shifts, run * dim + depth, real, AFFINE)
-            at = (left + columns)[None, :] * dim + depth[:, None]
-            other = tl.load(directions + at, mask=wanted[None, :] & real[:, None], other=0.0)
-            total = product(one, other, total, PRECISION)
+            known = wanted[:, None] & real[None, :]
+            other = loaded(directions, direction_factors, dim, left + columns, depth, dim, known, COLUMNS_SHARED)
+            total = product(one, tl.trans(other), total, PRECISION)
             if TWO:
-                other = tl.load(more_directions + at, mask=wanted[None, :] & real[:, None], other=0.0)
-                another = product(one, other, another, PRECISION)
+                other = loaded(more_directions, more_factors, dim, left + columns, depth, dim, known, COLUMNS_SHARED)
+                another = product(one, tl.trans(other), another, PRECISION)
         if SHIFTED:
             total += tl.load(offsets + left + columns, mask=wanted, other=0.0).to(tl.float32)[None, :]
         at = begin + (rows - first).to(tl.int64)[:, None] * width + columns[None, :]
@@ -54,8 +56,9 @@ def pair_scores(
 @triton.jit
 @no_type_check
 def pair_sums(
-    shares, values, second_shares, second_values, third_shares, third_values,
-    more, more_factors, out, factors, tiles, dim, SHARED: tl.constexpr, SHARE: tl.constexpr, PRECISION: tl.constexpr,
+    shares, values, value_factors, second_shares, second_values, second_factors, third_shares, third_values, third_factors,
+    more, more_factors, out, factors, tiles, dim,
+    SHARED: tl.constexpr, COLUMNS_SHARED: tl.constexpr, SHARE: tl.constexpr, PRECISION: tl.constexpr,
     ROWS: tl.constexpr, COLUMNS: tl.constexpr, DEPTH: tl.constexpr,
 ):  # fmt: skip
     """Per row `sum_column shares[row, column] values[column]` of three pairs, and `more`, which has factors where SHARED."""
@@ -69,15 +72,17 @@ def pair_sums(
         columns = taken + tl.arange(0, DEPTH)
         there = inside[:, None] & (columns < width)[None, :]
         at = begin + (rows - first).to(tl.int64)[:, None] * width + columns[None, :]
-        below = (left + columns)[:, None] * dim + d[None, :]
-        known = (columns < width)[:, None] & real[None, :]
+        known, below = (columns < width)[:, None] & real[None, :], left + columns
         one = tl.load(shares + at, mask=there, other=0.0)
-        total = product(one, tl.load(values + below, mask=known, other=0.0), total, PRECISION)
+        other = loaded(values, value_factors, dim, below, d, dim, known, COLUMNS_SHARED)
+        total = product(one, other, total, PRECISION)
         one = tl.load(second_shares + at, mask=there, other=0.0)
-        total = product(one, tl.load(second_values + below, mask=known, other=0.0), total, PRECISION)
+        other = loaded(second_values, second_factors, dim, below, d, dim, known, COLUMNS_SHARED)
+        total = product(one, other, total, PRECISION)
         one = tl.load(third_shares + at, mask=there, other=0.0)
-        total = product(one, tl.load(third_values + below, mask=known, other=0.0), total, PRECISION)
-    total += expanded(more, more_factors, rows, d, dim, inside[:, None] & real[None, :], SHARED)
+        other = loaded(third_values, third_factors, dim, below, d, dim, known, COLUMNS_SHARED)
+        total = product(one, other, total, PRECISION)
+    total += expanded(more, more_factors, dim, rows, d, dim, inside[:, None] & real[None, :], SHARED)
     if SHARE:
         factor = factors_of(total)
         tl.store(factors + rows.to(tl.int64) * ((dim + 127) // 128) + tl.program_id(1), factor, mask=inside)
@@ -89,8 +94,8 @@ def pair_sums(
 @triton.jit
 @no_type_check
 def pair_norm(
-    shares, column_outputs, values, gains, shifts, out, deviations, tiles, dim, epsilon,
-    PRECISION: tl.constexpr, ROWS: tl.constexpr, DIM: tl.constexpr, DEPTH: tl.constexpr,
+    shares, column_outputs, factors, values, gains, shifts, out, deviations, tiles, dim, epsilon,
+    COLUMNS_SHARED: tl.constexpr, PRECISION: tl.constexpr, ROWS: tl.constexpr, DIM: tl.constexpr, DEPTH: tl.constexpr,
 ):  # fmt: skip
     """`LN(x + sum_column shares[row, column] column_outputs[column])` of a part of a tile, x being `gain_r values + bias_r`.
 
@@ -108,7 +113,7 @@ def pair_norm(
         there = (rows < end)[:, None] & (columns < width)[None, :]
         one = tl.load(shares + begin + (rows - first).to(tl.int64)[:, None] * width + columns[None, :], mask=there, other=0.0)
         known = (columns < width)[:, None] & (d < dim)[None, :]
-        other = tl.load(column_outputs + (left + columns)[:, None] * dim + d[None, :], mask=known, other=0.0)
+        other = loaded(column_outputs, factors, dim, left + columns, d, dim, known, COLUMNS_SHARED)
         total = product(one, other, total, PRECISION)
     total = tl.where(inside, total, 0.0)
     centred = tl.where(inside, total - (tl.sum(total, 1) / dim)[:, None], 0.0)
@@ -120,9 +125,9 @@ def pair_norm(
 @triton.jit
 @no_type_check
 def pair_columns(
-    shares, more_shares, values, factors, gains, shifts, out, more_out, totals, blocks, dim,
-    SHARED: tl.constexpr, AFFINE: tl.constexpr, TWO: tl.constexpr, TOTALS: tl.constexpr, PRECISION: tl.constexpr,
-    ROWS: tl.constexpr, COLUMNS: tl.constexpr, DEPTH: tl.constexpr,
+    shares, more_shares, values, factors, gains, shifts, out, out_factors, more_out, more_factors, totals, blocks, dim,
+    SHARED: tl.constexpr, SHARE: tl.constexpr, AFFINE: tl.constexpr, TWO: tl.constexpr, TOTALS: tl.constexpr,
+    PRECISION: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr, DEPTH: tl.constexpr,
 ):  # fmt: skip
     """Per column `sum_row shares[row, column] values[row]`, and of the shares alone where TOTALS; with more shares where TWO.
 
@@ -140,7 +145,7 @@ def pair_columns(
         inside = rows < end
         at = begin + (rows - first).to(tl.int64)[:, None] * width + columns[None, :]
         one = tl.load(shares + at, mask=inside[:, None] & wanted[None, :], other=0.0)
-        other = expanded(values, factors, rows, d, dim, inside[:, None] & real[None, :], SHARED)
+        other = expanded(values, factors, dim, rows, d, dim, inside[:, None] & real[None, :], SHARED)
         other = scaled(other, gains, shifts, run * dim + d, real, AFFINE)
         total = product(tl.trans(one), other, total, PRECISION)
         if TWO:
@@ -151,8 +156,17 @@ def pair_columns(
         if tl.program_id(1) == 0:
             tl.store(totals + left + columns, plain, mask=wanted)
     at = (left + columns)[:, None] * dim + d[None, :]
+    below = (left + columns) * ((dim + 127) // 128) + tl.program_id(1)
+    if SHARE:
+        factor = factors_of(total)
+        tl.store(out_factors + below, factor, mask=wanted)
+        total /= factor[:, None]
     tl.store(out + at, total, mask=wanted[:, None] & real[None, :])
     if TWO:
+        if SHARE:
+            factor = factors_of(another)
+            tl.store(more_factors + below, factor, mask=wanted)
+            another /= factor[:, None]
         tl.store(more_out + at, another, mask=wanted[:, None] & real[None, :])
 
 

@@ -1,6 +1,5 @@
 """Attention between the two sequences of each utterance, of many utterances at once and without padding."""
 
-import math
 from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
@@ -13,10 +12,10 @@ from torch import Tensor
 from mer.heads.stacked.device.device_path import DevicePath
 from mer.heads.stacked.device.launch import launch
 from mer.heads.stacked.device.linear import DEPTH
-from mer.heads.stacked.device.norm import EPSILON, owed_of
-from mer.heads.stacked.device.normed import Affine, Normed, link_like, normed, parts_of
-from mer.heads.stacked.device.run_rows import TILE, RunRows, tables_to_device
-from mer.heads.stacked.device.shared import Shared, gradient_of, room, shared
+from mer.heads.stacked.device.norm import EPSILON
+from mer.heads.stacked.device.normed import Affine
+from mer.heads.stacked.device.run_rows import TILE, tables_to_device
+from mer.heads.stacked.device.shared import Shared, room, shared
 
 BLOCK, PART = 32, 16
 """Columns of a program that goes through all rows of an utterance; rows of one that holds them whole."""
@@ -79,32 +78,34 @@ class Pairs:
     def score(
         self,
         values: Tensor | Shared,
-        directions: Tensor,
+        directions: Shared,
         affine: Affine = None,
         offsets: Tensor | None = None,
-        more: Tensor | None = None,
+        more: Shared | None = None,
         scale: float = 1.0,
         dtype: torch.dtype = torch.float32,
     ) -> list[Float[Tensor, " scores"]]:
         """`scale (values[row] . directions[column] + offsets[column])`; and of other directions, where there are `more`."""
         from mer.heads.stacked.device.pair_kernels import pair_scores
 
-        taken, dim, count = shared(values), directions.shape[1], 1 if more is None else 2
-        out = [torch.empty(self.scores, dtype=dtype, device=directions.device) for _ in range(count)]
-        given = [each for each in (*(affine or ()), offsets, more) if each is not None]
+        taken, also, dim = shared(values), directions if more is None else more, directions.values.shape[1]
+        count, device = 1 if more is None else 2, directions.values.device
+        out = [torch.empty(self.scores, dtype=dtype, device=device) for _ in range(count)]
+        given = [each for each in (*(affine or ()), offsets) if each is not None]
+        given += directions.tensors + ([] if more is None else more.tensors)
         launch(
             pair_scores, (len(self.tiles),),
-            *taken.pair, *(affine or taken.pair), directions, directions if offsets is None else offsets,
-            directions if more is None else more, out[0], out[-1], self.tiles, scale, dim,
-            reads=[*taken.tensors, directions, self.tiles, *given], writes=out,
-            flops=2.0 * self.scores * dim * count, SHARED=taken.factors is not None,
+            *taken.pair, *(affine or taken.pair), *directions.pair, directions.values if offsets is None else offsets,
+            *also.pair, out[0], out[-1], self.tiles, scale, dim,
+            reads=[*taken.tensors, self.tiles, *given], writes=out,
+            flops=2.0 * self.scores * dim * count, SHARED=taken.shares, COLUMNS_SHARED=directions.shares,
             AFFINE=affine is not None, SHIFTED=offsets is not None, TWO=more is not None,
             ROWS=TILE, COLUMNS=64, **self._options,
         )  # fmt: skip
         return out
 
     def normalise(
-        self, shares: Tensor, outputs: Tensor, values: Tensor, affine: tuple[Tensor, Tensor]
+        self, shares: Tensor, outputs: Shared, values: Tensor, affine: tuple[Tensor, Tensor]
     ) -> tuple[Float[Tensor, "rows dim"], Float[Tensor, " rows"]]:
         """Normalised per row: what it is, and the sum over columns of share times output; with 1 / standard deviation."""
         from mer.heads.stacked.device.pair_kernels import pair_norm
@@ -114,29 +115,31 @@ class Pairs:
         deviations = torch.empty(len(values), dtype=torch.float32, device=values.device)
         launch(
             pair_norm, (len(self.tiles), TILE // PART),
-            shares, outputs, values, *affine, out, deviations, self.tiles, dim, EPSILON,
-            reads=[shares, outputs, values, *affine, self.tiles], writes=[out, deviations], flops=2.0 * self.scores * dim,
-            PRECISION=self.path.dot, ROWS=PART, DIM=padded, DEPTH=16, num_warps=8, num_stages=1,
+            shares, *outputs.pair, values, *affine, out, deviations, self.tiles, dim, EPSILON,
+            reads=[shares, *outputs.tensors, values, *affine, self.tiles], writes=[out, deviations],
+            flops=2.0 * self.scores * dim, COLUMNS_SHARED=outputs.shares, PRECISION=self.path.dot,
+            ROWS=PART, DIM=padded, DEPTH=16, num_warps=8, num_stages=1,
         )  # fmt: skip
         return out, deviations
 
-    def sums(self, pairs: Sequence[tuple[Tensor, Tensor]], dtype: torch.dtype, more: Shared, *, shares: bool) -> Shared:
+    def sums(self, pairs: Sequence[tuple[Tensor, Shared]], dtype: torch.dtype, more: Shared, *, shares: bool) -> Shared:
         """Per row the sum over columns of share times value, of three pairs of shares and values, plus `more`.
 
         Args:
-            pairs: shares and values.
+            pairs: shares and values; all values share factors, or none.
             dtype: of what is given.
             more: is added.
             shares: give rows that share factors.
         """
         from mer.heads.stacked.device.pair_kernels import pair_sums
 
-        (rows, dim), flat = more.values.shape, [each for pair in pairs for each in pair]
+        (rows, dim), flat = more.values.shape, [each for one, other in pairs for each in (one, *other.pair)]
+        read = [each for one, other in pairs for each in (one, *other.tensors)]
         out = room(rows, dim, more.values, dtype, shares=shares)
         launch(
             pair_sums, (len(self.tiles), -(-dim // 128)), *flat, *more.pair, *out.pair, self.tiles, dim,
-            reads=[*flat, *more.tensors, self.tiles], writes=out.tensors, flops=2.0 * self.scores * dim * 3,
-            SHARED=more.factors is not None, SHARE=shares, ROWS=TILE, COLUMNS=128, **self._options,
+            reads=[*read, *more.tensors, self.tiles], writes=out.tensors, flops=2.0 * self.scores * dim * 3,
+            SHARED=more.shares, COLUMNS_SHARED=pairs[0][1].shares, SHARE=shares, ROWS=TILE, COLUMNS=128, **self._options,
         )  # fmt: skip
         return out
 
@@ -147,21 +150,24 @@ class Pairs:
         dtype: torch.dtype,
         affine: Affine = None,
         totals: Tensor | None = None,
-    ) -> list[Float[Tensor, "columns dim"]]:
-        """Per column the sum over rows of share times value, of one or two kinds of shares; `totals`: of the first alone."""
+    ) -> list[Shared]:
+        """Per column the sum over rows of share times value, of one or two kinds of shares; `totals`: of the first alone.
+
+        What is given shares factors where the path does.
+        """
         from mer.heads.stacked.device.pair_kernels import pair_columns
 
         given, two = shared(values), len(shares) == 2
-        dim, device = given.values.shape[1], given.values.device
-        out = [torch.empty(int(self._columns.sum()), dim, dtype=dtype, device=device) for _ in shares]
+        dim, columns = given.values.shape[1], int(self._columns.sum())
+        out = [room(columns, dim, given.values, dtype, shares=self.path.shares) for _ in shares]
         launch(
             pair_columns, (len(self.blocks), -(-dim // 128)),
-            shares[0], shares[-1], *given.pair, *(affine or given.pair), out[0], out[-1],
-            out[0] if totals is None else totals, self.blocks, dim,
+            shares[0], shares[-1], *given.pair, *(affine or given.pair), *out[0].pair, *out[-1].pair,
+            out[0].values if totals is None else totals, self.blocks, dim,
             reads=[*shares, *given.tensors, *(affine or ()), self.blocks],
-            writes=[*out, *([] if totals is None else [totals])], flops=2.0 * self.scores * dim * len(shares),
-            SHARED=given.factors is not None, AFFINE=affine is not None, TWO=two, TOTALS=totals is not None,
-            ROWS=BLOCK, COLUMNS=128, **self._options,
+            writes=[*(part for each in out for part in each.tensors), *([] if totals is None else [totals])],
+            flops=2.0 * self.scores * dim * len(shares), SHARED=given.shares, SHARE=self.path.shares,
+            AFFINE=affine is not None, TWO=two, TOTALS=totals is not None, ROWS=BLOCK, COLUMNS=128, **self._options,
         )  # fmt: skip
         return out
 
@@ -193,72 +199,6 @@ class Pairs:
     @property
     def _options(self) -> dict[str, Any]:
         return {"PRECISION": self.path.dot, "DEPTH": DEPTH}
-
-
-def attend_both_ways(
-    values: Normed,
-    per_column: tuple[
-        Float[Tensor, "columns dim"], Float[Tensor, " columns"], Float[Tensor, "columns dim"], Float[Tensor, "columns dim"]
-    ],
-    norm: tuple[Float[Tensor, "runs dim"], Float[Tensor, "runs dim"]],
-    pairs: Pairs,
-    rows: RunRows,
-) -> tuple[Normed, Float[Tensor, "columns dim"]]:
-    """Every row attends to the columns, and every column to the rows.
-
-    Gives `LN(values + sum_column softmax(s (values . directions + offsets)) outputs)` of every row, the heads added, and
-    `sum_row softmax(s values . queries) values` of every column; s is 1 over the root of an attention head's width.
-
-    Args:
-        values: the rows.
-        per_column: directions, which rows are compared with; offsets, added to the scores; outputs, what rows that attend to a
-            column get; queries, which the column compares rows with.
-        norm: gain and bias of the normalisation.
-        pairs: who meets whom.
-        rows: of each run.
-
-    The rows that are given are for one reader, as those of `feed_forward` with `shares` are, where the path shares exponents.
-    """
-    made = _BothWays.apply(*parts_of(values, flat=True), *per_column, *norm, pairs, rows)  # type: ignore[no-untyped-call]
-    return normed(made[:2], *norm), made[2]
-
-
-class _BothWays(torch.autograd.Function):
-    """Rows are read once for the scores of both, and once for the gradients of both kinds of directions."""
-
-    @staticmethod
-    def forward(
-        ctx: Any, link: Tensor, values: Tensor, affine: Affine,
-        directions: Tensor, offsets: Tensor, outputs: Tensor, queries: Tensor, gains: Tensor, biases: Tensor,
-        pairs: Pairs, rows: RunRows,
-    ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
-        if affine is None:
-            raise TypeError("rows that attend are normalised ones")
-        scale = math.sqrt(pairs.heads / values.shape[1])
-        to_columns, to_rows = pairs.score(values, directions, affine, offsets, queries, scale)
-        shares, weights = pairs.share(to_columns, over_rows=False), pairs.share(to_rows, over_rows=True)
-        (found,) = pairs.columns([weights], values, directions.dtype, affine)
-        normal, deviations = pairs.normalise(shares, outputs, values, affine)
-        ctx.pairs, ctx.rows, ctx.affine, ctx.flat, ctx.scale = pairs, rows, affine, link.ndim == 1, scale
-        ctx.save_for_backward(values, directions, outputs, queries, shares, weights, normal, deviations, gains)
-        ctx.mark_non_differentiable(normal)
-        ctx.set_materialize_grads(False)
-        return normal, link_like(values, rows.dtype, shares=pairs.path.shares), found
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Any) -> tuple[Tensor | None, ...]:
-        values, directions, outputs, queries, shares, weights, normal, deviations, gains = ctx.saved_tensors
-        pairs, dtype, below = ctx.pairs, directions.dtype, gradients[2].contiguous()
-        came = gradient_of(values, gradients[1])
-        above, *of_norm = owed_of(came, normal, deviations, gains, ctx.rows, shares=pairs.path.shares)
-        (of_outputs,) = pairs.columns([shares], above, dtype)
-        owed = pairs.owe(pairs.score(above, outputs, dtype=dtype)[0], shares, ctx.scale, over_rows=False)
-        of_offsets = torch.empty(len(directions), device=values.device)
-        owed_back = pairs.owe(pairs.score(values, below, ctx.affine, dtype=dtype)[0], weights, ctx.scale, over_rows=True)
-        of_directions, of_queries = pairs.columns([owed, owed_back], values, dtype, ctx.affine, of_offsets)
-        three = (owed, directions), (owed_back, queries), (weights, below)
-        of_values = pairs.sums(three, ctx.rows.dtype, above, shares=ctx.flat)
-        return of_values.gradient, None, None, of_directions, of_offsets, of_outputs, of_queries, *of_norm, None, None
 
 
 def cut(sizes: Int64[np.ndarray, " utterances"], length: int) -> tuple[np.ndarray, np.ndarray]:
