@@ -10,7 +10,7 @@ from mer.commands.command_line import options_from
 from mer.commands.console import clear_errors, progress_bar, say
 from mer.commands.corpus_choice import HowTablesAreRead, with_other_texts
 from mer.commands.options import JsonOption, QuietOption
-from mer.commands.predict import RunArgument, WhichRuns, find_aligner, live_alignment_option
+from mer.commands.predict import RunArgument, WhichRuns, find_aligner, live_alignment_option, say_origin
 from mer.corpus.aligner.aligner_options import AlignerOptions
 from mer.settings.kinds import NAMES
 from mer.settings.option import WHAT, WHERE, option
@@ -70,19 +70,19 @@ def evaluate(
             corpus, texts = with_other_texts(corpus, what.texts, quiet)
         predictor = load(
             run,
+            revision=which.revision,
             folds=which.fold,
             seeds=which.seed,
             **which.encoders,
             device=what.device,
             max_seconds=what.max_seconds,
         )
-        for remark in predictor.remarks:
-            say(remark, quiet)
-        asked = ask(corpus, run, predictor.classes, labels, what.part)
+        say_origin(run, predictor, quiet)
+        asked = ask(corpus, predictor.folder, predictor.classes, labels, what.part)
         predictor.aligner = find_aligner(what.alignment, of_aligner, predictor, asked.utterances)
         with progress_bar("evaluate", quiet) as bar:
             command = " ".join(["mer", *sys.argv[1:]])
-            result = score(run, predictor, asked, what.runs, progress=bar.update, command=command, texts=texts)
+            result = score(predictor.folder, predictor, asked, what.runs, progress=bar.update, command=command, texts=texts)
         if result.reused:
             say(f"{result.directory}: evaluated before with these settings; this is its result", quiet)
     print_results([result], as_json)

@@ -29,7 +29,12 @@ if TYPE_CHECKING:
     from mer.corpus import Utterance
     from mer.predict import Aligner, Found, Heard, Prediction, Predictor, Rating
 
-RunArgument = Annotated[Path, typer.Argument(help="Run directory, such as those in runs/, or a folder that `mer export` made.")]
+RunArgument = Annotated[
+    Path,
+    typer.Argument(
+        help="Run directory, such as those in runs/, a folder of `mer export`, or OWNER/NAME of one on the Hugging Face hub."
+    ),
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +46,9 @@ class WhichRuns:
     )
     seed: tuple[int, ...] | None = option(
         None, "Only the runs of these seeds, such as 0,2. Default: all.", kind=NUMBERS, panel=WHAT
+    )
+    revision: str | None = option(
+        None, "Branch, tag or commit of a run that is on the hub. Default: its main branch as it is now.", panel=WHAT
     )
     speech_model: tuple[Path, ...] = speech_model_option(
         default=(),
@@ -131,7 +139,7 @@ def predict(
         if what.csv is not None:
             write_csv(what.csv, predictions, predictor.classes, None if heard is None else heard.texts)
     data = {
-        "run": str(run),
+        "run": predictor.origin,
         "runs": list(predictor.runs),
         "calibrated": what.calibrated,
         "classes": list(predictor.classes),
@@ -148,11 +156,12 @@ def predict(
 
 
 def open_run(run: Path, which: WhichRuns, what: WhatIsAnswered, quiet: bool) -> "Predictor":
-    """The run that answers; says what could not be checked of it."""
+    """The run that answers; says where it is from, and what could not be checked of it."""
     from mer.predict import load
 
     predictor = load(
         run,
+        revision=which.revision,
         folds=which.fold,
         seeds=which.seed,
         labels=None if what.labels is None else tuple(each.strip() for each in what.labels.split(",")),
@@ -161,9 +170,16 @@ def open_run(run: Path, which: WhichRuns, what: WhatIsAnswered, quiet: bool) -> 
         max_seconds=what.max_seconds,
         calibrated=what.calibrated,
     )
+    say_origin(run, predictor, quiet)
+    return predictor
+
+
+def say_origin(run: Path, predictor: "Predictor", quiet: bool) -> None:
+    """Say which commit of the hub answers, if one does, and what could not be checked of the run."""
+    if predictor.origin != str(run):
+        say(f"{predictor.origin} of the Hugging Face hub answers", quiet)
     for remark in predictor.remarks:
         say(remark, quiet)
-    return predictor
 
 
 def read_input(recordings: Path | None, what: WhatIsAnswered) -> "Found":

@@ -30,6 +30,8 @@ class CorpusKind:
     """Class maps that it brings: name to {label: class}."""
     released: ClassVar[Mapping[str, int] | None] = None
     """Utterances per label of a whole copy, which the census compares with; None where that is not known."""
+    languages: ClassVar[tuple[str, ...]] = ()
+    """What is spoken in it, as ISO 639-1 codes, for model cards; empty for a format, in which any corpus may be."""
     limits: ClassVar[str] = ""
     """What readers of a model card must know of a model that was trained on it, as one Markdown sentence or more."""
     reads_any_table: ClassVar[bool] = False

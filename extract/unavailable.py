@@ -20,13 +20,20 @@ def look_for_the_hub(name: str) -> None:
     Args:
         name: hub id or folder; nobody is asked for a folder.
     """
-    if Path(name).is_dir() or _SAID_OFFLINE:
-        return
+    if not Path(name).is_dir():
+        hub_answers()
+
+
+def hub_answers() -> bool:
+    """Whether the hub can be asked: the user did not say HF_HUB_OFFLINE, and it is there. Its library is told, too."""
+    if _SAID_OFFLINE:
+        return False
     constants.HF_HUB_OFFLINE = False
     try:
         get_session().head(constants.ENDPOINT, timeout=HUB_SECONDS)
     except Exception:  # of whichever network library the installed hub library uses
         constants.HF_HUB_OFFLINE = True
+    return not constants.HF_HUB_OFFLINE
 
 
 def unavailable(name: str, revision: str | None, option: str, problem: Exception, kind: str = "encoder") -> str:
@@ -49,16 +56,19 @@ def unavailable(name: str, revision: str | None, option: str, problem: Exception
         )
     at = f" at revision {revision!r}" if revision else ""
     said = _said(problem)
-    # The hub answers 401 for what it does not show to everybody, and the same for what is not there.
-    closed = any(mark in str(problem) for mark in ("gated", "401", "403", "private"))
-    token = (
-        " A gated or private one asks for its terms to be accepted on its page, and for your token in HF_TOKEN." if closed else ""
-    )
     return (
         f"{option} {name}{at}: not a folder here, and the Hugging Face hub did not give it (no network, no such id, or "
-        f"a gated model): {said}{token} On a machine with network, `hf download {name} --local-dir DIR`; then "
+        f"a gated model): {said}{token_advice(problem)} On a machine with network, `hf download {name} --local-dir DIR`; then "
         f"give `{option} DIR`."
     )
+
+
+def token_advice(problem: Exception) -> str:
+    """What to do where the hub may have what it does not show to everybody, as a sentence behind a space; else nothing."""
+    # The hub answers 401 for what it does not show, and the same for what is not there.
+    if not any(mark in str(problem) for mark in ("gated", "401", "403", "private")):
+        return ""
+    return " A gated or private one asks for its terms to be accepted on its page, and for your token in HF_TOKEN."
 
 
 def _elsewhere(folder: Path, option: str) -> str | None:

@@ -152,7 +152,7 @@ def evaluate(
         "format": RESULT_FORMAT,
         "config": trained["config"],
         "evaluated": {
-            "run": run.resolve().name,
+            "run": _run_name(run, predictor),
             "weights": dict(sorted(trained.get(FILES, {}).items())),
             "runs": list(predictor.runs),
             "labels": dict(sorted(asked.labels.items())),
@@ -206,7 +206,7 @@ def _document(
     document |= {name: trained[name] for name in ("features", "encoders") if name in trained}
     document |= {
         "name": f"{head} trained on {trained['corpus']}",
-        "trained_on": {"corpus": trained["corpus"], "run": run.resolve().name, "runs": list(predictor.runs)},
+        "trained_on": {"corpus": trained["corpus"], "run": _run_name(run, predictor), "runs": list(predictor.runs)},
         "labels": dict(asked.labels),
         "notes": _notes(trained, predictor, asked),
         "utterances": {
@@ -217,6 +217,11 @@ def _document(
         },
     }
     return document
+
+
+def _run_name(run: Path, predictor: Predictor) -> str:
+    """What a run is called on every machine: its folder's own name, or `OWNER/NAME@COMMIT` of the hub."""
+    return run.resolve().name if predictor.origin == str(run) else predictor.origin
 
 
 def _own_map(run: Path, classes: Sequence[str], labels: Mapping[str, int]) -> dict[str, str]:

@@ -18,16 +18,20 @@ from mer.files.shown_text import shown
 from mer.files.tensors import save_tensors
 from mer.finetune.errors import FinetuneError
 from mer.finetune.model_folder import check_model
+from mer.predict.card_metadata import UNKNOWN_LICENSE, check_license
 from mer.predict.errors import PredictError
+from mer.predict.hub_download import CARD, find_saved, told_of
 from mer.predict.model_card import model_card
 from mer.predict.saved_encoders import EncoderChoice, each_of, live_configs, refuse_a_folders_name
 from mer.predict.saved_head import Run, SavedHead
 from mer.predict.saved_run import SavedModels, check_saved, choose_runs, read_saved
 from mer.results.errors import ResultError
 from mer.results.file_hashes import FILES, hashes_below, seal
-from mer.results.names import run_stem
+from mer.results.names import CONFIG, run_stem
 from mer.results.run_files import EXPORT_FORMAT
 
+MODEL_TYPE = "mer-export (load it with mer.predict: pip install mer-fusion)"
+"""What `AutoConfig` of transformers says that it does not know: it repeats this value, and nothing else of a config."""
 DESCRIBED = ("corpus", "synthetic", "config", "branches", "utterances", "summary", "runs", "device", "encoders", "name")
 """What an export keeps of `result.json`."""
 
@@ -52,8 +56,10 @@ def export_run(
     run: Path | str,
     folder: Path | str,
     *,
+    revision: str | None = None,
     folds: Sequence[str] | None = None,
     seeds: Sequence[int] | None = None,
+    license: str = UNKNOWN_LICENSE,
     with_encoders: bool | None = None,
     speech_model: str | Path | Sequence[str | Path] | None = None,
     text_model: str | Path | Sequence[str | Path] | None = None,
@@ -61,25 +67,31 @@ def export_run(
     """Write what `mer predict` needs of a run into a new folder, whole or not at all.
 
     Args:
-        run: a run directory, or an earlier export.
+        run: a run directory, an earlier export, or `OWNER/NAME` of one on the Hugging Face hub.
         folder: new or empty.
+        revision: branch, tag or commit on the hub.
         folds: only the runs that left these sessions out; None takes all.
         seeds: likewise.
+        license: identifier of the licence for the model card, as the hub has them, such as `cc-by-nc-4.0`.
         with_encoders: copy the frozen encoders; None does where they are not on the hub. Fine-tuned models always hold theirs.
         speech_model: the speech encoder's folder, where the hub does not have what the run names; of several each `NAME=DIR`.
         text_model: likewise.
 
     Raises:
-        PredictError: a folder in use, a run without weights, or encoders other than the run's.
+        PredictError: a folder in use, a run without weights, what the hub does not give, encoders other than the run's, or
+            what is no identifier of a licence.
         ResultError: a file of the run that is damaged, foreign or of another version.
         EncoderError: an encoder that is to be copied and is not to be had.
     """
-    run, folder = Path(run), Path(folder)
-    saved, result = read_saved(run)
-    runs = choose_runs(saved.runs, folds, seeds, saved.folder)
-    remarks = check_saved(saved, runs)
+    folder = Path(folder)
+    check_license(license)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise PredictError(f"{folder}: not an empty folder; give a new one for the export")
+    source = find_saved(run, revision, folds=folds, seeds=seeds)
+    with told_of(source):
+        saved, result = read_saved(source.folder)
+        runs = choose_runs(saved.runs, folds, seeds, saved.folder)
+        remarks = check_saved(saved, runs)
     make_folder(folder.absolute().parent)
     with whole_folder(folder) as scratch:
         described = _described(result)
@@ -89,18 +101,29 @@ def export_run(
             choice = EncoderChoice(speech_model=each_of(speech_model), text_model=each_of(text_model))
             copied, encoders = _write_encoders(saved, choice, with_encoders, scratch), saved.features
             document = _write_heads(saved, runs, scratch)
-        document |= {"format": EXPORT_FORMAT, "classes": list(saved.classes), "runs": [list(each) for each in runs]}
+        document |= {"format": EXPORT_FORMAT, "model_type": MODEL_TYPE}
+        document |= {"classes": list(saved.classes), "runs": [list(each) for each in runs]}
         document |= {"id2label": dict(enumerate(saved.classes)), "result": described}
-        card = model_card(described, encoders, runs, copied=copied, kind=document["kind"])
-        (scratch / "README.md").write_text(shown(card), encoding="utf-8")
-        hashes = {name: digest for name, digest in hashes_below(scratch, scratch).items() if name != "README.md"}
-        document = seal(json.loads(json.dumps(document | {FILES: hashes}, allow_nan=False)))
-        (scratch / "config.json").write_text(json.dumps(document, indent=2, allow_nan=False) + "\n", encoding="utf-8")
-        files = [path for path in scratch.rglob("*") if path.is_file()]
-        for path in files:  # weights come for their owner's eyes only
-            path.chmod((scratch / "README.md").stat().st_mode)
-        size = sum(path.stat().st_size for path in files)
+        card = model_card(described, encoders, runs, copied=copied, kind=document["kind"], license=license)
+        (scratch / CARD).write_text(shown(card), encoding="utf-8")
+        _write_config(document, scratch)
+        size = _let_read(scratch)
     return Exported(folder=folder, runs=tuple(run_stem(*each) for each in runs), encoders=copied, bytes=size, remarks=remarks)
+
+
+def _write_config(document: Mapping[str, Any], folder: Path) -> None:
+    """The config, last: it has the hashes of all files beside it but of the card, which may be edited."""
+    hashes = {name: digest for name, digest in hashes_below(folder, folder).items() if name != CARD}
+    sealed = seal(json.loads(json.dumps({**document, FILES: hashes}, allow_nan=False)))
+    (folder / CONFIG).write_text(json.dumps(sealed, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def _let_read(folder: Path) -> int:
+    """Give all files the rights of the card, since weights come for their owner's eyes only; the bytes of all."""
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    for path in files:
+        path.chmod((folder / CARD).stat().st_mode)
+    return sum(path.stat().st_size for path in files)
 
 
 def _described(result: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from typing import Any
 
 from mer.cache.granularity import STREAMS
 from mer.corpus import CORPORA
+from mer.predict.card_metadata import UNKNOWN_LICENSE, card_metadata
 from mer.protocol import METRICS
 from mer.protocol.dimensions import dimensions_of
 from mer.protocol.metrics import learned_by, metrics_for
@@ -17,6 +18,7 @@ def model_card(
     *,
     copied: bool,
     kind: str,
+    license: str = UNKNOWN_LICENSE,
 ) -> str:
     """A model card in Markdown, with the metadata that the Hugging Face hub reads.
 
@@ -26,11 +28,14 @@ def model_card(
         runs: folds and seeds that are exported.
         copied: whether the encoders' weights are part of the folder.
         kind: `head` or `finetuned`.
+        license: identifier of the licence that it is under, as the hub has them.
     """
+    title = f"{result['corpus']}: {_what(result, kind)}"
+    metadata = card_metadata(result, encoders, title=title, protocol=_protocol(result), license=license)
     parts = [
-        _metadata(result, encoders),
-        f"# {result['corpus']}: {_what(result, kind)}",
-        "Written by `mer export`. Not edited by anybody; add who made it, why, and under which licence it may be used.",
+        f"---\n{metadata}\n---",
+        f"# {title}",
+        _unedited(license),
         _use(result, copied),
         _labels(result),
         _training(result, encoders, runs),
@@ -47,13 +52,11 @@ def _what(result: Mapping[str, Any], kind: str) -> str:
     return f"{result['config']['fusion']} head on frozen encoders, {branches}"
 
 
-def _metadata(result: Mapping[str, Any], encoders: Mapping[str, Mapping[str, Any]]) -> str:
-    bases = [encoders[name]["model"] for name in _named(encoders) if "/" in encoders[name]["model"]]
-    lines = ["library_name: mer", "pipeline_tag: audio-classification", "tags:", "- speech-emotion-recognition"]
-    lines += ["- synthetic-speech"] if result["synthetic"] else []
-    lines += ["base_model:", *(f"- {name}" for name in bases)] if bases else []
-    metrics = ["- concordance"] if dimensions_of(result["config"]) else ["- recall", "- accuracy"]
-    return "\n".join(["---", *lines, "metrics:", *metrics, "---"])
+def _unedited(license: str) -> str:
+    """Who has written the card, and what only people can add."""
+    if license == UNKNOWN_LICENSE:
+        return "Written by `mer export`. Not edited by anybody; add who made it, why, and under which licence it may be used."
+    return "Written by `mer export`. Not edited by anybody; add who made it, and why."
 
 
 def _use(result: Mapping[str, Any], copied: bool) -> str:
@@ -67,7 +70,8 @@ def _use(result: Mapping[str, Any], copied: bool) -> str:
         if {name.partition("@")[0] for name in result["branches"]} - {"T", "text"}
         else '`--text "what is said"`'
     )
-    return f"## Use\n\n`mer predict THIS_FOLDER` with {asks}, or `mer.predict.load(folder)` in Python. {where}"
+    told = f"`mer predict THIS` with {asks}, or `mer.predict.load(THIS)` in Python"
+    return f"## Use\n\n`pip install mer-fusion`; then {told}. THIS is the folder, or OWNER/NAME on the Hugging Face hub. {where}"
 
 
 def _labels(result: Mapping[str, Any]) -> str:

@@ -3,11 +3,10 @@
 import dataclasses
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol, TypeVar, runtime_checkable
+from typing import Protocol, TypeVar, runtime_checkable
 
 from mer.corpus import TextGridAlignment, Utterance
 from mer.corpus.aligner import ALIGNERS
@@ -15,13 +14,10 @@ from mer.corpus.audio import audio_seconds
 from mer.predict.answer import Answer, Failure, Prediction, Rating, make_prediction, make_rating
 from mer.predict.checks import RefusedError, listen
 from mer.predict.errors import PredictError
-from mer.predict.finetuned_engine import FinetunedEngine
 from mer.predict.given_audio import Audio, Given, as_files
-from mer.predict.head_engine import HeadEngine
+from mer.predict.hub_download import Source
 from mer.predict.on_the_fly import Aligner, aligned
-from mer.predict.saved_encoders import EncoderChoice, each_of
-from mer.predict.saved_head import Run, SavedHead
-from mer.predict.saved_run import SavedModels, check_saved, choose_runs, read_saved
+from mer.predict.saved_head import Run
 from mer.results.names import run_stem
 
 CHUNK_SECONDS = 120.0
@@ -93,6 +89,7 @@ class Predictor:
         classes: tuple[str, ...],
         runs: Sequence[Run],
         *,
+        source: Source,
         max_seconds: float,
         aligner: Aligner | None,
         remarks: tuple[str, ...] = (),
@@ -101,6 +98,10 @@ class Predictor:
     ) -> None:
         """Use `load`."""
         self._temperatures = temperatures
+        self.folder = source.folder
+        """Where its files are; of what was downloaded, in the hub's own store."""
+        self.origin = source.origin
+        """The folder as it was given, or `OWNER/NAME@COMMIT` of the Hugging Face hub."""
         self.remarks = remarks
         """What could not be checked, such as weights that were saved before they were hashed."""
         self.classes = classes
@@ -258,87 +259,6 @@ class Predictor:
         if problem is not None:
             notes[utterance.id] += (f"{problem}; its phones, syllables and words are one segment over all of it",)
         return timed
-
-
-def load(
-    folder: Path | str,
-    *,
-    folds: Sequence[str] | None = None,
-    seeds: Sequence[int] | None = None,
-    labels: Sequence[str] | None = None,
-    speech_model: str | Path | Sequence[str | Path] | None = None,
-    text_model: str | Path | Sequence[str | Path] | None = None,
-    device: str = "auto",
-    max_seconds: float = MAX_SECONDS,
-    aligner: Aligner | None = None,
-    calibrated: bool = False,
-) -> Predictor:
-    """Make a saved run ready to answer for new recordings.
-
-    Args:
-        folder: a run directory of `mer train-head` or `mer finetune`, or what `mer export` made of one.
-        folds: answer by the runs that left these sessions out; None takes all, and averages their probabilities.
-        seeds: likewise.
-        labels: those that are expected, in any order; a run that answers with others is refused.
-        speech_model: the speech encoder's folder, where the hub does not have what the run names; of several each `NAME=DIR`.
-        text_model: likewise.
-        device: `auto`, `cpu`, `cuda`, `cuda:1` or `mps`.
-        max_seconds: longer audio is refused.
-        aligner: times the phones, syllables and words of recordings that bring no alignment; None leaves them one segment.
-        calibrated: divide each run's logits by the temperature that its validation part gave.
-
-    Raises:
-        PredictError: a folder that holds no such run, encoders other than the run's, or labels other than expected.
-        ResultError: a file of the run that is damaged, foreign or of another version.
-        EncoderError: an encoder that is not to be had.
-    """
-    saved, document = read_saved(Path(folder))
-    runs = choose_runs(saved.runs, folds, seeds, saved.folder)
-    if labels is not None and set(labels) != set(saved.classes):
-        raise PredictError(
-            f"{folder} answers with {', '.join(saved.classes)}, and {', '.join(labels)} were asked for; take a run that was "
-            "trained on these, or ask for what it has"
-        )
-    temperatures = temperatures_of(document, runs, Path(folder)) if calibrated else None
-    choice = EncoderChoice(speech_model=each_of(speech_model), text_model=each_of(text_model), device=device)
-    with ThreadPoolExecutor(1) as beside:  # hashes a GB a second, while the encoders are read
-        checking = beside.submit(check_saved, saved, runs)
-        try:
-            with TURN:
-                engine = _engine(saved, runs, choice)
-        finally:  # a damaged file is named as such, whatever it did to the engine
-            remarks = checking.result()
-    return Predictor(
-        engine,
-        saved.classes,
-        runs,
-        max_seconds=max_seconds,
-        aligner=aligner,
-        remarks=remarks,
-        dimensions=saved.dimensions if isinstance(saved, SavedHead) else (),
-        temperatures=temperatures,
-    )
-
-
-def temperatures_of(document: Mapping[str, Any], runs: Sequence[Run], folder: Path) -> tuple[float, ...]:
-    """The temperature of each run, as its result has it.
-
-    Raises:
-        PredictError: a run without one.
-    """
-    known = {(str(each["fold"]), int(each["seed"])): each.get("temperature") for each in document.get("runs", ())}
-    if missing := [run_stem(*run) for run in runs if not known.get(run)]:
-        raise PredictError(
-            f"{folder}: {len(missing)} of {len(runs)} runs have no temperature, first {missing[0]} (it predicts ratings, nobody "
-            "was held out for validation, or an earlier mer trained it); leave --calibrated out, or train it again"
-        )
-    return tuple(float(known[run]) for run in runs)
-
-
-def _engine(saved: SavedHead | SavedModels, runs: Sequence[Run], choice: EncoderChoice) -> Engine:
-    if isinstance(saved, SavedHead):
-        return HeadEngine(saved, runs, choice)
-    return FinetunedEngine([path for run, path in saved.models if run in runs], choice.device)
 
 
 def _noting(answer: Answer, notes: tuple[str, ...]) -> Answer:

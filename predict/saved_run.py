@@ -62,7 +62,10 @@ def read_saved(folder: Path) -> tuple[SavedHead | SavedModels, dict[str, Any]]:
         ResultError: a file that is damaged, foreign or of another version.
     """
     if not folder.is_dir():
-        raise PredictError(f"{folder}: no such folder; give a run directory, such as those in runs/, or an exported folder")
+        raise PredictError(
+            f"{folder}: no such folder; give a run directory, such as those in runs/, an exported folder, or OWNER/NAME of "
+            "an export on the Hugging Face hub"
+        )
     if (folder / RESULT).exists():
         document = read_result(folder)
         if document["config"].get("fusion") == COMBINATION:
@@ -175,12 +178,17 @@ def _models(folder: Path, document: dict[str, Any], place: Path) -> SavedModels:
     return SavedModels(folder=folder, classes=tuple(document["summary"]["classes"]), models=there, hashes=hashes)
 
 
-def _exported(folder: Path, config: dict[str, Any]) -> SavedHead | SavedModels:
+def exported_runs(folder: Path, config: Mapping[str, Any]) -> tuple[Run, ...]:
+    """Folds and seeds of an export; raises ResultError where they are none."""
     if wrong := [each for each in config["runs"] if [type(value) for value in each] != [str, int]]:
         raise ResultError(f"{folder / CONFIG}: is not what mer writes: a run is a fold and a seed, got {wrong[0]!r}; {CURE}")
+    return tuple((fold, seed) for fold, seed in config["runs"])
+
+
+def _exported(folder: Path, config: dict[str, Any]) -> SavedHead | SavedModels:
+    runs = exported_runs(folder, config)
     if len(set(config["classes"])) < len(config["classes"]):
         raise ResultError(f"{folder / CONFIG}: is not what mer writes: a class is named twice; {CURE}")
-    runs = tuple((fold, seed) for fold, seed in config["runs"])
     classes, hashes = tuple(config["classes"]), {folder: config.get(FILES, {})}
     if config["kind"] == "finetuned":
         models = tuple((run, folder / run_stem(*run)) for run in runs)

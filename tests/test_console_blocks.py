@@ -33,6 +33,7 @@ INSTALLS, CLUSTER, SERVES, LONG = (
     "serves until it is stopped",
     "half an hour",
 )
+HUB = "needs a hub: tests/predict/test_hub.py has one"
 EXCEPTIONS = {
     'python -m pip install -c constraints.txt -e ".[demo]" && mer demo': INSTALLS,
     'python -m pip install -c constraints.txt -e ".[dev]" && python -m pytest -n 2': INSTALLS,
@@ -56,6 +57,9 @@ EXCEPTIONS = {
     "mer extract --corpus corpus.jsonl --device cuda --backend ray --ray-address HEAD:6379": CLUSTER,
     "MER_RUN=exported uvicorn service:app --app-dir docs": SERVES,
     'curl -F wav=@hello.wav -F text="oh, it is you again" localhost:8000/predict': SERVES,
+    "mer export published/ --push OWNER/NAME": HUB,
+    'mer predict OWNER/NAME --wav hello.wav --text "oh, it is you again"': HUB,
+    'mer predict OWNER/NAME --revision 1a2b3c4d --fold 1 --wav hello.wav --text "oh, it is you again"': HUB,
     "python bench/trust.py --short": "tests/test_trust.py runs the campaign",
     "python bench/trust.py --long": "takes half an hour",
 }

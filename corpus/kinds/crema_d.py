@@ -52,6 +52,7 @@ class CremaD(NamedRecordings):
         }
     }
     released: ClassVar[Mapping[str, int]] = {each: 1087 if each == "NEU" else 1271 for each in EMOTIONS.values()}  # pyright: ignore[reportIncompatibleVariableOverride]
+    languages = ("en",)
     limits = "**Trained on acted speech**: American actors who say twelve sentences. The words carry no emotion."
 
     def spoken(self, file: Path, name: re.Match[str]) -> Utterance:

@@ -74,6 +74,7 @@ class EmoDb(NamedRecordings):
         "neutral": 79,
         "sadness": 62,
     }
+    languages = ("de",)
     limits = "**Trained on acted speech**: ten German actors who say ten sentences. The words carry no emotion."
 
     def spoken(self, file: Path, name: re.Match[str]) -> Utterance:

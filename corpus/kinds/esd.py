@@ -31,6 +31,7 @@ class Esd(NamedRecordings):
     classes = "esd-5"
     class_maps: ClassVar[Mapping[str, Mapping[str, str]]] = {"esd-5": {each: each.lower() for each in EMOTIONS}}
     released: ClassVar[Mapping[str, int]] = dict.fromkeys(EMOTIONS, 7000)  # pyright: ignore[reportIncompatibleVariableOverride]
+    languages = ("en", "zh")
     limits = "**Trained on acted speech**: speakers who read sentences in a studio. The words carry no emotion."
 
     def spoken(self, file: Path, name: re.Match[str]) -> Utterance | None:

@@ -28,6 +28,7 @@ class Iemocap(CorpusKind):
         # The six-way set of conversational emotion recognition: excitement and frustration on their own.
         "6": {"ang": "angry", "hap": "happy", "exc": "excited", "sad": "sad", "neu": "neutral", "fru": "frustrated"},
     }
+    languages = ("en",)
     limits = "**Trained on acted speech**: ten English-speaking actors in a laboratory. Spontaneous emotion is weaker and mixed."
 
     def recognises(self, path: Path) -> bool:

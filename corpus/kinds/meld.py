@@ -57,6 +57,7 @@ class Meld(CorpusKind):
         "fear": 358,
         "disgust": 361,
     }
+    languages = ("en",)
     limits = (
         "**Trained on a television series**: six actors, the same in the test part, speak most of it over laughter and music."
     )

@@ -43,6 +43,7 @@ class MspPodcast(CorpusKind):
         "msp-podcast-8": CLASSES,
         "msp-podcast-4": {word: CLASSES[word] for word in ("Angry", "Sad", "Happy", "Neutral")},
     }
+    languages = ("en",)
     limits = "**Trained on podcasts**: turns of public talk in English that were chosen for their emotion. Few are strong."
 
     def recognises(self, path: Path) -> bool:

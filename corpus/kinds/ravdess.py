@@ -29,6 +29,7 @@ class Ravdess(NamedRecordings):
         "ravdess-8": {each: {"fearful": "fear", "surprised": "surprise"}.get(each, each) for each in EMOTIONS}
     }
     released: ClassVar[Mapping[str, int]] = {each: 96 if each == "neutral" else 192 for each in EMOTIONS}  # pyright: ignore[reportIncompatibleVariableOverride]
+    languages = ("en",)
     limits = "**Trained on acted speech**: 24 North American actors who say two sentences. The words carry no emotion."
 
     def spoken(self, file: Path, name: re.Match[str]) -> Utterance:

@@ -41,6 +41,7 @@ class Savee(NamedRecordings):
         }
     }
     released: ClassVar[Mapping[str, int]] = {each: 120 if each == "neutral" else 60 for each in EMOTIONS.values()}  # pyright: ignore[reportIncompatibleVariableOverride]
+    languages = ("en",)
     limits = "**Trained on acted speech**: four Englishmen in a laboratory. Other voices differ."
 
     def spoken(self, file: Path, name: re.Match[str]) -> Utterance:

@@ -26,6 +26,7 @@ class Tess(NamedRecordings):
         "tess-7": {each: "surprise" if each == "ps" else each for each in EMOTIONS}
     }
     released: ClassVar[Mapping[str, int]] = dict.fromkeys(EMOTIONS, 400)  # pyright: ignore[reportIncompatibleVariableOverride]
+    languages = ("en",)
     limits = "**Trained on acted speech**: two Canadian women who say one phrase. The words carry no emotion."
 
     def spoken(self, file: Path, name: re.Match[str]) -> Utterance:

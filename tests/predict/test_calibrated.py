@@ -7,7 +7,7 @@ import pytest
 
 from mer.predict.answer import Answer, make_prediction
 from mer.predict.errors import PredictError
-from mer.predict.predictor import temperatures_of
+from mer.predict.loading import temperatures_of
 from mer.protocol.calibration import softmax
 
 DOCUMENT = {

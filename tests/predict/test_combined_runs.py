@@ -7,7 +7,7 @@ from safetensors.numpy import load_file
 
 from mer.cache import open_cache
 from mer.heads import HeadConfig, train_head
-from mer.predict.predictor import temperatures_of
+from mer.predict.loading import temperatures_of
 from mer.predict.saved_run import read_saved
 from mer.protocol.calibration import softmax
 from mer.results.combination import Asked, combine

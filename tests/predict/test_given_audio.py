@@ -17,9 +17,11 @@ from mer.corpus import Utterance
 from mer.predict import Failure, PredictError, Prediction, Predictor, load, recording
 from mer.predict.answer import Answer
 from mer.predict.given_audio import as_files
+from mer.predict.hub_download import Source
 
 DATA = Path(__file__).parents[1] / "data"
 TEXT = "leave me alone"
+NOWHERE = Source(folder=Path("nowhere"), origin="nowhere")
 FORMATS: dict[str, Any] = {
     "16-bit": {"rate": 16_000, "channels": 1, "dtype": "int16"},
     "other rate, two channels": {"rate": 22_050, "channels": 2, "dtype": "float32"},
@@ -165,7 +167,7 @@ def at_once(calls: Sequence[Callable[[], Any]]) -> list[Any]:
 
 
 def test_predictors_take_turns_because_what_they_set_is_the_process_own() -> None:
-    several = [Predictor(BusyEngine(), ("a", "b"), [("1", 0)], max_seconds=60.0, aligner=None) for _ in range(4)]
+    several = [Predictor(BusyEngine(), ("a", "b"), [("1", 0)], source=NOWHERE, max_seconds=60.0, aligner=None) for _ in range(4)]
     at_once([lambda one=one: one.predict("none.wav", "text") for one in several])  # type: ignore[misc]
     assert BusyEngine.most == 1
 

@@ -23,6 +23,7 @@ from mer.cli import app
 from mer.corpus import Alignment, AlignmentError, Segment, Utterance, open_corpus
 from mer.predict import Failure, PredictError, Prediction, Predictor, load, recording
 from mer.predict.answer import Answer
+from mer.predict.hub_download import Source
 from mer.results.errors import ResultError
 from mer.results.file_hashes import seal
 
@@ -170,7 +171,9 @@ class BusyEngine:
 
 def test_threads_take_turns(tmp_path: Path) -> None:
     engine = BusyEngine()
-    predictor = Predictor(engine, ("a", "b"), [("1", 0)], max_seconds=60.0, aligner=None)
+    predictor = Predictor(
+        engine, ("a", "b"), [("1", 0)], source=Source(folder=Path("nowhere"), origin="nowhere"), max_seconds=60.0, aligner=None
+    )
     threads = [threading.Thread(target=predictor.predict, args=(tmp_path / "none.wav", "text")) for _ in range(4)]
     for thread in threads:
         thread.start()

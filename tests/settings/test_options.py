@@ -20,6 +20,7 @@ from mer.commands.backend_options import AnyBackend, CpuBackend
 from mer.commands.command_group import NAMES, load, summary
 from mer.commands.defaults import command_options
 from mer.commands.demo import Demo
+from mer.commands.export import WhatIsWritten
 from mer.commands.extract import WhatIsExtracted
 from mer.commands.finetune import WhereModelsGo
 from mer.commands.grid import OF_ALL, OF_KIND, GridExtras, GridFiles
@@ -57,6 +58,7 @@ HOMES: list[tuple[str, type, GridKind[Any] | None]] = [
     ("predict", WhatIsAnswered, None),
     ("predict", AlignerOptions, None),
     ("export", WhichRuns, None),
+    ("export", WhatIsWritten, None),
     ("demo", Demo, None),
     ("report", WhatIsReported, None),
     ("synth", Spoken, None),
@@ -67,7 +69,7 @@ TYPED_BY_HAND = {
     "extract": {"revision", "drop_fillers"},
     "grid": {"name", "list_presets", "revision"},
     "predict": {"run", "recordings"},
-    "export": {"run", "folder", "encoders"},
+    "export": {"run", "folder"},
     "report": {"runs", "compare"},
     "synth": {"folder"},
 }
