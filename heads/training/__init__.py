@@ -4,8 +4,8 @@
 train_head -> plan_head          who is trained, validated and tested in each fold; what is finished already
            -> RunQueue           statistics of each fold's training part, stacks as large as memory allows
            -> StackTrainer       one epoch of every run of a stack:
-                ordered_batches    each run's utterances in its own order, cut into batches
-                _steps             the batches of all runs that still have one = a Step; the next one is prefetched
+                StepPlans          each run's utterances in its own order, cut into batches; what all runs read at once = a Step
+                _steps             one Step after the other; the next one is prefetched
                 stacked_logits     FeatureSource.reads -> layer average -> head, all runs at once
                 _train_epoch       loss, gradients, Adam: run by run, or all at once on a device (DeviceStack)
                 _evaluate          validation logits; early stopping keeps the best weights

@@ -1,9 +1,6 @@
 """In which order the runs of a stack go through their training utterances."""
 
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Int64
@@ -11,7 +8,7 @@ from jaxtyping import Int64
 from mer.protocol import numpy_generator
 
 Rows = Int64[np.ndarray, " _"]
-Plan = TypeVar("Plan")
+NO_ROWS = np.empty(0, dtype=np.int64)
 
 
 def ordered_batches(
@@ -39,27 +36,3 @@ def ordered_batches(
 def cut(rows: Rows, size: int) -> list[Rows]:
     """Batches of rows; the last one takes what is left."""
     return [rows[start : start + size] for start in range(0, len(rows), size)]
-
-
-def planned(plan: Callable[[int], Plan], count: int, *, ahead: int) -> Iterator[Plan]:
-    """`plan(0)`, `plan(1)` and so on, in this order.
-
-    Args:
-        plan: makes one.
-        count: how many.
-        ahead: how many are made in a thread of their own before they are asked for; 0 makes each when it is.
-    """
-    if ahead == 0:
-        yield from map(plan, range(count))
-        return
-    with ThreadPoolExecutor(1, thread_name_prefix="plan") as pool:
-        waiting = deque(pool.submit(plan, number) for number in range(min(ahead, count)))
-        try:
-            for number in range(ahead, ahead + count):
-                first = waiting.popleft()
-                if number < count:
-                    waiting.append(pool.submit(plan, number))
-                yield first.result()
-        finally:
-            for each in waiting:
-                each.cancel()

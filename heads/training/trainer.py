@@ -12,31 +12,27 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float64, Int64
+from jaxtyping import Float, Float64
 from torch import Tensor
 
 from mer.heads.config import HeadConfig
 from mer.heads.errors import DivergedError, HeadError
 from mer.heads.features.feature_source import FeatureSource
 from mer.heads.features.statistics import Statistics
-from mer.heads.features.step import Step, plan_step
+from mer.heads.features.step import Step
 from mer.heads.fusion.build_head import build_head
 from mer.heads.fusion.head import Head
 from mer.heads.own_kind import head_kind
 from mer.heads.rating_loss import RatingLoss
 from mer.heads.stacked.device.device_path import DevicePath, default_path
-from mer.heads.training.batches import cut, ordered_batches, planned
+from mer.heads.training.batches import NO_ROWS, Rows, cut
 from mer.heads.training.device_stack import DeviceStack, Slot
 from mer.heads.training.heap import keep_large_buffers
 from mer.heads.training.run_loss import RunLoss, answers_of, check_copies, losses_of, mean_loss, run_loss, totals_of
 from mer.heads.training.stacked_forward import stacked_logits
+from mer.heads.training.step_plans import EpochOf, StepPlans, Steps
 from mer.heads.training.trained_run import AnyEpoch, EarlyStopping, Epoch, TrainedRun, rated_epoch
 from mer.protocol import Fold, confusion, integer_seed, unweighted_accuracy, weighted_accuracy
-
-Rows = Int64[np.ndarray, " _"]
-AHEAD = 3
-"""Steps of a stack on a device that are planned before they are computed."""
-NO_ROWS = np.empty(0, dtype=np.int64)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -125,6 +121,8 @@ class StackTrainer:
         self._sources, self._targets, self._classes = dict(sources), targets, classes
         self._config, self._device = config, device
         self._truth = targets if learned is None else learned
+        kernels = self.path is not None and self.path.kernels
+        self._plans = StepPlans(self._sources, utterances=len(targets), batch=config.batch, tables=kernels)
         self.stop = threading.Event()
 
     @property
@@ -168,7 +166,7 @@ class StackTrainer:
                         together = DeviceStack(head, job.statistics, stack, self.path, self._device)
                     active.append(self._start(job, head, together))
                 if not active:
-                    return
+                    return self._plans.forget()
                 self._epoch(active, listener)
                 self._test(active)
                 for run in active:
@@ -177,7 +175,7 @@ class StackTrainer:
                 staying = [number for number, run in enumerate(active) if not run.over]
                 active = [active[number] for number in (staying if together is None else together.keep(staying))]
             except TrainingStopped:
-                return
+                return self._plans.forget()
             except (torch.OutOfMemoryError, RuntimeError) as problem:
                 if not _is_out_of_memory(problem):
                     raise
@@ -267,12 +265,9 @@ class StackTrainer:
 
     def _train_epoch(self, active: Sequence[_Active]) -> list[list[Tensor]]:
         """The summed loss of each step of each run."""
-        keys = [(run.job.seed, len(run.epochs) + 1) for run in active]
-        groups, ranks, batches = ordered_batches(
-            keys, [run.job.fold.train for run in active], len(self._targets), self._config.batch
-        )
         losses: list[list[Tensor]] = [[] for _ in active]
-        for members, step in self._steps(batches, groups, ranks, whole=_together(active) is not None):
+        whole = _together(active) is not None
+        for members, step in self._steps(self._plans.epoch(_epoch_of(active), whole=whole)):
             runs = [active[member] for member in members]
             if (together := _together(runs)) is not None:
                 own = [run.loss for run in runs]
@@ -292,6 +287,8 @@ class StackTrainer:
             for member, optimizer, loss in zip(members, optimizers, sums.detach().unbind(), strict=True):
                 optimizer.step()
                 losses[member].append(loss)
+        if whole:
+            self._plans.expect(_epoch_of([run for run in active if len(run.epochs) + 1 < self._config.max_epochs], later=1))
         return losses
 
     def _evaluate(self, active: Sequence[_Active], rows: Sequence[Rows]) -> list[Float[Tensor, "_ classes"]]:
@@ -299,28 +296,15 @@ class StackTrainer:
         found: list[list[Tensor]] = [[] for _ in active]
         with torch.inference_mode():
             batches = [cut(each, self._config.batch) for each in rows]
-            for members, step in self._steps(batches, [0] * len(active), None, whole=_together(active) is not None):
+            plans = self._plans.of(batches, [0] * len(active), None, whole=_together(active) is not None)
+            for members, step in self._steps(plans):
                 logits = self._forward([active[member] for member in members], step, None)
                 for member, part in zip(members, torch.split(logits, [len(each) for each in step.rows]), strict=True):
                     found[member].append(part)
         return [torch.cat(parts) for parts in found]
 
-    def _steps(
-        self, batches: Sequence[Sequence[Rows]], groups: Sequence[int], ranks: Sequence[Rows] | None, *, whole: bool
-    ) -> Iterator[tuple[list[int], Step]]:
+    def _steps(self, plans: Steps) -> Iterator[tuple[list[int], Step]]:
         """The runs that still have a batch, and these batches; the next step is prefetched, the last one let go."""
-
-        def plan(number: int) -> tuple[list[int], Step]:
-            # On the device path the stack stays whole: who has no batch left has no rows.
-            members = [run for run, each in enumerate(batches) if whole or number < len(each)]
-            rows = [batches[run][number] if number < len(batches[run]) else NO_ROWS for run in members]
-            step = plan_step(rows, [groups[run] for run in members], ranks)
-            for source in self._sources.values():
-                if whole and self.path is not None:
-                    source.prepare(step, tables=self.path.kernels)
-            return members, step
-
-        plans = planned(plan, max(len(each) for each in batches), ahead=AHEAD if whole else 0)
         for (members, step), after in itertools.pairwise(itertools.chain(plans, [None])):  # type: ignore[misc]
             if self.stop.is_set():
                 raise TrainingStopped
@@ -382,6 +366,12 @@ def _next(waiting: deque[Job]) -> Job | None:
         return waiting.popleft()
     except IndexError:
         return None
+
+
+def _epoch_of(runs: Sequence[_Active], later: int = 0) -> EpochOf:
+    """The next epoch of some runs, or one that comes later."""
+    keys = [(run.job.seed, len(run.epochs) + 1 + later) for run in runs]
+    return EpochOf(keys=keys, train=[run.job.fold.train for run in runs])
 
 
 def _together(runs: Sequence[_Active]) -> DeviceStack | None:

@@ -1,6 +1,7 @@
 """Runs that are computed together on a device give what each gives alone, and what the CPU's own path gives."""
 
 import re
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -13,6 +14,7 @@ from mer.heads.config import head_config
 from mer.heads.features.feature_store import FeatureStore
 from mer.heads.kinds import HEADS
 from mer.heads.stacked.device.device_path import DevicePath, default_path
+from mer.heads.training.step_plans import EpochOf, StepPlans
 from mer.protocol import Fold
 
 CPU = torch.device("cpu")
@@ -112,13 +114,14 @@ def test_a_run_alone_gives_the_same_with_dropout(make_cache: Callable[..., Any],
 def test_features_that_come_step_by_step_and_plans_ahead_give_the_same_bits(
     make_cache: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config, cache, found = config_of("late", dropout=0.3), make_cache(), []
+    # Three runs through two places, some stopped early: guesses of who stays are right and wrong.
+    config, cache, found = config_of("late", dropout=0.3, max_epochs=5, patience=2), make_cache(), []
     text = cache.packed("T", range(UTTERANCES)).nbytes
     for ahead, limit, sentence in (
         (0, 1.0, r"features in GPU memory \(GiB: F 0.00, T 0.00\)"),
         (3, text / 2**30, r".*mapped from disk and copied to the GPU step by step \(GiB: F.*in GPU memory \(GiB: T"),
     ):
-        monkeypatch.setattr("mer.heads.training.trainer.AHEAD", ahead)
+        monkeypatch.setattr("mer.heads.training.step_plans.AHEAD", ahead)
         store = FeatureStore(CPU, device_memory_gib=limit, own_memory=True)
         sources, _, said = store.open(cache, config.branches, range(UTTERANCES))
         assert re.match(sentence, said), said
@@ -129,6 +132,32 @@ def test_features_that_come_step_by_step_and_plans_ahead_give_the_same_bits(
     assert set(cache.opened["F"].released) == set(range(UTTERANCES))
     for other in found[1:]:
         compare(other, found[0], rtol=0, atol=0)
+
+
+def test_the_next_epoch_is_planned_before_the_validation_of_this_one_is_read(
+    make_cache: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    planned: list[tuple[str, EpochOf]] = []
+    begin, evaluate = StepPlans._begin, StackTrainer._evaluate
+    waited: list[int] = []
+
+    def begun(self: StepPlans, epoch: EpochOf, whole: bool) -> Any:
+        planned.append((threading.current_thread().name, epoch))
+        return begin(self, epoch, whole)
+
+    def evaluated(self: StackTrainer, active: Any, rows: Any) -> Any:
+        if self._plans._expected is not None:
+            self._plans._expected[1].result(timeout=60)
+        waited.append(len(planned))
+        return evaluate(self, active, rows)
+
+    monkeypatch.setattr(StepPlans, "_begin", begun)
+    monkeypatch.setattr(StackTrainer, "_evaluate", evaluated)
+    train(make_cache(), config_of("linear", max_epochs=3, patience=9), PLAIN, jobs_of(2), 2)
+    # An evaluation after each epoch, and the test at the end: the third epoch was planned when the second was validated.
+    assert waited == [2, 3, 3, 3]
+    assert [epoch.keys for _, epoch in planned] == [[(0, number), (0, number)] for number in (1, 2, 3)]
+    assert [name.startswith("expect") for name, _ in planned] == [False, True, True]
 
 
 def test_bfloat16_is_another_result_and_the_others_differ_by_rounding_only() -> None:
