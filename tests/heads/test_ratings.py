@@ -28,13 +28,14 @@ from mer.protocol.paper_setup import check_setup
 from mer.report.errors import ReportError
 from mer.report.figure_set import figure_set
 from mer.report.grid_table import grid_report
+from mer.report.latex_text import latex_table
 from mer.report.page import page
 from mer.report.page_sources import PageSources
 from mer.report.pair import make_pair
 from mer.report.report_folder import RATED, gather_facts
 from mer.report.results_report import results_report
 from mer.report.table_report import table_reports
-from mer.report.table_text import csv_table, latex_table, markdown_table
+from mer.report.table_text import csv_table, markdown_table
 
 CacheMaker = Callable[..., Any]
 TINY = HeadConfig(
