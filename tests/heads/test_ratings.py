@@ -224,7 +224,8 @@ def test_tables_page_and_figures_show_ccc_in_place_of_ua(make_cache: CacheMaker,
         for name in ("ccc", *(f"ccc_{each}" for each in DIMENSIONS)):
             for key, statistic in (("", "mean_of_folds"), *((f"_{each}", each) for each in ("std_folds", "std_seeds", "merged"))):
                 assert float(line[name + key]) == pytest.approx(100 * score[name][statistic], abs=1e-7)
-    for text in (markdown_table(report.table), latex_table(report.table), page(report.group, report.table, [], {}, version="0")):
+    whole = page(report.group, report.table, [], {}, version="0")
+    for text in (markdown_table(report.table), latex_table(report.table, wide=True), whole):
         for score in scores:
             for name in ("ccc", *(f"ccc_{each}" for each in DIMENSIONS)):
                 assert f"{100 * abs(score[name]['mean_of_folds']):.2f}" in text
@@ -236,7 +237,7 @@ def test_tables_page_and_figures_show_ccc_in_place_of_ua(make_cache: CacheMaker,
     shown = console.file.getvalue()  # type: ignore[attr-defined]
     assert f"{100 * scores[0]['ccc_dominance']['std_folds']:.2f}" in shown
     assert "1 that are not rated" in " ".join(shown.split())
-    assert [each.name for each in figure_set(report.group, {}) if "layers" not in each.name] == ["ccc-by-head", "learning-curves"]
+    assert [each.name for each in figure_set(report.group, {})] == ["ccc-by-head", "layer-weights", "learning-curves"]
     sources = PageSources(corpus=tmp_path, named=False, cache=tmp_path)
     assert gather_facts(report.group, tmp_path, sources, quiet=True) == ({}, [RATED])
     assert set(report.not_compared.values()) == {"ratings are shown side by side, without a test of their difference"}
