@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Self
+from typing import Any
 from unittest.mock import MagicMock
 
 import pytest
@@ -26,7 +26,7 @@ class AppleTensor(Tensor):
     numbers: Tensor
 
     @staticmethod
-    def __new__(cls, numbers: Tensor) -> Self:
+    def __new__(cls, numbers: Tensor) -> "AppleTensor":
         """`numbers` are on the CPU."""
         made = Tensor._make_wrapper_subclass(cls, numbers.shape, strides=numbers.stride(), dtype=numbers.dtype, device=APPLE)
         made.numbers = numbers

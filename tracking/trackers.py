@@ -70,12 +70,13 @@ class WeightsAndBiases(TrackerKind):
         if why := super().missing():
             return why
         import wandb
+        from wandb.errors import UsageError
 
         if wandb.setup().settings.mode != "online":
             return None
         try:
             known = wandb.login()
-        except wandb.errors.UsageError:
+        except UsageError:
             known = False
         return None if known else "nobody is logged in: `wandb login`, or WANDB_MODE=offline to keep the runs here"
 

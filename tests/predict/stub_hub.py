@@ -65,7 +65,7 @@ class _RefusedError(Exception):
 
 
 class _Answers(BaseHTTPRequestHandler):
-    server: StubHub
+    server: StubHub  # pyright: ignore[reportIncompatibleVariableOverride]
 
     def log_message(self, format: str, *args: Any) -> None: ...
 

@@ -98,10 +98,11 @@ def test_an_exports_card_is_read_back_with_the_numbers_of_its_result(name: str, 
     settings = {} if name == "finetuned" else {"speech_model": trained.speech, "text_model": trained.text}
     folder = export_run(trained.runs[name], tmp_path / "new", license="cc-by-4.0", **settings).folder
     card = ModelCard.load(folder / "README.md")
+    data: Any = card.data
     scores = json.loads((trained.runs[name] / "result.json").read_text())["summary"]["all"]
-    found = [each.metric_value for each in card.data.eval_results]
+    found = [each.metric_value for each in data.eval_results]
     names = ["ccc", "ccc_valence", "ccc_arousal", "ccc_dominance"] if name == "ratings" else list(HUB_METRICS)
     assert found == [round(scores[each]["mean_of_folds"], 4) for each in names]
-    assert card.data.license == "cc-by-4.0"
-    assert "base_model" not in card.data.to_dict()
+    assert data.license == "cc-by-4.0"
+    assert "base_model" not in data.to_dict()
     assert "under which licence" not in card.text

@@ -302,7 +302,7 @@ def test_the_commands_push_and_predict_by_name(
     assert told["pushed"] == {
         "origin": f"{NAME}@{commit}", "url": f"{hub.endpoint}/{NAME}", "private": False, "files": len(files_of(Path("new"))),
     }  # fmt: skip
-    assert ModelCard.load(Path("new/README.md")).data.license == "mit"
+    assert ModelCard.load(Path("new/README.md")).data.to_dict()["license"] == "mit"
     wav = str(trained.corpus.parent / "u1.wav")
     asked = ["--wav", wav, "--text", "leave me alone", "--alignment", "none", "--device", "cpu"]
     answer = run("predict", NAME, "--revision", commit, *asked, "--json")
