@@ -49,6 +49,8 @@ EXCEPTIONS = {
     'python -m pip install "mer-fusion[tensorboard]"': INSTALLS,
     "tensorboard --logdir runs": SERVES,
     "mer extract --device cuda": "needs a GPU",
+    "accelerate launch --num_processes 2 -m mer.cli finetune --aux 1+2": "needs two GPUs",
+    "torchrun --nproc_per_node 2 -m mer.cli finetune --aux 1+2": "needs two GPUs",
     "mer extract --corpus corpus.jsonl --device cuda": "needs a GPU",
     "mer grid zhao2022-table2 --device cuda --backend slurm --workers 16 --slurm partition=gpu": CLUSTER,
     "mer extract --corpus corpus.jsonl --device cuda --backend slurm --workers 16 --slurm partition=gpu "

@@ -115,8 +115,18 @@ def test_ctrl_c_while_a_corpus_is_spoken_leaves_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("gap", [0.0, 0.05, 0.5])
-@pytest.mark.parametrize("command", ["extract", "extract by 2", "train-head", "finetune", "grid", "grid by 2"])
+@pytest.mark.parametrize(
+    ("command", "gap"),
+    [
+        ("extract", 0.0),
+        ("extract by 2", 0.5),
+        ("extract by 2", 0.05),
+        ("train-head", 0.5),
+        ("finetune", 0.05),
+        ("grid", 0.0),
+        ("grid by 2", 0.05),
+    ],
+)
 def test_ctrl_c_twice_ends_every_long_command_with_plain_lines(
     command: str, gap: float, arguments: list[str], tmp_path: Path
 ) -> None:

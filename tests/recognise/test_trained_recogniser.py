@@ -17,7 +17,7 @@ from mer.recognise import Ctc, open_transcriber
 from mer.tests.recognise.trained_recogniser import write_trained
 
 RUN = CliRunner()
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("trained recogniser")]  # which is trained for a minute
 
 
 @pytest.fixture(scope="module")
