@@ -25,7 +25,7 @@ class Given(dict[str, Any]):
     """Values of the fields of a config, as the command line, the environment and the settings file give them."""
 
     typed: frozenset[str] = frozenset()
-    """Fields whose option was typed on the command line."""
+    """Options that were typed on the command line: the field of each, or the parameter's name where it is no field."""
 
 
 def options_from(
@@ -103,7 +103,8 @@ def refuse_ignored(given: Given, config: type, used: Collection[str], why: str) 
 
 def _given(context: Any, options: Mapping[str, Option], values: Mapping[str, Any]) -> Given:
     """The values by field; one that was given under a name of an earlier version, with a hint."""
-    given, typed = Given(), set()
+    given = Given()
+    typed = {name for name in context.params if context.get_parameter_source(name).name == "COMMANDLINE"} - {*options}
     for field, each in options.items():
         given[field] = values[each.name]
         for name in (each.name, *each.was):

@@ -105,7 +105,8 @@ def grid(
         kind = kind_of(name)
         revisions = {f"{encoder}_revision": each for encoder, each in revisions_by_encoder(revision or []).items()}
         chosen = {field: value for field, value in given.items() if value is not None and value is not False}
-        own = {"--revision": revision and FINETUNE, "--allow-missing-segments": extras.allow_missing_segments and HEADS}
+        of_one = {"revision": FINETUNE, "allow_missing_segments": HEADS}
+        own = {flag(name): kind_of_it for name, kind_of_it in of_one.items() if name in given.typed}
         refuse_other_kind(kind, given.typed & chosen.keys(), own)
         overrides = revisions | {field: value for field, value in chosen.items() if field in OF_ALL or field in OF_KIND[kind]}
         place = GridPlace(backend=backend, device=given["device"] or "auto", runs=files.runs)
@@ -144,13 +145,13 @@ def refuse_other_kind(kind: str, typed: Collection[str], own: Mapping[str, Any])
     Args:
         kind: of the grid.
         typed: fields of options that stand on the command line.
-        own: for those that are no fields: whose they are, where they are given.
+        own: for those of them that are no fields, the kind of grid that they are for.
     """
     of_kind = [(flag(each.name), of) for of, options in OF_KIND.items() for field, each in options.items() if field in typed]
     # Scripts name encoders for all commands.
     elsewhere = {flag(each) for each in ENCODERS}
     for name, other in (*of_kind, *own.items()):
-        if other and other != kind and name not in elsewhere:
+        if other != kind and name not in elsewhere:
             raise typer.BadParameter(f"is for grids of kind {other!r}; this one is of kind {kind!r}", param_hint=name)
 
 

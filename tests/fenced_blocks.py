@@ -1,5 +1,6 @@
 """What the documents show between fences: commands, files and programs."""
 
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,3 +38,10 @@ def pages() -> dict[str, list[Block]]:
     found = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
     names = {path.relative_to(ROOT).as_posix(): path for path in sorted(found)}
     return {name: blocks_of(path.read_text("utf-8")) for name, path in names.items() if name not in GENERATED}
+
+
+def environment() -> dict[str, str]:
+    """What a command of a page is run in: the same package that the tests import, and no setting of whoever runs them."""
+    here = {name: value for name, value in os.environ.items() if not name.startswith("MER_")}
+    paths = [str(Path(each).absolute()) for each in os.environ.get("PYTHONPATH", "").split(os.pathsep) if each]
+    return here | {"PYTHONPATH": os.pathsep.join(paths)}

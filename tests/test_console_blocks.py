@@ -18,7 +18,7 @@ from mer.commands.corpus_choice import raw_labels
 from mer.corpus import Utterance, open_corpus
 from mer.corpus.textgrid_file import write_textgrid
 from mer.demo import ensure_small_encoders, write_small_speech_encoder, write_small_text_encoder
-from mer.tests.fenced_blocks import pages
+from mer.tests.fenced_blocks import environment, pages
 from mer.tests.recognise.small_recognisers import write_whisper
 
 PAGES = pages()
@@ -123,11 +123,8 @@ def test_every_block_says_what_it_is_and_commands_stand_in_blocks_of_commands() 
 
 def shell(line: str, folder: Path) -> subprocess.CompletedProcess[str]:
     """Give one line to bash in a folder."""
-    here = {name: value for name, value in os.environ.items() if not name.startswith("MER_")}
     paths = [sysconfig.get_path("scripts"), os.environ["PATH"]]
-    # The same package that the tests import, wherever the command runs.
-    imports = [str(Path(each).absolute()) for each in os.environ.get("PYTHONPATH", "").split(os.pathsep) if each]
-    here |= {"PATH": os.pathsep.join(paths), "PYTHONPATH": os.pathsep.join(imports), "COLUMNS": "120", "HF_HUB_OFFLINE": "1"}
+    here = environment() | {"PATH": os.pathsep.join(paths), "COLUMNS": "120", "HF_HUB_OFFLINE": "1"}
     return subprocess.run(
         ["bash", "-c", line], cwd=folder, env=here, capture_output=True, text=True, timeout=SECONDS, check=False
     )

@@ -5,7 +5,6 @@ begin with settings of the environment, as in `MER_PLUGINS=own_heads mer grid ro
 """
 
 import json
-import os
 import re
 import shlex
 import subprocess
@@ -16,7 +15,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from mer.tests.fenced_blocks import blocks_of
+from mer.tests.fenced_blocks import blocks_of, environment
 
 PAGE = Path(__file__).parents[2] / "docs" / "extending.md"
 SECONDS = 300
@@ -87,8 +86,8 @@ def follow(page: Section, folder: Path) -> dict[str, Told]:
     """
     page.write(folder)
     told: dict[str, Told] = {}
-    for environment, some in groupby(page.commands, key=lambda command: dict(command.environment)):
-        told |= give([command.words for command in some], folder, environment)
+    for settings, some in groupby(page.commands, key=lambda command: dict(command.environment)):
+        told |= give([command.words for command in some], folder, settings)
     return told
 
 
@@ -107,15 +106,12 @@ def result_of(folder: Path, pattern: str) -> dict[str, Any]:
     return values
 
 
-def give(commands: Sequence[Sequence[str]], folder: Path, environment: Mapping[str, str]) -> dict[str, Told]:
+def give(commands: Sequence[Sequence[str]], folder: Path, settings: Mapping[str, str]) -> dict[str, Told]:
     """Give commands one after the other in a folder, in a process of their own: nothing that it imports stays here."""
-    here = {name: value for name, value in os.environ.items() if not name.startswith("MER_")}
-    # The same package that the tests import, wherever the command runs.
-    paths = os.pathsep.join([str(Path(each).absolute()) for each in os.environ.get("PYTHONPATH", "").split(os.pathsep) if each])
     done = subprocess.run(
         [sys.executable, "-c", GIVE, json.dumps([list(words) for words in commands])],
         cwd=folder,
-        env={**here, "PYTHONPATH": paths, "COLUMNS": "200", **environment},
+        env={**environment(), "COLUMNS": "200", **settings},
         capture_output=True,
         text=True,
         timeout=SECONDS,

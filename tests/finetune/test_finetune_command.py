@@ -187,6 +187,7 @@ def test_a_grid_of_the_paper_on_another_corpus_says_what_differs_and_prints_no_f
         ("sun2023-table1", ["--max-epochs", "3"]),
         ("sun2023-table1", ["--device-memory", "3"]),
         ("zhao2022-table1", ["--epochs", "3"]),
+        ("sun2023-table1", ["--allow-missing-segments"]),
         ("zhao2022-table1", ["--revision", "text=main"]),
     ],
 )
@@ -194,6 +195,16 @@ def test_an_option_of_another_kind_of_grid_is_refused(grid: str, option: list[st
     result = run(app, ["grid", grid, *option, "--runs", str(tmp_path), "--cache", str(tmp_path)])
     assert result.exit_code == 2
     assert f"Invalid value for {option[0]}: is for grids of kind" in " ".join(result.stderr.replace("│", "").split())
+
+
+def test_a_settings_file_for_one_kind_of_grid_leaves_the_other_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = "[grid]\nmax-epochs = 3\nepochs = 2\nallow-missing-segments = true\nrevision = ['text=main']\n"
+    (tmp_path / "mer.toml").write_text(settings)
+    monkeypatch.chdir(tmp_path)
+    found = {grid: run(app, ["grid", grid]) for grid in ("sun2023-table1", "zhao2022-table1")}
+    assert [each.exit_code for each in found.values()] == [2, 2]
+    assert "IEMOCAP_full_release" in found["sun2023-table1"].stderr
+    assert "features" in found["zhao2022-table1"].stderr
 
 
 def test_faults_of_a_fine_tuned_grid_are_told_with_their_lines(given: list[str], tmp_path: Path) -> None:

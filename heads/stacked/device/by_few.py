@@ -12,13 +12,9 @@ from torch import Tensor
 from mer.heads.stacked.device.norm import normalise, owed_of
 from mer.heads.stacked.device.normed import Affine, Normed, link_like, normed, parts_of
 from mer.heads.stacked.device.pairs import Pairs
-from mer.heads.stacked.device.projection import AttentionWeights, Projection
+from mer.heads.stacked.device.projection import FIRST_WEIGHT, WEIGHTS, AttentionWeights, Projection
 from mer.heads.stacked.device.run_rows import RunRows
 from mer.heads.stacked.device.shared import Shared, gradient_of, kept
-
-WEIGHTS = len(AttentionWeights._fields)
-FIRST = 6
-"""Place of the first weight among the arguments."""
 
 
 def attend_by_few(
@@ -99,7 +95,7 @@ class _ByFew(torch.autograd.Function):
         if affine is None or few_affine is None:
             raise TypeError("rows that attend are normalised ones")
         one, other = AttentionWeights(*weights[:WEIGHTS]), AttentionWeights(*weights[WEIGHTS:])
-        layers = _layers(one, other, pairs.heads, columns, ctx.needs_input_grad[FIRST : FIRST + 2 * WEIGHTS])
+        layers = _layers(one, other, pairs.heads, columns, ctx.needs_input_grad[FIRST_WEIGHT : FIRST_WEIGHT + 2 * WEIGHTS])
         count, scale = len(few) * pairs.heads, math.sqrt(pairs.heads / values.shape[1])
         key, value, query = (layer(few, few_affine) for layer in layers[:3])
         directions, outputs = layers.directions(key).as_rows(count), layers.outputs(value).as_rows(count)

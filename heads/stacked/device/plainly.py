@@ -9,13 +9,9 @@ from torch import Tensor
 from mer.heads.stacked.device.attention import Meetings, attended, owed_to_attention
 from mer.heads.stacked.device.norm import normalise, owed_of
 from mer.heads.stacked.device.normed import Affine, Normed, link_like, normed, parts_of
-from mer.heads.stacked.device.projection import AttentionWeights, Projection
+from mer.heads.stacked.device.projection import FIRST_WEIGHT, WEIGHTS, AttentionWeights, Projection
 from mer.heads.stacked.device.run_rows import RunRows
 from mer.heads.stacked.device.shared import gradient_of, kept
-
-WEIGHTS = len(AttentionWeights._fields)
-FIRST = 6
-"""Place of the first weight among the arguments."""
 
 
 def attend_plainly(
@@ -73,7 +69,7 @@ class _Plainly(torch.autograd.Function):
         *more: Any,
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
         *weights, meetings, rows = more
-        wanted, both = ctx.needs_input_grad[FIRST : FIRST + 2 * WEIGHTS], ((values, affine), (others, other_affine))
+        wanted, both = ctx.needs_input_grad[FIRST_WEIGHT : FIRST_WEIGHT + 2 * WEIGHTS], ((values, affine), (others, other_affine))
         sides = AttentionWeights(*weights[:WEIGHTS]), AttentionWeights(*weights[WEIGHTS:])
         layers = [_layers(sides[0], rows, wanted[:WEIGHTS]), _layers(sides[1], rows[::-1], wanted[WEIGHTS:])]
         own, between, made = [values, others, *(each.gain for each in sides)], [], []

@@ -36,6 +36,11 @@ class AttentionWeights(NamedTuple):
     """Is added to them."""
 
 
+WEIGHTS = len(AttentionWeights._fields)
+FIRST_WEIGHT = 6
+"""Place of the first weight among the arguments of a function of two sides, each of which is three of them."""
+
+
 class Projection:
     """Weights, or a view of them for each attention head, and what their product and its gradients are."""
 
